@@ -1,0 +1,72 @@
+# Every target sets itself up: a fresh machine needs Python 3.11+, make and the package registries.
+.DEFAULT_GOAL := help
+.SHELLFLAGS := -eu -o pipefail -c
+SHELL := bash
+
+PYTHON ?= python3
+UV_VERSION := 0.13.7
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
+
+.PHONY: help demo test dev lint types check bench sandbox clean lock format
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+
+demo: $(VENV)/.runtime ## Three simulated banks, linked, synced and compared to the cent
+	@$(RUN) bank-pipeline demo
+
+test: $(VENV)/.dev ## All tests, on an embedded Postgres and simulated providers
+	@$(RUN) pytest -n 2 --dist loadgroup
+
+dev: $(VENV)/.runtime ## The Dagster UI with its daemon, the gateway and the sandbox
+	@$(RUN) bank-pipeline up --sandbox
+
+sandbox: $(VENV)/.runtime ## The simulated providers alone, on local ports
+	@$(RUN) bank-pipeline sandbox serve
+
+lint: $(VENV)/.dev ## Style and one-way imports; changes nothing
+	@$(RUN) ruff format --check .
+	@$(RUN) ruff check .
+	@$(RUN) lint-imports
+
+types: $(VENV)/.dev ## mypy, strict
+	@$(RUN) mypy bank_pipeline bank_pipeline_tests benchmarks
+
+check: lint types ## Everything that needs no test run: style, types, imports, sizes, definitions
+	@$(RUN) pytest bank_pipeline_tests/architecture
+	@$(RUN) dagster definitions validate -w workspace.yaml
+
+bench: $(VENV)/.dev ## Benchmarks against COPY; writes benchmarks/results.json
+	@$(RUN) python -m benchmarks.run
+
+format: $(VENV)/.dev ## Format and mend what can be mended by machine
+	@$(RUN) ruff format .
+	@$(RUN) ruff check --fix .
+
+lock: $(VENV)/.uv ## Pin every dependency anew, with hashes
+	@$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
+	  --no-header --no-emit-index-url --quiet -o requirements.lock
+	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+	  --no-header --no-emit-index-url --quiet -c requirements.lock -o requirements-dev.lock
+
+clean: ## Remove the environment, caches and all local state, the embedded database included
+	@if [ -x $(BIN)/bank-pipeline ]; then $(BIN)/bank-pipeline db stop || true; fi
+	@rm -rf $(VENV) .bank-pipeline .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.uv: Makefile
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("bank_pipeline needs Python 3.11 or newer; set PYTHON=python3.11")'
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@touch $@
+
+$(VENV)/.runtime: $(VENV)/.uv requirements.lock pyproject.toml
+	@$(BIN)/uv pip install --python $(BIN)/python --quiet --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime requirements-dev.lock
+	@$(BIN)/uv pip install --python $(BIN)/python --quiet --require-hashes -r requirements-dev.lock
+	@touch $@

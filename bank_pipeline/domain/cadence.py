@@ -1,0 +1,21 @@
+"""When each connection syncs, spread over the day so that banks never see us all at once. Pure."""
+
+import hashlib
+from datetime import datetime
+from typing import Final
+
+from bank_pipeline.domain.ids import ConnectionId
+
+SLOT_MINUTES: Final = 15
+SLOTS_PER_DAY: Final = 24 * 60 // SLOT_MINUTES
+
+
+def slot_of(connection_id: ConnectionId) -> int:
+    """Return the connection's fixed slot of the day, in 0 .. SLOTS_PER_DAY - 1."""
+    digest = hashlib.sha256(connection_id.encode()).digest()
+    return int.from_bytes(digest[:8], "big") % SLOTS_PER_DAY
+
+
+def is_due(connection_id: ConnectionId, at: datetime) -> bool:
+    """Say whether `at` (UTC) falls in the connection's slot."""
+    return slot_of(connection_id) == (at.hour * 60 + at.minute) // SLOT_MINUTES

@@ -1,0 +1,114 @@
+"""A connection: one customer's consent for one institution, through one provider. Pure."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+from bank_pipeline.domain.ids import ConnectionId, TeamId
+
+
+class Provider(StrEnum):
+    """The bank-data providers."""
+
+    PLAID = "plaid"
+    GOCARDLESS = "gocardless"
+    TELLER = "teller"
+    ENABLE_BANKING = "enable_banking"
+
+
+class ConnectionStatus(StrEnum):
+    """
+    Where a connection stands.
+
+    Only a classified user-must-act error, the provider's own status or a webhook may lead
+    to NEEDS_REAUTH, REVOKED or DISCONNECTED. ERROR means that the last sync failed and the
+    next one is planned: calls go on.
+    """
+
+    PENDING = "pending"
+    ACTIVE = "active"
+    EXPIRING = "expiring"
+    NEEDS_REAUTH = "needs_reauth"
+    REVOKED = "revoked"
+    DISCONNECTED = "disconnected"
+    ERROR = "error"
+
+    @property
+    def is_syncable(self) -> bool:
+        """Say whether scheduled calls go on in this status."""
+        return self in _SYNCABLE
+
+
+_SYNCABLE = frozenset(
+    {
+        ConnectionStatus.PENDING,
+        ConnectionStatus.ACTIVE,
+        ConnectionStatus.EXPIRING,
+        ConnectionStatus.ERROR,
+    }
+)
+
+
+class HistoryStage(StrEnum):
+    """
+    How much of the history the provider has handed over so far.
+
+    AWAITING_INITIAL: nothing yet; an empty answer in this stage is not "no transactions".
+    INITIAL: the most recent part (Plaid: about 30 days). COMPLETE: all that was asked for.
+    """
+
+    AWAITING_INITIAL = "awaiting_initial"
+    INITIAL = "initial"
+    COMPLETE = "complete"
+
+
+class Connection(BaseModel):
+    """
+    One customer's consent for one institution, through one provider.
+
+    Plaid calls this an Item, GoCardless a requisition, Teller an enrollment and Enable
+    Banking a session. It is also the Dagster partition: `id` is the key. The secret that
+    opens it is a credential, stored apart.
+
+    `cursor` is where a change feed stands (Plaid); None is the beginning. `next_attempt_at`
+    is the next planned try, None when the daily schedule is plan enough. `error_retries`
+    counts failures since the last success and is for show only.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: ConnectionId
+    team_id: TeamId
+    provider: Provider
+    external_id: str
+    institution_external_id: str | None
+    institution_name: str | None
+    status: ConnectionStatus
+    status_reason: str | None
+    status_since: datetime
+    history_stage: HistoryStage
+    cursor: str | None
+    consent_expires_at: datetime | None
+    next_attempt_at: datetime | None
+    error_retries: int
+    last_success_at: datetime | None
+    created_at: datetime
+
+
+class ProviderStatus(BaseModel):
+    """
+    What a provider says of a connection when asked.
+
+    `error_code` is the provider's own word for what is wrong, None when all is well.
+    `last_refreshed_at` is when the provider last got data from the bank: a sync that
+    succeeds can still bring stale data.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    institution_external_id: str | None
+    institution_name: str | None
+    error_code: str | None
+    consent_expires_at: datetime | None
+    last_refreshed_at: datetime | None

@@ -1,0 +1,41 @@
+"""Amounts and currencies. Pure: no clock, no network, no database."""
+
+from decimal import Decimal
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, Field
+
+CURRENCY_UNKNOWN: Final = "XXX"  # ISO 4217 for "no currency": what some banks send for "unknown"
+
+Currency = Annotated[str, Field(pattern="^[A-Z]{3}$")]
+"""An ISO 4217 code. Unknown is None, never a guess and never XXX."""
+
+
+def normalise_amount(amount: Decimal) -> Decimal:
+    """
+    Return the same number in its one canonical form: no trailing zeros, no exponent, no -0.
+
+    Banks spell one amount as 72.1 today and 72.10 tomorrow. Equal amounts must have equal
+    content hashes, or an unchanged row would be rewritten every day.
+
+    Raises:
+        ValueError: NaN or infinite; neither is an amount of money.
+    """
+    if not amount.is_finite():
+        raise ValueError("an amount of money is a finite number")
+    if amount == 0:
+        return Decimal(0)
+    normalised = amount.normalize()
+    exponent = normalised.as_tuple().exponent
+    assert isinstance(exponent, int), "a finite number has an integer exponent"
+    return normalised.quantize(Decimal(1)) if exponent > 0 else normalised
+
+
+Amount = Annotated[Decimal, AfterValidator(normalise_amount)]
+"""Signed from the account holder: positive is money in. Exact, never through a float."""
+
+
+def to_currency(code: str | None) -> str | None:
+    """Return an upper-case ISO code; None for blank and for XXX, which mean unknown."""
+    cleaned = (code or "").strip().upper()
+    return None if cleaned in ("", CURRENCY_UNKNOWN) else cleaned

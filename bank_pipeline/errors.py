@@ -1,0 +1,122 @@
+"""
+Everything this package raises on purpose, grouped by what the caller must do next.
+
+BankPipelineError
+├── ProviderError               a provider answered with a failure, or not at all
+│   ├── TransientError          the same call may succeed later
+│   │   ├── RateLimitedError    not before `retry_after_s`
+│   │   └── FeedMovedError      data moved while paging: start the update again
+│   ├── CursorRejectedError     the change feed's cursor is lost: replay and reconcile
+│   ├── UserActionError         calls stop until a person acts
+│   │   ├── ReauthRequiredError the customer logs in again (update mode)
+│   │   └── AccessRevokedError  the consent is gone for good; a new link is needed
+│   ├── AccountGoneError        one account is closed or no longer shared
+│   ├── ProductUnsupportedError this bank or account has no such data
+│   ├── WindowTooWideError      the history asked for is longer than the bank gives
+│   ├── ConfigurationError      our keys, our request, our set-up: no customer is touched
+│   └── PayloadError            the answer does not fit its documented shape
+├── ConcurrentSyncError         another sync works on, or has moved, this connection
+├── WebhookRejectedError        an inbound webhook cannot be trusted
+├── NotFoundError               no stored thing has this id
+├── SecretError                 a stored secret does not open: wrong key or altered text
+└── SetupError                  the operator must change something; the message says what
+"""
+
+from bank_pipeline.domain.connection import Provider
+
+
+class BankPipelineError(Exception):
+    """Base of all errors raised on purpose by this package."""
+
+
+class ProviderError(BankPipelineError):
+    """
+    A provider call failed.
+
+    Holds what support needs to raise a ticket, and nothing that must not be logged: no
+    token, no name, no account number, no response body.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        operation: str,
+        *,
+        code: str,
+        request_id: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(f"{provider} {operation}: {code} (request {request_id})")
+        self.provider = provider
+        self.operation = operation
+        self.code = code
+        self.request_id = request_id
+        self.retry_after_s = retry_after_s
+
+
+class TransientError(ProviderError):
+    """The same call may succeed later: time-out, outage at the bank, 5xx."""
+
+
+class RateLimitedError(TransientError):
+    """Too many calls. `retry_after_s` is set."""
+
+
+class FeedMovedError(TransientError):
+    """The feed changed while it was being read: the whole update must be read again."""
+
+
+class CursorRejectedError(ProviderError):
+    """The provider does not know the cursor any more: only a full replay can help."""
+
+
+class UserActionError(ProviderError):
+    """Nothing but a person's act can make this connection work again."""
+
+
+class ReauthRequiredError(UserActionError):
+    """The bank wants the customer to log in, or to consent, again."""
+
+
+class AccessRevokedError(UserActionError):
+    """The connection is gone at the provider; only a new link brings the data back."""
+
+
+class AccountGoneError(ProviderError):
+    """The account is closed, or the customer no longer shares it."""
+
+
+class ProductUnsupportedError(ProviderError):
+    """The bank, or this account, does not offer this kind of data."""
+
+
+class WindowTooWideError(ProviderError):
+    """The bank gives a shorter history than asked for."""
+
+
+class ConfigurationError(ProviderError):
+    """The provider refused *us*: wrong keys, wrong request. It says nothing of the customer."""
+
+
+class PayloadError(ProviderError):
+    """The answer does not fit its documented shape; it is archived, never logged."""
+
+
+class ConcurrentSyncError(BankPipelineError):
+    """Another sync holds this connection, or moved it while we were fetching."""
+
+
+class WebhookRejectedError(BankPipelineError):
+    """An inbound webhook could not be trusted."""
+
+
+class NotFoundError(BankPipelineError):
+    """No stored thing has this id."""
+
+
+class SecretError(BankPipelineError):
+    """A stored secret does not open: another key, another row, or altered text."""
+
+
+class SetupError(BankPipelineError):
+    """The operator must change something; the message says what and how."""
