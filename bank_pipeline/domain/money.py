@@ -1,11 +1,16 @@
 """Amounts and currencies. Pure: no clock, no network, no database."""
 
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
 
 CURRENCY_UNKNOWN: Final = "XXX"  # ISO 4217 for "no currency": what some banks send for "unknown"
+
+DIGITS_MAX: Final = 60
+"""More than any currency or token needs, and few enough to hold and to compute with."""
+
+_EXACT: Final = Context(prec=2 * DIGITS_MAX)  # Decimal's default of 28 digits would round
 
 Currency = Annotated[str, Field(pattern="^[A-Z]{3}$")]
 """An ISO 4217 code. Unknown is None, never a guess and never XXX."""
@@ -19,16 +24,21 @@ def normalise_amount(amount: Decimal) -> Decimal:
     content hashes, or an unchanged row would be rewritten every day.
 
     Raises:
-        ValueError: NaN or infinite; neither is an amount of money.
+        ValueError: NaN, infinite or absurdly long; none is an amount of money.
     """
     if not amount.is_finite():
         raise ValueError("an amount of money is a finite number")
     if amount == 0:
         return Decimal(0)
-    normalised = amount.normalize()
+    if (
+        not -DIGITS_MAX < amount.adjusted() < DIGITS_MAX
+        or len(amount.as_tuple().digits) > DIGITS_MAX
+    ):
+        raise ValueError(f"an amount of money has at most {DIGITS_MAX} digits")
+    normalised = amount.normalize(_EXACT)
     exponent = normalised.as_tuple().exponent
     assert isinstance(exponent, int), "a finite number has an integer exponent"
-    return normalised.quantize(Decimal(1)) if exponent > 0 else normalised
+    return normalised.quantize(Decimal(1), context=_EXACT) if exponent > 0 else normalised
 
 
 Amount = Annotated[Decimal, AfterValidator(normalise_amount)]

@@ -1,0 +1,184 @@
+"""Commands that look at connections, accounts and transactions, and sync or end connections."""
+
+from contextlib import nullcontext
+from datetime import date, datetime
+from typing import Annotated, Any
+
+import typer
+
+from bank_pipeline.bootstrap import Services, build_services
+from bank_pipeline.cli.output import AsJson, console, print_rows
+from bank_pipeline.config import Settings
+from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline.errors import BankPipelineError
+from bank_pipeline.storage import listing
+from bank_pipeline.sync.connection import classify, sync_connection
+from bank_pipeline.sync.disconnect import disconnect
+from bank_pipeline.sync.reports import SyncReason, SyncRequest
+
+ConnectionOption = Annotated[
+    str | None, typer.Option("--connection", "-c", help="Id of one connection.")
+]
+
+
+def list_connections(as_json: AsJson = False) -> None:
+    """List the connections: status, accounts, last sync, next try."""
+    services = build_services(Settings())
+    with services.sync.engine.connect() as db:
+        rows = listing.list_connections(db)
+    print_rows(
+        rows,
+        {
+            "id": "id",
+            "provider": "provider",
+            "institution_name": "institution",
+            "status": "status",
+            "status_reason": "reason",
+            "history_stage": "history",
+            "account_count": "accounts",
+            "last_success_at": "last success (UTC)",
+            "next_attempt_at": "next try (UTC)",
+        },
+        title="connections",
+        as_json=as_json,
+        nothing="none yet; `bank-pipeline link plaid` makes one",
+    )
+
+
+def list_accounts(connection: ConnectionOption = None, as_json: AsJson = False) -> None:
+    """List the accounts with their latest balances. Debt is negative; unknown stays blank."""
+    services = build_services(Settings())
+    with services.sync.engine.connect() as db:
+        rows = listing.list_accounts(db, connection_id=_connection_id(connection))
+    print_rows(
+        rows,
+        {
+            "institution_name": "institution",
+            "name": "account",
+            "masked_number": "number",
+            "type": "type",
+            "booked": "booked",
+            "available": "available",
+            "credit_limit": "limit",
+            "currency": "currency",
+            "transaction_count": "transactions",
+        },
+        title="accounts",
+        as_json=as_json,
+    )
+
+
+def list_transactions(
+    connection: ConnectionOption = None,
+    account: Annotated[str | None, typer.Option(help="Id of one account.")] = None,
+    since: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])] = None,
+    until: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])] = None,
+    search: Annotated[str | None, typer.Option(help="Part of description or name.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List transactions, newest first. Positive is money in."""
+    services = build_services(Settings())
+    with services.sync.engine.connect() as db:
+        rows = listing.list_transactions(
+            db,
+            connection_id=_connection_id(connection),
+            account_id=account,
+            first=_day(since),
+            last=_day(until),
+            search=search,
+            limit=limit,
+        )
+    print_rows(
+        rows,
+        {
+            "date": "date",
+            "account_name": "account",
+            "status": "status",
+            "amount": "amount",
+            "currency": "currency",
+            "description": "description",
+            "counterparty_name": "counterparty",
+            "category": "category",
+        },
+        title="transactions",
+        as_json=as_json,
+    )
+
+
+def sync(
+    connection: Annotated[list[str] | None, typer.Argument(help="Connection ids.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every syncable connection.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Sync connections now, in this process, and say what came of each."""
+    services = build_services(Settings())
+    with services.sync.engine.connect() as db:
+        ids = (
+            listing.load_syncable_ids(db) if every else [ConnectionId(c) for c in connection or []]
+        )
+    if not ids and not every:
+        raise typer.BadParameter("name connections, or say --all")
+    with nullcontext() if as_json else console.status("syncing …"):
+        results = [_sync_one(services, connection_id) for connection_id in ids]
+    print_rows(
+        results,
+        {
+            "connection": "connection",
+            "institution": "institution",
+            "outcome": "outcome",
+            "new": "new",
+            "changed": "changed",
+            "removed": "removed",
+            "unchanged": "unchanged",
+            "calls": "calls",
+            "next_try": "next try (UTC)",
+        },
+        title="sync",
+        as_json=as_json,
+        nothing="no connection to sync",
+    )
+    if any(result["outcome"] == "failed" for result in results):
+        raise typer.Exit(1)
+
+
+def disconnect_connection(
+    connection: Annotated[str, typer.Argument(help="Connection id.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Revoke a connection's consent at the provider and forget its credential; rows stay."""
+    services = build_services(Settings())
+    if not yes:
+        typer.confirm(f"End connection {connection} at the provider?", abort=True)
+    disconnect(services.sync, ConnectionId(connection))
+    console.print(f"disconnected {connection}; its rows are kept")
+
+
+def _sync_one(services: Services, connection_id: ConnectionId) -> dict[str, Any]:
+    row: dict[str, Any] = {"connection": connection_id, "institution": None, "next_try": None}
+    counts: dict[str, Any] = dict.fromkeys(("new", "changed", "removed", "unchanged", "calls"))
+    try:
+        report = sync_connection(services.sync, SyncRequest(connection_id, SyncReason.MANUAL))
+    except BankPipelineError as error:
+        kind, code = classify(error)
+        return {**row, **counts, "outcome": "failed", "institution": f"{kind}: {code}"}
+    written = report.transactions
+    return {
+        **row,
+        "institution": report.institution_name,
+        "outcome": report.stage if report.stage != "complete" else "synced",
+        "new": written.inserted,
+        "changed": written.updated,
+        "removed": written.removed,
+        "unchanged": written.unchanged,
+        "calls": report.calls_count,
+        "next_try": report.next_attempt_at,
+    }
+
+
+def _connection_id(value: str | None) -> ConnectionId | None:
+    return None if value is None else ConnectionId(value)
+
+
+def _day(value: datetime | None) -> date | None:
+    return None if value is None else value.date()

@@ -1,0 +1,110 @@
+"""`bank-pipeline doctor`: what is configured, what is reachable, what is missing."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import typer
+
+from bank_pipeline.bootstrap import build_clock, build_providers
+from bank_pipeline.cli.output import AsJson, print_rows
+from bank_pipeline.config import Settings
+from bank_pipeline.domain.connection import Provider
+from bank_pipeline.errors import BankPipelineError
+from bank_pipeline.providers.base import ProviderClient
+from bank_pipeline.providers.cache import build_cache
+from bank_pipeline.storage.credentials import check_key, load_vault
+from bank_pipeline.storage.engine import build_engine, resolve_database
+from bank_pipeline.storage.health import load_health
+
+_VARIABLES: Final = {
+    Provider.PLAID: "PLAID_CLIENT_ID, PLAID_SECRET, PLAID_ENV",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One part's health. `state`: ok, warning, missing or off."""
+
+    part: str
+    state: str
+    detail: str
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Check every part and say what to do; ends with 1 if something needed is missing."""
+    settings = Settings()
+    findings = [
+        *_check_database(settings),
+        *_check_providers(settings),
+        *_check_webhooks(settings),
+        _check("cache", lambda: _check_cache(settings)),
+        _check("clock", lambda: f"{build_clock(settings)():%Y-%m-%d %H:%M} UTC"),
+    ]
+    print_rows(
+        findings,
+        {"part": "part", "state": "state", "detail": "detail"},
+        title="doctor",
+        as_json=as_json,
+    )
+    if any(finding.state == "missing" for finding in findings):
+        raise typer.Exit(1)
+
+
+def _check(part: str, probe: Callable[[], str]) -> Finding:
+    """Run one probe: its text when it is well, the error's own advice when not."""
+    try:
+        return Finding(part, "ok", probe())
+    except BankPipelineError as error:
+        return Finding(part, "missing", str(error))
+
+
+def _check_database(settings: Settings) -> Iterator[Finding]:
+    where = "external" if settings.database_url else f"embedded in {settings.state_dir}/pg"
+
+    def reach() -> str:
+        health = load_health(build_engine(resolve_database(settings).url))
+        schema = "" if health.is_migrated else "; migrations run on first use"
+        megabytes = health.size_bytes // 2**20
+        return f"{where}, PostgreSQL {health.server_version}, {megabytes} MB{schema}"
+
+    def key() -> str:
+        engine = build_engine(resolve_database(settings).url)
+        check_key(engine, load_vault(settings))
+        source = "BANK_PIPELINE_ENCRYPTION_KEY" if settings.encryption_key else "key file"
+        return f"opens what is stored ({source})"
+
+    reached = _check("database", reach)
+    yield reached
+    if reached.state == "ok":
+        yield _check("encryption key", key)
+
+
+def _check_providers(settings: Settings) -> Iterator[Finding]:
+    clients = build_providers(settings)
+    for provider, variables in _VARIABLES.items():
+        client = clients.get(provider)
+        if client is None:
+            yield Finding(provider, "off", f"not configured; set {variables}")
+            continue
+        where = settings.plaid_base_url or settings.plaid_env
+        yield _check(provider, partial(_probe_provider, client, where))
+
+
+def _probe_provider(client: ProviderClient, where: str) -> str:
+    client.check_health()
+    return f"keys accepted ({where})"
+
+
+def _check_webhooks(settings: Settings) -> Iterator[Finding]:
+    if settings.gateway_url is None:
+        detail = "BANK_PIPELINE_GATEWAY_URL is not set: changes arrive with the daily sync only"
+        yield Finding("webhooks", "warning", detail)
+    else:
+        yield Finding("webhooks", "ok", f"{settings.gateway_url}/webhooks/…")
+
+
+def _check_cache(settings: Settings) -> str:
+    build_cache(settings).get_or_create("doctor", lambda: {"ok": True}, ttl_s=1)
+    return "Redis" if settings.redis_url else f"files in {settings.state_dir}/cache"

@@ -1,0 +1,72 @@
+"""`bank-pipeline`: the command line, and the one place that turns errors into exit codes."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+
+from bank_pipeline.cli import connections, database, demo, doctor, link, sandbox, up
+from bank_pipeline.errors import BankPipelineError, SetupError
+
+EXIT_FAILED: Final = 1
+EXIT_SETUP: Final = 2
+
+app = typer.Typer(
+    name="bank-pipeline",
+    help="Bank accounts, balances and transactions in your own Postgres, equal to the banks'.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.add_typer(database.app, name="db")
+app.add_typer(link.app, name="link")
+app.add_typer(sandbox.app, name="sandbox")
+app.command("demo")(demo.demo)
+app.command("up")(up.up)
+app.command("gateway")(up.gateway)
+app.command("doctor")(doctor.doctor)
+app.command("connections")(connections.list_connections)
+app.command("accounts")(connections.list_accounts)
+app.command("transactions")(connections.list_transactions)
+app.command("sync")(connections.sync)
+app.command("disconnect")(connections.disconnect_connection)
+
+
+@app.callback()
+def options(
+    state_dir: Annotated[
+        Path | None, typer.Option(help="Folder of all local state (default: .bank-pipeline).")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what is done.")] = False,
+) -> None:
+    """Options of every command."""
+    if state_dir is not None:
+        os.environ["BANK_PIPELINE_STATE_DIR"] = str(state_dir)
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+
+
+def main() -> None:
+    """Run the command line; errors of ours become one line and an exit code."""
+    errors = Console(stderr=True)
+    try:
+        app()
+    except SetupError as error:
+        errors.print(f"[bold red]set-up:[/] {error}", highlight=False)
+        sys.exit(EXIT_SETUP)
+    except ValidationError as error:
+        errors.print("[bold red]configuration:[/] a variable has a value that cannot be used")
+        for problem in error.errors(include_input=False, include_url=False):
+            name = ".".join(str(part) for part in problem["loc"]) or "settings"
+            errors.print(f"  {name}: {problem['msg']}", markup=False, highlight=False)
+        sys.exit(EXIT_SETUP)
+    except BankPipelineError as error:
+        errors.print(f"[bold red]failed:[/] {type(error).__name__}: {error}", highlight=False)
+        sys.exit(EXIT_FAILED)

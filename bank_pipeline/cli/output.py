@@ -1,0 +1,92 @@
+"""How commands print: a table for people, JSON for programs; never both."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+console: Final = Console()
+
+_STYLES: Final = {
+    "active": "green",
+    "ok": "green",
+    "identical": "green",
+    "synced": "green",
+    "on": "green",
+    "pending": "cyan",
+    "awaiting_initial": "cyan",
+    "off": "dim",
+    "expiring": "yellow",
+    "warning": "yellow",
+    "needs_reauth": "bold red",
+    "revoked": "bold red",
+    "error": "red",
+    "failed": "red",
+    "missing": "red",
+    "DIFFERENT": "bold red",
+}
+
+
+def print_rows(
+    rows: Sequence[Any],
+    columns: Mapping[str, str],
+    *,
+    title: str,
+    as_json: bool,
+    nothing: str = "none",
+) -> None:
+    """
+    Print rows (dataclasses or mappings): all fields as JSON, or the named columns as a table.
+
+    `columns` maps field names to headings. `nothing` is said when there are no rows.
+    """
+    records = [_record(row) for row in rows]
+    if as_json:
+        print(json.dumps(records, default=_to_json, ensure_ascii=False, indent=2))
+        return
+    if not records:
+        console.print(f"[dim]{title}: {nothing}[/]")
+        return
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for field, heading in columns.items():
+        is_number = any(isinstance(record[field], Decimal | int) for record in records)
+        table.add_column(heading, justify="right" if is_number else "left", overflow="fold")
+    for record in records:
+        table.add_row(*(_cell(record[field]) for field in columns))
+    console.print(table)
+
+
+def _record(row: Any) -> dict[str, Any]:  # noqa: ANN401
+    if is_dataclass(row) and not isinstance(row, type):
+        return asdict(row)
+    return dict(row)
+
+
+def _cell(value: Any) -> str:  # noqa: ANN401
+    if value is None:
+        return "[dim]-[/]"
+    if isinstance(value, Decimal):
+        return f"{value:,f}"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
+    text = str(value).replace("[", r"\[")
+    style = _STYLES.get(text)
+    return f"[{style}]{text}[/]" if style else text
+
+
+def _to_json(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, Decimal):
+        return str(value)  # a JSON number would pass through a float on the other side
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, frozenset | set):
+        return sorted(value)
+    return str(value)

@@ -1,0 +1,117 @@
+"""
+The assets `accounts`, `balances` and `transactions`: one step fills them, for any connections.
+
+One step and not three, because the order (accounts before balances before transactions) and
+the failures are those of each connection, not of the batch: a bank that is down must not
+hold up the others.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from typing import Final
+
+import dagster as dg
+from pydantic import Field
+
+from bank_pipeline.bootstrap import Services
+from bank_pipeline.defs.failures import Failures
+from bank_pipeline.defs.metadata import to_materializations
+from bank_pipeline.defs.partitions import connection_partitions
+from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline.errors import ConcurrentSyncError
+from bank_pipeline.sync.connection import sync_connection
+from bank_pipeline.sync.reports import Step, SyncReason, SyncReport, SyncRequest
+
+GROUP: Final = "bank"
+OWNERS: Final = ["team:data"]
+TABLE_KINDS: Final = {"postgres", "table"}
+
+
+class SyncConfig(dg.Config):
+    """What a run without partitions is told: which connections, and why."""
+
+    connection_ids: list[str] = Field(
+        default=[], description="Connections to sync; empty means those of the run's partitions."
+    )
+    reason: SyncReason = Field(default=SyncReason.MANUAL, description="What asked for the sync.")
+
+
+def _spec(step: Step, description: str, *, deps: tuple[str, ...] = ()) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        key=step.value,
+        deps=list(deps),
+        description=description,
+        group_name=GROUP,
+        kinds=TABLE_KINDS,
+        owners=OWNERS,
+        skippable=True,
+        metadata={"table": f"bank.{step.value}", "view": f"analytics.{step.value}"},
+        tags={"bank/unit": "connection"},
+    )
+
+
+@dg.multi_asset(
+    name="sync_connections",
+    specs=[
+        _spec(
+            Step.ACCOUNTS,
+            "One row per account of each connection. A partition is one connection; its rows "
+            "equal what the bank lists. Accounts that the bank no longer lists are closed, "
+            "never deleted.",
+        ),
+        _spec(
+            Step.BALANCES,
+            "Every balance a bank stated, as append-only snapshots: booked, available and "
+            "credit limit. Debt is negative; unknown is absent, never 0.",
+            deps=("accounts",),
+        ),
+        _spec(
+            Step.TRANSACTIONS,
+            "One row per movement of money. Positive is money in. A pending row keeps its id "
+            "when it books; removal is soft; every change is kept in transaction_revisions.",
+            deps=("accounts",),
+        ),
+    ],
+    partitions_def=connection_partitions,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    can_subset=True,
+)
+def sync_connections(
+    context: dg.AssetExecutionContext, config: SyncConfig, services: dg.ResourceParam[Services]
+) -> Iterator[dg.AssetMaterialization | dg.AssetObservation]:
+    """
+    Sync each connection; record each success at once; fail at the end if any failed.
+
+    Successes stay when others fail, and when the run is killed.
+    """
+    is_planned = context.has_partition_key or context.has_partition_key_range
+    connection_ids = [*context.partition_keys] if is_planned else [*config.connection_ids]
+    steps = frozenset(Step(key.to_user_string()) for key in context.selected_asset_keys)
+    requests = [
+        SyncRequest(ConnectionId(connection_id), config.reason, steps, context.run_id)
+        for connection_id in connection_ids
+    ]
+    failures = Failures(context, steps, is_planned=is_planned)
+    for request, result in _sync_all(services, requests):
+        try:
+            report = result.result()
+        except ConcurrentSyncError:
+            context.log.info("connection %s is busy: folded", request.connection_id)
+        except Exception as error:  # noqa: BLE001  (one connection's failure is its own)
+            failures.add(request.connection_id, error)
+        else:
+            yield from to_materializations(report)
+    failures.raise_if_any()
+
+
+def _sync_all(
+    services: Services, requests: list[SyncRequest]
+) -> Iterator[tuple[SyncRequest, Future[SyncReport]]]:
+    """Sync side by side in threads; yield each as it ends."""
+    threads = min(len(requests), services.settings.sync_threads) or 1
+    with ThreadPoolExecutor(threads, thread_name_prefix="sync") as pool:
+        futures = {
+            pool.submit(sync_connection, services.sync, request): request for request in requests
+        }
+        for future in as_completed(futures):
+            yield futures[future], future

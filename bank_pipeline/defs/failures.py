@@ -1,0 +1,70 @@
+"""Failures of single connections within a run: collected, shown per partition, raised once."""
+
+import dagster as dg
+from dagster._core.events import (
+    AssetMaterializationPlannedData,
+    DagsterEvent,
+)
+
+from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline.errors import BankPipelineError, NotFoundError
+from bank_pipeline.sync.reports import Step
+
+
+class Failures:
+    """
+    What failed in one run.
+
+    A run planned by partitions has planned events, and Dagster shows the planned
+    partitions that did not materialise as failed. A run planned by configuration has
+    none: here they are written for the failed connections alone, which is what makes the
+    UI show them (Dagster offers no public call for it).
+    """
+
+    def __init__(
+        self, context: dg.AssetExecutionContext, steps: frozenset[Step], *, is_planned: bool
+    ) -> None:
+        self._context = context
+        self._steps = steps
+        self._is_planned = is_planned
+        self._reasons: dict[ConnectionId, str] = {}
+
+    def add(self, connection_id: ConnectionId, error: Exception) -> None:
+        """Note one connection's failure. Only errors of ours are safe to show in words."""
+        ours = isinstance(error, BankPipelineError)
+        reason = f"{type(error).__name__}: {error}" if ours else type(error).__name__
+        self._reasons[connection_id] = reason
+        self._context.log.error("connection %s failed: %s", connection_id, reason)
+        if not self._is_planned and not isinstance(error, NotFoundError):
+            self._mark_failed(connection_id)
+
+    def raise_if_any(self) -> None:
+        """
+        Fail the run if any connection failed.
+
+        Raises:
+            dagster.Failure: names them; not retried by Dagster, since each connection's
+                next try is planned already.
+        """
+        if not self._reasons:
+            return
+        raise dg.Failure(
+            f"{len(self._reasons)} of the run's connections failed; the others are synced",
+            metadata={
+                "failed": dg.MetadataValue.json(dict(sorted(self._reasons.items()))),
+            },
+            allow_retries=False,
+        )
+
+    def _mark_failed(self, connection_id: ConnectionId) -> None:
+        for step in sorted(self._steps):
+            self._context.instance.report_dagster_event(
+                DagsterEvent.build_asset_materialization_planned_event(
+                    self._context.job_name,
+                    self._context.op_handle.name,
+                    AssetMaterializationPlannedData(
+                        dg.AssetKey(step.value), partition=connection_id
+                    ),
+                ),
+                self._context.run_id,
+            )

@@ -1,0 +1,21 @@
+"""Dagster resources: the composition root, which holds the provider clients and the cache."""
+
+from functools import cache
+
+import dagster as dg
+
+from bank_pipeline.bootstrap import Services, build_services
+from bank_pipeline.config import Settings
+
+
+class ServicesResource(dg.ConfigurableResource[Services]):
+    """Provider clients, cache, database and clock, built from the environment on first need."""
+
+    def create_resource(self, context: dg.InitResourceContext) -> Services:  # noqa: ARG002
+        """Build once per process: the code server evaluates many ticks with one pool."""
+        return _services(Settings())
+
+
+@cache
+def _services(settings: Settings) -> Services:
+    return build_services(settings)

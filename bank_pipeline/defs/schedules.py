@@ -1,0 +1,35 @@
+"""The schedules: what starts a run because time has passed."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from bank_pipeline.bootstrap import Services
+from bank_pipeline.defs.jobs import sync_connections_job
+from bank_pipeline.defs.requests import to_run_requests
+from bank_pipeline.domain.cadence import SLOT_MINUTES, is_due
+from bank_pipeline.storage.listing import load_syncable_ids
+from bank_pipeline.sync.reports import SyncReason
+
+
+@dg.schedule(
+    job=sync_connections_job,
+    cron_schedule=f"*/{SLOT_MINUTES} * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+def daily_sync_schedule(
+    context: dg.ScheduleEvaluationContext, services: dg.ResourceParam[Services]
+) -> Iterator[dg.RunRequest]:
+    """Sync every connection once a day, each in its own quarter of an hour."""
+    tick_at = context.scheduled_execution_time
+    # A connection linked a moment ago may have no partition yet; linking syncs it anyway.
+    partitioned = set(context.instance.get_dynamic_partitions("connections"))
+    with services.sync.engine.connect() as db:
+        syncable = load_syncable_ids(db)
+    due = {
+        connection_id: f"{tick_at:%Y-%m-%dT%H:%M}"
+        for connection_id in syncable
+        if connection_id in partitioned and is_due(connection_id, tick_at)
+    }
+    yield from to_run_requests(due, SyncReason.SCHEDULE)

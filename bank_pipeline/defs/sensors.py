@@ -1,0 +1,92 @@
+"""
+The sensors: what starts a run when something happens outside.
+
+All are level-triggered: they ask what is not done yet, keep no cursor, and so forget
+nothing when a tick, a run or a machine is lost.
+"""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+import dagster as dg
+
+from bank_pipeline.bootstrap import Services
+from bank_pipeline.defs.jobs import sync_connections_job
+from bank_pipeline.defs.partitions import CONNECTIONS, connection_partitions
+from bank_pipeline.defs.requests import to_run_requests
+from bank_pipeline.storage.listing import (
+    load_connection_ids,
+    load_due_attempts,
+    load_unhandled_events,
+)
+from bank_pipeline.sync.reports import SyncReason
+
+ASK_AGAIN: Final = timedelta(minutes=10)  # a requested run that did nothing by then was lost
+PER_TICK_MAX: Final = 2_000
+
+
+@dg.sensor(
+    job=sync_connections_job,
+    minimum_interval_seconds=5,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def connection_sensor(
+    context: dg.SensorEvaluationContext, services: dg.ResourceParam[Services]
+) -> dg.SensorResult:
+    """
+    Keep the partitions equal to the connections table, and start what is planned and due.
+
+    Planned are: the first sync of a new connection, another look while its history is
+    being prepared, and the next try after a failure or a deferral.
+    """
+    now = services.sync.clock()
+    with services.sync.engine.connect() as db:
+        stored = set(load_connection_ids(db))
+        due = load_due_attempts(db, now=now, limit=PER_TICK_MAX)
+    partitioned = set(context.instance.get_dynamic_partitions(CONNECTIONS))
+    changes: list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest] = []
+    if added := sorted(stored - partitioned):
+        changes.append(connection_partitions.build_add_request(added))
+    if removed := sorted(partitioned - stored):
+        changes.append(connection_partitions.build_delete_request(removed))
+    first = {a.connection_id: _key(a.due_at, now) for a in due if a.is_first}
+    again = {a.connection_id: _key(a.due_at, now) for a in due if not a.is_first}
+    return dg.SensorResult(
+        dynamic_partitions_requests=changes,
+        run_requests=[
+            *to_run_requests(first, SyncReason.INITIAL),
+            *to_run_requests(again, SyncReason.RECOVERY),
+        ],
+    )
+
+
+@dg.sensor(
+    job=sync_connections_job,
+    minimum_interval_seconds=5,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
+def webhook_sensor(
+    context: dg.SensorEvaluationContext, services: dg.ResourceParam[Services]
+) -> dg.SensorResult | dg.SkipReason:
+    """
+    Start one sync per connection with webhook events that no sync has covered yet.
+
+    A burst of events makes one run, and an event that arrives during a sync another.
+    """
+    now = services.sync.clock()
+    partitioned = set(context.instance.get_dynamic_partitions(CONNECTIONS))
+    with services.sync.engine.connect() as db:
+        events = load_unhandled_events(db, limit=PER_TICK_MAX)
+    pending = {
+        event.connection_id: f"{event.newest_event_id}:{_key(event.received_at, now)}"
+        for event in events
+        if event.connection_id in partitioned
+    }
+    if not pending:
+        return dg.SkipReason("No webhook event waits for a sync.")
+    return dg.SensorResult(run_requests=[*to_run_requests(pending, SyncReason.WEBHOOK)])
+
+
+def _key(since: datetime, now: datetime) -> str:
+    """Name the work, and how often it has been overdue: lost runs are asked for again."""
+    return f"{since.isoformat()}:{max(now - since, timedelta()) // ASK_AGAIN}"

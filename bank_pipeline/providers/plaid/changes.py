@@ -1,0 +1,149 @@
+"""
+One update of Plaid's change feed as net changes. Pure.
+
+Apply it whole or not at all: the halves of one change may sit on different pages, in
+either order.
+
+Source: https://plaid.com/docs/api/products/transactions/#transactionssync
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from bank_pipeline.domain.account import Account
+from bank_pipeline.domain.balance import Balance
+from bank_pipeline.domain.connection import HistoryStage
+from bank_pipeline.domain.transaction import Transaction, TransactionDelta
+from bank_pipeline.providers.base import QuarantinedRow
+from bank_pipeline.providers.exact_json import dump_json, is_storable
+from bank_pipeline.providers.plaid.client import to_reason
+from bank_pipeline.providers.plaid.schemas import (
+    PlaidAccount,
+    PlaidRemoved,
+    PlaidSyncPage,
+    PlaidTransaction,
+)
+from bank_pipeline.providers.plaid.transform import to_account, to_balances, to_transaction
+
+_ODD_TEXT: Final = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+
+_STAGES: Final = {
+    "NOT_READY": HistoryStage.AWAITING_INITIAL,
+    "INITIAL_UPDATE_COMPLETE": HistoryStage.INITIAL,
+    "HISTORICAL_UPDATE_COMPLETE": HistoryStage.COMPLETE,
+}
+
+_Key = tuple[str, str]
+_Schema = TypeVar("_Schema", bound=BaseModel)
+_Row = TypeVar("_Row")
+
+
+@dataclass
+class Rows:
+    """
+    Reads rows one by one, so that a bad one is kept aside and its siblings land.
+
+    PostgreSQL refuses text with NUL or with half of a surrogate pair, and one such row would
+    fail its whole batch. It can only come from an escape; a look at the bytes spares all
+    other answers the walk through every text.
+    """
+
+    operation: str
+    has_odd_text: bool
+    quarantined: list[QuarantinedRow] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, operation: str, bodies: Iterable[bytes]) -> "Rows":
+        """Prepare to read the rows of these answers."""
+        return cls(operation, any(_ODD_TEXT.search(body) for body in bodies))
+
+    def read(
+        self,
+        raw: Any,  # noqa: ANN401 - one parsed row, of any shape
+        model: type[_Schema],
+        transform: Callable[[_Schema], _Row],
+        *,
+        id_key: str,
+    ) -> _Row | None:
+        """Return the row in domain terms; None when it is quarantined."""
+        if self.has_odd_text and not is_storable(raw):
+            self._set_aside(raw, "text that no database can hold", id_key=None)
+            return None
+        try:
+            return transform(model.model_validate(raw))
+        except ValidationError as error:
+            self._set_aside(raw, to_reason(error), id_key=id_key)
+            return None
+
+    def _set_aside(self, raw: Any, reason: str, *, id_key: str | None) -> None:  # noqa: ANN401
+        value = raw.get(id_key) if isinstance(raw, dict) and id_key else None
+        external_id = value if isinstance(value, str) else None
+        row = QuarantinedRow(self.operation, external_id, dump_json(raw), reason)
+        self.quarantined.append(row)
+
+
+def to_stage(status: str | None, *, next_cursor: str) -> HistoryStage:
+    """
+    Say how much history has arrived.
+
+    An unknown status is not a complete history. Without a cursor nothing has arrived.
+    """
+    by_default = HistoryStage.INITIAL if next_cursor else HistoryStage.AWAITING_INITIAL
+    return _STAGES.get(status or "", by_default)
+
+
+def to_delta(pages: Sequence[PlaidSyncPage], rows: Rows) -> TransactionDelta:
+    """
+    Fold all pages of one update; the last word on each transaction wins.
+
+    Within a page, a removal comes last. A removed transaction that a later page shows again
+    stays, even when that later word cannot be read.
+    """
+    upserts: dict[_Key, Transaction] = {}
+    removed: set[_Key] = set()
+    for page in pages:
+        for raw in (*page.added, *page.modified):
+            transaction = rows.read(raw, PlaidTransaction, to_transaction, id_key="transaction_id")
+            if transaction is None:
+                removed.discard(_raw_key(raw))
+                continue
+            key = (transaction.account_external_id, transaction.external_id)
+            removed.discard(key)
+            upserts.pop(key, None)  # its place in the order is that of its last word
+            upserts[key] = transaction
+        for raw in page.removed:
+            removed_key = rows.read(raw, PlaidRemoved, _removed_key, id_key="transaction_id")
+            if removed_key is not None:
+                upserts.pop(removed_key, None)
+                removed.add(removed_key)
+    return TransactionDelta(upserts=tuple(upserts.values()), removed=frozenset(removed))
+
+
+def to_accounts(raws: Iterable[Any], rows: Rows) -> tuple[tuple[Account, ...], tuple[Balance, ...]]:
+    """Read accounts with their balances; the last word on each account wins."""
+    last: dict[str, tuple[Account, tuple[Balance, ...]]] = {}
+    for raw in raws:
+        read = rows.read(raw, PlaidAccount, _account_with_balances, id_key="account_id")
+        if read is not None:
+            last[read[0].external_id] = read
+    accounts = tuple(account for account, _ in last.values())
+    return accounts, tuple(balance for _, balances in last.values() for balance in balances)
+
+
+def _account_with_balances(raw: PlaidAccount) -> tuple[Account, tuple[Balance, ...]]:
+    account = to_account(raw)
+    return account, to_balances(raw, account)
+
+
+def _removed_key(raw: PlaidRemoved) -> _Key:
+    return raw.account_id, raw.transaction_id
+
+
+def _raw_key(raw: Any) -> _Key:  # noqa: ANN401 - one parsed row, of any shape
+    if not isinstance(raw, dict):
+        return "", ""
+    return str(raw.get("account_id")), str(raw.get("transaction_id"))

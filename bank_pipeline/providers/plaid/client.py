@@ -1,0 +1,253 @@
+"""Calls to Plaid: what was sent, what came back, and what every failure means."""
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import urllib3
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from bank_pipeline.domain.connection import Provider
+from bank_pipeline.errors import (
+    ConfigurationError,
+    CursorRejectedError,
+    FeedMovedError,
+    PayloadError,
+    TransientError,
+)
+from bank_pipeline.providers.base import RawAnswer
+from bank_pipeline.providers.exact_json import parse_json
+from bank_pipeline.providers.plaid.errors import to_error, to_word
+from bank_pipeline.providers.plaid.schemas import PlaidSyncPage
+from bank_pipeline.providers.plaid.transport import AnswerTooLargeError, HttpAnswer
+from bank_pipeline.providers.retry import Retry
+
+if TYPE_CHECKING:
+    from bank_pipeline.providers.plaid.sdk import PlaidSdk
+
+CONNECT_TIMEOUT_S: Final = 5.0  # a reachable host answers a handshake at once
+RESTARTS_MAX: Final = 5  # Plaid moves data in bursts; what moves longer will move again
+PAGES_MAX: Final = 400  # 200,000 changes; more in one update means that something loops
+PAGES_AT_ONCE: Final = 40  # Plaid allows 50 calls a minute per Item, all else included
+FEED_TOTAL_MAX_S: Final = 900.0  # no restart begins later; a first history takes minutes
+PAGE_PACE_S: Final = 1.25  # beyond them: a pace that stays below 50 a minute
+
+SYNC: Final = "transactions/sync"
+_REQUEST_ID = re.compile(rb'"request_id"\s*:\s*"[^"]*"')
+_OK = range(200, 300)
+
+_Model = TypeVar("_Model", bound=BaseModel)
+Send = Callable[["PlaidSdk"], HttpAnswer]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A success: as it came, and parsed with exact numbers."""
+
+    raw: RawAnswer
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SyncPage:
+    """One page of a change feed with its answer."""
+
+    raw: RawAnswer
+    page: PlaidSyncPage
+
+
+@dataclass(frozen=True)
+class SyncPages:
+    """All pages of one update, in order, and how many calls they took, restarts included."""
+
+    pages: tuple[SyncPage, ...]
+    calls_count: int
+
+
+class PlaidClient:
+    """
+    Plaid over HTTP. Safe to share between threads.
+
+    The SDK is loaded by the first call: importing it costs 0.2 s, which a process that only
+    lists assets should not pay.
+    """
+
+    def __init__(
+        self, *, host: str, client_id: str, secret: SecretStr, timeout_s: float, retry: Retry
+    ) -> None:
+        self._host = host
+        self._client_id = client_id
+        self._secret = secret
+        self._timeout_s = timeout_s
+        self._retry = retry
+
+    def call(self, operation: str, send: Send, *, retries: bool = True) -> Answer:
+        """
+        Make one call and return its success.
+
+        `retries=False` is for what must not be done twice.
+
+        Raises:
+            ProviderError: any of them; see `to_error`.
+        """
+        if not retries:
+            return self._call_once(operation, send)
+        return self._retry.call(lambda: self._call_once(operation, send))
+
+    def fetch_sync_pages(self, access_token: SecretStr, *, cursor: str | None) -> SyncPages:
+        """
+        Fetch every page of changes after `cursor`; None asks for the whole history.
+
+        A failure in the middle, whatever it is, starts again from the first cursor: Plaid
+        promises nothing for a cursor from the middle of a loop that broke.
+
+        Raises:
+            FeedMovedError: still moving after RESTARTS_MAX restarts.
+            CursorRejectedError: Plaid does not know `cursor`.
+            PayloadError: the feed does not end, or stands still.
+
+        Source: https://plaid.com/docs/api/products/transactions/#transactionssync
+        """
+        calls: list[str] = []
+        retry = Retry(RESTARTS_MAX + 1, FEED_TOTAL_MAX_S, self._retry.sleep)
+        pages = retry.call(lambda: self._read_feed(access_token, cursor=cursor, calls=calls))
+        return SyncPages(pages, calls_count=len(calls))
+
+    def close(self) -> None:
+        """Close all idle connections."""
+        if "_sdk" in self.__dict__:
+            self._sdk.close()
+
+    def _read_feed(
+        self, access_token: SecretStr, *, cursor: str | None, calls: list[str]
+    ) -> tuple[SyncPage, ...]:
+        pages: list[SyncPage] = []
+        sent = [cursor or ""]
+        while len(pages) < PAGES_MAX:
+            if len(pages) >= PAGES_AT_ONCE:
+                self._retry.sleep(PAGE_PACE_S)
+            calls.append(SYNC)
+            pages.append(self._fetch_page(access_token, cursor=sent[-1], is_first=not pages))
+            page, raw = pages[-1].page, pages[-1].raw
+            if not page.has_more:
+                return tuple(pages)
+            if page.next_cursor == "" or page.next_cursor in sent:
+                raise _payload_error(SYNC, "CURSOR_STUCK", raw.request_id)
+            sent.append(page.next_cursor)
+        raise _payload_error(SYNC, "PAGES_MAX", None)
+
+    def _fetch_page(self, access_token: SecretStr, *, cursor: str, is_first: bool) -> SyncPage:
+        try:
+            answer = self._call_once(
+                SYNC,
+                lambda sdk: sdk.sync_transactions(access_token, cursor=cursor),
+                sent_cursor=bool(cursor),
+            )
+        except CursorRejectedError as error:
+            if is_first:
+                raise
+            # Only the middle of this loop is lost; the cursor we keep may still be good.
+            raise FeedMovedError(
+                Provider.PLAID, SYNC, code=error.code, request_id=error.request_id
+            ) from error
+        return SyncPage(answer.raw, parse_model(PlaidSyncPage, answer))
+
+    def _call_once(self, operation: str, send: Send, *, sent_cursor: bool = False) -> Answer:
+        answer = self._send(operation, send)
+        if answer.status not in _OK:
+            now = datetime.fromtimestamp(time.time(), UTC)
+            raise to_error(operation, answer, now=now, sent_cursor=sent_cursor)
+        return to_answer(operation, answer.body)
+
+    def _send(self, operation: str, send: Send) -> HttpAnswer:
+        try:
+            return send(self._sdk)
+        except (urllib3.exceptions.HTTPError, TimeoutError) as error:
+            raise TransientError(Provider.PLAID, operation, code=_to_code(error)) from None
+        except AnswerTooLargeError:
+            raise _payload_error(operation, "ANSWER_TOO_LARGE", None) from None
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            # The SDK checks what it sends. Its text quotes the value, which may be a token.
+            code = f"REQUEST_{type(error).__name__}"
+            raise ConfigurationError(Provider.PLAID, operation, code=code) from None
+
+    @cached_property
+    def _sdk(self) -> "PlaidSdk":
+        from bank_pipeline.providers.plaid.sdk import PlaidSdk  # noqa: PLC0415 - see the class
+
+        return PlaidSdk(
+            host=self._host,
+            client_id=self._client_id,
+            secret=self._secret,
+            timeout_s=(min(CONNECT_TIMEOUT_S, self._timeout_s), self._timeout_s),
+        )
+
+
+def _to_code(error: Exception) -> str:
+    # urllib3 counts a refused connection among its time-outs; to an operator it is not one.
+    is_refused = isinstance(error, urllib3.exceptions.NewConnectionError)
+    if isinstance(error, urllib3.exceptions.TimeoutError | TimeoutError) and not is_refused:
+        return "TIMEOUT"
+    return f"NO_ANSWER_{type(error).__name__}"
+
+
+def to_answer(operation: str, body: bytes) -> Answer:
+    """
+    Read the body of a success.
+
+    Raises:
+        TransientError: not JSON at all: some proxy's page, or a broken connection.
+        PayloadError: JSON, but not an object, or with NaN and the like in it.
+    """
+    try:
+        parsed = parse_json(body)
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise TransientError(Provider.PLAID, operation, code="NOT_JSON") from None
+    except ValueError:  # NaN, Infinity, a number of 5,000 digits, a thousand brackets
+        raise _payload_error(operation, "NOT_PLAIN_JSON", None) from None
+    if not isinstance(parsed, dict):
+        raise _payload_error(operation, "NOT_AN_OBJECT", None)
+    request_id = to_word(parsed.get("request_id"))
+    return Answer(RawAnswer(operation, body, to_digest(body), request_id), parsed)
+
+
+def to_digest(body: bytes) -> bytes:
+    """Hash a body without its request id, the one thing that differs on every call."""
+    return hashlib.blake2b(_REQUEST_ID.sub(b"", body), digest_size=16).digest()
+
+
+def parse_model(model: type[_Model], answer: Answer) -> _Model:
+    """
+    Read an envelope.
+
+    Raises:
+        PayloadError: its code names the fields that do not fit, never their values.
+    """
+    try:
+        return model.model_validate(answer.body)
+    except ValidationError as error:
+        code = f"SHAPE {to_reason(error)}"
+        raise _payload_error(answer.raw.operation, code, answer.raw.request_id) from None
+
+
+def to_reason(error: ValidationError) -> str:
+    """Name fields and rules, never values."""
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['type']}" for fault in faults)
+
+
+def parse_pages(answers: Sequence[RawAnswer]) -> list[PlaidSyncPage]:
+    """Read archived answers of the change feed again. Pure."""
+    return [
+        parse_model(PlaidSyncPage, to_answer(answer.operation, answer.body)) for answer in answers
+    ]
+
+
+def _payload_error(operation: str, code: str, request_id: str | None) -> PayloadError:
+    return PayloadError(Provider.PLAID, operation, code=code, request_id=request_id)

@@ -1,0 +1,298 @@
+"""Plaid in domain terms: the client fetches, the transforms translate, nothing is decided."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Final
+
+from pydantic import SecretStr
+
+from bank_pipeline.config import Environment, Settings
+from bank_pipeline.domain.connection import HistoryStage, Provider, ProviderStatus
+from bank_pipeline.domain.institution import Institution
+from bank_pipeline.domain.transaction import TransactionDelta
+from bank_pipeline.errors import ProviderError, SetupError, TransientError
+from bank_pipeline.providers.base import (
+    AccountsAnswer,
+    Archive,
+    Capabilities,
+    ChangesAnswer,
+    LinkedConnection,
+    LinkProgress,
+    LinkStart,
+    ProviderClient,
+    ProviderEvent,
+    RawAnswer,
+)
+from bank_pipeline.providers.plaid import link
+from bank_pipeline.providers.plaid.changes import (
+    Rows,
+    to_accounts,
+    to_delta,
+    to_stage,
+)
+from bank_pipeline.providers.plaid.client import SYNC, PlaidClient, parse_model, parse_pages
+from bank_pipeline.providers.plaid.errors import error_of_code
+from bank_pipeline.providers.plaid.schemas import (
+    PlaidAccountsAnswer,
+    PlaidInstitutionAnswer,
+    PlaidItemAnswer,
+    PlaidSyncPage,
+)
+from bank_pipeline.providers.plaid.transform import to_institution, to_status
+from bank_pipeline.providers.plaid.webhooks import WebhookVerifier
+from bank_pipeline.providers.retry import Retry
+
+HOSTS: Final[Mapping[Environment, str]] = {
+    Environment.SANDBOX: "https://sandbox.plaid.com",
+    Environment.PRODUCTION: "https://production.plaid.com",
+}
+HISTORY_DAYS_MAX: Final = 730  # Plaid hands over two years at most
+WEBHOOK_KEY_TIMEOUT_S: Final = 5.0  # Plaid waits 10 s for our answer to a webhook
+_NOT_READY: Final = "PRODUCT_NOT_READY"
+_NO_ACCOUNTS: Final = AccountsAnswer(accounts=(), balances=(), is_complete=False, status=None)
+
+
+class PlaidProvider(ProviderClient):
+    """Plaid. Safe to share between threads; the credential is an Item's access token."""
+
+    provider = Provider.PLAID
+    capabilities = Capabilities(
+        has_change_feed=True,
+        has_pending=True,
+        has_webhooks=True,
+        feed_includes_accounts=True,
+        history_days_max=HISTORY_DAYS_MAX,
+    )
+
+    def __init__(  # noqa: PLR0913 - the composition root names each of them once
+        self,
+        *,
+        client_id: str,
+        secret: SecretStr,
+        base_url: str,
+        timeout_s: float,
+        country_codes: Sequence[str],
+        language: str,
+        client_name: str,
+        redirect_uri: str | None,
+        webhook_url: str | None,
+        days_requested: int,
+        retry: Retry = Retry(),  # noqa: B008 - frozen
+    ) -> None:
+        def client(timeout_s: float) -> PlaidClient:
+            return PlaidClient(
+                host=base_url.rstrip("/"),
+                client_id=client_id,
+                secret=secret,
+                timeout_s=timeout_s,
+                retry=retry,
+            )
+
+        self._client = client(timeout_s)
+        self._key_client = client(min(timeout_s, WEBHOOK_KEY_TIMEOUT_S))
+        self._verifier = WebhookVerifier(self._fetch_webhook_key)
+        self._link_settings = link.LinkSettings(
+            client_name=client_name,
+            language=language,
+            country_codes=tuple(country_codes),
+            days_requested=days_requested,
+            webhook_url=webhook_url,
+            redirect_uri=redirect_uri,
+        )
+
+    def close(self) -> None:
+        """Close all idle connections."""
+        self._client.close()
+        self._key_client.close()
+
+    def fetch_status(self, credential: SecretStr, *, archive: Archive) -> ProviderStatus:
+        """
+        Ask how the connection is. Succeeds for a broken one too: look at `error_code`.
+
+        Source: https://plaid.com/docs/api/items/#itemget
+        """
+        answer = self._client.call("item/get", lambda sdk: sdk.get_item(credential))
+        archive(answer.raw)
+        return to_status(parse_model(PlaidItemAnswer, answer))
+
+    def to_error(self, error_code: str) -> ProviderError:
+        """Return the error that an Item's own error code stands for."""
+        return error_of_code("item/get", error_code)
+
+    def fetch_accounts(self, credential: SecretStr, *, archive: Archive) -> AccountsAnswer:
+        """
+        Fetch every account with cached balances; free of charge, and complete.
+
+        One account that cannot be read makes the answer incomplete: it is not gone.
+
+        Source: https://plaid.com/docs/api/accounts/#accountsget
+        """
+        answer = self._client.call("accounts/get", lambda sdk: sdk.get_accounts(credential))
+        archive(answer.raw)
+        parsed = parse_model(PlaidAccountsAnswer, answer)
+        rows = Rows.of(answer.raw.operation, [answer.raw.body])
+        accounts, balances = to_accounts(parsed.accounts, rows)
+        return AccountsAnswer(
+            accounts=accounts,
+            balances=balances,
+            is_complete=not rows.quarantined,
+            status=to_status(PlaidItemAnswer(item=parsed.item)) if parsed.item else None,
+            quarantined=tuple(rows.quarantined),
+        )
+
+    def fetch_changes(
+        self, credential: SecretStr, *, cursor: str | None, archive: Archive
+    ) -> ChangesAnswer:
+        """
+        Fetch every change since `cursor`, all pages; None asks for the whole history.
+
+        The pages of a whole update are archived together, in order, before a row of them is
+        read. Those of a loop that broke are not: Plaid takes them back.
+        """
+        try:
+            fetched = self._client.fetch_sync_pages(credential, cursor=cursor)
+        except TransientError as error:
+            if error.code != _NOT_READY:
+                raise
+            return _nothing_yet(cursor)
+        for page in fetched.pages:
+            archive(page.raw)
+        read = [(page.page, page.raw.body) for page in fetched.pages]
+        changes = _to_changes(read, cursor_before=cursor)
+        return replace(changes, calls_count=fetched.calls_count)
+
+    def to_changes(
+        self, answers: Sequence[RawAnswer], *, cursor_before: str | None
+    ) -> ChangesAnswer:
+        """Translate the archived pages of one update again, in their order. Pure."""
+        bodies = [answer.body for answer in answers]
+        pages = parse_pages(answers)
+        return _to_changes(list(zip(pages, bodies, strict=True)), cursor_before=cursor_before)
+
+    def fetch_institution(self, external_id: str) -> Institution:
+        """
+        Fetch one institution.
+
+        Source: https://plaid.com/docs/api/institutions/#institutionsget_by_id
+        """
+        countries = self._link_settings.country_codes
+        answer = self._client.call(
+            "institutions/get_by_id",
+            lambda sdk: sdk.get_institution(external_id, country_codes=countries),
+        )
+        return to_institution(parse_model(PlaidInstitutionAnswer, answer).institution)
+
+    def start_link(
+        self, *, customer_reference: str, credential: SecretStr | None, return_url: str | None
+    ) -> LinkStart:
+        """Begin a hosted link; with a credential, begin renewing that connection's consent."""
+        return link.start_link(
+            self._client,
+            self._link_settings,
+            customer_reference=customer_reference,
+            credential=credential,
+            return_url=return_url,
+        )
+
+    def fetch_link_progress(self, external_state: SecretStr) -> LinkProgress:
+        """Ask how far the customer has come. After a renewal, ignore the tokens."""
+        return link.fetch_link_progress(self._client, external_state)
+
+    def complete_link(self, exchange_token: SecretStr) -> LinkedConnection:
+        """Exchange a finished link's token for a credential. Works once per token."""
+        return link.complete_link(self._client, exchange_token)
+
+    def disconnect(self, credential: SecretStr) -> None:
+        """End the consent at Plaid. Succeeds if it is gone already."""
+        link.disconnect(self._client, credential)
+
+    def verify_webhook(
+        self, headers: Mapping[str, str], body: bytes, *, now: datetime
+    ) -> ProviderEvent:
+        """Return the event if, and only if, Plaid sent exactly these bytes recently."""
+        return self._verifier.verify(headers, body, now=now)
+
+    def check_health(self) -> None:
+        """Ask for one institution: the cheapest call that proves keys and network."""
+        countries = self._link_settings.country_codes
+        self._client.call(
+            "institutions/get",
+            lambda sdk: sdk.get_institutions(count=1, country_codes=countries),
+        )
+
+    def _fetch_webhook_key(self, key_id: str) -> Mapping[str, Any]:
+        answer = self._key_client.call(
+            "webhook_verification_key/get", lambda sdk: sdk.get_webhook_key(key_id), retries=False
+        )
+        key = answer.body.get("key")
+        return key if isinstance(key, dict) else {}
+
+
+def build_plaid(settings: Settings, *, retry: Retry = Retry()) -> PlaidProvider:  # noqa: B008
+    """
+    Build Plaid from the settings, without a call.
+
+    Raises:
+        SetupError: Plaid is not configured.
+    """
+    if settings.plaid_client_id is None or settings.plaid_secret is None:
+        raise SetupError("Plaid is off: set PLAID_CLIENT_ID and PLAID_SECRET")
+    gateway_url = (settings.gateway_url or "").rstrip("/")
+    return PlaidProvider(
+        client_id=settings.plaid_client_id,
+        secret=settings.plaid_secret,
+        base_url=settings.plaid_base_url or HOSTS[settings.plaid_env],
+        timeout_s=settings.provider_timeout_s,
+        country_codes=_split(settings.plaid_country_codes),
+        language=settings.plaid_language,
+        client_name=settings.plaid_client_name,
+        redirect_uri=settings.plaid_redirect_uri,
+        webhook_url=f"{gateway_url}/webhooks/plaid" if gateway_url else None,
+        days_requested=settings.plaid_days_requested,
+        retry=retry,
+    )
+
+
+def _to_changes(
+    answers: Sequence[tuple[PlaidSyncPage, bytes]], *, cursor_before: str | None
+) -> ChangesAnswer:
+    assert answers, "an update has at least one page"
+    pages = [page for page, _ in answers]
+    last = pages[-1]
+    rows = Rows.of(SYNC, [body for _, body in answers])
+    delta = to_delta(pages, rows)
+    account_rows = Rows(SYNC, rows.has_odd_text)
+    accounts, balances = to_accounts((raw for page in pages for raw in page.accounts), account_rows)
+    return ChangesAnswer(
+        delta=delta,
+        cursor_before=cursor_before,
+        cursor_after=last.next_cursor or None,
+        stage=to_stage(last.transactions_update_status, next_cursor=last.next_cursor),
+        accounts=AccountsAnswer(
+            accounts=accounts,
+            balances=balances,
+            is_complete=False,  # Plaid lists only accounts that have transactions
+            status=None,
+            quarantined=tuple(account_rows.quarantined),
+        ),
+        calls_count=len(pages),
+        pages_count=len(pages),
+        quarantined=tuple(rows.quarantined),
+    )
+
+
+def _nothing_yet(cursor: str | None) -> ChangesAnswer:
+    return ChangesAnswer(
+        delta=TransactionDelta(upserts=(), removed=frozenset()),
+        cursor_before=cursor,
+        cursor_after=None,
+        stage=HistoryStage.AWAITING_INITIAL,
+        accounts=_NO_ACCOUNTS,
+        calls_count=1,
+        pages_count=0,
+    )
+
+
+def _split(codes: str) -> tuple[str, ...]:
+    return tuple(code.strip().upper() for code in codes.split(",") if code.strip())

@@ -1,0 +1,196 @@
+"""Starts the simulated providers on a local port: in a thread for tests, or until interrupted."""
+
+import asyncio
+import contextlib
+import socket
+import threading
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Any, Final, Self
+
+import uvicorn
+from starlette.applications import Starlette
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from bank_pipeline.sandbox.clock import VirtualClock
+from bank_pipeline.sandbox.control import control_routes
+from bank_pipeline.sandbox.faults import FaultPlan
+from bank_pipeline.sandbox.plaid.app import plaid_routes
+from bank_pipeline.sandbox.plaid.broken_answers import TRANSPORT_KEY
+from bank_pipeline.sandbox.plaid.options import PlaidOptions
+from bank_pipeline.sandbox.plaid.simulator import Plaid
+from bank_pipeline.sandbox.world import World
+
+USUAL_START: Final = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
+_LOOPBACK: Final = "127.0.0.1"
+_START_S: Final = 15.0
+_STOP_S: Final = 10.0
+_GRACE_S: Final = 1
+_TICK_S: Final = 0.1
+_BACKLOG: Final = 128
+
+
+class SandboxServer:
+    """
+    Serve one world over HTTP while the context is open.
+
+    Nothing is guessed: without a clock given, time stands still at `USUAL_START` and only
+    `advance` moves it.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        world: World | None = None,
+        clock: VirtualClock | None = None,
+        faults: FaultPlan | None = None,
+        options: PlaidOptions | None = None,
+        host: str = _LOOPBACK,
+        port: int = 0,
+    ) -> None:
+        """Prepare a server; port 0 takes a free one. A given `world` brings its own clock."""
+        if world is None:
+            world = World(seed, clock=clock or VirtualClock(USUAL_START))
+        self.world = world
+        self.clock = world.clock
+        self.faults = faults or FaultPlan()
+        self.plaid = Plaid(
+            world, self.clock, faults=self.faults, options=options or PlaidOptions(), seed=seed
+        )
+        self._address = (host, port)
+        self._listener: socket.socket | None = None
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the server listens, without a slash at the end."""
+        assert self._listener is not None, "the server has an address once it was started"
+        host, port = self._listener.getsockname()[:2]
+        return f"http://{host}:{port}"
+
+    def start(self) -> None:
+        """Listen, and return when requests are answered."""
+        self._listener = socket.create_server(self._address, backlog=_BACKLOG)
+        self._server = _Server(_config(sandbox_app(self.plaid)))
+        listener = self._listener
+        self._thread = threading.Thread(
+            target=self._server.run, args=([listener],), name="sandbox", daemon=True
+        )
+        self._thread.start()
+        self.plaid.start()
+        if not self._server.ready.wait(_START_S):
+            raise RuntimeError("the sandbox did not start in time")
+
+    def stop(self) -> None:
+        """Answer what is under way, within bounds, and close the port."""
+        self.plaid.stop()
+        if self._server is not None and self._thread is not None:
+            self._server.end()
+            self._thread.join(_STOP_S)
+        if self._listener is not None:
+            self._listener.close()
+
+    def advance(self, delta: timedelta) -> datetime:
+        """Let virtual time pass; return when the webhooks that became due were tried."""
+        self.settle()
+        now = self.clock.advance(delta)
+        self.settle()
+        return now
+
+    def settle(self) -> None:
+        """Announce what was scripted and wait until the webhooks of it were tried."""
+        if not self.plaid.settle():
+            raise RuntimeError("webhooks were still under way")
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+def sandbox_app(plaid: Plaid) -> Starlette:
+    """Return the web application of all that is simulated, with its control API."""
+    return Starlette(routes=[*control_routes(plaid), *plaid_routes(plaid)])
+
+
+def serve(
+    host: str = _LOOPBACK,
+    port: int = 8100,
+    *,
+    seed: int = 0,
+    logins: int = 3,
+    start: datetime | None = None,
+    options: PlaidOptions | None = None,
+) -> None:
+    """
+    Serve a world on a running clock until interrupted.
+
+    `start` None begins at the present. Meant for demonstrations: rate limits are as at Plaid's.
+    """
+    clock = VirtualClock(start or datetime.now(UTC), running=True)  # noqa: TID251 - an entry point
+    world = World(seed, clock=clock, logins=logins)
+    server = SandboxServer(seed=seed, world=world, options=options, host=host, port=port)
+    server.plaid.start()
+    try:
+        uvicorn.Server(_config(sandbox_app(server.plaid), host=host, port=port)).run()
+    finally:
+        server.plaid.stop()
+
+
+class _Server(uvicorn.Server):
+    """A server that says when it is ready and can be ended from another thread."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = threading.Event()
+
+    async def main_loop(self) -> None:
+        """Do what uvicorn does ten times a second, but end without waiting for the next time."""
+        self._loop = asyncio.get_running_loop()
+        self._ended = asyncio.Event()
+        count = 0
+        while not await self.on_tick(count):
+            count += 1
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), _TICK_S)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+    def end(self) -> None:
+        """Ask the server to stop, from any thread."""
+        self.should_exit = True
+        with contextlib.suppress(RuntimeError, AttributeError):  # its loop is not up, or over
+            self._loop.call_soon_threadsafe(self._ended.set)
+
+
+class _Protocol(H11Protocol):
+    """HTTP that lets the application reach its connection, to break it on purpose."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.app_state: dict[str, Any] = {**self.app_state, TRANSPORT_KEY: transport}
+
+
+def _config(app: Starlette, *, host: str = _LOOPBACK, port: int = 0) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=_Protocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=_GRACE_S,
+    )

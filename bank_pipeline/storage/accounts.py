@@ -1,0 +1,106 @@
+"""Accounts: written where they differ, closed where a complete answer no longer lists them."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from bank_pipeline.domain.account import Account
+from bank_pipeline.domain.connection import Connection
+from bank_pipeline.domain.ids import AccountId, ConnectionId
+from bank_pipeline.storage.identifiers import new_id
+from bank_pipeline.storage.tables import accounts
+
+
+@dataclass(frozen=True)
+class SavedCounts:
+    """Rows that a save wrote, and those it found equal."""
+
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+
+
+def load_account_ids(db: sa.Connection, connection_id: ConnectionId) -> dict[str, AccountId]:
+    """Load our ids of all accounts of a connection by their external ids, closed ones too."""
+    query = sa.select(accounts.c.external_id, accounts.c.id).where(
+        accounts.c.connection_id == connection_id
+    )
+    return {external_id: AccountId(id_) for external_id, id_ in db.execute(query)}
+
+
+def load_open_account_external_ids(
+    db: sa.Connection, connection_id: ConnectionId
+) -> frozenset[str]:
+    """Load the external ids of the accounts that the bank still lists."""
+    query = sa.select(accounts.c.external_id).where(
+        accounts.c.connection_id == connection_id, accounts.c.closed_at.is_(None)
+    )
+    return frozenset(db.execute(query).scalars())
+
+
+def save_accounts(
+    db: sa.Connection, connection: Connection, answered: Sequence[Account], *, now: datetime
+) -> SavedCounts:
+    """Write new, changed and reopened accounts; equal ones are not touched."""
+    query = sa.select(accounts.c.external_id, accounts.c.content_hash, accounts.c.closed_at)
+    stored = {
+        row.external_id: row
+        for row in db.execute(query.where(accounts.c.connection_id == connection.id))
+    }
+    inserted = updated = 0
+    for account in answered:
+        values = _to_row(account, now)
+        known = stored.get(account.external_id)
+        if known is None:
+            inserted += 1
+            owner = {"team_id": connection.team_id, "connection_id": connection.id}
+            db.execute(accounts.insert().values(id=new_id(), created_at=now, **owner, **values))
+        elif known.content_hash != values["content_hash"] or known.closed_at is not None:
+            updated += 1
+            db.execute(
+                accounts.update()
+                .where(
+                    accounts.c.connection_id == connection.id,
+                    accounts.c.external_id == account.external_id,
+                )
+                .values(values)
+            )
+    return SavedCounts(inserted, updated, len(answered) - inserted - updated)
+
+
+def close_missing_accounts(
+    db: sa.Connection, connection_id: ConnectionId, *, shown: set[str], now: datetime
+) -> int:
+    """
+    Close the open accounts that a complete answer does not show; return how many.
+
+    An answer that shows none closes none: an empty list is a failure in disguise.
+    """
+    if not shown:
+        return 0
+    closed = db.execute(
+        accounts.update()
+        .where(
+            accounts.c.connection_id == connection_id,
+            accounts.c.closed_at.is_(None),
+            accounts.c.external_id.not_in(shown),
+        )
+        .values(closed_at=now, updated_at=now)
+        .returning(accounts.c.id)
+    )
+    return len(closed.all())
+
+
+def _to_row(account: Account, now: datetime) -> dict[str, Any]:
+    content = account.model_dump_json(exclude_none=True).encode()
+    return {
+        **account.model_dump(exclude={"identifiers"}),
+        "identifiers": account.identifiers.model_dump(exclude_none=True),
+        "content_hash": hashlib.blake2b(content, digest_size=16).digest(),
+        "updated_at": now,
+        "closed_at": None,
+    }

@@ -1,0 +1,217 @@
+"""Connections, their status and its history, and the cursor of their change feed."""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from bank_pipeline.domain.connection import Connection, ConnectionStatus, HistoryStage, Provider
+from bank_pipeline.domain.ids import ConnectionId, SyncRunId, TeamId
+from bank_pipeline.domain.transitions import Transition
+from bank_pipeline.errors import ConcurrentSyncError, NotFoundError
+from bank_pipeline.storage.identifiers import new_id
+from bank_pipeline.storage.tables import connection_events, connections, teams
+
+_FIELDS = [connections.c[name] for name in Connection.model_fields]
+
+
+def ensure_team(db: sa.Connection, name: str, *, now: datetime) -> TeamId:
+    """Return the team of this name, made if there is none."""
+    query = sa.select(teams.c.id).where(teams.c.name == name)
+    team_id = db.scalar(query)
+    if team_id is None:
+        row = {"id": new_id(), "name": name, "created_at": now}
+        db.execute(insert(teams).values(row).on_conflict_do_nothing())
+        team_id = db.execute(query).scalar_one()  # ours, or that of whoever was faster
+    return TeamId(team_id)
+
+
+def load_connection(db: sa.Connection, connection_id: ConnectionId) -> Connection:
+    """
+    Load one connection.
+
+    Raises:
+        NotFoundError: there is none of this id, or it is no id at all.
+    """
+    return _load(db, connection_id, for_update=False)
+
+
+def load_connection_by_external_id(
+    db: sa.Connection, provider: Provider, external_id: str
+) -> Connection | None:
+    """Load the connection that the provider calls so; None when it is none of ours."""
+    query = sa.select(*_FIELDS).where(
+        connections.c.provider == provider, connections.c.external_id == external_id
+    )
+    row = db.execute(query).mappings().one_or_none()
+    return None if row is None else Connection.model_validate(dict(row))
+
+
+def insert_or_renew_connection(
+    db: sa.Connection,
+    *,
+    team_id: TeamId,
+    provider: Provider,
+    external_id: str,
+    institution_external_id: str | None,
+    institution_name: str | None,
+    now: datetime,
+) -> ConnectionId:
+    """
+    Store a newly linked connection, its first sync due at once.
+
+    The same external id again is the same connection, told twice: it becomes due again and
+    keeps all it had.
+
+    Raises:
+        ConcurrentSyncError: another team holds the connection of this external id.
+    """
+    known = load_connection_by_external_id(db, provider, external_id)
+    if known is not None:
+        if known.team_id != team_id:
+            raise ConcurrentSyncError("another team holds this connection")
+        request_sync(db, known.id, reason="linked again", now=now)
+        return known.id
+    connection_id = ConnectionId(new_id())
+    db.execute(
+        connections.insert().values(
+            id=connection_id,
+            team_id=team_id,
+            provider=provider,
+            external_id=external_id,
+            institution_external_id=institution_external_id,
+            institution_name=institution_name,
+            status=ConnectionStatus.PENDING,
+            status_reason="linked",
+            status_since=now,
+            history_stage=HistoryStage.AWAITING_INITIAL,
+            next_attempt_at=now,
+            created_at=now,
+        )
+    )
+    _insert_event(db, connection_id, None, ConnectionStatus.PENDING, "linked", None, now)
+    return connection_id
+
+
+def request_sync(
+    db: sa.Connection, connection_id: ConnectionId, *, reason: str, now: datetime
+) -> None:
+    """Make a connection syncable and due now, as after its consent was renewed."""
+    connection = load_connection(db, connection_id)
+    transition = Transition(ConnectionStatus.ACTIVE, reason, now, 0)
+    if connection.history_stage is HistoryStage.AWAITING_INITIAL:
+        transition = Transition(ConnectionStatus.PENDING, reason, now, 0)
+    apply_transition(db, connection, transition, sync_run_id=None, now=now)
+
+
+def apply_transition(
+    db: sa.Connection,
+    connection: Connection,
+    transition: Transition,
+    *,
+    sync_run_id: SyncRunId | None,
+    now: datetime,
+    is_success: bool = False,
+    **facts: Any,  # noqa: ANN401 -- values of columns
+) -> bool:
+    """
+    Write where a connection goes, and return whether that differs from where it stood.
+
+    A change of status or reason is also a connection event. `facts` are further columns
+    learned on the way, such as `consent_expires_at`.
+
+    `connection` is what the transition was decided from. Where somebody else (a webhook, a
+    person) changed the stored one since, their word is not silenced by ours: a stop is not
+    lifted, and a try that was asked for earlier is not put off.
+    """
+    stored = _load(db, connection.id, for_update=True)
+    is_stopped_since = (
+        not stored.status.is_syncable
+        and transition.status.is_syncable
+        and (stored.status, stored.status_since) != (connection.status, connection.status_since)
+    )
+    values: dict[str, Any] = {"error_retries": transition.error_retries, **facts}
+    if sync_run_id is not None:
+        values["last_attempt_at"] = now
+    if is_success:
+        values["last_success_at"] = now
+    after = (transition.status, transition.reason)
+    has_changed = not is_stopped_since and after != (stored.status, stored.status_reason)
+    if not is_stopped_since:
+        values["next_attempt_at"] = _next_attempt(connection, stored, transition)
+    if has_changed:
+        values |= {"status": transition.status, "status_reason": transition.reason}
+    if has_changed and transition.status is not stored.status:
+        values["status_since"] = now
+    db.execute(connections.update().where(connections.c.id == connection.id).values(values))
+    if has_changed:
+        _insert_event(db, stored.id, stored.status, *after, sync_run_id, now)
+    return has_changed
+
+
+def advance_cursor(
+    db: sa.Connection,
+    connection_id: ConnectionId,
+    *,
+    before: str | None,
+    after: str,
+    stage: HistoryStage,
+) -> None:
+    """
+    Move the cursor by compare-and-set, together with the history stage.
+
+    Raises:
+        ConcurrentSyncError: it is not where we found it; nothing was written.
+    """
+    moved = db.execute(
+        connections.update()
+        .where(connections.c.id == connection_id, connections.c.cursor.is_not_distinct_from(before))
+        .values(cursor=after, history_stage=stage)
+        .returning(connections.c.id)
+    ).one_or_none()
+    if moved is None:
+        raise ConcurrentSyncError(f"the cursor of connection {connection_id} moved meanwhile")
+
+
+def _next_attempt(
+    connection: Connection, stored: Connection, transition: Transition
+) -> datetime | None:
+    """Return the planned try, or an earlier one that was asked for since we looked."""
+    asked, planned = stored.next_attempt_at, transition.next_attempt_at
+    if asked is None or asked == connection.next_attempt_at or not transition.status.is_syncable:
+        return planned
+    return asked if planned is None else min(asked, planned)
+
+
+def _load(db: sa.Connection, connection_id: ConnectionId, *, for_update: bool) -> Connection:
+    try:
+        query = sa.select(*_FIELDS).where(connections.c.id == str(uuid.UUID(connection_id)))
+    except ValueError:
+        raise NotFoundError(f"{connection_id!r} is not the id of a connection") from None
+    row = db.execute(query.with_for_update() if for_update else query).mappings().one_or_none()
+    if row is None:
+        raise NotFoundError(f"no connection {connection_id}; see `bank-pipeline connections`")
+    return Connection.model_validate(dict(row))
+
+
+def _insert_event(
+    db: sa.Connection,
+    connection_id: ConnectionId,
+    before: ConnectionStatus | None,
+    after: ConnectionStatus,
+    reason: str | None,
+    sync_run_id: SyncRunId | None,
+    now: datetime,
+) -> None:
+    db.execute(
+        connection_events.insert().values(
+            connection_id=connection_id,
+            at=now,
+            from_status=before,
+            to_status=after,
+            reason=reason,
+            sync_run_id=sync_run_id,
+        )
+    )

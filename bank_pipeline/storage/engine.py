@@ -1,0 +1,199 @@
+"""From settings to connections: which database, for us and for Dagster, and how we talk to it."""
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from bank_pipeline.config import Settings
+from bank_pipeline.errors import SetupError
+from bank_pipeline.storage import embedded
+
+SERVER_VERSION_MIN: Final = 15
+DAGSTER_SCHEMA: Final = "dagster"
+_SCHEMES: Final = ("postgres", "postgresql", "postgresql+psycopg", "postgresql+psycopg2")
+_CONNECT_TIMEOUT_S: Final = 10
+_STATEMENT_TIMEOUT_S: Final = 120  # the longest statement of ours takes seconds
+_LOCK_TIMEOUT_S: Final = 30  # then another process hangs, and the run is better retried
+_IDLE_TIMEOUT_S: Final = 300  # no transaction of ours waits for a network: a bug or a crash
+_SHAPE: Final = "postgresql://user:password@host:5432/database"
+_ADVICE: Final = (
+    ("password authentication failed", "check user and password in the URL"),
+    ("no password supplied", "the URL needs a password"),
+    ("no pg_hba.conf entry", "the server does not admit this user from this machine"),
+    ('database "', "create it (`createdb`), or correct the name in the URL"),
+    ('role "', "create the user, or correct it in the URL"),
+    ("Connection refused", "is the server running, and are host and port right?"),
+    ("No such file or directory", "is the server running? There is no such socket"),
+    ("resolve host", "check the host's name in the URL"),
+    ("Name or service not known", "check the host's name in the URL"),
+    ("timeout expired", "the host does not answer: check its address and the firewall"),
+    ("too many", "raise the server's max_connections, or lower BANK_PIPELINE_SYNC_THREADS"),
+    ("SSL", "check `sslmode` in the URL"),
+)
+
+
+@dataclass(frozen=True)
+class Database:
+    """Where the data is. The URLs may hold passwords, so they are not shown."""
+
+    url: str = field(repr=False)
+    dagster_url: str = field(repr=False)
+    is_embedded: bool
+
+
+def resolve_database(settings: Settings) -> Database:
+    """
+    Find the database of these settings, starting the embedded one where no URL is given.
+
+    Raises:
+        SetupError: a URL is unusable, or the embedded server does not start.
+    """
+    configured = settings.database_url
+    if configured is None:
+        url = embedded.ensure_running(settings.state_dir)
+    else:
+        url = _render(_parse(configured.get_secret_value()))
+    if settings.dagster_database_url is None:
+        return Database(url, dagster_url(url), is_embedded=configured is None)
+    own = _parse(settings.dagster_database_url.get_secret_value())
+    return Database(url, _render(own, "psycopg2"), is_embedded=configured is None)
+
+
+def build_engine(
+    database_url: str, *, application_name: str = "bank_pipeline", connections_max: int = 20
+) -> sa.Engine:
+    """
+    Build an engine on psycopg 3; it connects on first use.
+
+    Sessions speak UTC and end what hangs: a statement after two minutes, a wait for a lock
+    after 30 s, a transaction left open after five minutes. These are set by statements, not
+    by start-up options, which connection poolers refuse.
+
+    Raises:
+        SetupError: the URL is not one of a PostgreSQL.
+    """
+    engine = sa.create_engine(
+        _parse(database_url).set(drivername="postgresql+psycopg"),
+        pool_size=connections_max,
+        max_overflow=0,
+        pool_timeout=_LOCK_TIMEOUT_S,
+        pool_pre_ping=True,
+        hide_parameters=True,  # rows never show in messages of exceptions
+        connect_args={
+            "application_name": application_name,
+            "connect_timeout": _CONNECT_TIMEOUT_S,
+            "keepalives_idle": 60,
+        },
+    )
+    sa.event.listen(engine, "connect", _prepare_session)
+    return engine
+
+
+def dagster_url(database_url: str) -> str:
+    """
+    Derive the URL for Dagster's instance: the same database, its own schema `dagster`.
+
+    By search path, not by a database of its own, because on a managed server we may not be
+    allowed to create one. Dagster makes its tables there itself; the migrations make the
+    schema. It needs psycopg2: dagster-postgres 0.29 fails on psycopg 3 (`NOTIFY ..., $1`).
+    A connection pooler in between that refuses start-up options, or pools by transaction
+    (LISTEN needs a session), needs BANK_PIPELINE_DAGSTER_DATABASE_URL with a direct address.
+
+    Raises:
+        SetupError: the URL is not one of a PostgreSQL.
+    """
+    url = _parse(database_url)
+    given = url.query.get("options", "")
+    options = given if isinstance(given, str) else " ".join(given)
+    wanted = f"{options} -csearch_path={DAGSTER_SCHEMA}".strip()
+    return _render(url.update_query_dict({"options": wanted}), "psycopg2")
+
+
+def check_server(engine: sa.Engine) -> str:
+    """
+    Connect, and return the server's version, such as "18.1".
+
+    Raises:
+        SetupError: no connection, a server too old, or no right to create our schemas.
+    """
+    try:
+        with engine.connect() as db:
+            number = int(db.scalar(sa.text("SHOW server_version_num")) or 0)
+            version = str(db.scalar(sa.text("SHOW server_version"))).split()[0]
+            may_create = db.scalar(_MAY_CREATE)
+    except sa.exc.DBAPIError as error:
+        raise SetupError(_explain(engine.url, str(error.orig))) from None
+    if number // 10_000 < SERVER_VERSION_MIN:
+        raise SetupError(
+            f"The database runs PostgreSQL {version}; it must be {SERVER_VERSION_MIN} or newer: "
+            "upgrade it, or set BANK_PIPELINE_DATABASE_URL to another"
+        )
+    if not may_create:
+        raise SetupError(
+            f"The user {engine.url.username} may not create schemas in the database "
+            f'{engine.url.database}: as its owner, `GRANT CREATE ON DATABASE "'
+            f'{engine.url.database}" TO "{engine.url.username}"`'
+        )
+    return version
+
+
+_MAY_CREATE: Final = sa.text(
+    "SELECT has_database_privilege(current_database(), 'CREATE') OR "
+    "(SELECT count(*) = 2 FROM pg_namespace WHERE nspname IN ('bank', 'analytics'))"
+)
+
+
+def _parse(database_url: str) -> sa.URL:
+    try:
+        url = sa.make_url(database_url.strip())
+    except (sa.exc.ArgumentError, ValueError):
+        raise SetupError(
+            f"The database URL cannot be read: it must look like {_SHAPE}, with special "
+            "characters in the password percent-encoded"
+        ) from None
+    if url.drivername not in _SCHEMES:
+        raise SetupError(
+            f"The database URL begins with {url.drivername}://, but only PostgreSQL is "
+            f"supported: it must look like {_SHAPE}"
+        )
+    if not url.database:
+        raise SetupError(f"The database URL names no database: it must look like {_SHAPE}")
+    return url
+
+
+def _render(url: sa.URL, driver: str = "psycopg") -> str:
+    return url.set(drivername=f"postgresql+{driver}").render_as_string(hide_password=False)
+
+
+def _prepare_session(connection: Any, _: object) -> None:  # noqa: ANN401 -- psycopg's, through SQLAlchemy
+    settings = {
+        "TimeZone": "UTC",
+        "statement_timeout": f"{_STATEMENT_TIMEOUT_S}s",
+        "lock_timeout": f"{_LOCK_TIMEOUT_S}s",
+        "idle_in_transaction_session_timeout": f"{_IDLE_TIMEOUT_S}s",
+    }
+    statement = "; ".join(f"SET {name} = '{value}'" for name, value in settings.items())
+    connection.autocommit = True
+    connection.execute(statement)
+    connection.autocommit = False
+
+
+def _explain(url: sa.URL, message: str) -> str:
+    """Say what to do about a failed connection, without the password."""
+    where = f"{url.host or url.query.get('host', 'the local socket')}, database {url.database}"
+    advice = next((text for symptom, text in _ADVICE if symptom in message), None)
+    reason = " ".join(message.split())
+    if isinstance(url.password, str) and url.password:
+        reason = reason.replace(url.password, "***")
+    return f"No connection to {where}: {advice or reason}" + (f" ({reason})" if advice else "")
+
+
+def is_reachable(engine: sa.Engine) -> bool:
+    """Say whether the database answers now."""
+    try:
+        with engine.connect() as db:
+            db.execute(sa.text("SELECT 1"))
+    except sa.exc.DBAPIError:
+        return False
+    return True

@@ -1,0 +1,61 @@
+"""What `doctor` says of the database."""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from bank_pipeline.storage.engine import check_server
+from bank_pipeline.storage.migrate import load_pending, load_revision
+from bank_pipeline.storage.roles import load_missing_roles
+from bank_pipeline.storage.tables import SCHEMA
+
+
+@dataclass(frozen=True)
+class DatabaseHealth:
+    """State of a database that answers and is new enough."""
+
+    server_version: str
+    revision: str | None
+    """None: never migrated."""
+    pending_revisions: tuple[str, ...]
+    """What `bank-pipeline migrate` would apply, oldest first."""
+    size_bytes: int
+    """Of the whole database on disk, Dagster's tables included if they are in it."""
+    table_bytes: dict[str, int]
+    """Of our tables with their indexes, largest first."""
+    missing_roles: frozenset[str]
+    """Group roles an administrator would have to create; needed by people, not by us."""
+    is_durable: bool
+    """False: the server runs without fsync, and a power cut can destroy the data."""
+
+    @property
+    def is_migrated(self) -> bool:
+        """Say whether the schema is the one of this release."""
+        return not self.pending_revisions
+
+
+def load_health(engine: sa.Engine) -> DatabaseHealth:
+    """
+    Look at the database without changing it.
+
+    Raises:
+        SetupError: it cannot be reached, or is unusable; the message says what to do.
+    """
+    version = check_server(engine)
+    with engine.connect() as db:
+        return DatabaseHealth(
+            server_version=version,
+            revision=load_revision(db),
+            pending_revisions=load_pending(db),
+            size_bytes=int(db.scalar(sa.text("SELECT pg_database_size(current_database())")) or 0),
+            table_bytes={name: int(size) for name, size in db.execute(_TABLE_BYTES)},
+            missing_roles=load_missing_roles(db),
+            is_durable=db.scalar(sa.text("SHOW fsync")) == "on",
+        )
+
+
+_TABLE_BYTES = sa.text(
+    "SELECT relname, pg_total_relation_size(pg_class.oid) AS bytes FROM pg_class "
+    "JOIN pg_namespace ON pg_namespace.oid = relnamespace "
+    "WHERE nspname = :schema AND relkind = 'r' ORDER BY bytes DESC, relname"
+).bindparams(schema=SCHEMA)

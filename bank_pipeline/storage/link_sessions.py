@@ -1,0 +1,118 @@
+"""Links under way: who started one, until the provider says how it ended."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import sqlalchemy as sa
+from pydantic import SecretStr
+
+from bank_pipeline.domain.connection import Provider
+from bank_pipeline.domain.ids import ConnectionId, LinkSessionId, TeamId
+from bank_pipeline.errors import NotFoundError
+from bank_pipeline.storage.credentials import Sealed, Vault
+from bank_pipeline.storage.identifiers import new_id
+from bank_pipeline.storage.tables import link_sessions
+
+EXPIRED: Final = "expired"
+
+
+@dataclass(frozen=True)
+class LinkSession:
+    """One link. `outcome` is None while it is open; `state` is the provider's name of it."""
+
+    id: LinkSessionId
+    team_id: TeamId
+    provider: Provider
+    state: SecretStr
+    renews_connection_id: ConnectionId | None
+    outcome: str | None
+    expires_at: datetime
+
+
+def insert_link_session(
+    db: sa.Connection,
+    *,
+    team_id: TeamId,
+    provider: Provider,
+    state: SecretStr,
+    vault: Vault,
+    renews: ConnectionId | None,
+    expires_at: datetime,
+    now: datetime,
+) -> LinkSessionId:
+    """Remember who begins a link; the state is stored encrypted, and found by fingerprint."""
+    session_id = LinkSessionId(new_id())
+    sealed = vault.encrypt(state, session_id)
+    row = {
+        "id": session_id,
+        "team_id": team_id,
+        "provider": provider,
+        "state_fingerprint": vault.fingerprint(state.get_secret_value()),
+        "state_ciphertext": sealed.ciphertext,
+        "key_id": sealed.key_id,
+        "renews_connection_id": renews,
+        "created_at": now,
+        "expires_at": expires_at,
+    }
+    db.execute(sa.insert(link_sessions).values(row))
+    return session_id
+
+
+def load_link_session(db: sa.Connection, session_id: LinkSessionId, *, vault: Vault) -> LinkSession:
+    """
+    Load one link, open or not.
+
+    Raises:
+        NotFoundError: there is none with this id.
+        SecretError: its state does not open.
+    """
+    row = db.execute(sa.select(link_sessions).where(link_sessions.c.id == session_id))
+    return _to_session(row.one_or_none(), vault)
+
+
+def load_open_link_session(db: sa.Connection, state: SecretStr, *, vault: Vault) -> LinkSession:
+    """
+    Load the open link that the provider names by this state.
+
+    Raises:
+        NotFoundError: no open link has it.
+    """
+    fingerprint = vault.fingerprint(state.get_secret_value())
+    query = sa.select(link_sessions).where(
+        link_sessions.c.state_fingerprint == fingerprint, link_sessions.c.finished_at.is_(None)
+    )
+    return _to_session(db.execute(query).one_or_none(), vault)
+
+
+def finish_link_session(
+    db: sa.Connection, session_id: LinkSessionId, *, outcome: str, now: datetime
+) -> bool:
+    """Say how a link ended; return whether it was open. The first word stays."""
+    statement = sa.update(link_sessions).where(
+        link_sessions.c.id == session_id, link_sessions.c.finished_at.is_(None)
+    )
+    return db.execute(statement.values(outcome=outcome, finished_at=now)).rowcount == 1
+
+
+def set_expired_link_sessions(db: sa.Connection, *, now: datetime) -> int:
+    """Close the open links whose time is over; return how many."""
+    statement = sa.update(link_sessions).where(
+        link_sessions.c.finished_at.is_(None), link_sessions.c.expires_at <= now
+    )
+    return db.execute(statement.values(outcome=EXPIRED, finished_at=now)).rowcount
+
+
+def _to_session(row: sa.Row[tuple[object, ...]] | None, vault: Vault) -> LinkSession:
+    if row is None:
+        raise NotFoundError("There is no such link session")
+    sealed = Sealed(bytes(row.state_ciphertext), row.key_id)
+    return LinkSession(
+        id=row.id,
+        team_id=row.team_id,
+        provider=Provider(row.provider),
+        state=vault.decrypt(sealed, row.id),
+        renews_connection_id=row.renews_connection_id,
+        outcome=row.outcome,
+        expires_at=row.expires_at,
+    )

@@ -1,0 +1,212 @@
+"""What people and schedules look at: read-only questions across connections."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+
+from bank_pipeline.domain.connection import ConnectionStatus
+from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline.storage.tables import connections, webhook_events
+
+_SYNCABLE = [status.value for status in ConnectionStatus if status.is_syncable]
+
+
+@dataclass(frozen=True)
+class DueAttempt:
+    """A connection whose planned try is due. `is_first`: it never had a successful sync."""
+
+    connection_id: ConnectionId
+    due_at: datetime
+    is_first: bool
+
+
+@dataclass(frozen=True)
+class PendingEvents:
+    """Webhook events of one connection that no sync has covered yet."""
+
+    connection_id: ConnectionId
+    newest_event_id: int
+    received_at: datetime
+
+
+@dataclass(frozen=True)
+class ListedConnection:
+    """One connection as an operator sees it. Times are UTC."""
+
+    id: str
+    team_name: str
+    provider: str
+    external_id: str
+    institution_name: str | None
+    status: str
+    status_reason: str | None
+    status_since: datetime
+    history_stage: str
+    account_count: int
+    consent_expires_at: datetime | None
+    last_success_at: datetime | None
+    next_attempt_at: datetime | None
+    error_retries: int
+
+
+@dataclass(frozen=True)
+class ListedAccount:
+    """One account with its newest balances, signed from the holder; None is unknown."""
+
+    id: str
+    connection_id: str
+    institution_name: str | None
+    name: str
+    masked_number: str | None
+    type: str
+    booked: Decimal | None
+    available: Decimal | None
+    credit_limit: Decimal | None
+    currency: str | None
+    balance_as_of: datetime | None
+    transaction_count: int
+    closed_at: datetime | None
+
+
+@dataclass(frozen=True)
+class ListedTransaction:
+    """One live transaction; positive is money in."""
+
+    id: str
+    account_id: str
+    account_name: str
+    status: str
+    date: date | None
+    amount: Decimal | None
+    currency: str | None
+    description: str
+    counterparty_name: str | None
+    category: str | None
+
+
+def load_connection_ids(db: sa.Connection) -> list[ConnectionId]:
+    """Load the ids of all connections that were not ended."""
+    ended = connections.c.status == ConnectionStatus.DISCONNECTED
+    return [
+        ConnectionId(id_) for id_ in db.execute(sa.select(connections.c.id).where(~ended)).scalars()
+    ]
+
+
+def load_syncable_ids(db: sa.Connection) -> list[ConnectionId]:
+    """Load the ids of the connections that scheduled calls go on for."""
+    query = sa.select(connections.c.id).where(connections.c.status.in_(_SYNCABLE))
+    return [ConnectionId(id_) for id_ in db.execute(query.order_by(connections.c.id)).scalars()]
+
+
+def load_due_attempts(db: sa.Connection, *, now: datetime, limit: int) -> list[DueAttempt]:
+    """Load the connections whose planned next try has come, the longest due first."""
+    query = (
+        sa.select(connections.c.id, connections.c.next_attempt_at, connections.c.last_success_at)
+        .where(connections.c.status.in_(_SYNCABLE), connections.c.next_attempt_at <= now)
+        .order_by(connections.c.next_attempt_at)
+        .limit(limit)
+    )
+    return [
+        DueAttempt(ConnectionId(row.id), row.next_attempt_at, row.last_success_at is None)
+        for row in db.execute(query)
+    ]
+
+
+def load_unhandled_events(db: sa.Connection, *, limit: int) -> list[PendingEvents]:
+    """Load, per syncable connection, the events that no sync has covered, oldest first."""
+    query = (
+        sa.select(
+            connections.c.id,
+            sa.func.max(webhook_events.c.id),
+            sa.func.min(webhook_events.c.received_at),
+        )
+        .join(
+            webhook_events,
+            (webhook_events.c.provider == connections.c.provider)
+            & (webhook_events.c.connection_external_id == connections.c.external_id),
+        )
+        .where(webhook_events.c.handled_at.is_(None), connections.c.status.in_(_SYNCABLE))
+        .group_by(connections.c.id)
+        .order_by(sa.func.min(webhook_events.c.received_at))
+        .limit(limit)
+    )
+    return [PendingEvents(ConnectionId(row[0]), row[1], row[2]) for row in db.execute(query)]
+
+
+def list_connections(db: sa.Connection) -> list[ListedConnection]:
+    """List all connections, the newest first."""
+    query = sa.text(
+        "SELECT c.connection_id AS id, c.team_name, c.provider, c.external_id, c.institution_name, "
+        "c.status, c.status_reason, c.status_since, c.history_stage, "
+        "(SELECT count(*) FROM analytics.accounts a WHERE a.connection_id = c.connection_id "
+        " AND a.closed_at IS NULL) AS account_count, "
+        "c.consent_expires_at, c.last_success_at, c.next_attempt_at, c.error_retries "
+        "FROM analytics.connections c ORDER BY c.created_at DESC, c.connection_id DESC"
+    )
+    return [ListedConnection(**row) for row in db.execute(query).mappings()]
+
+
+def list_accounts(
+    db: sa.Connection, *, connection_id: ConnectionId | None = None
+) -> list[ListedAccount]:
+    """List accounts with their newest balances, of one connection or of all."""
+    query = sa.text(
+        "SELECT a.account_id AS id, a.connection_id, a.institution_name, a.name, "
+        "b.identifiers->>'masked_number' AS masked_number, a.type, a.booked_balance AS booked, "
+        "a.available_balance AS available, a.credit_limit, "
+        "coalesce(a.currency, a.unofficial_currency) AS currency, "
+        "a.booked_balance_as_of AS balance_as_of, "
+        "(SELECT count(*) FROM analytics.transactions t WHERE t.account_id = a.account_id) "
+        "AS transaction_count, a.closed_at "
+        "FROM analytics.accounts a JOIN bank.accounts b ON b.id = a.account_id "
+        "WHERE (CAST(:connection_id AS text) IS NULL OR a.connection_id::text = :connection_id) "
+        "ORDER BY a.institution_name, a.name, a.account_id"
+    )
+    rows = db.execute(query, {"connection_id": connection_id}).mappings()
+    return [ListedAccount(**row) for row in rows]
+
+
+def list_transactions(
+    db: sa.Connection,
+    *,
+    limit: int,
+    connection_id: ConnectionId | None = None,
+    account_id: str | None = None,
+    first: date | None = None,
+    last: date | None = None,
+    search: str | None = None,
+) -> list[ListedTransaction]:
+    """List live transactions, newest first; `first` and `last` are inclusive."""
+    conditions = {
+        "connection_id::text = :connection_id": connection_id,
+        "account_id::text = :account_id": account_id,
+        "date >= :first": first,
+        "date <= :last": last,
+        "(description ILIKE :search OR counterparty_name ILIKE :search)": (
+            None if search is None else f"%{_escape(search)}%"
+        ),
+    }
+    used = {sql: value for sql, value in conditions.items() if value is not None}
+    where = " AND ".join(used) or "true"
+    bound: dict[str, Any] = {
+        "connection_id": connection_id,
+        "account_id": account_id,
+        "first": first,
+        "last": last,
+        "search": conditions["(description ILIKE :search OR counterparty_name ILIKE :search)"],
+        "limit": limit,
+    }
+    query = sa.text(
+        "SELECT transaction_id AS id, account_id, account_name, status, date, amount, "
+        "coalesce(currency, unofficial_currency) AS currency, description, counterparty_name, "
+        f"category FROM analytics.transactions WHERE {where} "
+        "ORDER BY date DESC NULLS FIRST, transaction_id DESC LIMIT :limit"
+    )
+    return [ListedTransaction(**row) for row in db.execute(query, bound).mappings()]
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

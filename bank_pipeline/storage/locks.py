@@ -1,0 +1,66 @@
+"""One sync per connection, whatever asks for it and on whatever machine."""
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import sqlalchemy as sa
+
+from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline.errors import ConcurrentSyncError
+
+_log: Final = logging.getLogger(__name__)
+
+
+@contextmanager
+def connection_lock(engine: sa.Engine, connection_id: ConnectionId) -> Iterator[None]:
+    """
+    Hold the connection's lock while the context lasts.
+
+    A session lock of Postgres on a database connection of its own: no transaction stays
+    open, and when the process dies the server lets go. A sync therefore takes two
+    connections from the pool, and behind a pooler it needs session pooling.
+
+    Raises:
+        ConcurrentSyncError: somebody else holds it.
+    """
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as session:
+        if not session.scalar(_TRY_LOCK, {"key": lock_key(connection_id)}):
+            raise ConcurrentSyncError(f"connection {connection_id} is being synced already")
+        try:
+            yield
+        finally:
+            _unlock(session, connection_id)
+
+
+def lock_key(connection_id: ConnectionId) -> int:
+    """Return the advisory lock's number, a signed 64-bit integer. Pure."""
+    text = f"bank_pipeline.sync:{connection_id.lower()}".encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big", signed=True)
+
+
+def load_held_keys(db: sa.Connection) -> frozenset[int]:
+    """Load the numbers of all advisory locks that are held in this database right now."""
+    return frozenset(int(key) for key in db.scalars(_HELD))
+
+
+def _unlock(session: sa.Connection, connection_id: ConnectionId) -> None:
+    """Free the lock, or else close the session: the pool must not keep one that holds it."""
+    try:
+        was_held = session.scalar(_UNLOCK, {"key": lock_key(connection_id)})
+    except sa.exc.DBAPIError:
+        was_held = False
+    if not was_held:
+        session.invalidate()
+        _log.warning("the lock of connection %s was lost while it was held", connection_id)
+
+
+_TRY_LOCK: Final = sa.text("SELECT pg_try_advisory_lock(:key)")
+_UNLOCK: Final = sa.text("SELECT pg_advisory_unlock(:key)")
+_HELD: Final = sa.text(
+    "SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks "
+    "WHERE locktype = 'advisory' AND objsubid = 1 AND granted "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)

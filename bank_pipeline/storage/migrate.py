@@ -1,0 +1,133 @@
+"""Bring the database to the schema of this release, or back."""
+
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from bank_pipeline.errors import SetupError
+from bank_pipeline.storage.engine import DAGSTER_SCHEMA, check_server
+from bank_pipeline.storage.roles import ensure_roles
+from bank_pipeline.storage.tables import SCHEMA
+
+_SCRIPTS: Final = Path(__file__).parent / "migrations"
+_LOCK: Final = 0x62616E6B  # "bank" in ASCII: one migration at a time per database
+_VERSION: Final = sa.select(sa.table("alembic_version", sa.column("version_num"), schema=SCHEMA))
+_VERSION_TABLE: Final = sa.text(f"SELECT to_regclass('{SCHEMA}.alembic_version') IS NOT NULL")
+
+
+@dataclass(frozen=True)
+class MigrationReport:
+    """What `migrate` did. Nothing, most of the time."""
+
+    from_revision: str | None
+    to_revision: str
+    missing_roles: frozenset[str] = frozenset()
+    """Roles that could not be created; looked up only when something was migrated."""
+
+    @property
+    def has_changed(self) -> bool:
+        """Say whether anything was migrated."""
+        return self.from_revision != self.to_revision
+
+
+def migrate(engine: sa.Engine) -> MigrationReport:
+    """
+    Bring the database to this release: all of it in one transaction, or nothing.
+
+    Several processes may call at once: one migrates, the others wait and find it done. Where
+    there is nothing to do this costs one query.
+
+    Raises:
+        SetupError: the server is unusable, or the database is newer than this release.
+    """
+    found = _load_known_revision(engine)
+    if found == head():
+        return MigrationReport(found, head())
+    check_server(engine)
+    with engine.begin() as db:
+        _take_turns(db)
+        found = load_revision(db)
+        if found == head():
+            return MigrationReport(found, head())
+        for schema in (SCHEMA, DAGSTER_SCHEMA):
+            db.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {schema}"))
+        command.upgrade(_config(db), "head")
+        return MigrationReport(found, head(), ensure_roles(db))
+
+
+def downgrade(engine: sa.Engine, revision: str) -> None:
+    """
+    Take the database back to a revision; "base" removes everything of ours, data included.
+
+    What stays: the schema `bank` with the empty list of versions, Dagster's schema, and the
+    roles, which other databases of the server may use.
+    """
+    with engine.begin() as db:
+        _take_turns(db)
+        if load_revision(db) is not None:
+            command.downgrade(_config(db), revision)
+
+
+def load_revision(db: sa.Connection) -> str | None:
+    """Return the revision the database is at; None: it was never migrated."""
+    if not db.scalar(_VERSION_TABLE):
+        return None
+    revision = db.scalar(_VERSION)
+    return None if revision is None else str(revision)
+
+
+def load_pending(db: sa.Connection) -> tuple[str, ...]:
+    """Return the revisions this release would still apply, oldest first."""
+    found = load_revision(db)
+    revisions = [script.revision for script in _scripts().walk_revisions("base", "heads")][::-1]
+    return tuple(revisions[revisions.index(found) + 1 :] if found in revisions else revisions)
+
+
+@cache
+def head() -> str:
+    """Return the newest revision of this release."""
+    revision = _scripts().get_current_head()
+    assert revision is not None, "a release has migrations"
+    return revision
+
+
+def _load_known_revision(engine: sa.Engine) -> str | None:
+    try:
+        with engine.connect() as db:
+            found = load_revision(db)
+    except sa.exc.OperationalError:
+        check_server(engine)  # says what is wrong with it
+        raise
+    known = {script.revision for script in _scripts().walk_revisions()}
+    if found is not None and found not in known:
+        raise SetupError(
+            f"The database is at revision {found}, which this release does not know: it was "
+            f"written by a newer one. Install that, or restore a backup of revision {head()}"
+        )
+    return found
+
+
+def _take_turns(db: sa.Connection) -> None:
+    """Wait for other processes' migrations; ours may then take as long as it needs."""
+    for setting in ("lock_timeout", "statement_timeout"):
+        db.execute(sa.text(f"SET LOCAL {setting} = '30min'"))
+    db.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+
+
+def _config(db: sa.Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", os.fspath(_SCRIPTS).replace("%", "%%"))
+    config.attributes["connection"] = db
+    return config
+
+
+@cache
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory(os.fspath(_SCRIPTS))

@@ -1,0 +1,119 @@
+"""Quarantine: rows that do not fit, kept with their text until somebody resolves them."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Protocol
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from bank_pipeline.domain.ids import ConnectionId, SyncRunId
+from bank_pipeline.storage.tables import quarantine
+
+
+class UnfitRow(Protocol):
+    """A row that does not fit (`providers.base.QuarantinedRow`)."""
+
+    @property
+    def operation(self) -> str:
+        """What was asked when it came."""
+
+    @property
+    def external_id(self) -> str | None:
+        """The provider's id of it, where one can be read."""
+
+    @property
+    def raw(self) -> str:
+        """Its text, as it came."""
+
+    @property
+    def reason(self) -> str:
+        """Which rule it breaks; never a value."""
+
+
+@dataclass(frozen=True)
+class OpenQuarantine:
+    """One unresolved row. `reason` is safe to show; `raw` is bank data and is not."""
+
+    id: int
+    connection_id: ConnectionId
+    operation: str
+    external_id: str | None
+    reason: str
+    raw: str
+    at: datetime
+
+
+def save_quarantined(
+    db: sa.Connection,
+    connection_id: ConnectionId,
+    rows: Sequence[UnfitRow],
+    *,
+    sync_run_id: SyncRunId,
+    now: datetime,
+) -> int:
+    """
+    Keep rows that do not fit; return how many were not open already.
+
+    The same row is kept once. One that was resolved and comes again is open again.
+    """
+    given = {_digest(row): row for row in rows}
+    if not given:
+        return 0
+    already_open = sa.select(quarantine.c.digest).where(
+        quarantine.c.connection_id == connection_id,
+        quarantine.c.digest.in_(given),
+        quarantine.c.resolved_at.is_(None),
+    )
+    known = {bytes(digest) for digest in db.scalars(already_open)}
+    new = [
+        {
+            "connection_id": connection_id,
+            "sync_run_id": sync_run_id,
+            "operation": row.operation,
+            "external_id": row.external_id,
+            "reason": row.reason,
+            "raw": row.raw,
+            "digest": digest,
+            "at": now,
+        }
+        for digest, row in given.items()
+        if digest not in known
+    ]
+    if new:
+        statement = insert(quarantine)
+        again = {name: statement.excluded[name] for name in ("sync_run_id", "reason", "at")}
+        db.execute(
+            statement.on_conflict_do_update(
+                index_elements=["connection_id", "digest"], set_={**again, "resolved_at": None}
+            ),
+            new,
+        )
+    return len(new)
+
+
+def set_resolved(db: sa.Connection, quarantine_id: int, *, now: datetime) -> bool:
+    """Mark one row as dealt with; return whether it was open."""
+    statement = sa.update(quarantine).where(
+        quarantine.c.id == quarantine_id, quarantine.c.resolved_at.is_(None)
+    )
+    return db.execute(statement.values(resolved_at=now)).rowcount == 1
+
+
+def load_open_quarantine(
+    db: sa.Connection, *, connection_id: ConnectionId | None, limit: int
+) -> list[OpenQuarantine]:
+    """Load unresolved rows of one connection, or with None of all, oldest first."""
+    columns = [quarantine.c[field.name] for field in fields(OpenQuarantine)]
+    query = sa.select(*columns).where(quarantine.c.resolved_at.is_(None))
+    if connection_id is not None:
+        query = query.where(quarantine.c.connection_id == connection_id)
+    rows = db.execute(query.order_by(quarantine.c.id).limit(limit)).mappings()
+    return [OpenQuarantine(**row) for row in rows]
+
+
+def _digest(row: UnfitRow) -> bytes:
+    text = f"{row.operation}\0{row.raw}".encode()
+    return hashlib.blake2b(text, digest_size=16).digest()

@@ -1,0 +1,104 @@
+"""What the provider said, as it said it, compressed, for replay; each answer once."""
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Protocol
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from bank_pipeline.domain.ids import ConnectionId, SyncRunId
+from bank_pipeline.storage.tables import raw_payloads
+
+_LEVEL: Final = 1  # a quarter of the default's time for nine tenths of its effect
+
+
+class Answer(Protocol):
+    """What is archived of a provider's answer (`providers.base.RawAnswer`)."""
+
+    @property
+    def operation(self) -> str:
+        """What was asked."""
+
+    @property
+    def body(self) -> bytes:
+        """The answer, as it came."""
+
+    @property
+    def digest(self) -> bytes:
+        """Equal for answers that say the same."""
+
+    @property
+    def request_id(self) -> str | None:
+        """The provider's name of the call."""
+
+
+@dataclass(frozen=True)
+class StoredAnswer:
+    """One archived answer, as it came."""
+
+    operation: str
+    body: bytes
+    digest: bytes
+    request_id: str | None
+    received_at: datetime
+
+
+def save_raw_payload(
+    db: sa.Connection,
+    connection_id: ConnectionId,
+    sync_run_id: SyncRunId,
+    answer: Answer,
+    *,
+    now: datetime,
+) -> bool:
+    """
+    Archive one answer and return whether it is new; the same answer again writes nothing.
+
+    Holds personal data, so it is kept for a limited time: see `delete_raw_payloads`. Answers
+    that carry a credential never come here.
+    """
+    found = sa.select(sa.literal(1)).where(
+        raw_payloads.c.connection_id == connection_id,
+        raw_payloads.c.operation == answer.operation,
+        raw_payloads.c.digest == answer.digest,
+    )
+    if db.scalar(found) is not None:
+        return False  # asked first, because even a declined insert writes
+    statement = insert(raw_payloads).values(
+        connection_id=connection_id,
+        sync_run_id=sync_run_id,
+        operation=answer.operation,
+        request_id=answer.request_id,
+        received_at=now,
+        digest=answer.digest,
+        body=zlib.compress(answer.body, _LEVEL),
+    )
+    inserted = statement.on_conflict_do_nothing().returning(raw_payloads.c.id)
+    return db.scalar(inserted) is not None
+
+
+def load_raw_payloads(db: sa.Connection, sync_run_id: SyncRunId) -> Iterator[StoredAnswer]:
+    """Load the answers that a sync was first to receive, in their order, one at a time."""
+    query = sa.select(raw_payloads).where(raw_payloads.c.sync_run_id == sync_run_id)
+    for row in db.execute(query.order_by(raw_payloads.c.id)):
+        yield StoredAnswer(
+            operation=row.operation,
+            body=zlib.decompress(row.body),
+            digest=bytes(row.digest),
+            request_id=row.request_id,
+            received_at=row.received_at,
+        )
+
+
+def delete_raw_payloads(db: sa.Connection, *, before: datetime, limit: int) -> int:
+    """Delete the oldest answers received before a time, at most `limit`; return how many."""
+    oldest = (
+        sa.select(raw_payloads.c.id)
+        .where(raw_payloads.c.received_at < before)
+        .order_by(raw_payloads.c.id)
+        .limit(limit)
+    )
+    return db.execute(sa.delete(raw_payloads).where(raw_payloads.c.id.in_(oldest))).rowcount

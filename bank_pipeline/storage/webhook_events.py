@@ -1,0 +1,87 @@
+"""The inbox: verified webhooks, stored before they are acknowledged, until a sync covers them."""
+
+from datetime import datetime
+from typing import Protocol
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from bank_pipeline.domain.connection import Connection, Provider
+from bank_pipeline.domain.ids import SyncRunId
+from bank_pipeline.storage.tables import webhook_events
+
+
+class Event(Protocol):
+    """What is stored of a verified webhook (`providers.base.ProviderEvent`)."""
+
+    @property
+    def provider(self) -> Provider:
+        """Who sent it."""
+
+    @property
+    def kind(self) -> str:
+        """What it is, in our words."""
+
+    @property
+    def code(self) -> str:
+        """What it is, in the provider's words."""
+
+    @property
+    def external_id(self) -> str | None:
+        """The provider's id of the connection; None when it is about something else."""
+
+    @property
+    def event_key(self) -> str:
+        """Equal for repeated deliveries."""
+
+
+def insert_event(db: sa.Connection, event: Event, *, needs_sync: bool, now: datetime) -> bool:
+    """
+    Store an event and return whether it is new; a repeated delivery is stored once.
+
+    One that needs no sync is handled by being stored.
+    """
+    statement = insert(webhook_events).values(
+        provider=event.provider,
+        event_key=event.event_key,
+        kind=event.kind,
+        code=event.code,
+        connection_external_id=event.external_id,
+        received_at=now,
+        handled_at=None if needs_sync else now,
+    )
+    inserted = statement.on_conflict_do_nothing().returning(webhook_events.c.id)
+    return db.scalar(inserted) is not None
+
+
+def load_newest_event_id(db: sa.Connection, connection: Connection) -> int:
+    """
+    Load the id of the newest event that waits for this connection; 0 when none does.
+
+    A sync that starts now covers every event up to it: one with a smaller id that is not
+    visible yet was received before, hence before the sync asks the provider.
+    """
+    newest = sa.func.max(webhook_events.c.id)
+    return int(db.scalar(sa.select(newest).where(*_waiting(connection))) or 0)
+
+
+def mark_events_handled(
+    db: sa.Connection,
+    connection: Connection,
+    *,
+    up_to: int,
+    sync_run_id: SyncRunId,
+    now: datetime,
+) -> int:
+    """Mark a connection's events up to an id as covered by a sync; return how many."""
+    statement = sa.update(webhook_events).where(*_waiting(connection), webhook_events.c.id <= up_to)
+    values = {"handled_at": now, "handled_by_sync_run_id": sync_run_id}
+    return db.execute(statement.values(values)).rowcount
+
+
+def _waiting(connection: Connection) -> tuple[sa.ColumnElement[bool], ...]:
+    return (
+        webhook_events.c.provider == connection.provider,
+        webhook_events.c.connection_external_id == connection.external_id,
+        webhook_events.c.handled_at.is_(None),
+    )

@@ -1,0 +1,225 @@
+"""The half of a sync that writes: one database transaction for everything one sync learned."""
+
+from datetime import datetime
+from typing import Final
+
+import sqlalchemy as sa
+
+from bank_pipeline.domain.changes import keys_of, plan_changes, to_reconciling
+from bank_pipeline.domain.connection import Connection, HistoryStage
+from bank_pipeline.domain.transaction import TransactionDelta
+from bank_pipeline.domain.transitions import Transition, after_success
+from bank_pipeline.providers.base import ChangesAnswer, QuarantinedRow
+from bank_pipeline.storage.accounts import close_missing_accounts, load_account_ids, save_accounts
+from bank_pipeline.storage.balances import save_balances
+from bank_pipeline.storage.connections import advance_cursor, apply_transition
+from bank_pipeline.storage.quarantine import save_quarantined
+from bank_pipeline.storage.sync_runs import finish_sync_run
+from bank_pipeline.storage.transactions import apply_plan, load_stored
+from bank_pipeline.storage.webhook_events import mark_events_handled
+from bank_pipeline.sync.fetch import Fetched
+from bank_pipeline.sync.reports import Step, StepCounts, SyncReport
+from bank_pipeline.sync.started import StartedSync
+
+_NOTHING: Final = StepCounts()
+_STAGES: Final = (HistoryStage.AWAITING_INITIAL, HistoryStage.INITIAL, HistoryStage.COMPLETE)
+
+
+def apply_fetched(
+    engine: sa.Engine,
+    started: StartedSync,
+    fetched: Fetched,
+    *,
+    started_at: datetime,
+    now: datetime,
+) -> SyncReport:
+    """
+    Write everything one sync learned, all or nothing, and return what it came to.
+
+    Raises:
+        ConcurrentSyncError: somebody moved the cursor meanwhile; nothing was written.
+    """
+    with engine.begin() as db:
+        writer = _Writer(db, started, now)
+        accounts = writer.write_accounts(fetched)
+        balances = writer.write_balances(fetched)
+        transactions = writer.write_transactions(fetched)
+        stage = writer.write_stage(fetched.changes)
+        quarantined_count = writer.write_quarantine(fetched)
+        transition = writer.write_success(fetched, stage)
+        report = SyncReport(
+            connection_id=started.connection.id,
+            sync_run_id=started.id,
+            provider=started.connection.provider,
+            institution_name=_institution_name(started.connection, fetched),
+            reason=started.request.reason,
+            status=transition.status,
+            stage=stage,
+            steps=started.request.steps,
+            accounts=accounts,
+            balances=balances,
+            transactions=transactions,
+            quarantined_count=quarantined_count,
+            calls_count=fetched.calls_count,
+            pages_count=fetched.changes.pages_count if fetched.changes else 0,
+            started_at=started_at,
+            ended_at=now,
+            next_attempt_at=transition.next_attempt_at,
+        )
+        finish_sync_run(
+            db,
+            started.id,
+            outcome="awaiting_initial" if stage is HistoryStage.AWAITING_INITIAL else "synced",
+            counts=report.counts(),
+            next_attempt_at=transition.next_attempt_at,
+            now=now,
+        )
+    return report
+
+
+def _described(connection: Connection, fetched: Fetched) -> dict[str, str]:
+    """Return the columns that say whose bank it is, if the provider has told by now."""
+    status = fetched.accounts.status
+    if status is None:
+        return {}
+    told = {
+        "institution_external_id": status.institution_external_id,
+        "institution_name": status.institution_name,
+    }
+    return {name: text for name, text in told.items() if text and text != getattr(connection, name)}
+
+
+def _institution_name(connection: Connection, fetched: Fetched) -> str | None:
+    return _described(connection, fetched).get("institution_name", connection.institution_name)
+
+
+class _Writer:
+    """The steps of one write, inside one open database transaction."""
+
+    def __init__(self, db: sa.Connection, started: StartedSync, now: datetime) -> None:
+        self._db = db
+        self._started = started
+        self._connection: Connection = started.connection
+        self._now = now
+        self._orphans: list[QuarantinedRow] = []
+
+    def write_accounts(self, fetched: Fetched) -> StepCounts:
+        answer = fetched.accounts
+        saved = save_accounts(self._db, self._connection, answer.accounts, now=self._now)
+        closed_count = 0
+        if answer.is_complete:
+            shown = {account.external_id for account in answer.accounts}
+            closed_count = close_missing_accounts(
+                self._db, self._connection.id, shown=shown, now=self._now
+            )
+        return StepCounts(saved.inserted, saved.updated, closed_count, saved.unchanged)
+
+    def write_balances(self, fetched: Fetched) -> StepCounts:
+        balances = fetched.accounts.balances
+        inserted = save_balances(
+            self._db,
+            self._connection,
+            balances,
+            account_ids=load_account_ids(self._db, self._connection.id),
+            sync_run_id=self._started.id,
+            now=self._now,
+        )
+        return StepCounts(inserted=inserted, unchanged=len(balances) - inserted)
+
+    def write_transactions(self, fetched: Fetched) -> StepCounts:
+        changes = fetched.changes
+        if changes is None:
+            return _NOTHING
+        account_ids = load_account_ids(self._db, self._connection.id)
+        delta = self._without_orphans(changes.delta, frozenset(account_ids))
+        must_reconcile = fetched.must_reconcile and changes.stage is HistoryStage.COMPLETE
+        stored = load_stored(
+            self._db,
+            account_ids=account_ids,
+            keys=None if must_reconcile else keys_of(delta),
+        )
+        if must_reconcile:
+            covered = {account.external_id for account in fetched.accounts.accounts}
+            delta = to_reconciling(delta, stored, accounts=covered)
+        plan = plan_changes(stored, delta)
+        apply_plan(
+            self._db,
+            plan,
+            team_id=self._connection.team_id,
+            account_ids=account_ids,
+            sync_run_id=self._started.id,
+            now=self._now,
+        )
+        return StepCounts(
+            inserted=len(plan.inserts),
+            updated=len(plan.updates),
+            removed=len(plan.removals) + len(plan.vanished),
+            unchanged=plan.unchanged_count + plan.superseded_count,
+        )
+
+    def write_stage(self, changes: ChangesAnswer | None) -> HistoryStage:
+        """Move cursor and stage together with the rows; a stage never goes back."""
+        stage = self._connection.history_stage
+        if changes is None or changes.cursor_after is None:
+            return stage
+        stage = max(stage, changes.stage, key=_STAGES.index)
+        advance_cursor(
+            self._db,
+            self._connection.id,
+            before=self._connection.cursor,
+            after=changes.cursor_after,
+            stage=stage,
+        )
+        return stage
+
+    def write_quarantine(self, fetched: Fetched) -> int:
+        changed = fetched.changes.quarantined if fetched.changes else ()
+        rows = (*fetched.accounts.quarantined, *changed, *self._orphans)
+        return save_quarantined(
+            self._db, self._connection.id, rows, sync_run_id=self._started.id, now=self._now
+        )
+
+    def write_success(self, fetched: Fetched, stage: HistoryStage) -> Transition:
+        status = fetched.accounts.status
+        expires_at = status.consent_expires_at if status else self._connection.consent_expires_at
+        transition = after_success(
+            self._connection, stage=stage, consent_expires_at=expires_at, now=self._now
+        )
+        apply_transition(
+            self._db,
+            self._connection,
+            transition,
+            sync_run_id=self._started.id,
+            now=self._now,
+            is_success=True,
+            consent_expires_at=expires_at,
+            **_described(self._connection, fetched),
+        )
+        if Step.TRANSACTIONS in self._started.request.steps:
+            mark_events_handled(
+                self._db,
+                self._connection,
+                up_to=self._started.newest_event_id,
+                sync_run_id=self._started.id,
+                now=self._now,
+            )
+        return transition
+
+    def _without_orphans(
+        self, delta: TransactionDelta, account_ids: frozenset[str]
+    ) -> TransactionDelta:
+        """Set aside rows of accounts that the provider does not list: kept, not guessed."""
+        orphans = [t for t in delta.upserts if t.account_external_id not in account_ids]
+        if not orphans:
+            return delta
+        self._orphans = [
+            QuarantinedRow(
+                operation="transaction of an unlisted account",
+                external_id=t.external_id,
+                raw=t.model_dump_json(exclude_none=True),
+                reason="the provider lists no such account in this connection",
+            )
+            for t in orphans
+        ]
+        kept = tuple(t for t in delta.upserts if t.account_external_id in account_ids)
+        return delta.model_copy(update={"upserts": kept})

@@ -1,0 +1,95 @@
+"""What a sync was asked for and what it did: plain values for every entry point."""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from bank_pipeline.domain.connection import ConnectionStatus, HistoryStage, Provider
+from bank_pipeline.domain.ids import ConnectionId, SyncRunId
+
+
+class SyncReason(StrEnum):
+    """What asked for a sync."""
+
+    INITIAL = "initial"
+    SCHEDULE = "schedule"
+    WEBHOOK = "webhook"
+    MANUAL = "manual"
+    RECOVERY = "recovery"
+
+
+class Step(StrEnum):
+    """The parts of a sync; each fills the table, and the Dagster asset, of its name."""
+
+    ACCOUNTS = "accounts"
+    BALANCES = "balances"
+    TRANSACTIONS = "transactions"
+
+
+ALL_STEPS: Final = frozenset(Step)
+
+
+@dataclass(frozen=True)
+class SyncRequest:
+    """One connection to bring up to date, why, and which parts of it."""
+
+    connection_id: ConnectionId
+    reason: SyncReason
+    steps: frozenset[Step] = ALL_STEPS
+    dagster_run_id: str | None = None
+
+
+@dataclass(frozen=True)
+class StepCounts:
+    """Rows of one table that a sync wrote, and those it looked at and left alone."""
+
+    inserted: int = 0
+    updated: int = 0
+    removed: int = 0
+    unchanged: int = 0
+
+
+@dataclass(frozen=True)
+class SyncReport:
+    """
+    What one successful sync did.
+
+    `stage` below COMPLETE says that the provider has not handed over the whole history yet;
+    AWAITING_INITIAL means that it has no data so far, which is not "no transactions".
+    """
+
+    connection_id: ConnectionId
+    sync_run_id: SyncRunId
+    provider: Provider
+    institution_name: str | None
+    reason: SyncReason
+    status: ConnectionStatus
+    stage: HistoryStage
+    steps: frozenset[Step]
+    accounts: StepCounts
+    balances: StepCounts
+    transactions: StepCounts
+    quarantined_count: int
+    calls_count: int
+    pages_count: int
+    started_at: datetime
+    ended_at: datetime
+    next_attempt_at: datetime | None
+
+    def counts(self) -> dict[str, Any]:
+        """Return the counts as JSON values, for `sync_runs`."""
+        return {
+            **{step.value: asdict(self.of(step)) for step in sorted(self.steps)},
+            "quarantined": self.quarantined_count,
+            "calls": self.calls_count,
+            "pages": self.pages_count,
+        }
+
+    def of(self, step: Step) -> StepCounts:
+        """Return the counts of one step."""
+        return {
+            Step.ACCOUNTS: self.accounts,
+            Step.BALANCES: self.balances,
+            Step.TRANSACTIONS: self.transactions,
+        }[step]

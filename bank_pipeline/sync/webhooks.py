@@ -1,0 +1,79 @@
+"""Webhooks in: verify, store, and act on what needs no sync. Never syncs."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+import sqlalchemy as sa
+
+from bank_pipeline.domain.connection import Connection, ConnectionStatus, Provider
+from bank_pipeline.domain.transitions import Transition
+from bank_pipeline.providers.base import EventKind, ProviderEvent
+from bank_pipeline.storage.connections import (
+    apply_transition,
+    load_connection_by_external_id,
+    request_sync,
+)
+from bank_pipeline.storage.webhook_events import insert_event
+from bank_pipeline.sync.context import SyncContext
+
+NEEDS_SYNC: Final = frozenset(
+    {
+        EventKind.SYNC,
+        EventKind.HISTORICAL_SYNC,
+        EventKind.REPAIRED,
+        EventKind.ACCOUNT_REVOKED,
+        EventKind.NEW_ACCOUNTS,
+    }
+)
+"""Events that are handled when a sync has covered them; the others when they are stored."""
+
+_STATUS_OF_KIND: Final = {
+    EventKind.NEEDS_REAUTH: ConnectionStatus.NEEDS_REAUTH,
+    EventKind.REVOKED: ConnectionStatus.REVOKED,
+    EventKind.EXPIRING: ConnectionStatus.EXPIRING,
+}
+
+
+def accept_webhook(
+    context: SyncContext, provider: Provider, headers: Mapping[str, str], body: bytes
+) -> ProviderEvent:
+    """
+    Verify one webhook and store it; once this returns, it may be acknowledged.
+
+    A repeated delivery is stored once. Events that say what a person must do, or that it
+    was done, change the connection's status here, because a sync could not learn it or
+    would not be tried.
+
+    Raises:
+        WebhookRejectedError: it cannot be trusted; nothing was stored.
+        ProviderError: the provider could not be asked for its key; let it deliver again.
+    """
+    now = context.clock()
+    event = context.provider(provider).verify_webhook(headers, body, now=now)
+    with context.engine.begin() as db:
+        if insert_event(db, event, needs_sync=event.kind in NEEDS_SYNC, now=now):
+            _apply(db, event, now)
+    return event
+
+
+def _apply(db: sa.Connection, event: ProviderEvent, now: datetime) -> None:
+    if event.external_id is None:
+        return
+    connection = load_connection_by_external_id(db, event.provider, event.external_id)
+    if connection is None:
+        return
+    if event.kind is EventKind.REPAIRED and connection.status is ConnectionStatus.NEEDS_REAUTH:
+        request_sync(db, connection.id, reason="repaired at the bank", now=now)
+    elif event.kind in _STATUS_OF_KIND and connection.status.is_syncable:
+        transition = _warned(connection, _STATUS_OF_KIND[event.kind], event.code)
+        apply_transition(db, connection, transition, sync_run_id=None, now=now)
+
+
+def _warned(connection: Connection, status: ConnectionStatus, code: str) -> Transition:
+    return Transition(
+        status=status,
+        reason=code,
+        next_attempt_at=connection.next_attempt_at if status.is_syncable else None,
+        error_retries=connection.error_retries,
+    )

@@ -1,0 +1,101 @@
+"""What all tests share: one PostgreSQL for the session, an emptied database per test, a time."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import pytest
+import sqlalchemy as sa
+
+from bank_pipeline.storage import embedded
+from bank_pipeline.storage.credentials import Vault
+from bank_pipeline.storage.engine import build_engine
+from bank_pipeline.storage.migrate import migrate
+from bank_pipeline.storage.tables import metadata
+
+_FOLDER: Final = "BANK_PIPELINE_TEST_SERVER"
+"""Set by the first process of a session for its xdist workers: the server's state folder."""
+_TEMPLATE: Final = "migrated"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        os.environ[_FOLDER] = tempfile.mkdtemp(prefix="bank-tests-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        folder = Path(os.environ.pop(_FOLDER))
+        embedded.stop(folder)
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def server_url() -> str:
+    """URL of a superuser on the session's server, for tests that make databases of their own."""
+    return embedded.ensure_running(Path(os.environ[_FOLDER]), is_durable=False)
+
+
+@pytest.fixture(scope="session")
+def database_url(server_url: str) -> str:
+    """URL of this worker's migrated database. Rows of earlier tests may be in it: see `engine`."""
+    name = "test_" + os.environ.get("PYTEST_XDIST_WORKER", "alone")
+    server = build_engine(server_url).execution_options(isolation_level="AUTOCOMMIT")
+    with server.connect() as db:
+        db.execute(sa.text("SELECT pg_advisory_lock(1)"))  # one worker makes the template
+        if not db.scalar(sa.text(f"SELECT 1 FROM pg_database WHERE datname = '{_TEMPLATE}'")):
+            _create_template(db, server_url)
+        db.execute(sa.text(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE}"))
+        db.execute(sa.text("SELECT pg_advisory_unlock(1)"))
+    server.dispose()
+    return _named(server_url, name)
+
+
+@pytest.fixture(scope="session")
+def _database(database_url: str) -> Iterator[sa.Engine]:
+    engine = build_engine(database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def engine(_database: sa.Engine) -> Iterator[sa.Engine]:
+    """
+    Engine on a migrated database without rows, the same engine for all tests of a worker.
+
+    Emptied by DELETE: 4 ms, where TRUNCATE takes 15. Numbered ids go on counting.
+    """
+    with _database.begin() as db:
+        db.exec_driver_sql(_EMPTY)
+    yield _database
+    assert _database.pool.checkedout() == 0, "the test left a connection open"  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def vault() -> Vault:
+    """A vault with a fixed key."""
+    return Vault([bytes(range(32))])
+
+
+@pytest.fixture
+def now() -> datetime:
+    """A fixed time: a Tuesday afternoon in summer."""
+    return datetime(2026, 6, 16, 14, 30, tzinfo=UTC)
+
+
+_EMPTY: Final = "; ".join(f"DELETE FROM {table}" for table in reversed(metadata.sorted_tables))
+
+
+def _create_template(db: sa.Connection, server_url: str) -> None:
+    db.execute(sa.text(f"CREATE DATABASE {_TEMPLATE}"))
+    template = build_engine(_named(server_url, _TEMPLATE))
+    migrate(template)
+    template.dispose()
+
+
+def _named(url: str, database: str) -> str:
+    return sa.make_url(url).set(database=database).render_as_string(hide_password=False)

@@ -1,0 +1,69 @@
+"""One row for every table, by column type: for tests that need tables to be filled."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB
+
+from bank_pipeline.storage.identifiers import new_id
+from bank_pipeline.storage.tables import metadata
+
+
+def insert_row_everywhere(db: sa.Connection, now: datetime) -> dict[str, dict[str, Any]]:
+    """
+    Insert one row into each table of the schema, and return the rows by table name.
+
+    Every column is set but numbered ids; references point at the row of the other table.
+    A column with a list of allowed values gets the first one of its check.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    for table in metadata.sorted_tables:
+        row = {
+            column.name: _value(column, now, rows)
+            for column in table.columns
+            if column.identity is None
+        }
+        rows[table.name] = dict(db.execute(sa.insert(table).returning(table), row).one()._mapping)  # noqa: SLF001 -- its public name
+    return rows
+
+
+def _value(column: sa.Column[Any], now: datetime, rows: dict[str, dict[str, Any]]) -> object:
+    for key in column.foreign_keys:
+        return rows[key.column.table.name][key.column.name]
+    allowed = _allowed(column)
+    if allowed is not None:
+        return allowed
+    if isinstance(column.type, sa.Uuid):
+        return new_id()
+    if isinstance(column.type, sa.DateTime | sa.Date):
+        dated = now if isinstance(column.type, sa.DateTime) else now.date()
+        return None if column.name in {"removed_at", "closed_at"} else dated
+    for kind, value in _VALUES.items():
+        if isinstance(column.type, kind):
+            return value
+    return f"{column.name} of {column.table.name}"
+
+
+_VALUES: Final[dict[type[Any], object]] = {
+    sa.Boolean: False,
+    sa.Integer: 1,
+    sa.Numeric: Decimal("-12.34"),
+    ARRAY: ["one"],
+    JSONB: {"name": "value"},
+    BYTEA: b"bytes",
+}
+
+
+def _allowed(column: sa.Column[Any]) -> str | None:
+    """Choose a value that the column's checks admit; rows are booked euros."""
+    if column.name == "status" and column.table.name == "transactions":
+        return "booked"
+    for check in column.table.constraints:
+        text = str(check.sqltext) if isinstance(check, sa.CheckConstraint) else ""
+        if text.startswith(f"{column.name} IN ("):
+            return text.split("'")[1]
+        if text.startswith(f"{column.name} ~"):
+            return "EUR"
+    return None
