@@ -4,7 +4,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SANDBOX_URL: Final = "http://127.0.0.1:4510"
@@ -68,6 +68,14 @@ class Settings(BaseSettings):
     )
     plaid_redirect_uri: str | None = Field(default=None, alias="PLAID_REDIRECT_URI")
     plaid_days_requested: int = Field(default=730, ge=1, le=730, alias="PLAID_DAYS_REQUESTED")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _blank_is_unset(cls, value: object, info: ValidationInfo) -> object:
+        """Read `NAME=` as "not set", as people mean it who leave a line in their .env."""
+        if value == "" and info.field_name is not None:
+            return cls.model_fields[info.field_name].get_default()
+        return value
 
     @model_validator(mode="after")
     def _production_talks_to_the_real_world(self) -> "Settings":

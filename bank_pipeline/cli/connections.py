@@ -10,7 +10,7 @@ from bank_pipeline.bootstrap import Services, build_services
 from bank_pipeline.cli.output import AsJson, console, print_rows
 from bank_pipeline.config import Settings
 from bank_pipeline.domain.ids import ConnectionId
-from bank_pipeline.errors import BankPipelineError
+from bank_pipeline.errors import BankPipelineError, ProviderError
 from bank_pipeline.storage import listing
 from bank_pipeline.sync.connection import classify, sync_connection
 from bank_pipeline.sync.disconnect import disconnect
@@ -70,7 +70,9 @@ def list_accounts(connection: ConnectionOption = None, as_json: AsJson = False) 
 
 def list_transactions(
     connection: ConnectionOption = None,
-    account: Annotated[str | None, typer.Option(help="Id of one account.")] = None,
+    account: Annotated[
+        str | None, typer.Option(help="Id of one account, from `accounts --json`.")
+    ] = None,
     since: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])] = None,
     until: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])] = None,
     search: Annotated[str | None, typer.Option(help="Part of description or name.")] = None,
@@ -127,6 +129,7 @@ def sync(
             "connection": "connection",
             "institution": "institution",
             "outcome": "outcome",
+            "reason": "reason",
             "new": "new",
             "changed": "changed",
             "removed": "removed",
@@ -155,13 +158,17 @@ def disconnect_connection(
 
 
 def _sync_one(services: Services, connection_id: ConnectionId) -> dict[str, Any]:
-    row: dict[str, Any] = {"connection": connection_id, "institution": None, "next_try": None}
+    row: dict[str, Any] = {
+        "connection": connection_id,
+        "institution": None,
+        "reason": None,
+        "next_try": None,
+    }
     counts: dict[str, Any] = dict.fromkeys(("new", "changed", "removed", "unchanged", "calls"))
     try:
         report = sync_connection(services.sync, SyncRequest(connection_id, SyncReason.MANUAL))
     except BankPipelineError as error:
-        kind, code = classify(error)
-        return {**row, **counts, "outcome": "failed", "institution": f"{kind}: {code}"}
+        return {**row, **counts, "outcome": "failed", "reason": _reason(error)}
     written = report.transactions
     return {
         **row,
@@ -174,6 +181,13 @@ def _sync_one(services: Services, connection_id: ConnectionId) -> dict[str, Any]
         "calls": report.calls_count,
         "next_try": report.next_attempt_at,
     }
+
+
+def _reason(error: BankPipelineError) -> str:
+    if not isinstance(error, ProviderError):
+        return str(error)
+    kind, code = classify(error)
+    return f"{kind}: {code}"
 
 
 def _connection_id(value: str | None) -> ConnectionId | None:

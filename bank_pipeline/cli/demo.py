@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from bank_pipeline.cli.output import AsJson, console, print_rows
-from bank_pipeline.cli.playground import Playground, playground
+from bank_pipeline.cli.playground import Playground, link_simulated_banks, playground
 from bank_pipeline.cli.proof import Comparison, compare_connection
 from bank_pipeline.config import Settings
 from bank_pipeline.domain.ids import ConnectionId
@@ -44,7 +44,7 @@ def demo(
     ):
         tell = _silent if as_json else console.print
         tell(f"[bold]1[/]  link {CONNECTIONS} banks through the hosted page")
-        ids = [ground.link(login_id) for login_id in list(world.logins)]
+        ids = link_simulated_banks(ground.services, sandbox.url)
         tell("[bold]2[/]  first sync: Plaid hands the history over in stages")
         runs = [_tell_runs(ground, wait, tell) for wait in STAGES]
         tell(f"[bold]3[/]  {days} days pass; webhooks ask for syncs")
@@ -89,10 +89,10 @@ def _report(
         {
             "institution": "institution",
             "account": "account",
-            "bank_rows": "rows at the bank",
-            "table_rows": "rows in the table",
-            "bank_balance": "balance at the bank",
-            "table_balance": "balance in the table",
+            "bank_rows": "rows: bank",
+            "table_rows": "table",
+            "bank_balance": "balance: bank",
+            "table_balance": "table",
             "currency": "currency",
             "verdict": "verdict",
         },

@@ -13,7 +13,17 @@ from rich.table import Table
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
-console: Final = Console()
+WIDTH_MIN: Final = 120  # narrower, an id or an amount breaks over lines
+
+
+def _build_console() -> Console:
+    console = Console()
+    return console if console.width >= WIDTH_MIN else Console(width=WIDTH_MIN)
+
+
+console: Final = _build_console()
+
+_NEVER_BROKEN: Final = frozenset({"id", "connection", "status", "outcome", "verdict", "date"})
 
 _STYLES: Final = {
     "active": "green",
@@ -46,7 +56,8 @@ def print_rows(
     """
     Print rows (dataclasses or mappings): all fields as JSON, or the named columns as a table.
 
-    `columns` maps field names to headings. `nothing` is said when there are no rows.
+    `columns` maps field names to headings; a column without any value is left out of the
+    table. `nothing` is said when there are no rows.
     """
     records = [_record(row) for row in rows]
     if as_json:
@@ -56,11 +67,13 @@ def print_rows(
         console.print(f"[dim]{title}: {nothing}[/]")
         return
     table = Table(title=title, title_justify="left", header_style="bold")
-    for field, heading in columns.items():
+    shown = {f: h for f, h in columns.items() if any(record[f] is not None for record in records)}
+    for field, heading in shown.items():
         is_number = any(isinstance(record[field], Decimal | int) for record in records)
-        table.add_column(heading, justify="right" if is_number else "left", overflow="fold")
+        is_whole = is_number or field in _NEVER_BROKEN
+        table.add_column(heading, justify="right" if is_number else "left", no_wrap=is_whole)
     for record in records:
-        table.add_row(*(_cell(record[field]) for field in columns))
+        table.add_row(*(_cell(record[field]) for field in shown))
     console.print(table)
 
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -44,11 +44,17 @@ def find_configuration(name: str) -> Path:
     raise SetupError(f"{name} is missing from the installation: install bank-pipeline again")
 
 
-def run_together(commands: Sequence[Sequence[str]], *, environment: Mapping[str, str]) -> int:
+def run_together(
+    commands: Sequence[Sequence[str]],
+    *,
+    environment: Mapping[str, str],
+    meanwhile: Callable[[], None] = lambda: None,
+) -> int:
     """
     Run commands side by side until one ends or we are interrupted, then stop them all.
 
-    Returns the exit code of the one that ended by itself, 0 when interrupted.
+    `meanwhile` runs once beside them. Returns the exit code of the command that ended by
+    itself, 0 when interrupted.
     """
     interrupted = threading.Event()
     ended = threading.Event()
@@ -67,6 +73,7 @@ def run_together(commands: Sequence[Sequence[str]], *, environment: Mapping[str,
     ]
     for process in processes:
         threading.Thread(target=_wait, args=(process, ended), daemon=True).start()
+    threading.Thread(target=meanwhile, daemon=True).start()
     ended.wait()
     codes = [code for process in processes if (code := process.poll()) is not None]
     _stop(processes)

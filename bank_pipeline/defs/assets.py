@@ -88,7 +88,7 @@ def sync_connections(
     connection_ids = [*context.partition_keys] if is_planned else [*config.connection_ids]
     steps = frozenset(Step(key.to_user_string()) for key in context.selected_asset_keys)
     requests = [
-        SyncRequest(ConnectionId(connection_id), config.reason, steps, context.run_id)
+        SyncRequest(ConnectionId(connection_id), config.reason, steps, context.run.run_id)
         for connection_id in connection_ids
     ]
     failures = Failures(context, steps, is_planned=is_planned)

@@ -60,11 +60,11 @@ class Failures:
         for step in sorted(self._steps):
             self._context.instance.report_dagster_event(
                 DagsterEvent.build_asset_materialization_planned_event(
-                    self._context.job_name,
-                    self._context.op_handle.name,
+                    self._context.run.job_name,
+                    self._context.op_execution_context.op_handle.name,
                     AssetMaterializationPlannedData(
                         dg.AssetKey(step.value), partition=connection_id
                     ),
                 ),
-                self._context.run_id,
+                self._context.run.run_id,
             )

@@ -107,6 +107,6 @@ def to_values(transaction: Transaction) -> tuple[Any, ...]:
 
 
 def _to_identifiers(counterparty: Counterparty | None) -> Mapping[str, str] | None:
-    if counterparty is None:
+    if counterparty is None or not counterparty.identifiers.model_fields_set:
         return None
     return {name: value for name, value in counterparty.identifiers if value is not None} or None

@@ -1,0 +1,34 @@
+"""What the tests of the use cases share: a quiet world, the pipeline over it, its gateway."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from bank_pipeline.sandbox.serve import SandboxServer
+from bank_pipeline.storage.credentials import Vault
+from bank_pipeline_tests.sync.ground import Ground, gateway_over, ground_over, sandbox_server
+
+
+@pytest.fixture
+def sandbox() -> Iterator[SandboxServer]:
+    """A sandbox in which only scripted things happen."""
+    with sandbox_server() as server:
+        yield server
+
+
+@pytest.fixture
+def ground(
+    sandbox: SandboxServer, engine: sa.Engine, vault: Vault, tmp_path: Path
+) -> Iterator[Ground]:
+    """The pipeline over the sandbox."""
+    with ground_over(sandbox, engine, vault, tmp_path) as one:
+        yield one
+
+
+@pytest.fixture
+def announced(ground: Ground) -> Iterator[Ground]:
+    """The pipeline over the sandbox, with the real gateway to receive its webhooks."""
+    with gateway_over(ground) as (one, _):
+        yield one
