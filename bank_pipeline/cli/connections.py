@@ -6,12 +6,18 @@ from typing import Annotated, Any
 
 import typer
 
-from bank_pipeline.bootstrap import Services, build_services
+from bank_pipeline.bootstrap import Services
 from bank_pipeline.cli.output import AsJson, console, print_rows
-from bank_pipeline.config import Settings
+from bank_pipeline.cli.session import open_services
 from bank_pipeline.domain.ids import ConnectionId
-from bank_pipeline.errors import BankPipelineError, ProviderError
+from bank_pipeline.errors import (
+    BankPipelineError,
+    ConcurrentSyncError,
+    NotFoundError,
+    ProviderError,
+)
 from bank_pipeline.storage import listing
+from bank_pipeline.storage.connections import load_connection
 from bank_pipeline.sync.connection import classify, sync_connection
 from bank_pipeline.sync.disconnect import disconnect
 from bank_pipeline.sync.reports import SyncReason, SyncRequest
@@ -23,7 +29,7 @@ ConnectionOption = Annotated[
 
 def list_connections(as_json: AsJson = False) -> None:
     """List the connections: status, accounts, last sync, next try."""
-    services = build_services(Settings())
+    services = open_services()
     with services.sync.engine.connect() as db:
         rows = listing.list_connections(db)
     print_rows(
@@ -47,9 +53,10 @@ def list_connections(as_json: AsJson = False) -> None:
 
 def list_accounts(connection: ConnectionOption = None, as_json: AsJson = False) -> None:
     """List the accounts with their latest balances. Debt is negative; unknown stays blank."""
-    services = build_services(Settings())
+    services = open_services()
+    connection_id = _known(services, connection)
     with services.sync.engine.connect() as db:
-        rows = listing.list_accounts(db, connection_id=_connection_id(connection))
+        rows = listing.list_accounts(db, connection_id=connection_id)
     print_rows(
         rows,
         {
@@ -73,19 +80,24 @@ def list_transactions(
     account: Annotated[
         str | None, typer.Option(help="Id of one account, from `accounts --json`.")
     ] = None,
-    since: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])] = None,
-    until: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])] = None,
+    since: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day, inclusive.")
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day, inclusive.")
+    ] = None,
     search: Annotated[str | None, typer.Option(help="Part of description or name.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Rows at most.")] = 50,
     as_json: AsJson = False,
 ) -> None:
     """List transactions, newest first. Positive is money in."""
-    services = build_services(Settings())
+    services = open_services()
+    connection_id, account_id = _known(services, connection), _known_account(services, account)
     with services.sync.engine.connect() as db:
         rows = listing.list_transactions(
             db,
-            connection_id=_connection_id(connection),
-            account_id=account,
+            connection_id=connection_id,
+            account_id=account_id,
             first=_day(since),
             last=_day(until),
             search=search,
@@ -114,7 +126,7 @@ def sync(
     as_json: AsJson = False,
 ) -> None:
     """Sync connections now, in this process, and say what came of each."""
-    services = build_services(Settings())
+    services = open_services()
     with services.sync.engine.connect() as db:
         ids = (
             listing.load_syncable_ids(db) if every else [ConnectionId(c) for c in connection or []]
@@ -150,7 +162,7 @@ def disconnect_connection(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Revoke a connection's consent at the provider and forget its credential; rows stay."""
-    services = build_services(Settings())
+    services = open_services()
     if not yes:
         typer.confirm(f"End connection {connection} at the provider?", abort=True)
     disconnect(services.sync, ConnectionId(connection))
@@ -167,6 +179,8 @@ def _sync_one(services: Services, connection_id: ConnectionId) -> dict[str, Any]
     counts: dict[str, Any] = dict.fromkeys(("new", "changed", "removed", "unchanged", "calls"))
     try:
         report = sync_connection(services.sync, SyncRequest(connection_id, SyncReason.MANUAL))
+    except ConcurrentSyncError as error:
+        return {**row, **counts, "outcome": "busy", "reason": str(error)}
     except BankPipelineError as error:
         return {**row, **counts, "outcome": "failed", "reason": _reason(error)}
     written = report.transactions
@@ -190,8 +204,22 @@ def _reason(error: BankPipelineError) -> str:
     return f"{kind}: {code}"
 
 
-def _connection_id(value: str | None) -> ConnectionId | None:
-    return None if value is None else ConnectionId(value)
+def _known(services: Services, connection: str | None) -> ConnectionId | None:
+    """Return the id of a stored connection; a mistyped one must not look like an empty one."""
+    if connection is None:
+        return None
+    with services.sync.engine.connect() as db:
+        return load_connection(db, ConnectionId(connection)).id
+
+
+def _known_account(services: Services, account: str | None) -> str | None:
+    if account is None:
+        return None
+    with services.sync.engine.connect() as db:
+        known = {row.id for row in listing.list_accounts(db)}
+    if account.lower() not in known:
+        raise NotFoundError(f"no account {account}; see `bank-pipeline accounts --json`")
+    return account.lower()
 
 
 def _day(value: datetime | None) -> date | None:

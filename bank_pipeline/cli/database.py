@@ -1,17 +1,17 @@
 """`bank-pipeline db`: the database, embedded or external."""
 
-import json
 import os
 from typing import Annotated
+from urllib.parse import unquote, urlsplit
 
 import typer
 
-from bank_pipeline.bootstrap import build_services
-from bank_pipeline.cli.output import AsJson, console
+from bank_pipeline.cli.output import AsJson, console, print_rows
+from bank_pipeline.cli.session import open_services
 from bank_pipeline.config import Settings
 from bank_pipeline.errors import SetupError
 from bank_pipeline.storage import embedded, embedded_binaries
-from bank_pipeline.storage.engine import build_engine, resolve_database
+from bank_pipeline.storage.engine import build_engine, check_server, resolve_database
 from bank_pipeline.storage.migrate import migrate
 
 app = typer.Typer(help="The database, embedded or external.", no_args_is_help=True)
@@ -20,8 +20,12 @@ app = typer.Typer(help="The database, embedded or external.", no_args_is_help=Tr
 @app.command("migrate")
 def migrate_database() -> None:
     """Create or update the tables. Safe to repeat; every other command does it too."""
-    database = resolve_database(Settings())
-    migrate(build_engine(database.url))
+    engine = build_engine(resolve_database(Settings()).url)
+    try:
+        check_server(engine)
+        migrate(engine)
+    finally:
+        engine.dispose()
     console.print("the database is up to date")
 
 
@@ -31,13 +35,14 @@ def psql(
 ) -> None:
     """Open a SQL shell on the tables (views in `analytics`, tables in `bank`)."""
     settings = Settings()
-    build_services(settings)
+    open_services()
     url = resolve_database(settings).url.replace("postgresql+psycopg://", "postgresql://")
-    client = str(embedded_binaries.installed_in() / "bin" / "psql")
     if url_only:
         print(url)
         return
-    os.execv(client, [client, url])  # noqa: S606
+    client = str(embedded_binaries.installed_in() / "bin" / "psql")
+    bare, environment = _without_password(url)
+    os.execve(client, [client, bare], environment)  # noqa: S606
 
 
 @app.command()
@@ -54,16 +59,24 @@ def stop() -> None:
     """Stop the embedded database."""
     settings = Settings()
     _refuse_external(settings)
-    embedded.stop(settings.state_dir)
-    console.print("stopped")
+    was_running = embedded.stop(settings.state_dir)
+    console.print("stopped" if was_running else "it was not running")
 
 
 @app.command()
 def status(as_json: AsJson = False) -> None:
-    """Say whether the embedded database runs."""
+    """Say whether the embedded database runs, without starting it."""
     settings = Settings()
-    state = str(embedded.status(settings.state_dir))
-    print(json.dumps({"status": state})) if as_json else console.print(state)
+    _refuse_external(settings)
+    found = embedded.status(settings.state_dir)
+    state = "running" if found.is_running else "stopped" if found.has_data else "not created yet"
+    row = {"status": state, "pid": found.pid, "folder": str(found.data_dir)}
+    print_rows(
+        [row],
+        {"status": "status", "pid": "process", "folder": "folder"},
+        title="embedded database",
+        as_json=as_json,
+    )
 
 
 def _refuse_external(settings: Settings) -> None:
@@ -71,3 +84,13 @@ def _refuse_external(settings: Settings) -> None:
         raise SetupError(
             "BANK_PIPELINE_DATABASE_URL names an external database; it is not ours to start or stop"
         )
+
+
+def _without_password(url: str) -> tuple[str, dict[str, str]]:
+    """Move the password to the environment: everybody on the machine can read a command line."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url, dict(os.environ)
+    user, host = parts.username or "", parts.netloc.rpartition("@")[2]
+    bare = parts._replace(netloc=f"{user}@{host}").geturl()
+    return bare, {**os.environ, "PGPASSWORD": unquote(parts.password)}

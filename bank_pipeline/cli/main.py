@@ -9,8 +9,10 @@ from typing import Annotated, Final
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 
 from bank_pipeline.cli import connections, database, demo, doctor, link, sandbox, up
+from bank_pipeline.cli.session import at_the_end
 from bank_pipeline.errors import BankPipelineError, SetupError
 
 EXIT_FAILED: Final = 1
@@ -57,16 +59,23 @@ def main() -> None:
     """Run the command line; errors of ours become one line and an exit code."""
     errors = Console(stderr=True)
     try:
-        app()
+        with at_the_end:
+            app()
     except SetupError as error:
-        errors.print(f"[bold red]set-up:[/] {error}", highlight=False)
+        _tell(errors, "set-up", str(error))
         sys.exit(EXIT_SETUP)
     except ValidationError as error:
-        errors.print("[bold red]configuration:[/] a variable has a value that cannot be used")
+        _tell(errors, "configuration", "a variable has a value that cannot be used")
         for problem in error.errors(include_input=False, include_url=False):
             name = ".".join(str(part) for part in problem["loc"]) or "settings"
-            errors.print(f"  {name}: {problem['msg']}", markup=False, highlight=False)
+            errors.print(
+                f"  {name}: {problem['msg']}", markup=False, highlight=False, soft_wrap=True
+            )
         sys.exit(EXIT_SETUP)
     except BankPipelineError as error:
-        errors.print(f"[bold red]failed:[/] {type(error).__name__}: {error}", highlight=False)
+        _tell(errors, "failed", f"{type(error).__name__}: {error}")
         sys.exit(EXIT_FAILED)
+
+
+def _tell(errors: Console, kind: str, message: str) -> None:
+    errors.print(f"[bold red]{kind}:[/] {escape(message)}", highlight=False, soft_wrap=True)

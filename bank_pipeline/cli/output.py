@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -83,16 +84,16 @@ def _record(row: Any) -> dict[str, Any]:  # noqa: ANN401
     return dict(row)
 
 
-def _cell(value: Any) -> str:  # noqa: ANN401
+def _cell(value: Any) -> Text:  # noqa: ANN401
     if value is None:
-        return "[dim]-[/]"
+        return Text("-", style="dim")
     if isinstance(value, Decimal):
-        return f"{value:,f}"
+        return Text(f"{value:,f}")
     if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M}"
-    text = str(value).replace("[", r"\[")
-    style = _STYLES.get(text)
-    return f"[{style}]{text}[/]" if style else text
+        return Text(f"{value:%Y-%m-%d %H:%M}")
+    # A bank's text is not ours: it may look like markup, or command the terminal.
+    text = "".join(c if c.isprintable() else " " for c in str(value))
+    return Text(text, style=_STYLES.get(text, ""))
 
 
 def _to_json(value: Any) -> Any:  # noqa: ANN401

@@ -85,7 +85,13 @@ def sync_connections(
     Successes stay when others fail, and when the run is killed.
     """
     is_planned = context.has_partition_key or context.has_partition_key_range
-    connection_ids = [*context.partition_keys] if is_planned else [*config.connection_ids]
+    named = context.partition_keys if is_planned else config.connection_ids
+    connection_ids = [*dict.fromkeys(named)]
+    if not connection_ids:
+        raise dg.Failure(
+            "nothing to sync: choose partitions, or name connections in `connection_ids`",
+            allow_retries=False,
+        )
     steps = frozenset(Step(key.to_user_string()) for key in context.selected_asset_keys)
     requests = [
         SyncRequest(ConnectionId(connection_id), config.reason, steps, context.run.run_id)

@@ -1,5 +1,8 @@
 """Failures of single connections within a run: collected, shown per partition, raised once."""
 
+import traceback
+from pathlib import Path
+
 import dagster as dg
 from dagster._core.events import (
     AssetMaterializationPlannedData,
@@ -32,7 +35,7 @@ class Failures:
     def add(self, connection_id: ConnectionId, error: Exception) -> None:
         """Note one connection's failure. Only errors of ours are safe to show in words."""
         ours = isinstance(error, BankPipelineError)
-        reason = f"{type(error).__name__}: {error}" if ours else type(error).__name__
+        reason = f"{type(error).__name__}: {error}" if ours else _where(error)
         self._reasons[connection_id] = reason
         self._context.log.error("connection %s failed: %s", connection_id, reason)
         if not self._is_planned and not isinstance(error, NotFoundError):
@@ -68,3 +71,10 @@ class Failures:
                 ),
                 self._context.run.run_id,
             )
+
+
+def _where(error: Exception) -> str:
+    """Name an unforeseen error and the place of it, without its words: they may quote rows."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{place}"

@@ -2,15 +2,21 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from datetime import timedelta
+from typing import Any, Final
 
 import dagster as dg
 
+from bank_pipeline.bootstrap import system_now
+from bank_pipeline.defs.jobs import sync_connections_job
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.sync.reports import SyncReason
 
 OWN_RUNS_MAX: Final = 3  # above this, starting a process for each costs more than it shows
 BATCH_SIZE: Final = 50  # connections per shared run: a killed run repeats at most these
+
+ASK_AGAIN: Final = timedelta(minutes=10)  # a requested run that did nothing by then was lost
+_RUNS_MAX: Final = 1_000
 
 TAG_CONNECTION: Final = "bank/connection"
 TAG_REASON: Final = "bank/reason"
@@ -42,6 +48,39 @@ def to_run_requests(
             run_config=_config(batch, reason),
             tags={TAG_BATCH: str(len(batch)), TAG_REASON: reason.value},
         )
+
+
+def load_under_way(instance: dg.DagsterInstance) -> set[ConnectionId]:
+    """
+    Load the connections of queued and fresh runs: to ask for them again would call twice.
+
+    A batch that works down its list changes what is left of it, so that run keys alone
+    cannot tell that the rest was asked for. A run that has run for longer than `ASK_AGAIN`
+    may be dead and holds nobody up.
+    """
+    dead_before = (system_now() - ASK_AGAIN).timestamp()
+    filters = dg.RunsFilter(job_name=sync_connections_job.name, statuses=_UNDER_WAY)
+    under_way: set[ConnectionId] = set()
+    for record in instance.get_run_records(filters, limit=_RUNS_MAX):
+        if record.start_time is None or record.start_time > dead_before:
+            under_way |= _connections_of(record.dagster_run)
+    return under_way
+
+
+_UNDER_WAY: Final = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+]
+
+
+def _connections_of(run: dg.DagsterRun) -> set[ConnectionId]:
+    if TAG_CONNECTION in run.tags:
+        return {ConnectionId(run.tags[TAG_CONNECTION])}
+    ops: Any = run.run_config.get("ops", {})
+    config = ops.get("sync_connections", {}).get("config", {})
+    return {ConnectionId(id_) for id_ in config.get("connection_ids", [])}
 
 
 def _config(connection_ids: Sequence[str], reason: SyncReason) -> dict[str, object]:

@@ -1,6 +1,8 @@
 """Dagster resources: the composition root, which holds the provider clients and the cache."""
 
+import threading
 from functools import cache
+from typing import Final
 
 import dagster as dg
 
@@ -13,7 +15,11 @@ class ServicesResource(dg.ConfigurableResource[Services]):
 
     def create_resource(self, context: dg.InitResourceContext) -> Services:  # noqa: ARG002
         """Build once per process: the code server evaluates many ticks with one pool."""
-        return _services(Settings())
+        with _BUILDING:  # ticks of several sensors come at once, each in its thread
+            return _services(Settings())
+
+
+_BUILDING: Final = threading.Lock()
 
 
 @cache

@@ -13,7 +13,7 @@ import dagster as dg
 from bank_pipeline.bootstrap import Services
 from bank_pipeline.defs.jobs import sync_connections_job
 from bank_pipeline.defs.partitions import CONNECTIONS, connection_partitions
-from bank_pipeline.defs.requests import to_run_requests
+from bank_pipeline.defs.requests import ASK_AGAIN, load_under_way, to_run_requests
 from bank_pipeline.storage.listing import (
     load_connection_ids,
     load_due_attempts,
@@ -21,7 +21,6 @@ from bank_pipeline.storage.listing import (
 )
 from bank_pipeline.sync.reports import SyncReason
 
-ASK_AGAIN: Final = timedelta(minutes=10)  # a requested run that did nothing by then was lost
 PER_TICK_MAX: Final = 2_000
 
 
@@ -49,8 +48,10 @@ def connection_sensor(
         changes.append(connection_partitions.build_add_request(added))
     if removed := sorted(partitioned - stored):
         changes.append(connection_partitions.build_delete_request(removed))
-    first = {a.connection_id: _key(a.due_at, now) for a in due if a.is_first}
-    again = {a.connection_id: _key(a.due_at, now) for a in due if not a.is_first}
+    under_way = load_under_way(context.instance) if due else set()
+    waiting = [attempt for attempt in due if attempt.connection_id not in under_way]
+    first = {a.connection_id: _key(a.due_at, now) for a in waiting if a.is_first}
+    again = {a.connection_id: _key(a.due_at, now) for a in waiting if not a.is_first}
     return dg.SensorResult(
         dynamic_partitions_requests=changes,
         run_requests=[
@@ -77,10 +78,11 @@ def webhook_sensor(
     partitioned = set(context.instance.get_dynamic_partitions(CONNECTIONS))
     with services.sync.engine.connect() as db:
         events = load_unhandled_events(db, limit=PER_TICK_MAX)
+    ready = partitioned - load_under_way(context.instance) if events else set()
     pending = {
         event.connection_id: f"{event.newest_event_id}:{_key(event.received_at, now)}"
         for event in events
-        if event.connection_id in partitioned
+        if event.connection_id in ready
     }
     if not pending:
         return dg.SkipReason("No webhook event waits for a sync.")

@@ -63,12 +63,18 @@ def after_success(
     consent_expires_at: datetime | None,
     now: datetime,
 ) -> Transition:
-    """Say where a connection stands after a sync that ended well."""
-    expiring = consent_expires_at is not None and consent_expires_at - now <= EXPIRING_WITHIN
+    """
+    Say where a connection stands after a sync that ended well.
+
+    A warning without a date stands until the consent is renewed: data that still comes does
+    not deny it.
+    """
     if stage is HistoryStage.AWAITING_INITIAL:
         status, reason = ConnectionStatus.PENDING, "waiting for the bank's first data"
-    elif expiring:
+    elif ends_soon(consent_expires_at, now=now):
         status, reason = ConnectionStatus.EXPIRING, f"consent ends {consent_expires_at:%Y-%m-%d}"
+    elif consent_expires_at is None and connection.status is ConnectionStatus.EXPIRING:
+        status, reason = connection.status, connection.status_reason  # warned, without a date
     else:
         status, reason = ConnectionStatus.ACTIVE, None
     waits = stage is not HistoryStage.COMPLETE
@@ -77,6 +83,25 @@ def after_success(
         reason=reason,
         next_attempt_at=now + _history_wait(now - connection.created_at) if waits else None,
         error_retries=0,
+    )
+
+
+def ends_soon(consent_expires_at: datetime | None, *, now: datetime) -> bool:
+    """Say whether a consent seems to end within EXPIRING_WITHIN, or to have ended."""
+    return consent_expires_at is not None and consent_expires_at - now <= EXPIRING_WITHIN
+
+
+def after_part(connection: Connection) -> Transition:
+    """
+    Say where a connection stands after a sync without transactions: where it stood.
+
+    That its balances came says nothing of the transactions that did not.
+    """
+    return Transition(
+        status=connection.status,
+        reason=connection.status_reason,
+        next_attempt_at=connection.next_attempt_at,
+        error_retries=connection.error_retries,
     )
 
 
@@ -100,6 +125,10 @@ def after_failure(
         return Transition(ConnectionStatus.NEEDS_REAUTH, code, None, retries)
     if kind is FailureKind.ACCESS_REVOKED:
         return Transition(ConnectionStatus.REVOKED, code, None, retries)
+    if not connection.status.is_syncable:  # what a person must mend stays so, whatever else fails
+        return Transition(
+            connection.status, connection.status_reason, None, connection.error_retries
+        )
     if kind is FailureKind.RATE_LIMITED:
         due = now + max(retry_after or wait, timedelta(seconds=1))
         return Transition(

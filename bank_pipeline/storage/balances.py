@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import UUID
+from sqlalchemy.dialects.postgresql import UUID, distinct_on
 
 from bank_pipeline.domain.balance import Balance, BalanceKind
 from bank_pipeline.domain.connection import Connection
@@ -78,7 +78,7 @@ def load_latest_balances(
     query = (
         sa.select(*(balances.c[field.name] for field in fields(StoredBalance)))
         .where(balances.c.account_id.in_(account_ids))
-        .distinct(*series)
+        .ext(distinct_on(*series))
         .order_by(*series, balances.c.observed_at.desc(), balances.c.id.desc())
     )
     return [

@@ -124,13 +124,20 @@ def apply_transition(
 
     `connection` is what the transition was decided from. Where somebody else (a webhook, a
     person) changed the stored one since, their word is not silenced by ours: a stop is not
-    lifted, and a try that was asked for earlier is not put off.
+    lifted, a warning stands, and a try that was asked for earlier is not put off.
     """
     stored = _load(db, connection.id, for_update=True)
+    is_changed_since = (stored.status, stored.status_since) != (
+        connection.status,
+        connection.status_since,
+    )
     is_stopped_since = (
-        not stored.status.is_syncable
-        and transition.status.is_syncable
-        and (stored.status, stored.status_since) != (connection.status, connection.status_since)
+        is_changed_since and not stored.status.is_syncable and transition.status.is_syncable
+    )
+    is_warned_since = (
+        is_changed_since
+        and stored.status is ConnectionStatus.EXPIRING
+        and transition.status is ConnectionStatus.ACTIVE
     )
     values: dict[str, Any] = {"error_retries": transition.error_retries, **facts}
     if sync_run_id is not None:
@@ -138,7 +145,8 @@ def apply_transition(
     if is_success:
         values["last_success_at"] = now
     after = (transition.status, transition.reason)
-    has_changed = not is_stopped_since and after != (stored.status, stored.status_reason)
+    is_heard = not is_stopped_since and not is_warned_since
+    has_changed = is_heard and after != (stored.status, stored.status_reason)
     if not is_stopped_since:
         values["next_attempt_at"] = _next_attempt(connection, stored, transition)
     if has_changed:
@@ -156,7 +164,7 @@ def advance_cursor(
     connection_id: ConnectionId,
     *,
     before: str | None,
-    after: str,
+    after: str | None,
     stage: HistoryStage,
 ) -> None:
     """

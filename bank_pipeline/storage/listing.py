@@ -139,8 +139,8 @@ def load_unhandled_events(db: sa.Connection, *, limit: int) -> list[PendingEvent
 def list_connections(db: sa.Connection) -> list[ListedConnection]:
     """List all connections, the newest first."""
     query = sa.text(
-        "SELECT c.connection_id AS id, c.team_name, c.provider, c.external_id, c.institution_name, "
-        "c.status, c.status_reason, c.status_since, c.history_stage, "
+        "SELECT c.connection_id::text AS id, c.team_name, c.provider, c.external_id, "
+        "c.institution_name, c.status, c.status_reason, c.status_since, c.history_stage, "
         "(SELECT count(*) FROM analytics.accounts a WHERE a.connection_id = c.connection_id "
         " AND a.closed_at IS NULL) AS account_count, "
         "c.consent_expires_at, c.last_success_at, c.next_attempt_at, c.error_retries "
@@ -154,7 +154,7 @@ def list_accounts(
 ) -> list[ListedAccount]:
     """List accounts with their newest balances, of one connection or of all."""
     query = sa.text(
-        "SELECT a.account_id AS id, a.connection_id, a.institution_name, a.name, "
+        "SELECT a.account_id::text AS id, a.connection_id::text, a.institution_name, a.name, "
         "b.identifiers->>'masked_number' AS masked_number, a.type, a.booked_balance AS booked, "
         "a.available_balance AS available, a.credit_limit, "
         "coalesce(a.currency, a.unofficial_currency) AS currency, "
@@ -199,13 +199,16 @@ def list_transactions(
         "search": conditions["(description ILIKE :search OR counterparty_name ILIKE :search)"],
         "limit": limit,
     }
-    query = sa.text(
-        "SELECT transaction_id AS id, account_id, account_name, status, date, amount, "
-        "coalesce(currency, unofficial_currency) AS currency, description, counterparty_name, "
-        f"category FROM analytics.transactions WHERE {where} "
-        "ORDER BY date DESC NULLS FIRST, transaction_id DESC LIMIT :limit"
-    )
+    query = sa.text(_TRANSACTIONS + where + _NEWEST_FIRST)  # conditions are constants of ours
     return [ListedTransaction(**row) for row in db.execute(query, bound).mappings()]
+
+
+_TRANSACTIONS = (
+    "SELECT transaction_id::text AS id, account_id::text, account_name, status, date, amount, "
+    "coalesce(currency, unofficial_currency) AS currency, description, counterparty_name, "
+    "category FROM analytics.transactions WHERE "
+)
+_NEWEST_FIRST = " ORDER BY date DESC NULLS FIRST, transaction_id DESC LIMIT :limit"
 
 
 def _escape(text: str) -> str:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from bank_pipeline.domain.changes import keys_of, plan_changes, to_reconciling
 from bank_pipeline.domain.connection import Connection, HistoryStage
 from bank_pipeline.domain.transaction import TransactionDelta
-from bank_pipeline.domain.transitions import Transition, after_success
+from bank_pipeline.domain.transitions import Transition, after_part, after_success
 from bank_pipeline.providers.base import ChangesAnswer, QuarantinedRow
 from bank_pipeline.storage.accounts import close_missing_accounts, load_account_ids, save_accounts
 from bank_pipeline.storage.balances import save_balances
@@ -132,7 +132,8 @@ class _Writer:
             return _NOTHING
         account_ids = load_account_ids(self._db, self._connection.id)
         delta = self._without_orphans(changes.delta, frozenset(account_ids))
-        must_reconcile = fetched.must_reconcile and changes.stage is HistoryStage.COMPLETE
+        is_ready = changes.stage is not HistoryStage.AWAITING_INITIAL
+        must_reconcile = fetched.must_reconcile and is_ready
         stored = load_stored(
             self._db,
             account_ids=account_ids,
@@ -158,18 +159,17 @@ class _Writer:
         )
 
     def write_stage(self, changes: ChangesAnswer | None) -> HistoryStage:
-        """Move cursor and stage together with the rows; a stage never goes back."""
-        stage = self._connection.history_stage
-        if changes is None or changes.cursor_after is None:
-            return stage
-        stage = max(stage, changes.stage, key=_STAGES.index)
-        advance_cursor(
-            self._db,
-            self._connection.id,
-            before=self._connection.cursor,
-            after=changes.cursor_after,
-            stage=stage,
-        )
+        """
+        Move cursor and stage together with the rows; a stage never goes back.
+
+        An answer without a cursor never erases one that we hold.
+        """
+        before = self._connection.cursor
+        if changes is None:
+            return self._connection.history_stage
+        stage = max(self._connection.history_stage, changes.stage, key=_STAGES.index)
+        after = before if changes.cursor_after is None else changes.cursor_after
+        advance_cursor(self._db, self._connection.id, before=before, after=after, stage=stage)
         return stage
 
     def write_quarantine(self, fetched: Fetched) -> int:
@@ -182,20 +182,24 @@ class _Writer:
     def write_success(self, fetched: Fetched, stage: HistoryStage) -> Transition:
         status = fetched.accounts.status
         expires_at = status.consent_expires_at if status else self._connection.consent_expires_at
-        transition = after_success(
-            self._connection, stage=stage, consent_expires_at=expires_at, now=self._now
-        )
+        is_whole = Step.TRANSACTIONS in self._started.request.steps
+        if is_whole:
+            transition = after_success(
+                self._connection, stage=stage, consent_expires_at=expires_at, now=self._now
+            )
+        else:
+            transition = after_part(self._connection)
         apply_transition(
             self._db,
             self._connection,
             transition,
             sync_run_id=self._started.id,
             now=self._now,
-            is_success=True,
+            is_success=is_whole,
             consent_expires_at=expires_at,
             **_described(self._connection, fetched),
         )
-        if Step.TRANSACTIONS in self._started.request.steps:
+        if is_whole:
             mark_events_handled(
                 self._db,
                 self._connection,

@@ -107,6 +107,7 @@ def _sync(context: SyncContext, started: StartedSync) -> SyncReport:
         steps=started.request.steps,
         known_account_ids=started.known_account_ids,
         archive=archive,
+        now=started_at,
     )
     status = fetched.accounts.status
     if status is not None and status.error_code is not None:

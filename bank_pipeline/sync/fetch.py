@@ -1,11 +1,13 @@
 """The half of a sync that talks to the provider. No database transaction is open here."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from pydantic import SecretStr
 
 from bank_pipeline.domain.connection import Connection, HistoryStage
+from bank_pipeline.domain.transitions import ends_soon
 from bank_pipeline.errors import CursorRejectedError
 from bank_pipeline.providers.base import AccountsAnswer, Archive, ChangesAnswer, ProviderClient
 from bank_pipeline.sync.reports import Step
@@ -36,13 +38,15 @@ def fetch_all(
     steps: frozenset[Step],
     known_account_ids: frozenset[str],
     archive: Archive,
+    now: datetime,
 ) -> Fetched:
     """
     Fetch what the steps need with the fewest calls.
 
     A change feed that brings its accounts along saves the accounts call, unless it leaves
     out one that we hold as open, or the connection is new: then the full list is fetched,
-    because only a full list can tell that an account is gone.
+    because only a full list can tell that an account is gone. It also tells until when the
+    consent lasts, so it is asked whether one that seems to end soon was renewed.
     """
     changes, must_reconcile, calls_count = None, False, 0
     if Step.TRANSACTIONS in steps:
@@ -52,7 +56,8 @@ def fetch_all(
     wants_accounts = bool(steps & {Step.ACCOUNTS, Step.BALANCES}) or _has_unknown(
         changes, known_account_ids
     )
-    if wants_accounts and not _is_enough(accounts, connection, known_account_ids):
+    is_enough = _is_enough(accounts, connection, known_account_ids)
+    if ends_soon(connection.consent_expires_at, now=now) or (wants_accounts and not is_enough):
         accounts = provider.fetch_accounts(credential, archive=archive)
         calls_count += 1
     return Fetched(accounts, changes, must_reconcile, calls_count)

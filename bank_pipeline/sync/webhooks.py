@@ -34,6 +34,8 @@ _STATUS_OF_KIND: Final = {
     EventKind.EXPIRING: ConnectionStatus.EXPIRING,
 }
 
+_REPAIRABLE: Final = frozenset({ConnectionStatus.NEEDS_REAUTH, ConnectionStatus.EXPIRING})
+
 
 def accept_webhook(
     context: SyncContext, provider: Provider, headers: Mapping[str, str], body: bytes
@@ -63,11 +65,19 @@ def _apply(db: sa.Connection, event: ProviderEvent, now: datetime) -> None:
     connection = load_connection_by_external_id(db, event.provider, event.external_id)
     if connection is None:
         return
-    if event.kind is EventKind.REPAIRED and connection.status is ConnectionStatus.NEEDS_REAUTH:
+    if event.kind is EventKind.REPAIRED and connection.status in _REPAIRABLE:
         request_sync(db, connection.id, reason="repaired at the bank", now=now)
-    elif event.kind in _STATUS_OF_KIND and connection.status.is_syncable:
+    elif event.kind in _STATUS_OF_KIND and (
+        connection.status.is_syncable or _is_final_word(event, connection)
+    ):
         transition = _warned(connection, _STATUS_OF_KIND[event.kind], event.code)
         apply_transition(db, connection, transition, sync_run_id=None, now=now)
+
+
+def _is_final_word(event: ProviderEvent, connection: Connection) -> bool:
+    """Whoever would log in again must learn that only a new link helps."""
+    needs_reauth = connection.status is ConnectionStatus.NEEDS_REAUTH
+    return event.kind is EventKind.REVOKED and needs_reauth
 
 
 def _warned(connection: Connection, status: ConnectionStatus, code: str) -> Transition:

@@ -11,6 +11,7 @@ from bank_pipeline.bootstrap import build_services
 from bank_pipeline.cli.processes import dagster_environment
 from bank_pipeline.config import Settings
 from bank_pipeline_tests.defs.runs import Runs
+from bank_pipeline_tests.defs.ticks import Ticks
 from bank_pipeline_tests.installation import Installation, emptied, simulated_banks, variables
 
 
@@ -55,3 +56,9 @@ def installation(
 def runs(installation: Installation, instance: dg.DagsterInstance) -> Runs:
     """Executes the job in this process, and reads the instance as the UI does."""
     return Runs(installation, instance)
+
+
+@pytest.fixture
+def ticks(installation: Installation, instance: dg.DagsterInstance) -> Ticks:
+    """Ticks the sensors and the schedule, as the daemon does."""
+    return Ticks(installation, instance)

@@ -9,11 +9,14 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
 from bank_pipeline.definitions import defs
+from bank_pipeline.defs.assets import sync_connections
 from bank_pipeline.defs.jobs import sync_connections_job
 from bank_pipeline.defs.partitions import CONNECTIONS, connection_partitions
 from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline.sandbox.faults import Fault, FaultKind
 from bank_pipeline_tests.installation import Installation
 
+FEED: Final = "/transactions/sync"
 ASSETS: Final = ("accounts", "balances", "transactions")
 _QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _RANGE: Final = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
@@ -40,6 +43,14 @@ class Runs:
         self.instance.add_dynamic_partitions(CONNECTIONS, ids)
         return ids
 
+    def break_feed(
+        self, connection_id: ConnectionId, *, code: str = "ITEM_LOGIN_REQUIRED", message: str = ""
+    ) -> None:
+        """Have the provider refuse one connection's transactions until the faults are cleared."""
+        subject = self.installation.stored(connection_id).external_id
+        fault = Fault(FaultKind.ERROR, code=code, message=message or None)
+        self.installation.sandbox.faults.add(FEED, fault, subject=subject, times=None)
+
     def of_partition(self, connection_id: str) -> dg.ExecuteInProcessResult:
         """Run one partition, as a click on it does."""
         return self._execute(partition_key=connection_id)
@@ -55,8 +66,15 @@ class Runs:
 
     def of_assets(self, connection_id: str, *names: str) -> dg.ExecuteInProcessResult:
         """Run a part of the assets, as chosen in the UI."""
-        selection = [dg.AssetKey(name) for name in names]
-        return self._execute(partition_key=connection_id, asset_selection=selection)
+        return dg.materialize(
+            [sync_connections],
+            selection=[*names],
+            instance=self.instance,
+            resources={"services": self.installation.services},
+            partition_key=connection_id,
+            run_config=_QUIET,
+            raise_on_error=False,
+        )
 
     def status(self, asset: str) -> PartitionStatus:
         """Read an asset's partitions from where the UI reads them."""

@@ -38,6 +38,7 @@ from bank_pipeline.sync.link import LinkState, complete_link, start_link
 from bank_pipeline.sync.reports import ALL_STEPS, Step, SyncReason, SyncReport, SyncRequest
 
 READY: Final = timedelta(minutes=2)  # Plaid has handed over the whole history by then
+TICK: Final = timedelta(milliseconds=1)
 COUNTRIES: Final = ("US", "GB", "DE", "FR", "CA")
 CHECKING: Final = "acc-1-1"  # login-1 is at First Harbor Bank: checking, savings, card, mortgage
 SAVINGS: Final = "acc-1-2"
@@ -72,6 +73,7 @@ class Ground:
 
     sandbox: SandboxServer
     context: SyncContext
+    cache_dir: Path
     slept: list[float] = field(default_factory=list)
 
     @property
@@ -125,7 +127,8 @@ class Ground:
         reason: SyncReason = SyncReason.MANUAL,
         steps: frozenset[Step] = ALL_STEPS,
     ) -> SyncReport:
-        """Sync now."""
+        """Sync a moment later: no two syncs happen at once, and a balance has a newest word."""
+        self.sandbox.clock.advance(TICK)
         return sync_connection(self.context, SyncRequest(connection_id, reason, steps))
 
     def pass_time(self, delta: timedelta) -> None:
@@ -280,7 +283,7 @@ def ground_over(
         cache=build_file_cache(folder),
     )
     try:
-        yield Ground(sandbox, context, slept)
+        yield Ground(sandbox, context, folder, slept)
     finally:
         provider.close()
 
@@ -296,7 +299,7 @@ def gateway_over(ground: Ground) -> Iterator[tuple[Ground, str]]:
         )
         context = replace(ground.context, providers={Provider.PLAID: provider})
         try:
-            yield Ground(ground.sandbox, context, ground.slept), gateway.url
+            yield replace(ground, context=context), gateway.url
         finally:
             provider.close()
 

@@ -1,0 +1,50 @@
+"""Definitions load anywhere; the parts behind them are built once per process, when needed."""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import dagster as dg
+
+from bank_pipeline.bootstrap import Services
+from bank_pipeline.defs.resources import ServicesResource
+from bank_pipeline_tests.installation import Installation
+
+LOAD = """
+import socket
+def refuse(*_): raise AssertionError("loading definitions must not connect")
+socket.socket.connect = refuse
+from bank_pipeline.definitions import defs
+dg_names = [job.name for job in defs.get_repository_def().get_all_jobs()]
+assert "sync_connections_job" in dg_names, dg_names
+"""
+
+
+def build(_: int) -> Services:
+    return ServicesResource().create_resource(dg.build_init_resource_context())
+
+
+def test_definitions_load_without_variables_and_without_connecting(tmp_path: Path) -> None:
+    """A code server, `dagster definitions validate` or an editor needs no set-up, makes no file."""
+    outcome = subprocess.run(
+        [sys.executable, "-c", LOAD],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert outcome.returncode == 0, outcome.stderr
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_services_are_built_once_per_process(installation: Installation) -> None:
+    """Ticks that come at once, each in its thread, share one pool of database connections."""
+    with ThreadPoolExecutor(4) as pool:
+        built = [*pool.map(build, range(4))]
+
+    assert {id(services) for services in built} == {id(built[0])}
+    built[0].sync.engine.dispose()

@@ -1,0 +1,316 @@
+"""The sensors: partitions follow the table, planned tries and webhooks become runs, once each."""
+
+from datetime import timedelta
+from typing import Final
+
+import dagster as dg
+import pytest
+import sqlalchemy as sa
+
+from bank_pipeline.defs.requests import BATCH_SIZE, OWN_RUNS_MAX
+from bank_pipeline.domain.connection import ConnectionStatus, Provider
+from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline.storage.connections import ensure_team, insert_or_renew_connection
+from bank_pipeline.storage.tables import connections, webhook_events
+from bank_pipeline.sync.disconnect import disconnect
+from bank_pipeline_tests.defs.runs import Runs
+from bank_pipeline_tests.defs.ticks import Ticks, named_in
+from bank_pipeline_tests.installation import Installation
+
+LOST: Final = timedelta(minutes=10)
+
+
+def keys(requests: list[dg.RunRequest]) -> list[str | None]:
+    return [request.run_key for request in requests]
+
+
+def reasons(requests: list[dg.RunRequest]) -> set[str]:
+    return {request.tags["bank/reason"] for request in requests}
+
+
+def insert_connections(installation: Installation, count: int) -> list[ConnectionId]:
+    """Store connections that were linked just now, without asking a provider."""
+    now = installation.services.sync.clock()
+    with installation.services.sync.engine.begin() as db:
+        team_id = ensure_team(db, "home", now=now)
+        return [
+            insert_or_renew_connection(
+                db,
+                team_id=team_id,
+                provider=Provider.PLAID,
+                external_id=f"item-{number}",
+                institution_external_id=None,
+                institution_name=None,
+                now=now,
+            )
+            for number in range(count)
+        ]
+
+
+def set_status(ticks: Ticks, connection_id: ConnectionId, status: ConnectionStatus) -> None:
+    query = sa.update(connections).where(connections.c.id == connection_id)
+    with ticks.installation.services.sync.engine.begin() as db:
+        db.execute(query.values(status=status.value, next_attempt_at=None))
+
+
+def insert_events(ticks: Ticks, connection_id: ConnectionId, count: int = 1) -> None:
+    """Have verified webhooks wait in the inbox."""
+    connection = ticks.installation.stored(connection_id)
+    row = {
+        "provider": connection.provider.value,
+        "kind": "sync",
+        "code": "SYNC_UPDATES_AVAILABLE",
+        "connection_external_id": connection.external_id,
+        "received_at": ticks.installation.services.sync.clock(),
+    }
+    with ticks.installation.services.sync.engine.begin() as db:
+        first = int(db.scalar(sa.select(sa.func.count()).select_from(webhook_events)) or 0)
+        rows = [{**row, "event_key": f"event-{first + number}"} for number in range(count)]
+        db.execute(sa.insert(webhook_events), rows)
+
+
+def test_partitions_follow_the_table_both_ways(ticks: Ticks) -> None:
+    """A linked connection gets its partition, an ended one loses it, the others stay."""
+    ids = ticks.installation.link(2)
+    ticks.connections()
+    assert ticks.partitions() == {*ids}
+
+    disconnect(ticks.installation.services.sync, ids[0])
+    ticks.connections()
+
+    assert ticks.partitions() == {ids[1]}
+
+
+def test_a_connection_that_needs_its_customer_keeps_its_partition(ticks: Ticks) -> None:
+    """Its history stays on the operator's screen while calls rest."""
+    [connection_id] = ticks.installation.link()
+    set_status(ticks, connection_id, ConnectionStatus.NEEDS_REAUTH)
+
+    assert ticks.connections() == []
+    assert ticks.partitions() == {connection_id}
+
+
+def test_the_first_sync_is_requested_with_the_partition(ticks: Ticks) -> None:
+    """The tick that first sees a connection adds its partition and asks for its first sync."""
+    [connection_id] = ticks.installation.link()
+
+    [request] = ticks.connections()
+
+    assert request.partition_key == connection_id
+    assert request.tags["bank/connection"] == connection_id
+    assert reasons([request]) == {"initial"}
+
+
+def test_a_request_repeats_under_one_key_until_it_is_handled(ticks: Ticks, runs: Runs) -> None:
+    """Dagster drops repeated keys, so that asking again costs nothing."""
+    [connection_id] = ticks.installation.link()
+    first = ticks.connections()
+    ticks.installation.sandbox.advance(timedelta(seconds=5))
+    second = ticks.connections()
+    assert keys(first) == keys(second)
+
+    runs.of_partition(connection_id)
+
+    assert ticks.connections() == []
+
+
+def test_a_lost_request_is_made_again_after_ten_minutes(ticks: Ticks) -> None:
+    """A request whose run never did anything comes under a new key, once per ten minutes."""
+    ticks.installation.link()
+    lost = ticks.connections()
+    ticks.installation.sandbox.advance(LOST)
+
+    again = ticks.connections()
+
+    assert keys(again) != keys(lost)
+    ticks.installation.sandbox.advance(timedelta(minutes=9))
+    assert keys(ticks.connections()) != keys(lost)
+
+
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTED])
+def test_what_a_run_under_way_covers_is_not_requested(
+    ticks: Ticks, status: dg.DagsterRunStatus
+) -> None:
+    """
+    While a batch works down its list, the rest of it is not asked for again.
+
+    What is left of a batch has another digest with every tick: by run keys alone, each tick
+    would start one more run of connections that have their run already.
+    """
+    ids = insert_connections(ticks.installation, OWN_RUNS_MAX + 3)
+    [batch] = ticks.connections()
+    ticks.queue(batch, status)
+    set_status(ticks, ids[0], ConnectionStatus.ACTIVE)  # the batch got that far
+
+    assert ticks.connections() == []
+
+
+def test_what_no_run_covers_is_requested_beside_a_batch(ticks: Ticks) -> None:
+    """A connection that is linked while a batch runs does not wait for its end."""
+    insert_connections(ticks.installation, OWN_RUNS_MAX + 1)
+    [batch] = ticks.connections()
+    ticks.queue(batch, dg.DagsterRunStatus.STARTED)
+    [fresh] = ticks.installation.link()
+
+    [request] = ticks.connections()
+
+    assert request.partition_key == fresh
+
+
+def test_a_run_that_may_be_dead_covers_nothing(ticks: Ticks) -> None:
+    """A machine that went down leaves runs that look alive: they hold nobody up for long."""
+    insert_connections(ticks.installation, 1)
+    [request] = ticks.connections()
+    ticks.queue(request, dg.DagsterRunStatus.STARTED)
+    with ticks.installation.services.sync.engine.begin() as db:
+        db.exec_driver_sql(
+            "UPDATE dagster.runs SET start_time = extract(epoch FROM now()) - 11 * 60"
+        )
+
+    assert keys(ticks.connections()) == [request.run_key]
+
+
+def test_a_failed_run_covers_nothing(ticks: Ticks) -> None:
+    """What a run that ended left undone is due as before."""
+    insert_connections(ticks.installation, 1)
+    [request] = ticks.connections()
+    ticks.queue(request, dg.DagsterRunStatus.FAILURE)
+
+    assert keys(ticks.connections()) == [request.run_key]
+
+
+def test_few_get_runs_of_their_own(ticks: Ticks) -> None:
+    """A handful of due connections shows as one run each, by its partition."""
+    ids = insert_connections(ticks.installation, OWN_RUNS_MAX)
+
+    requests = ticks.connections()
+
+    assert {request.partition_key for request in requests} == {*ids}
+
+
+def test_many_share_runs_by_config(ticks: Ticks) -> None:
+    """Many due connections become batches: every one in exactly one, none above the size."""
+    ids = insert_connections(ticks.installation, BATCH_SIZE + 7)
+
+    requests = ticks.connections()
+
+    assert [len(named_in(request)) for request in requests] == [BATCH_SIZE, 7]
+    assert sorted(id_ for request in requests for id_ in named_in(request)) == sorted(ids)
+    assert {request.partition_key for request in requests} == {None}
+    assert len({*keys(requests)}) == len(requests)
+    assert keys(ticks.connections()) == keys(requests)
+
+
+def test_a_failure_is_tried_again_when_its_time_has_come(ticks: Ticks, runs: Runs) -> None:
+    """After a failure the next try is planned, and asked for as a recovery, not before."""
+    [connection_id] = runs.linked()
+    runs.break_feed(connection_id, code="INSTITUTION_DOWN")
+    runs.of_partition(connection_id)
+    due_at = ticks.installation.stored(connection_id).next_attempt_at
+    assert due_at is not None
+    assert ticks.connections() == []
+
+    ticks.installation.sandbox.advance(due_at - ticks.installation.services.sync.clock())
+
+    [request] = ticks.connections()
+    assert named_in(request) == [connection_id]
+
+
+def test_a_burst_of_webhooks_starts_one_run(ticks: Ticks) -> None:
+    """Many events of one connection between two ticks make one run of it."""
+    [connection_id] = ticks.installation.link()
+    ticks.connections()
+    insert_events(ticks, connection_id, count=5)
+
+    [request] = ticks.webhooks()
+
+    assert request.partition_key == connection_id
+    assert reasons([request]) == {"webhook"}
+    assert keys(ticks.webhooks()) == [request.run_key]
+
+
+def test_a_sync_covers_the_events_before_it_and_none_after(ticks: Ticks, runs: Runs) -> None:
+    """An event that arrives after a sync began asks for another, under another key."""
+    [connection_id] = runs.linked()
+    insert_events(ticks, connection_id, count=2)
+    [first] = ticks.webhooks()
+    runs.of_partition(connection_id)
+    assert ticks.webhooks() == []
+
+    insert_events(ticks, connection_id)
+
+    [second] = ticks.webhooks()
+    assert second.run_key != first.run_key
+
+
+def test_an_event_during_a_sync_asks_for_another(ticks: Ticks, runs: Runs) -> None:
+    """What the provider announces while a sync is reading may have come too late for it."""
+    [connection_id] = runs.linked()
+    insert_events(ticks, connection_id)
+    announced: list[str] = []
+
+    def announce(_: object) -> None:
+        if not announced:
+            announced.append("during the sync")
+            insert_events(ticks, connection_id)
+
+    sa.event.listen(ticks.installation.services.sync.engine, "begin", announce)
+    runs.of_partition(connection_id)
+    sa.event.remove(ticks.installation.services.sync.engine, "begin", announce)
+    insert_events(ticks, connection_id)
+
+    assert len(ticks.webhooks()) == 1
+
+
+def test_an_event_waits_for_the_run_under_way(ticks: Ticks) -> None:
+    """A run that is queued will cover the event; a second one would only be folded."""
+    [connection_id] = ticks.installation.link()
+    [request] = ticks.connections()
+    ticks.queue(request, dg.DagsterRunStatus.NOT_STARTED)
+    insert_events(ticks, connection_id)
+
+    assert ticks.webhooks() == []
+
+
+@pytest.mark.parametrize(
+    "status",
+    [ConnectionStatus.NEEDS_REAUTH, ConnectionStatus.REVOKED, ConnectionStatus.DISCONNECTED],
+)
+def test_a_connection_at_rest_is_not_requested(ticks: Ticks, status: ConnectionStatus) -> None:
+    """Webhooks do not start calls for a connection that only a person can wake."""
+    [connection_id] = ticks.installation.link()
+    ticks.connections()
+    insert_events(ticks, connection_id)
+    set_status(ticks, connection_id, status)
+
+    assert ticks.webhooks() == []
+    assert ticks.connections() == []
+
+
+def test_events_of_unknown_connections_start_nothing(ticks: Ticks) -> None:
+    """An event of an Item that is none of ours waits without failing the tick."""
+    row = {
+        "provider": "plaid",
+        "event_key": "foreign",
+        "kind": "sync",
+        "code": "SYNC_UPDATES_AVAILABLE",
+        "connection_external_id": "item-of-somebody-else",
+        "received_at": ticks.installation.services.sync.clock(),
+    }
+    with ticks.installation.services.sync.engine.begin() as db:
+        db.execute(sa.insert(webhook_events), [row])
+
+    assert ticks.webhooks() == []
+
+
+def test_many_webhooks_share_runs(ticks: Ticks) -> None:
+    """A storm over many connections becomes batches, each connection once."""
+    ids = insert_connections(ticks.installation, BATCH_SIZE + 1)
+    ticks.connections()
+    for connection_id in ids:
+        insert_events(ticks, connection_id, count=2)
+
+    requests = ticks.webhooks()
+
+    assert sorted(id_ for request in requests for id_ in named_in(request)) == sorted(ids)
+    assert len(requests) == 2

@@ -1,0 +1,127 @@
+"""
+A process that works until it is killed: `python -m bank_pipeline_tests.sync.mortal`.
+
+Reads orders from standard input, a JSON object per line. For each it forks a child with
+everything imported, lets it work and kill itself at the given point, and says how it went.
+A point lies before every statement, commit, rollback, row of a COPY and HTTP request.
+"""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from functools import wraps
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+import urllib3
+
+from bank_pipeline.domain.connection import Provider
+from bank_pipeline.domain.ids import ConnectionId, LinkSessionId
+from bank_pipeline.providers.cache import build_file_cache
+from bank_pipeline.providers.plaid import sdk
+from bank_pipeline.providers.retry import Retry
+from bank_pipeline.storage.credentials import Vault
+from bank_pipeline.storage.engine import build_engine
+from bank_pipeline.sync.connection import sync_connection
+from bank_pipeline.sync.context import SyncContext
+from bank_pipeline.sync.disconnect import disconnect
+from bank_pipeline.sync.link import complete_link
+from bank_pipeline.sync.reports import SyncReason, SyncRequest
+from bank_pipeline_tests.sync.ground import build_provider
+
+NAME: Final = "mortal"
+"""What the child's sessions are called on the server."""
+
+PRELOADED: Final = sdk.PlaidSdk  # importing it costs 0.2 s, which no child should pay
+KEY: Final = bytes(range(32))
+
+
+def main() -> None:
+    for line in sys.stdin:
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reading)
+            os._exit(_live(json.loads(line), writing))
+        os.close(writing)
+        with os.fdopen(reading) as pipe:
+            told = pipe.read().splitlines()
+        _, status = os.waitpid(child, 0)
+        was_killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        print(json.dumps({"was_killed": was_killed, "status": status, "points": told}), flush=True)
+
+
+def _live(order: dict[str, Any], told: int) -> int:
+    try:
+        _watch(_Points(order["point"], told))
+        context = _build_context(order)
+        if "session_id" in order:
+            complete_link(context, LinkSessionId(order["session_id"]))
+        elif order["act"] == "disconnect":
+            disconnect(context, ConnectionId(order["connection_id"]))
+        else:
+            connection_id = ConnectionId(order["connection_id"])
+            sync_connection(context, SyncRequest(connection_id, SyncReason.MANUAL))
+    except BaseException as error:  # noqa: BLE001 - the parent has to know of all
+        os.write(told, f"{type(error).__name__}: {error}\n".encode())
+        return 1
+    return 0
+
+
+def _build_context(order: dict[str, Any]) -> SyncContext:
+    now = datetime.fromisoformat(order["now"])
+    return SyncContext(
+        engine=build_engine(order["database_url"], application_name=NAME),
+        providers={Provider.PLAID: build_provider(order["sandbox_url"], Retry(1))},
+        vault=Vault([KEY]),
+        clock=lambda: now,
+        cache=build_file_cache(Path(order["cache_dir"])),
+    )
+
+
+class _Points:
+    """Counts and tells the points, and dies at one of them."""
+
+    def __init__(self, last: int, told: int) -> None:
+        self._last = last
+        self._told = told
+        self._count = 0
+
+    def reach(self, name: str) -> None:
+        self._count += 1
+        os.write(self._told, f"{name}\n".encode())
+        if self._count == self._last:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+_TOLD: Final = ("execute", "urlopen")  # what their arguments say is said too
+
+
+def _watch(points: _Points) -> None:
+    _wrap(psycopg.Cursor, "execute", points)
+    _wrap(psycopg.Cursor, "executemany", points)
+    _wrap(psycopg.Connection, "commit", points)
+    _wrap(psycopg.Connection, "rollback", points)
+    _wrap(psycopg.Copy, "write_row", points)
+    _wrap(psycopg.Copy, "finish", points)
+    _wrap(urllib3.connectionpool.HTTPConnectionPool, "urlopen", points)
+
+
+def _wrap(owner: type, name: str, points: _Points) -> None:
+    method: Callable[..., Any] = getattr(owner, name)
+
+    @wraps(method)
+    def watched(*args: Any, **named: Any) -> Any:
+        words = " ".join(map(str, args[1:3])).split() if name in _TOLD else []
+        points.reach(" ".join([name, *words])[:80])
+        return method(*args, **named)
+
+    setattr(owner, name, watched)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Ending a connection: revoked at the provider first, forgotten then, and dead for good."""
+
+from decimal import Decimal
+
+import pytest
+
+from bank_pipeline.domain.connection import ConnectionStatus
+from bank_pipeline.errors import BankPipelineError, ConcurrentSyncError, NotFoundError
+from bank_pipeline.sandbox.faults import FaultKind
+from bank_pipeline.storage.locks import connection_lock
+from bank_pipeline.sync.disconnect import disconnect
+from bank_pipeline_tests.sync.ground import CHECKING, Ground
+
+REMOVE = "/item/remove"
+
+
+def test_revokes_then_forgets_and_keeps_the_rows(ground: Ground) -> None:
+    ground.world.add_booked(CHECKING, Decimal(-1))
+    connection = ground.link_ready()
+
+    disconnect(ground.context, connection)
+
+    held = ground.connection(connection)
+    assert (held.status, held.next_attempt_at) == (ConnectionStatus.DISCONNECTED, None)
+    assert ground.sandbox.plaid.item(held.external_id).removed
+    assert ground.count("credentials") == 0
+    assert len(ground.rows()) == 1
+
+
+def test_a_second_time_does_nothing(ground: Ground) -> None:
+    connection = ground.link_ready()
+    disconnect(ground.context, connection)
+    events, calls = ground.events(connection), ground.calls(REMOVE)
+
+    disconnect(ground.context, connection)
+
+    assert (ground.events(connection), ground.calls(REMOVE)) == (events, calls)
+
+
+@pytest.mark.parametrize("kind", [FaultKind.LOST_ANSWER, "ITEM_NOT_FOUND"])
+def test_an_item_that_is_gone_already_is_a_success(ground: Ground, kind: FaultKind | str) -> None:
+    """Also when it was our own earlier try that removed it, and its answer was lost."""
+    connection = ground.link_ready()
+    ground.fail(REMOVE, kind)
+
+    disconnect(ground.context, connection)
+
+    assert ground.connection(connection).status is ConnectionStatus.DISCONNECTED
+    assert ground.count("credentials") == 0
+
+
+def test_a_failure_keeps_the_credential_for_another_try(ground: Ground) -> None:
+    connection = ground.link_ready()
+    ground.fail(REMOVE, "INTERNAL_SERVER_ERROR", times=3)
+
+    with pytest.raises(BankPipelineError):
+        disconnect(ground.context, connection)
+
+    assert ground.count("credentials") == 1
+    assert ground.connection(connection).status is ConnectionStatus.ACTIVE
+    disconnect(ground.context, connection)
+    assert ground.count("credentials") == 0
+
+
+def test_waits_for_no_sync(ground: Ground) -> None:
+    connection = ground.link_ready()
+
+    with connection_lock(ground.engine, connection), pytest.raises(ConcurrentSyncError):
+        disconnect(ground.context, connection)
+
+    assert ground.count("credentials") == 1
+
+
+def test_a_sync_that_was_still_queued_does_not_bring_it_back(ground: Ground) -> None:
+    connection = ground.link_ready()
+    disconnect(ground.context, connection)
+
+    with pytest.raises(NotFoundError):
+        ground.sync(connection)
+
+    held = ground.connection(connection)
+    assert (held.status, held.next_attempt_at) == (ConnectionStatus.DISCONNECTED, None)
