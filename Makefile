@@ -36,7 +36,8 @@ types: $(VENV)/.dev ## mypy, strict
 
 check: lint types ## Everything that needs no test run: style, types, imports, sizes, definitions
 	@$(RUN) pytest bank_pipeline_tests/architecture
-	@$(RUN) dagster definitions validate -w workspace.yaml
+	@home=$$(mktemp -d); trap 'rm -rf "$$home"' EXIT; \
+	  $(RUN) DAGSTER_HOME="$$home" dagster definitions validate -w workspace.yaml
 
 bench: $(VENV)/.dev ## Benchmarks against COPY; writes benchmarks/results.json
 	@$(RUN) python -m benchmarks.run

@@ -1,5 +1,6 @@
 """The composition root: the one place that turns settings into working parts."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -30,11 +31,15 @@ def build_services(settings: Settings) -> Services:
         SetupError: something the operator must change; the message says what.
     """
     database = resolve_database(settings)
-    engine = build_engine(database.url)
-    check_server(engine)
-    vault = load_vault(settings)
-    migrate(engine)
-    check_key(engine, vault)
+    # A sync holds one connection for its lock and needs another for its work.
+    engine = build_engine(database.url, connections_max=2 * settings.sync_threads + 4)
+    with ExitStack() as undo:
+        undo.callback(engine.dispose)
+        check_server(engine)
+        vault = load_vault(settings)
+        migrate(engine)
+        check_key(engine, vault)
+        undo.pop_all()
     context = SyncContext(
         engine=engine,
         providers=build_providers(settings),

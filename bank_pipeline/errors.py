@@ -15,7 +15,8 @@ BankPipelineError
 │   ├── WindowTooWideError      the history asked for is longer than the bank gives
 │   ├── ConfigurationError      our keys, our request, our set-up: no customer is touched
 │   └── PayloadError            the answer does not fit its documented shape
-├── ConcurrentSyncError         another sync works on, or has moved, this connection
+├── ConcurrentSyncError         the rows moved while we were fetching: do it again
+│   └── BusyError               another sync holds this connection: it does our work
 ├── WebhookRejectedError        an inbound webhook cannot be trusted
 ├── NotFoundError               no stored thing has this id
 ├── SecretError                 a stored secret does not open: wrong key or altered text
@@ -103,7 +104,11 @@ class PayloadError(ProviderError):
 
 
 class ConcurrentSyncError(BankPipelineError):
-    """Another sync holds this connection, or moved it while we were fetching."""
+    """What we decided from is not what is stored any more; nothing was written."""
+
+
+class BusyError(ConcurrentSyncError):
+    """Another sync holds this connection, so there is nothing for us to do."""
 
 
 class WebhookRejectedError(BankPipelineError):

@@ -12,14 +12,15 @@ from bank_pipeline.cli.session import open_services
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.errors import (
     BankPipelineError,
-    ConcurrentSyncError,
+    BusyError,
     NotFoundError,
     ProviderError,
 )
 from bank_pipeline.storage import listing
 from bank_pipeline.storage.connections import load_connection
-from bank_pipeline.sync.connection import classify, sync_connection
+from bank_pipeline.sync.connection import sync_connection
 from bank_pipeline.sync.disconnect import disconnect
+from bank_pipeline.sync.failures import classify
 from bank_pipeline.sync.reports import SyncReason, SyncRequest
 
 ConnectionOption = Annotated[
@@ -179,7 +180,7 @@ def _sync_one(services: Services, connection_id: ConnectionId) -> dict[str, Any]
     counts: dict[str, Any] = dict.fromkeys(("new", "changed", "removed", "unchanged", "calls"))
     try:
         report = sync_connection(services.sync, SyncRequest(connection_id, SyncReason.MANUAL))
-    except ConcurrentSyncError as error:
+    except BusyError as error:
         return {**row, **counts, "outcome": "busy", "reason": str(error)}
     except BankPipelineError as error:
         return {**row, **counts, "outcome": "failed", "reason": _reason(error)}

@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 import typer
 
 from bank_pipeline.cli.output import AsJson, console, print_rows
-from bank_pipeline.cli.session import open_services
+from bank_pipeline.cli.session import at_the_end, open_services
 from bank_pipeline.config import Settings
 from bank_pipeline.errors import SetupError
 from bank_pipeline.storage import embedded, embedded_binaries
@@ -21,11 +21,9 @@ app = typer.Typer(help="The database, embedded or external.", no_args_is_help=Tr
 def migrate_database() -> None:
     """Create or update the tables. Safe to repeat; every other command does it too."""
     engine = build_engine(resolve_database(Settings()).url)
-    try:
-        check_server(engine)
-        migrate(engine)
-    finally:
-        engine.dispose()
+    at_the_end.callback(engine.dispose)
+    check_server(engine)
+    migrate(engine)
     console.print("the database is up to date")
 
 

@@ -9,6 +9,7 @@ import typer
 
 from bank_pipeline.bootstrap import build_clock, build_providers
 from bank_pipeline.cli.output import AsJson, print_rows
+from bank_pipeline.cli.session import at_the_end
 from bank_pipeline.config import Settings
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.errors import BankPipelineError
@@ -64,13 +65,16 @@ def _check_database(settings: Settings) -> Iterator[Finding]:
     where = "external" if settings.database_url else f"embedded in {settings.state_dir}/pg"
 
     def reach() -> str:
-        health = load_health(build_engine(resolve_database(settings).url))
+        engine = build_engine(resolve_database(settings).url)
+        at_the_end.callback(engine.dispose)
+        health = load_health(engine)
         schema = "" if health.is_migrated else "; migrations run on first use"
         megabytes = health.size_bytes // 2**20
         return f"{where}, PostgreSQL {health.server_version}, {megabytes} MB{schema}"
 
     def key() -> str:
         engine = build_engine(resolve_database(settings).url)
+        at_the_end.callback(engine.dispose)
         vault = load_vault(settings)
         if load_health(engine).revision is not None:
             check_key(engine, vault)

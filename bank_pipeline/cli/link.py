@@ -16,7 +16,6 @@ from bank_pipeline.errors import TransientError
 from bank_pipeline.sync.link import LinkState, complete_link, start_link
 
 POLL_S: Final = 2.0
-_DONE_BEFORE: Final = ("linked", "renewed")
 
 app = typer.Typer(help="Connect a bank.", no_args_is_help=True)
 
@@ -56,12 +55,12 @@ def _wait_and_tell(services: Services, session_id: LinkSessionId, *, wait_s: int
     if state is None:
         console.print(f"not finished yet; later: bank-pipeline link finish {session_id}")
         raise typer.Exit(1)
-    if state.exit_reason in _DONE_BEFORE:
-        console.print(f"{state.exit_reason} already; see `bank-pipeline connections`")
-        return
-    if not state.connection_ids:
+    if state.exit_reason is not None:
         console.print(f"ended without a connection: {state.exit_reason}")
         raise typer.Exit(1)
+    if not state.connection_ids:
+        console.print("done already; see `bank-pipeline connections`")
+        return
     for connection_id in state.connection_ids:
         console.print(f"connected: {connection_id}")
     console.print("The first sync starts by itself under `bank-pipeline up`,")

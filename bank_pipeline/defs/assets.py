@@ -18,7 +18,7 @@ from bank_pipeline.defs.failures import Failures
 from bank_pipeline.defs.metadata import to_materializations
 from bank_pipeline.defs.partitions import connection_partitions
 from bank_pipeline.domain.ids import ConnectionId
-from bank_pipeline.errors import ConcurrentSyncError
+from bank_pipeline.errors import BusyError
 from bank_pipeline.sync.connection import sync_connection
 from bank_pipeline.sync.reports import Step, SyncReason, SyncReport, SyncRequest
 
@@ -101,7 +101,7 @@ def sync_connections(
     for request, result in _sync_all(services, requests):
         try:
             report = result.result()
-        except ConcurrentSyncError:
+        except BusyError:
             context.log.info("connection %s is busy: folded", request.connection_id)
         except Exception as error:  # noqa: BLE001  (one connection's failure is its own)
             failures.add(request.connection_id, error)

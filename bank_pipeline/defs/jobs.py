@@ -1,8 +1,14 @@
 """The jobs: what one run does."""
 
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import timedelta
+
 import dagster as dg
 
+from bank_pipeline.bootstrap import Services
 from bank_pipeline.defs.assets import sync_connections
+from bank_pipeline.sync.prune import prune
 
 sync_connections_job = dg.define_asset_job(
     "sync_connections_job",
@@ -10,3 +16,17 @@ sync_connections_job = dg.define_asset_job(
     executor_def=dg.in_process_executor,
     description="Bring connections up to date: accounts, balances and transactions.",
 )
+
+
+@dg.op(out=dg.Out(dg.Nothing))
+def prune_expired(services: dg.ResourceParam[Services]) -> Iterator[dg.Output[None]]:
+    """Delete answers past their retention; close links and syncs that nobody will finish."""
+    retention = timedelta(days=services.settings.raw_retention_days)
+    report = prune(services.sync, retention=retention)
+    yield dg.Output(None, metadata=asdict(report))
+
+
+@dg.job(executor_def=dg.in_process_executor)
+def prune_job() -> None:
+    """Forget what was only kept for a while."""
+    prune_expired()

@@ -28,6 +28,7 @@ PER_TICK_MAX: Final = 2_000
     job=sync_connections_job,
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Keeps partitions equal to the connections; starts first syncs and planned tries.",
 )
 def connection_sensor(
     context: dg.SensorEvaluationContext, services: dg.ResourceParam[Services]
@@ -65,6 +66,7 @@ def connection_sensor(
     job=sync_connections_job,
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Starts one sync per connection with webhooks that no sync has covered yet.",
 )
 def webhook_sensor(
     context: dg.SensorEvaluationContext, services: dg.ResourceParam[Services]
@@ -77,7 +79,7 @@ def webhook_sensor(
     now = services.sync.clock()
     partitioned = set(context.instance.get_dynamic_partitions(CONNECTIONS))
     with services.sync.engine.connect() as db:
-        events = load_unhandled_events(db, limit=PER_TICK_MAX)
+        events = load_unhandled_events(db, now=now, limit=PER_TICK_MAX)
     ready = partitioned - load_under_way(context.instance) if events else set()
     pending = {
         event.connection_id: f"{event.newest_event_id}:{_key(event.received_at, now)}"

@@ -1,7 +1,7 @@
 """When each connection syncs, spread over the day so that banks never see us all at once. Pure."""
 
 import hashlib
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from bank_pipeline.domain.ids import ConnectionId
@@ -12,10 +12,19 @@ SLOTS_PER_DAY: Final = 24 * 60 // SLOT_MINUTES
 
 def slot_of(connection_id: ConnectionId) -> int:
     """Return the connection's fixed slot of the day, in 0 .. SLOTS_PER_DAY - 1."""
-    digest = hashlib.sha256(connection_id.encode()).digest()
-    return int.from_bytes(digest[:8], "big") % SLOTS_PER_DAY
+    return _number_of(connection_id) % SLOTS_PER_DAY
 
 
 def is_due(connection_id: ConnectionId, at: datetime) -> bool:
     """Say whether `at` (UTC) falls in the connection's slot."""
     return slot_of(connection_id) == (at.hour * 60 + at.minute) // SLOT_MINUTES
+
+
+def spread(connection_id: ConnectionId, within: timedelta) -> timedelta:
+    """Return the connection's fixed share of a time, in whole milliseconds below `within`."""
+    return timedelta(milliseconds=_number_of(connection_id) % (within // timedelta(milliseconds=1)))
+
+
+def _number_of(connection_id: ConnectionId) -> int:
+    digest = hashlib.sha256(connection_id.encode()).digest()
+    return int.from_bytes(digest[:8], "big")

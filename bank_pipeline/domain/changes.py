@@ -11,7 +11,7 @@ Pure: no clock, no network, no database. Three rules carry the promises:
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -144,7 +144,11 @@ def plan_changes(stored: Iterable[StoredTransaction], delta: TransactionDelta) -
 
 
 def to_reconciling(
-    delta: TransactionDelta, stored: Iterable[StoredTransaction], *, accounts: Iterable[str]
+    delta: TransactionDelta,
+    stored: Iterable[StoredTransaction],
+    *,
+    accounts: Iterable[str],
+    unread: Collection[str | None] = (),
 ) -> TransactionDelta:
     """
     Turn a complete replay into a delta that also removes what the replay no longer shows.
@@ -153,7 +157,12 @@ def to_reconciling(
     history tells it. Only `accounts` (external ids that the answer covers whole) and dates
     on or after the oldest one shown in an account are judged: what lies beyond the answer
     is not denied by it.
+
+    `unread` are external ids of rows that were shown but could not be read: they are not
+    gone. One without a readable id (None) could be any, so then nothing is concluded.
     """
+    if None in unread:
+        return delta
     shown = keys_of(delta)
     oldest: dict[str, date] = {}
     for transaction in delta.upserts:
@@ -167,6 +176,7 @@ def to_reconciling(
         for row in stored
         if not row.is_removed
         and row.key not in shown
+        and row.external_id not in unread
         and row.account_external_id in judged
         and (day := row.booking_date or row.transaction_date) is not None
         and day >= judged[row.account_external_id]
@@ -179,11 +189,11 @@ class _Rows:
 
     def __init__(self, stored: Iterable[StoredTransaction], delta: TransactionDelta) -> None:
         self.by_key: dict[Key, StoredTransaction] = {}
-        self._by_pending_key: dict[Key, StoredTransaction] = {}
+        self._by_pending_key: dict[Key, list[StoredTransaction]] = defaultdict(list)
         for row in stored:
             self.by_key[row.key] = row
             if row.pending_key is not None and row.pending_key != row.key:
-                self._by_pending_key[row.pending_key] = row
+                self._by_pending_key[row.pending_key].append(row)
         self._booked_here = {
             (t.account_external_id, t.pending_external_id): _key(t)
             for t in delta.upserts
@@ -200,8 +210,7 @@ class _Rows:
         key = _key(transaction)
         if self._booked_here.get(key, key) != key:
             return True
-        successor = self._by_pending_key.get(key)
-        return successor is not None and self._stays(successor)
+        return any(self._stays(successor) for successor in self._by_pending_key.get(key, ()))
 
     def claim(self, transaction: Transaction) -> StoredTransaction | None:
         """Find and take the row that is this transaction; None when it is new."""
@@ -212,7 +221,9 @@ class _Rows:
                 (transaction.account_external_id, transaction.pending_external_id)
             )
         if row is None:
-            row = self._by_pending_key.get(key)  # booked, taken back, and pending once more
+            # Booked, taken back, and pending once more; of several the oldest row.
+            successors = self._by_pending_key.get(key, ())
+            row = min(successors, key=lambda successor: successor.id, default=None)
         if row is None or row.id in self.claimed:
             return None
         self.claimed.add(row.id)
@@ -260,8 +271,11 @@ def _is_same_payment(booked: Transaction, pending: StoredTransaction) -> bool:
     latest = booked.booking_date or days[0]
     if not days[1] <= latest <= days[1] + BOOKING_DELAY_MAX:
         return False
+    if booked.description == pending.description:
+        return True
     ours, theirs = _words(booked.description), _words(pending.description)
-    return 2 * len(ours & theirs) >= min(len(ours), len(theirs))
+    common = len(ours & theirs)
+    return common > 0 and 2 * common >= min(len(ours), len(theirs))
 
 
 def _words(text: str) -> set[str]:

@@ -73,7 +73,8 @@ class Connection(BaseModel):
 
     `cursor` is where a change feed stands (Plaid); None is the beginning. `next_attempt_at`
     is the next planned try, None when the daily schedule is plan enough. `error_retries`
-    counts failures since the last success and is for show only.
+    counts failures since the last success and is for show only. `last_full_accounts_at` is
+    when the full list of accounts was last read, None when it must be read again.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -93,6 +94,7 @@ class Connection(BaseModel):
     next_attempt_at: datetime | None
     error_retries: int
     last_success_at: datetime | None
+    last_full_accounts_at: datetime | None
     created_at: datetime
 
 

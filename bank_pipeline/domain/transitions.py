@@ -5,14 +5,21 @@ Pure. No path leads to silence: every outcome either plans a next try, or names 
 person must do, or leaves the connection to its daily schedule.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from bank_pipeline.domain.cadence import spread
 from bank_pipeline.domain.connection import Connection, ConnectionStatus, HistoryStage
 
 EXPIRING_WITHIN: Final = timedelta(days=14)  # the first notice before a consent ends
+
+LEASE: Final = timedelta(minutes=15)
+"""A started sync plans its own repetition: whoever is killed is tried again after it."""
+
+RATE_SPREAD: Final = timedelta(seconds=30)
+"""Connections that met one limit together come back apart, within this time."""
 
 RETRY_WAITS: Final = (
     timedelta(minutes=5),
@@ -41,9 +48,23 @@ class FailureKind(StrEnum):
     ACCESS_REVOKED = "access_revoked"
     RATE_LIMITED = "rate_limited"
     TRANSIENT = "transient"
+    CURSOR_REJECTED = "cursor_rejected"
+    ACCOUNT_GONE = "account_gone"
+    PRODUCT_UNSUPPORTED = "product_unsupported"
+    WINDOW_TOO_WIDE = "window_too_wide"
     CONFIGURATION = "configuration"
+    DATABASE = "database"
+    CONCURRENT = "concurrent"
     PAYLOAD = "payload"
     UNEXPECTED = "unexpected"
+
+    @property
+    def is_ours(self) -> bool:
+        """Say whether it tells of our installation only, and nothing of the customer's bank."""
+        return self in _OURS
+
+
+_OURS: Final = frozenset({FailureKind.CONFIGURATION, FailureKind.DATABASE, FailureKind.CONCURRENT})
 
 
 @dataclass(frozen=True)
@@ -66,15 +87,16 @@ def after_success(
     """
     Say where a connection stands after a sync that ended well.
 
-    A warning without a date stands until the consent is renewed: data that still comes does
-    not deny it.
+    A warning stands until the consent is renewed or repaired, or its date moves: data that
+    still comes does not deny it.
     """
+    reason: str | None
     if stage is HistoryStage.AWAITING_INITIAL:
         status, reason = ConnectionStatus.PENDING, "waiting for the bank's first data"
     elif ends_soon(consent_expires_at, now=now):
         status, reason = ConnectionStatus.EXPIRING, f"consent ends {consent_expires_at:%Y-%m-%d}"
-    elif consent_expires_at is None and connection.status is ConnectionStatus.EXPIRING:
-        status, reason = connection.status, connection.status_reason  # warned, without a date
+    elif _is_warned(connection, consent_expires_at):
+        status, reason = connection.status, connection.status_reason
     else:
         status, reason = ConnectionStatus.ACTIVE, None
     waits = stage is not HistoryStage.COMPLETE
@@ -86,21 +108,27 @@ def after_success(
     )
 
 
+def _is_warned(connection: Connection, consent_expires_at: datetime | None) -> bool:
+    is_same_consent = consent_expires_at == connection.consent_expires_at
+    return connection.status is ConnectionStatus.EXPIRING and is_same_consent
+
+
 def ends_soon(consent_expires_at: datetime | None, *, now: datetime) -> bool:
     """Say whether a consent seems to end within EXPIRING_WITHIN, or to have ended."""
     return consent_expires_at is not None and consent_expires_at - now <= EXPIRING_WITHIN
 
 
-def after_part(connection: Connection) -> Transition:
+def after_part(connection: Connection, *, planned_attempt_at: datetime | None) -> Transition:
     """
     Say where a connection stands after a sync without transactions: where it stood.
 
     That its balances came says nothing of the transactions that did not.
+    `planned_attempt_at` is the try that was planned before this sync.
     """
     return Transition(
         status=connection.status,
         reason=connection.status_reason,
-        next_attempt_at=connection.next_attempt_at,
+        next_attempt_at=planned_attempt_at,
         error_retries=connection.error_retries,
     )
 
@@ -130,14 +158,42 @@ def after_failure(
             connection.status, connection.status_reason, None, connection.error_retries
         )
     if kind is FailureKind.RATE_LIMITED:
-        due = now + max(retry_after or wait, timedelta(seconds=1))
+        due = now + (retry_after or wait) + spread(connection.id, RATE_SPREAD)
         return Transition(
             connection.status, connection.status_reason, due, connection.error_retries
         )
     due = now + max(wait, retry_after or wait)
-    if kind is FailureKind.CONFIGURATION:
+    if kind.is_ours:
         return Transition(connection.status, connection.status_reason, due, retries)
     return Transition(ConnectionStatus.ERROR, code, due, retries)
+
+
+def settle(
+    wanted: Transition, *, seen: Connection, stored: Connection, is_sync: bool
+) -> Transition:
+    """
+    Reconcile where a connection is wanted with what became of it since it was `seen`.
+
+    Whoever spoke in between (a webhook, a person) is not silenced:
+
+    * a stop is not lifted by a sync that began before it;
+    * a sync that found a stop before a renewal does not undo the renewal: it looks again;
+    * a warning is not overwritten by a success that knew nothing of it;
+    * a try that was asked for meanwhile is not put off.
+    """
+    asked = stored.next_attempt_at if stored.next_attempt_at != seen.next_attempt_at else None
+    if (stored.status, stored.status_since) != (seen.status, seen.status_since):
+        kept = replace(wanted, status=stored.status, reason=stored.status_reason)
+        if not stored.status.is_syncable and wanted.status.is_syncable:
+            return replace(kept, next_attempt_at=stored.next_attempt_at)
+        if stored.status.is_syncable and not wanted.status.is_syncable and is_sync:
+            return replace(kept, next_attempt_at=asked or stored.status_since)
+        if stored.status is ConnectionStatus.EXPIRING and wanted.status is ConnectionStatus.ACTIVE:
+            wanted = kept
+    if asked is None or not wanted.status.is_syncable:
+        return wanted
+    planned = wanted.next_attempt_at
+    return replace(wanted, next_attempt_at=asked if planned is None else min(asked, planned))
 
 
 def _history_wait(age: timedelta) -> timedelta:

@@ -1,9 +1,11 @@
 """
 What a provider is to the rest of the house: one contract, and its differences as data.
 
-A provider fetches, hands every raw answer to `archive` before it looks into it, and
-translates into domain values. It never touches the database and never waits longer than a
-call's own short retries: a longer wait is an error that carries `retry_after_s`.
+A provider fetches, hands every successful answer to `archive` before a row of it is read,
+and translates into domain values. An answer that cannot be read at all is archived before
+the error is raised, so that there is something to look into; only the answers of a loop
+that is started again are not kept. It never touches the database and never waits longer
+than a call's own short retries: a longer wait is an error that carries `retry_after_s`.
 """
 
 from abc import ABC, abstractmethod
@@ -39,6 +41,7 @@ class RawAnswer:
     """
     One answer as it came. Never holds a credential: operations that return one are not archived.
 
+    Of an answer too large to accept, `body` is its beginning: nobody has read the rest.
     `digest` is a hash of the body without what changes on every call (request ids), so that
     the same answer twice is stored once.
     """
@@ -50,7 +53,7 @@ class RawAnswer:
 
 
 Archive = Callable[[RawAnswer], None]
-"""Stores an answer durably before anybody interprets it."""
+"""Stores an answer durably. Returns when it is stored, so that reading it may fail."""
 
 
 @dataclass(frozen=True)
@@ -162,8 +165,10 @@ class ProviderEvent:
     """
     A verified webhook, in our words.
 
-    `event_key` is the same for a repeated delivery of the same event. `external_id` is the
-    connection's at the provider; None when the event is about something else.
+    `event_key` is the same when one delivery arrives again, and nobody but the provider can
+    vary it. What the provider sends anew has a new key, be it a retry or the same news on
+    another day: to act twice on one event is harmless, to miss one is not. `external_id` is
+    the connection's at the provider; None when the event is about something else.
     """
 
     provider: Provider
@@ -203,6 +208,8 @@ class ProviderClient(ABC):
     ) -> ChangesAnswer:
         """
         Fetch every change since `cursor`, all pages; None asks for the whole history.
+
+        What is archived, when this returns, is what `to_changes` takes.
 
         Raises:
             CursorRejectedError: the provider does not know the cursor any more.

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from bank_pipeline.domain.connection import Connection, ConnectionStatus, HistoryStage, Provider
 from bank_pipeline.domain.ids import ConnectionId, SyncRunId, TeamId
-from bank_pipeline.domain.transitions import Transition
+from bank_pipeline.domain.transitions import Transition, settle
 from bank_pipeline.errors import ConcurrentSyncError, NotFoundError
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.tables import connection_events, connections, teams
@@ -98,17 +98,35 @@ def insert_or_renew_connection(
 def request_sync(
     db: sa.Connection, connection_id: ConnectionId, *, reason: str, now: datetime
 ) -> None:
-    """Make a connection syncable and due now, as after its consent was renewed."""
+    """
+    Make a connection syncable and due now, as after its consent was renewed.
+
+    Its accounts will be read anew: a renewal may add some and withdraw others. One that we
+    ended stays ended.
+    """
     connection = load_connection(db, connection_id)
-    transition = Transition(ConnectionStatus.ACTIVE, reason, now, 0)
-    if connection.history_stage is HistoryStage.AWAITING_INITIAL:
-        transition = Transition(ConnectionStatus.PENDING, reason, now, 0)
-    apply_transition(db, connection, transition, sync_run_id=None, now=now)
+    if connection.status is ConnectionStatus.DISCONNECTED:
+        return
+    is_new = connection.history_stage is HistoryStage.AWAITING_INITIAL
+    status = ConnectionStatus.PENDING if is_new else ConnectionStatus.ACTIVE
+    transition = Transition(status, reason, now, 0)
+    apply_transition(
+        db, connection, transition, sync_run_id=None, now=now, last_full_accounts_at=None
+    )
+
+
+def request_accounts(db: sa.Connection, connection_id: ConnectionId) -> None:
+    """Have the next sync read the full list of accounts, whatever the feed brings along."""
+    db.execute(
+        connections.update()
+        .where(connections.c.id == connection_id)
+        .values(last_full_accounts_at=None)
+    )
 
 
 def apply_transition(
     db: sa.Connection,
-    connection: Connection,
+    seen: Connection,
     transition: Transition,
     *,
     sync_run_id: SyncRunId | None,
@@ -122,41 +140,42 @@ def apply_transition(
     A change of status or reason is also a connection event. `facts` are further columns
     learned on the way, such as `consent_expires_at`.
 
-    `connection` is what the transition was decided from. Where somebody else (a webhook, a
-    person) changed the stored one since, their word is not silenced by ours: a stop is not
-    lifted, a warning stands, and a try that was asked for earlier is not put off.
+    `seen` is what the transition was decided from; `domain.transitions.settle` says what
+    becomes of it where somebody else changed the stored one since.
     """
-    stored = _load(db, connection.id, for_update=True)
-    is_changed_since = (stored.status, stored.status_since) != (
-        connection.status,
-        connection.status_since,
-    )
-    is_stopped_since = (
-        is_changed_since and not stored.status.is_syncable and transition.status.is_syncable
-    )
-    is_warned_since = (
-        is_changed_since
-        and stored.status is ConnectionStatus.EXPIRING
-        and transition.status is ConnectionStatus.ACTIVE
-    )
-    values: dict[str, Any] = {"error_retries": transition.error_retries, **facts}
+    stored = _load(db, seen.id, for_update=True)
+    settled = settle(transition, seen=seen, stored=stored, is_sync=sync_run_id is not None)
+    values: dict[str, Any] = {
+        "error_retries": settled.error_retries,
+        "next_attempt_at": settled.next_attempt_at,
+        **facts,
+    }
     if sync_run_id is not None:
         values["last_attempt_at"] = now
     if is_success:
         values["last_success_at"] = now
-    after = (transition.status, transition.reason)
-    is_heard = not is_stopped_since and not is_warned_since
-    has_changed = is_heard and after != (stored.status, stored.status_reason)
-    if not is_stopped_since:
-        values["next_attempt_at"] = _next_attempt(connection, stored, transition)
+    after = (settled.status, settled.reason)
+    has_changed = after != (stored.status, stored.status_reason)
     if has_changed:
-        values |= {"status": transition.status, "status_reason": transition.reason}
-    if has_changed and transition.status is not stored.status:
+        values |= {"status": settled.status, "status_reason": settled.reason}
+    if settled.status is not stored.status:
         values["status_since"] = now
-    db.execute(connections.update().where(connections.c.id == connection.id).values(values))
+    db.execute(connections.update().where(connections.c.id == seen.id).values(values))
     if has_changed:
         _insert_event(db, stored.id, stored.status, *after, sync_run_id, now)
     return has_changed
+
+
+def lease_connection(db: sa.Connection, connection: Connection, *, until: datetime) -> Connection:
+    """
+    Plan the repetition of a sync that starts now, in case it is killed; its end plans anew.
+
+    Returns the connection with the plan in it, as the end of the sync must have seen it.
+    """
+    db.execute(
+        connections.update().where(connections.c.id == connection.id).values(next_attempt_at=until)
+    )
+    return connection.model_copy(update={"next_attempt_at": until})
 
 
 def advance_cursor(
@@ -181,16 +200,6 @@ def advance_cursor(
     ).one_or_none()
     if moved is None:
         raise ConcurrentSyncError(f"the cursor of connection {connection_id} moved meanwhile")
-
-
-def _next_attempt(
-    connection: Connection, stored: Connection, transition: Transition
-) -> datetime | None:
-    """Return the planned try, or an earlier one that was asked for since we looked."""
-    asked, planned = stored.next_attempt_at, transition.next_attempt_at
-    if asked is None or asked == connection.next_attempt_at or not transition.status.is_syncable:
-        return planned
-    return asked if planned is None else min(asked, planned)
 
 
 def _load(db: sa.Connection, connection_id: ConnectionId, *, for_update: bool) -> Connection:

@@ -1,15 +1,17 @@
 """What people and schedules look at: read-only questions across connections."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from bank_pipeline.domain.connection import ConnectionStatus
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.storage.tables import connections, webhook_events
+
+OVERDUE_AFTER: Final = timedelta(hours=26)  # a day, and the two hours that a late tick may take
 
 _SYNCABLE = [status.value for status in ConnectionStatus if status.is_syncable]
 
@@ -101,22 +103,50 @@ def load_syncable_ids(db: sa.Connection) -> list[ConnectionId]:
     return [ConnectionId(id_) for id_ in db.execute(query.order_by(connections.c.id)).scalars()]
 
 
+def load_scheduled_ids(db: sa.Connection) -> list[ConnectionId]:
+    """
+    Load the ids of the connections that have their turn every day.
+
+    Those that wait for their customer among them: a free look whether it was mended
+    elsewhere, since the provider's word of it may have been lost.
+    """
+    scheduled = [*_SYNCABLE, ConnectionStatus.NEEDS_REAUTH.value]
+    query = sa.select(connections.c.id).where(connections.c.status.in_(scheduled))
+    return [ConnectionId(id_) for id_ in db.execute(query.order_by(connections.c.id)).scalars()]
+
+
 def load_due_attempts(db: sa.Connection, *, now: datetime, limit: int) -> list[DueAttempt]:
-    """Load the connections whose planned next try has come, the longest due first."""
+    """
+    Load the connections whose next try has come, the longest due first.
+
+    Due are those whose planned try has come, and those that no schedule has reached for
+    longer than a day: a missed tick is made up for.
+    """
+    last_heard = sa.func.coalesce(connections.c.last_attempt_at, connections.c.created_at)
+    due_at = sa.func.coalesce(connections.c.next_attempt_at, last_heard + OVERDUE_AFTER)
     query = (
-        sa.select(connections.c.id, connections.c.next_attempt_at, connections.c.last_success_at)
-        .where(connections.c.status.in_(_SYNCABLE), connections.c.next_attempt_at <= now)
-        .order_by(connections.c.next_attempt_at)
+        sa.select(connections.c.id, due_at.label("due_at"), connections.c.last_success_at)
+        .where(connections.c.status.in_(_SYNCABLE), due_at <= now)
+        .order_by(due_at)
         .limit(limit)
     )
     return [
-        DueAttempt(ConnectionId(row.id), row.next_attempt_at, row.last_success_at is None)
+        DueAttempt(ConnectionId(row.id), row.due_at, row.last_success_at is None)
         for row in db.execute(query)
     ]
 
 
-def load_unhandled_events(db: sa.Connection, *, limit: int) -> list[PendingEvents]:
-    """Load, per syncable connection, the events that no sync has covered, oldest first."""
+def load_unhandled_events(db: sa.Connection, *, now: datetime, limit: int) -> list[PendingEvents]:
+    """
+    Load, per syncable connection, the events that no sync has covered, oldest first.
+
+    While a later try is planned, as after a failure, the events that the last attempt knew
+    wait for it: they must not turn a back-off into a drumfire.
+    """
+    is_unplanned = connections.c.next_attempt_at.is_(None) | (connections.c.next_attempt_at <= now)
+    is_news = connections.c.last_attempt_at.is_(None) | (
+        webhook_events.c.received_at > connections.c.last_attempt_at
+    )
     query = (
         sa.select(
             connections.c.id,
@@ -128,7 +158,11 @@ def load_unhandled_events(db: sa.Connection, *, limit: int) -> list[PendingEvent
             (webhook_events.c.provider == connections.c.provider)
             & (webhook_events.c.connection_external_id == connections.c.external_id),
         )
-        .where(webhook_events.c.handled_at.is_(None), connections.c.status.in_(_SYNCABLE))
+        .where(
+            webhook_events.c.handled_at.is_(None),
+            connections.c.status.in_(_SYNCABLE),
+            is_unplanned | is_news,
+        )
         .group_by(connections.c.id)
         .order_by(sa.func.min(webhook_events.c.received_at))
         .limit(limit)

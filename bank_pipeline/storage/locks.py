@@ -9,7 +9,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from bank_pipeline.domain.ids import ConnectionId
-from bank_pipeline.errors import ConcurrentSyncError
+from bank_pipeline.errors import BusyError
 
 _log: Final = logging.getLogger(__name__)
 
@@ -24,11 +24,11 @@ def connection_lock(engine: sa.Engine, connection_id: ConnectionId) -> Iterator[
     connections from the pool, and behind a pooler it needs session pooling.
 
     Raises:
-        ConcurrentSyncError: somebody else holds it.
+        BusyError: somebody else holds it.
     """
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as session:
         if not session.scalar(_TRY_LOCK, {"key": lock_key(connection_id)}):
-            raise ConcurrentSyncError(f"connection {connection_id} is being synced already")
+            raise BusyError(f"connection {connection_id} is being synced already")
         try:
             yield
         finally:
@@ -48,13 +48,15 @@ def load_held_keys(db: sa.Connection) -> frozenset[int]:
 
 def _unlock(session: sa.Connection, connection_id: ConnectionId) -> None:
     """Free the lock, or else close the session: the pool must not keep one that holds it."""
+    was_held = False
     try:
-        was_held = session.scalar(_UNLOCK, {"key": lock_key(connection_id)})
+        was_held = bool(session.scalar(_UNLOCK, {"key": lock_key(connection_id)}))
     except sa.exc.DBAPIError:
-        was_held = False
-    if not was_held:
-        session.invalidate()
-        _log.warning("the lock of connection %s was lost while it was held", connection_id)
+        pass  # the session is dead, and its lock with it
+    finally:  # also when we are interrupted: a pooled session would hold it for ever
+        if not was_held:
+            session.invalidate()
+            _log.warning("the lock of connection %s was lost while it was held", connection_id)
 
 
 _TRY_LOCK: Final = sa.text("SELECT pg_try_advisory_lock(:key)")

@@ -39,7 +39,9 @@ def insert_event(db: sa.Connection, event: Event, *, needs_sync: bool, now: date
     """
     Store an event and return whether it is new; a repeated delivery is stored once.
 
-    One that needs no sync is handled by being stored.
+    One that needs no sync is handled by being stored. One that does may be equal news of the
+    same second: it waits again, behind all that came before, because a sync under way covers
+    only those.
     """
     statement = insert(webhook_events).values(
         provider=event.provider,
@@ -51,7 +53,27 @@ def insert_event(db: sa.Connection, event: Event, *, needs_sync: bool, now: date
         handled_at=None if needs_sync else now,
     )
     inserted = statement.on_conflict_do_nothing().returning(webhook_events.c.id)
-    return db.scalar(inserted) is not None
+    if db.scalar(inserted) is not None:
+        return True
+    if needs_sync:
+        is_equal = (
+            webhook_events.c.provider == event.provider,
+            webhook_events.c.event_key == event.event_key,
+        )
+        again = {"id": sa.text("DEFAULT"), "received_at": now, "handled_at": None}
+        db.execute(sa.update(webhook_events).where(*is_equal).values(again))
+    return False
+
+
+def delete_handled_events(db: sa.Connection, *, before: datetime, limit: int) -> int:
+    """Delete the oldest handled events received before a time, at most `limit`; return how many."""
+    oldest = (
+        sa.select(webhook_events.c.id)
+        .where(webhook_events.c.received_at < before, webhook_events.c.handled_at.is_not(None))
+        .order_by(webhook_events.c.id)
+        .limit(limit)
+    )
+    return db.execute(sa.delete(webhook_events).where(webhook_events.c.id.in_(oldest))).rowcount
 
 
 def load_newest_event_id(db: sa.Connection, connection: Connection) -> int:

@@ -1,25 +1,28 @@
 """The half of a sync that writes: one database transaction for everything one sync learned."""
 
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 
-from bank_pipeline.domain.changes import keys_of, plan_changes, to_reconciling
+from bank_pipeline.domain.changes import to_reconciling
 from bank_pipeline.domain.connection import Connection, HistoryStage
 from bank_pipeline.domain.transaction import TransactionDelta
 from bank_pipeline.domain.transitions import Transition, after_part, after_success
+from bank_pipeline.errors import ProviderError
 from bank_pipeline.providers.base import ChangesAnswer, QuarantinedRow
 from bank_pipeline.storage.accounts import close_missing_accounts, load_account_ids, save_accounts
 from bank_pipeline.storage.balances import save_balances
 from bank_pipeline.storage.connections import advance_cursor, apply_transition
 from bank_pipeline.storage.quarantine import save_quarantined
 from bank_pipeline.storage.sync_runs import finish_sync_run
-from bank_pipeline.storage.transactions import apply_plan, load_stored
+from bank_pipeline.storage.transactions import load_stored
 from bank_pipeline.storage.webhook_events import mark_events_handled
+from bank_pipeline.sync.failures import classify, request_id_of, to_transition
 from bank_pipeline.sync.fetch import Fetched
 from bank_pipeline.sync.reports import Step, StepCounts, SyncReport
 from bank_pipeline.sync.started import StartedSync
+from bank_pipeline.sync.update import write_update
 
 _NOTHING: Final = StepCounts()
 _STAGES: Final = (HistoryStage.AWAITING_INITIAL, HistoryStage.INITIAL, HistoryStage.COMPLETE)
@@ -30,11 +33,14 @@ def apply_fetched(
     started: StartedSync,
     fetched: Fetched,
     *,
-    started_at: datetime,
+    trouble: ProviderError | None,
     now: datetime,
 ) -> SyncReport:
     """
     Write everything one sync learned, all or nothing, and return what it came to.
+
+    `trouble`: beside the data, the provider said that something is wrong. The data is kept
+    and the sync ends as a failure.
 
     Raises:
         ConcurrentSyncError: somebody moved the cursor meanwhile; nothing was written.
@@ -46,7 +52,7 @@ def apply_fetched(
         transactions = writer.write_transactions(fetched)
         stage = writer.write_stage(fetched.changes)
         quarantined_count = writer.write_quarantine(fetched)
-        transition = writer.write_success(fetched, stage)
+        transition = writer.write_end(fetched, stage, trouble)
         report = SyncReport(
             connection_id=started.connection.id,
             sync_run_id=started.id,
@@ -62,19 +68,28 @@ def apply_fetched(
             quarantined_count=quarantined_count,
             calls_count=fetched.calls_count,
             pages_count=fetched.changes.pages_count if fetched.changes else 0,
-            started_at=started_at,
+            started_at=started.started_at,
             ended_at=now,
             next_attempt_at=transition.next_attempt_at,
         )
         finish_sync_run(
             db,
             started.id,
-            outcome="awaiting_initial" if stage is HistoryStage.AWAITING_INITIAL else "synced",
+            outcome=_outcome(stage, trouble),
             counts=report.counts(),
+            error_class=classify(trouble)[0] if trouble else None,
+            error_code=trouble.code if trouble else None,
+            request_id=request_id_of(trouble) if trouble else None,
             next_attempt_at=transition.next_attempt_at,
             now=now,
         )
     return report
+
+
+def _outcome(stage: HistoryStage, trouble: ProviderError | None) -> str:
+    if trouble is not None:
+        return "failed"
+    return "awaiting_initial" if stage is HistoryStage.AWAITING_INITIAL else "synced"
 
 
 def _described(connection: Connection, fetched: Fetched) -> dict[str, str]:
@@ -134,28 +149,20 @@ class _Writer:
         delta = self._without_orphans(changes.delta, frozenset(account_ids))
         is_ready = changes.stage is not HistoryStage.AWAITING_INITIAL
         must_reconcile = fetched.must_reconcile and is_ready
-        stored = load_stored(
-            self._db,
-            account_ids=account_ids,
-            keys=None if must_reconcile else keys_of(delta),
-        )
         if must_reconcile:
-            covered = {account.external_id for account in fetched.accounts.accounts}
-            delta = to_reconciling(delta, stored, accounts=covered)
-        plan = plan_changes(stored, delta)
-        apply_plan(
+            delta = to_reconciling(
+                delta,
+                load_stored(self._db, account_ids=account_ids, keys=None),
+                accounts={account.external_id for account in fetched.accounts.accounts},
+                unread={row.external_id for row in changes.quarantined},
+            )
+        return write_update(
             self._db,
-            plan,
+            delta,
             team_id=self._connection.team_id,
             account_ids=account_ids,
             sync_run_id=self._started.id,
             now=self._now,
-        )
-        return StepCounts(
-            inserted=len(plan.inserts),
-            updated=len(plan.updates),
-            removed=len(plan.removals) + len(plan.vanished),
-            unchanged=plan.unchanged_count + plan.superseded_count,
         )
 
     def write_stage(self, changes: ChangesAnswer | None) -> HistoryStage:
@@ -179,25 +186,27 @@ class _Writer:
             self._db, self._connection.id, rows, sync_run_id=self._started.id, now=self._now
         )
 
-    def write_success(self, fetched: Fetched, stage: HistoryStage) -> Transition:
+    def write_end(
+        self, fetched: Fetched, stage: HistoryStage, trouble: ProviderError | None
+    ) -> Transition:
         status = fetched.accounts.status
         expires_at = status.consent_expires_at if status else self._connection.consent_expires_at
         is_whole = Step.TRANSACTIONS in self._started.request.steps
-        if is_whole:
-            transition = after_success(
-                self._connection, stage=stage, consent_expires_at=expires_at, now=self._now
-            )
-        else:
-            transition = after_part(self._connection)
+        transition = self._to_transition(stage, expires_at, trouble, is_whole=is_whole)
+        facts: dict[str, Any] = {
+            "consent_expires_at": expires_at,
+            **_described(self._connection, fetched),
+        }
+        if fetched.accounts.is_complete:
+            facts["last_full_accounts_at"] = self._now
         apply_transition(
             self._db,
             self._connection,
             transition,
             sync_run_id=self._started.id,
             now=self._now,
-            is_success=is_whole,
-            consent_expires_at=expires_at,
-            **_described(self._connection, fetched),
+            is_success=is_whole and trouble is None,
+            **facts,
         )
         if is_whole:
             mark_events_handled(
@@ -208,6 +217,23 @@ class _Writer:
                 now=self._now,
             )
         return transition
+
+    def _to_transition(
+        self,
+        stage: HistoryStage,
+        expires_at: datetime | None,
+        trouble: ProviderError | None,
+        *,
+        is_whole: bool,
+    ) -> Transition:
+        if trouble is not None:
+            return to_transition(self._connection, trouble, now=self._now)
+        if not is_whole:
+            planned = self._started.planned_attempt_at
+            return after_part(self._connection, planned_attempt_at=planned)
+        return after_success(
+            self._connection, stage=stage, consent_expires_at=expires_at, now=self._now
+        )
 
     def _without_orphans(
         self, delta: TransactionDelta, account_ids: frozenset[str]

@@ -1,17 +1,18 @@
 """The half of a sync that talks to the provider. No database transaction is open here."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from pydantic import SecretStr
 
 from bank_pipeline.domain.connection import Connection, HistoryStage
 from bank_pipeline.domain.transitions import ends_soon
-from bank_pipeline.errors import CursorRejectedError
+from bank_pipeline.errors import CursorRejectedError, TransientError
 from bank_pipeline.providers.base import AccountsAnswer, Archive, ChangesAnswer, ProviderClient
 from bank_pipeline.sync.reports import Step
 
+FULL_ACCOUNTS_EVERY: Final = timedelta(days=7)
 _NO_ACCOUNTS: Final = AccountsAnswer(accounts=(), balances=(), is_complete=False, status=None)
 
 
@@ -43,21 +44,18 @@ def fetch_all(
     """
     Fetch what the steps need with the fewest calls.
 
-    A change feed that brings its accounts along saves the accounts call, unless it leaves
-    out one that we hold as open, or the connection is new: then the full list is fetched,
-    because only a full list can tell that an account is gone. It also tells until when the
-    consent lasts, so it is asked whether one that seems to end soon was renewed.
+    A change feed that brings its accounts along saves the accounts call, unless something
+    asks for the full list (see `_needs_full_accounts`).
+
+    Raises:
+        TransientError: the provider has no data any more for a connection that had some.
     """
     changes, must_reconcile, calls_count = None, False, 0
     if Step.TRANSACTIONS in steps:
         changes, must_reconcile = _fetch_changes(provider, connection, credential, archive)
         calls_count += changes.calls_count
     accounts = changes.accounts if changes is not None else _NO_ACCOUNTS
-    wants_accounts = bool(steps & {Step.ACCOUNTS, Step.BALANCES}) or _has_unknown(
-        changes, known_account_ids
-    )
-    is_enough = _is_enough(accounts, connection, known_account_ids)
-    if ends_soon(connection.consent_expires_at, now=now) or (wants_accounts and not is_enough):
+    if _needs_full_accounts(connection, changes, accounts, known_account_ids, now):
         accounts = provider.fetch_accounts(credential, archive=archive)
         calls_count += 1
     return Fetched(accounts, changes, must_reconcile, calls_count)
@@ -66,25 +64,41 @@ def fetch_all(
 def _fetch_changes(
     provider: ProviderClient, connection: Connection, credential: SecretStr, archive: Archive
 ) -> tuple[ChangesAnswer, bool]:
+    was_rejected = False
     try:
-        return provider.fetch_changes(credential, cursor=connection.cursor, archive=archive), False
+        changes = provider.fetch_changes(credential, cursor=connection.cursor, archive=archive)
     except CursorRejectedError:
         if connection.cursor is None:
             raise
-        return provider.fetch_changes(credential, cursor=None, archive=archive), True
+        was_rejected = True
+        changes = provider.fetch_changes(credential, cursor=None, archive=archive)
+    had_data = connection.history_stage is not HistoryStage.AWAITING_INITIAL
+    if had_data and changes.stage is HistoryStage.AWAITING_INITIAL:
+        # Nothing was read, so nothing may be taken as covered: neither events nor removals.
+        raise TransientError(connection.provider, "transactions", code="DATA_WITHDRAWN")
+    return changes, was_rejected
 
 
-def _is_enough(
-    accounts: AccountsAnswer, connection: Connection, known_account_ids: frozenset[str]
+def _needs_full_accounts(
+    connection: Connection,
+    changes: ChangesAnswer | None,
+    accounts: AccountsAnswer,
+    known_account_ids: frozenset[str],
+    now: datetime,
 ) -> bool:
+    """
+    Say whether the full list of accounts is worth a call.
+
+    It is when there is no feed to bring accounts along, when the feed does not show exactly
+    the accounts we hold as open, when the list was not read for a week or must be read again
+    (a renewal, a word of the provider about accounts), and when the consent seems to end
+    soon, because the answer also tells whether it was renewed.
+    """
     if accounts.is_complete:
+        return False
+    last = connection.last_full_accounts_at
+    if last is None or now - last > FULL_ACCOUNTS_EVERY:
         return True
-    if connection.history_stage is not HistoryStage.COMPLETE or not known_account_ids:
-        return False
-    return {account.external_id for account in accounts.accounts} == known_account_ids
-
-
-def _has_unknown(changes: ChangesAnswer | None, known_account_ids: frozenset[str]) -> bool:
-    if changes is None:
-        return False
-    return any(t.account_external_id not in known_account_ids for t in changes.delta.upserts)
+    if changes is None or ends_soon(connection.consent_expires_at, now=now):
+        return True
+    return {account.external_id for account in accounts.accounts} != known_account_ids

@@ -3,9 +3,12 @@
 import logging
 from typing import Final
 
+import sqlalchemy as sa
+from pydantic import ValidationError
+
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.institution import Institution
-from bank_pipeline.errors import ProviderError
+from bank_pipeline.errors import BankPipelineError
 from bank_pipeline.providers.cache import INSTITUTION_TTL_S
 from bank_pipeline.storage.institutions import save_institution
 from bank_pipeline.sync.context import SyncContext
@@ -20,15 +23,15 @@ def remember_institution(context: SyncContext, provider: Provider, external_id: 
     A failure is logged and left: the institution describes a connection, it does not
     make it.
     """
-    client = context.provider(provider)
     try:
+        client = context.provider(provider)
         found = context.cache.get_or_create(
             f"institution:{provider}:{external_id}",
             lambda: client.fetch_institution(external_id).model_dump(mode="json"),
             ttl_s=INSTITUTION_TTL_S,
         )
-    except ProviderError as error:
-        _log.warning("institution %s not fetched: %s", external_id, error.code)
-        return
-    with context.engine.begin() as db:
-        save_institution(db, Institution.model_validate(found), now=context.clock())
+        institution = Institution.model_validate(found)
+        with context.engine.begin() as db:
+            save_institution(db, institution, now=context.clock())
+    except (BankPipelineError, ValidationError, sa.exc.SQLAlchemyError) as error:
+        _log.warning("institution %s not stored: %s", external_id, type(error).__name__)

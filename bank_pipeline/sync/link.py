@@ -147,9 +147,7 @@ def _ended(session: LinkSession) -> LinkState:
     )
 
 
-def _keep_all(
-    context: SyncContext, session: LinkSession, tokens: Sequence[SecretStr]
-) -> LinkState:
+def _keep_all(context: SyncContext, session: LinkSession, tokens: Sequence[SecretStr]) -> LinkState:
     """Keep what each token yields; with the last, the link itself ends in the same moment."""
     client = context.provider(session.provider)
     kept: list[ConnectionId] = []

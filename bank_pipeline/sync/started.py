@@ -1,8 +1,7 @@
 """A sync under way."""
 
 from dataclasses import dataclass
-
-from pydantic import SecretStr
+from datetime import datetime
 
 from bank_pipeline.domain.connection import Connection
 from bank_pipeline.domain.ids import SyncRunId
@@ -14,12 +13,15 @@ class StartedSync:
     """
     What was true when the sync began.
 
-    Webhook events up to `newest_event_id` are covered by it; later ones ask for another.
+    `connection.next_attempt_at` is the lease: the repetition in case we are killed;
+    `planned_attempt_at` is what was planned before. Webhook events up to `newest_event_id`
+    are covered by this sync; later ones ask for another.
     """
 
     id: SyncRunId
     request: SyncRequest
     connection: Connection
-    credential: SecretStr
+    planned_attempt_at: datetime | None
     known_account_ids: frozenset[str]
     newest_event_id: int
+    started_at: datetime

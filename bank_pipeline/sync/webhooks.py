@@ -12,6 +12,7 @@ from bank_pipeline.providers.base import EventKind, ProviderEvent
 from bank_pipeline.storage.connections import (
     apply_transition,
     load_connection_by_external_id,
+    request_accounts,
     request_sync,
 )
 from bank_pipeline.storage.webhook_events import insert_event
@@ -19,6 +20,7 @@ from bank_pipeline.sync.context import SyncContext
 
 NEEDS_SYNC: Final = frozenset(
     {
+        EventKind.NEEDS_REAUTH,
         EventKind.SYNC,
         EventKind.HISTORICAL_SYNC,
         EventKind.REPAIRED,
@@ -26,10 +28,16 @@ NEEDS_SYNC: Final = frozenset(
         EventKind.NEW_ACCOUNTS,
     }
 )
-"""Events that are handled when a sync has covered them; the others when they are stored."""
+"""
+Events that are handled when a sync has covered them; the others when they are stored.
+
+That a login broke is one of them: providers repeat for a day what they think was not heard,
+and by then it may be mended. The sync asks how it stands now.
+"""
+
+_ABOUT_ACCOUNTS: Final = frozenset({EventKind.ACCOUNT_REVOKED, EventKind.NEW_ACCOUNTS})
 
 _STATUS_OF_KIND: Final = {
-    EventKind.NEEDS_REAUTH: ConnectionStatus.NEEDS_REAUTH,
     EventKind.REVOKED: ConnectionStatus.REVOKED,
     EventKind.EXPIRING: ConnectionStatus.EXPIRING,
 }
@@ -65,6 +73,8 @@ def _apply(db: sa.Connection, event: ProviderEvent, now: datetime) -> None:
     connection = load_connection_by_external_id(db, event.provider, event.external_id)
     if connection is None:
         return
+    if event.kind in _ABOUT_ACCOUNTS:
+        request_accounts(db, connection.id)
     if event.kind is EventKind.REPAIRED and connection.status in _REPAIRABLE:
         request_sync(db, connection.id, reason="repaired at the bank", now=now)
     elif event.kind in _STATUS_OF_KIND and (

@@ -1,6 +1,7 @@
 """The assets: what one run does for many connections, and what the operator then sees."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import dagster as dg
@@ -200,8 +201,11 @@ def test_a_run_of_nothing_fails(runs: Runs) -> None:
 def test_a_connection_named_twice_is_synced_once(runs: Runs) -> None:
     """Naming a connection twice costs no second call and makes no second event."""
     [connection_id] = runs.linked()
+    services = runs.installation.services
+    one_by_one = services.settings.model_copy(update={"sync_threads": 1})  # else the lock folds it
+    installation = replace(runs.installation, services=replace(services, settings=one_by_one))
 
-    result = runs.of_config([connection_id, connection_id])
+    result = replace(runs, installation=installation).of_config([connection_id, connection_id])
 
     assert result.success
     assert len(materializations(result)) == len(ASSETS)

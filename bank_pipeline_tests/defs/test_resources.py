@@ -5,6 +5,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import dagster as dg
 
@@ -20,10 +21,6 @@ from bank_pipeline.definitions import defs
 dg_names = [job.name for job in defs.get_repository_def().get_all_jobs()]
 assert "sync_connections_job" in dg_names, dg_names
 """
-
-
-def build(_: int) -> Services:
-    return ServicesResource().create_resource(dg.build_init_resource_context())
 
 
 def test_definitions_load_without_variables_and_without_connecting(tmp_path: Path) -> None:
@@ -43,6 +40,13 @@ def test_definitions_load_without_variables_and_without_connecting(tmp_path: Pat
 
 def test_services_are_built_once_per_process(installation: Installation) -> None:
     """Ticks that come at once, each in its thread, share one pool of database connections."""
+    at_once = Barrier(4)
+
+    def build(_: int) -> Services:
+        resource, context = ServicesResource(), dg.build_init_resource_context()
+        at_once.wait(10)
+        return resource.create_resource(context)
+
     with ThreadPoolExecutor(4) as pool:
         built = [*pool.map(build, range(4))]
 

@@ -65,12 +65,13 @@ def test_a_connection_without_a_partition_is_skipped(ticks: Ticks) -> None:
     assert fresh not in [id_ for r in ticks.schedule(tick_of(fresh)) for id_ in named_in(r)]
 
 
-def test_a_connection_at_rest_is_not_scheduled(ticks: Ticks) -> None:
-    """Calls stop for a connection that waits for its customer."""
-    ids = insert_connections(ticks.installation, 2)
+def test_a_revoked_connection_is_not_scheduled(ticks: Ticks) -> None:
+    """Calls stop for good where only a new link helps; what waits for a login is looked at."""
+    revoked, waiting = insert_connections(ticks.installation, 2)
     ticks.connections()
-    set_status(ticks, ids[0], ConnectionStatus.NEEDS_REAUTH)
+    set_status(ticks, revoked, ConnectionStatus.REVOKED)
+    set_status(ticks, waiting, ConnectionStatus.NEEDS_REAUTH)
 
-    asked = [id_ for i in ids for r in ticks.schedule(tick_of(i)) for id_ in named_in(r)]
+    ticked = [ticks.schedule(tick_of(connection_id)) for connection_id in (revoked, waiting)]
 
-    assert {*asked} == {ids[1]}
+    assert {id_ for requests in ticked for r in requests for id_ in named_in(r)} == {waiting}

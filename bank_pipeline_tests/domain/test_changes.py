@@ -135,6 +135,25 @@ def test_content_does_not_match_another_amount_another_text_or_a_later_week() ->
         assert (len(plan.inserts), plan.vanished) == (1, ("row-1",))
 
 
+def test_texts_without_a_common_word_are_no_evidence_of_the_same_payment() -> None:
+    for pending_text, booked_text in (("12345", "RENT"), ("", "RENT"), ("12345", "67890")):
+        ledger = Ledger()
+        ledger.apply(delta([movement("p1", PENDING, description=pending_text)]))
+        ledger.apply(delta([movement("b1", description=booked_text)], removed=["p1"]))
+        assert ledger.live == {"b1": "row-2"}
+
+
+def test_a_pending_entry_that_booked_as_two_is_history_while_either_stays() -> None:
+    for taken_back in ("b1", "b2"):
+        ledger = Ledger()
+        ledger.apply(delta([movement("p1", PENDING)]))
+        both = [movement("b1", pending="p1"), movement("b2", pending="p1")]
+        ledger.apply(delta(both, removed=["p1"]))
+        ledger.apply(delta(removed=[taken_back]))
+        plan = ledger.apply(delta([movement("p1", PENDING)]))
+        assert plan.superseded_count == 1
+
+
 def test_a_pending_row_that_never_books_vanishes_and_comes_back_as_itself() -> None:
     ledger = Ledger()
     ledger.apply(delta([movement("p1", PENDING)]))
@@ -206,6 +225,15 @@ def test_a_replay_after_a_lost_cursor_removes_what_it_does_not_show() -> None:
     plan = ledger.apply(to_reconciling(replay, ledger.rows.values(), accounts={"a"}))
     assert plan.removals == ("row-3",)
     assert set(ledger.live) == {"old", "b1", "c"}
+
+
+def test_a_replay_does_not_remove_what_it_showed_but_could_not_be_read() -> None:
+    ledger = Ledger()
+    ledger.apply(delta([movement("b1"), movement("b2")]))
+    replay = delta([movement("b1")])
+    for unread in ({"b2"}, {None}):
+        rows = ledger.rows.values()
+        assert not to_reconciling(replay, rows, accounts={"a"}, unread=unread).removed
 
 
 def test_an_empty_replay_denies_nothing() -> None:

@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 
 from bank_pipeline.domain.connection import Connection, ConnectionStatus, HistoryStage, Provider
 from bank_pipeline.domain.ids import ConnectionId, TeamId
-from bank_pipeline.domain.transitions import FailureKind, after_failure, after_success
+from bank_pipeline.domain.transitions import (
+    RATE_SPREAD,
+    FailureKind,
+    Transition,
+    after_failure,
+    after_success,
+    settle,
+)
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 MENDED_BY_A_PERSON = {FailureKind.REAUTH_REQUIRED, FailureKind.ACCESS_REVOKED}
@@ -31,6 +38,7 @@ def connection(status: ConnectionStatus = ConnectionStatus.ACTIVE, retries: int 
         next_attempt_at=None,
         error_retries=retries,
         last_success_at=None,
+        last_full_accounts_at=None,
         created_at=NOW - timedelta(days=30),
     )
 
@@ -83,7 +91,9 @@ def test_waits_grow_with_each_failure_in_a_row_and_stay_daily() -> None:
     assert waits[-1] == NOW + timedelta(days=1)
 
 
-@pytest.mark.parametrize("kind", [FailureKind.CONFIGURATION, FailureKind.RATE_LIMITED])
+@pytest.mark.parametrize(
+    "kind", [*filter(lambda kind: kind.is_ours, FailureKind), FailureKind.RATE_LIMITED]
+)
 def test_our_own_failures_and_limits_leave_the_customers_status_alone(kind: FailureKind) -> None:
     transition = after_failure(
         connection(ConnectionStatus.EXPIRING), kind, code="X", retry_after=None, now=NOW
@@ -91,7 +101,7 @@ def test_our_own_failures_and_limits_leave_the_customers_status_alone(kind: Fail
     assert transition.status is ConnectionStatus.EXPIRING
 
 
-def test_a_rate_limit_is_waited_out_to_the_second_and_counts_as_no_failure() -> None:
+def test_a_rate_limit_is_waited_out_and_counts_as_no_failure() -> None:
     transition = after_failure(
         connection(retries=2),
         FailureKind.RATE_LIMITED,
@@ -99,7 +109,8 @@ def test_a_rate_limit_is_waited_out_to_the_second_and_counts_as_no_failure() -> 
         retry_after=timedelta(seconds=61),
         now=NOW,
     )
-    assert transition.next_attempt_at == NOW + timedelta(seconds=61)
+    assert transition.next_attempt_at is not None
+    assert timedelta() <= transition.next_attempt_at - NOW - timedelta(seconds=61) < RATE_SPREAD
     assert transition.error_retries == 2
 
 
@@ -121,3 +132,78 @@ def test_a_consent_that_ends_within_two_weeks_is_expiring_and_still_syncs() -> N
     )
     assert transition.status is ConnectionStatus.EXPIRING
     assert transition.status.is_syncable
+
+
+# --- what others said meanwhile ------------------------------------------------------------------
+
+SEEN = connection().model_copy(update={"next_attempt_at": NOW})
+LATER = NOW + timedelta(seconds=30)
+
+
+def changed(status: ConnectionStatus, *, next_attempt_at: datetime | None = NOW) -> Connection:
+    """The stored connection after somebody else changed it."""
+    return SEEN.model_copy(
+        update={
+            "status": status,
+            "status_reason": "THEIRS",
+            "status_since": LATER,
+            "next_attempt_at": next_attempt_at,
+        }
+    )
+
+
+def wanted(status: ConnectionStatus, next_attempt_at: datetime | None = None) -> Transition:
+    return Transition(status, "OURS", next_attempt_at, 0)
+
+
+def test_a_stop_is_not_lifted_by_a_sync_that_began_before_it() -> None:
+    stored = changed(ConnectionStatus.NEEDS_REAUTH, next_attempt_at=None)
+    settled = settle(wanted(ConnectionStatus.ACTIVE), seen=SEEN, stored=stored, is_sync=True)
+    assert (settled.status, settled.reason) == (ConnectionStatus.NEEDS_REAUTH, "THEIRS")
+    assert settled.next_attempt_at is None
+
+
+def test_a_stop_that_a_sync_found_before_a_renewal_does_not_undo_the_renewal() -> None:
+    stored = changed(ConnectionStatus.ACTIVE, next_attempt_at=LATER)
+    stop = wanted(ConnectionStatus.NEEDS_REAUTH)
+    settled = settle(stop, seen=SEEN, stored=stored, is_sync=True)
+    assert (settled.status, settled.next_attempt_at) == (ConnectionStatus.ACTIVE, LATER)
+
+
+def test_a_stop_by_webhook_holds_whatever_was_before() -> None:
+    stored = changed(ConnectionStatus.ACTIVE)
+    stop = wanted(ConnectionStatus.REVOKED)
+    assert settle(stop, seen=SEEN, stored=stored, is_sync=False) == stop
+
+
+def test_a_warning_is_not_overwritten_by_a_success_that_did_not_know_it() -> None:
+    stored = changed(ConnectionStatus.EXPIRING)
+    settled = settle(wanted(ConnectionStatus.ACTIVE), seen=SEEN, stored=stored, is_sync=True)
+    assert (settled.status, settled.reason) == (ConnectionStatus.EXPIRING, "THEIRS")
+
+
+@pytest.mark.parametrize("planned", [None, LATER + timedelta(hours=1)])
+def test_a_try_that_was_asked_for_meanwhile_is_not_put_off(planned: datetime | None) -> None:
+    stored = SEEN.model_copy(update={"next_attempt_at": LATER})
+    ours = wanted(ConnectionStatus.ACTIVE, planned)
+    assert settle(ours, seen=SEEN, stored=stored, is_sync=True).next_attempt_at == LATER
+
+
+def test_without_news_what_is_wanted_is_what_happens() -> None:
+    for status in ConnectionStatus:
+        ours = wanted(status, LATER)
+        assert settle(ours, seen=SEEN, stored=SEEN, is_sync=True) == ours
+
+
+def test_a_dated_consent_does_not_silence_a_warning() -> None:
+    until = NOW + timedelta(days=200)
+    warned = connection(ConnectionStatus.EXPIRING).model_copy(
+        update={"consent_expires_at": until, "status_reason": "PENDING_DISCONNECT"}
+    )
+    for expires_at, status in (
+        (until, ConnectionStatus.EXPIRING),
+        (until + timedelta(days=365), ConnectionStatus.ACTIVE),
+    ):
+        stage = HistoryStage.COMPLETE
+        transition = after_success(warned, stage=stage, consent_expires_at=expires_at, now=NOW)
+        assert transition.status is status

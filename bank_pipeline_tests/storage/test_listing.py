@@ -102,7 +102,7 @@ def test_waiting_events_are_one_per_connection(
     for key, external_id in (("a", "item-1"), ("b", "item-1"), ("c", "item-2"), ("d", "item-9")):
         insert_event(db, event(key, external_id=external_id), needs_sync=True, now=now)
 
-    (waiting,) = listing.load_unhandled_events(db, limit=10)
+    (waiting,) = listing.load_unhandled_events(db, now=now, limit=10)
 
     newest = load_newest_event_id(db, linked.connection)
     assert (waiting.connection_id, waiting.newest_event_id) == (linked.connection.id, newest)

@@ -31,6 +31,7 @@ from bank_pipeline.sandbox.world import World
 from bank_pipeline.storage.connections import load_connection
 from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.evidence import load_evidence
+from bank_pipeline.storage.listing import load_unhandled_events
 from bank_pipeline.storage.sync_runs import SyncRun, load_sync_runs
 from bank_pipeline.sync.connection import sync_connection
 from bank_pipeline.sync.context import SyncContext
@@ -180,7 +181,7 @@ class Ground:
         ]
         return found
 
-    def query(self, sql: str, **parameters: Any) -> Sequence[sa.Row[Any]]:
+    def query(self, sql: str, **parameters: Any) -> Sequence[Any]:
         """Ask the database."""
         with self.engine.connect() as db:
             return db.execute(sa.text(sql), parameters).all()
@@ -222,6 +223,21 @@ class Ground:
     def repair_item(self, connection_id: ConnectionId, *, tell: bool = False) -> None:
         """Heal the Item elsewhere; `tell` sends the webhook."""
         self.switch(f"items/{self.connection(connection_id).external_id}/repair", webhook=tell)
+
+    def fire(self, connection_id: ConnectionId, code: str) -> None:
+        """Have Plaid send a webhook, true or not, and wait until it was tried."""
+        item = self.sandbox.plaid.item(self.connection(connection_id).external_id)
+        keys = {"client_id": "sandbox-client", "secret": "sandbox-secret"}
+        body = {**keys, "access_token": item.access_token, "webhook_code": code}
+        url = f"{self.sandbox.url}/sandbox/item/fire_webhook"
+        httpx.post(url, json=body).raise_for_status()
+        self.sandbox.settle()
+
+    def waiting(self) -> list[ConnectionId]:
+        """Return the connections with events that no sync has covered, as the sensor sees them."""
+        now = self.context.clock()
+        with self.engine.connect() as db:
+            return [one.connection_id for one in load_unhandled_events(db, now=now, limit=1000)]
 
     def account_id(self, connection_id: ConnectionId, world_account_id: str) -> str:
         """Return Plaid's id of one of the world's accounts."""
@@ -291,7 +307,7 @@ def ground_over(
 @contextmanager
 def gateway_over(ground: Ground) -> Iterator[tuple[Ground, str]]:
     """Run the real gateway; yield the ground whose links announce it, and its URL."""
-    services = Services(settings=Settings(_env_file=None), sync=ground.context)  # type: ignore[call-arg]
+    services = Services(settings=Settings(_env_file=None), sync=ground.context)
     with GatewayThread(services) as gateway:
         url = f"{gateway.url}/webhooks/plaid"
         provider = build_provider(
@@ -309,7 +325,7 @@ def build_provider(
     retry: Retry,
     *,
     client_id: str = "sandbox-client",
-    secret: str = "sandbox-secret",
+    secret: str = "sandbox-secret",  # noqa: S107 - opens nothing but the simulator
     timeout_s: float = 5.0,
     webhook_url: str | None = None,
 ) -> PlaidProvider:

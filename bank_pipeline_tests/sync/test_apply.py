@@ -83,7 +83,7 @@ def test_a_pending_entry_keeps_its_row_when_it_books(ground: Ground, linked: boo
 
 
 def test_a_hold_keeps_its_row_when_it_books_at_another_amount(ground: Ground) -> None:
-    entry = ground.world.add_pending(CARD, Decimal("-100"), description="Fuel")
+    entry = ground.world.add_pending(CARD, Decimal(-100), description="Fuel")
     connection = ground.link_ready()
     before = ground.row(status="pending")
 
@@ -99,7 +99,7 @@ def test_an_unlinked_booking_at_another_amount_is_a_new_row_and_the_hold_vanishe
     ground: Ground,
 ) -> None:
     """Nothing ties the two together: neither is lost, and neither is counted twice."""
-    entry = ground.world.add_pending(CARD, Decimal("-100"), description="Fuel", linked=False)
+    entry = ground.world.add_pending(CARD, Decimal(-100), description="Fuel", linked=False)
     connection = ground.link_ready()
     before = ground.row(status="pending")
 
@@ -118,7 +118,7 @@ def test_a_posting_in_two_updates_keeps_its_row(ground: Ground) -> None:
     connection = ground.link_ready()
     before = ground.row(status="pending")
 
-    ground.world.change(entry.id, amount=Decimal("-5"))
+    ground.world.change(entry.id, amount=Decimal(-5))
     ground.sync(connection)
     assert ground.row(status="pending").id == before.id
     ground.world.book(entry.id, amount=Decimal("-5.10"))
@@ -278,7 +278,7 @@ def test_what_people_say_of_a_transaction_outlives_every_sync(ground: Ground) ->
     )
     said = ground.query("SELECT * FROM bank.transaction_annotations")
 
-    ground.world.book(entry.id, amount=Decimal("-5"))
+    ground.world.book(entry.id, amount=Decimal(-5))
     ground.sync(connection)
     ground.world.remove(entry.id)
     ground.sync(connection)
@@ -341,9 +341,7 @@ def test_an_account_that_plaid_lost_track_of_is_closed_and_its_successor_stored(
     connection = ground.link_ready()
     item_id = ground.connection(connection).external_id
 
-    ground.switch(
-        f"items/{item_id}/churn", account_id=ground.account_id(connection, CHECKING)
-    )
+    ground.switch(f"items/{item_id}/churn", account_id=ground.account_id(connection, CHECKING))
     ground.sync(connection)
 
     open_ones = ground.query(

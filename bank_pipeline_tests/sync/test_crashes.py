@@ -5,6 +5,7 @@ Whatever point it is, the next try ends with the bank's truth: nothing lost, not
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -13,8 +14,8 @@ from typing import Any, Final
 import pytest
 
 from bank_pipeline.domain.connection import ConnectionStatus
-from bank_pipeline.domain.ids import ConnectionId
-from bank_pipeline.errors import ConfigurationError
+from bank_pipeline.domain.ids import ConnectionId, LinkSessionId
+from bank_pipeline.errors import ConcurrentSyncError, ConfigurationError
 from bank_pipeline.sync.disconnect import disconnect
 from bank_pipeline_tests.sync.ground import CARD, CHECKING, READY, SAVINGS, Ground
 from bank_pipeline_tests.sync.killing import Killer, snapshot
@@ -113,6 +114,16 @@ def test_a_sync_killed_at_any_point_is_made_good_by_the_next(
             assert outcomes[-1] == "synced", where
 
 
+def _completes(ground: Ground, session_id: LinkSessionId) -> bool:
+    """Complete a link once more; say whether it is whole, as opposed to said to be lost."""
+    try:
+        return ground.complete(session_id).is_finished
+    except ConfigurationError as error:
+        if error.code != "INVALID_PUBLIC_TOKEN":
+            raise
+        return False
+
+
 def test_a_link_killed_at_any_point_is_whole_or_says_that_it_is_lost(
     ground: Ground, killer: Killer
 ) -> None:
@@ -126,13 +137,9 @@ def test_a_link_killed_at_any_point_is_whole_or_says_that_it_is_lost(
             death = killer.kill(ground, point, session_id=session_id)
             if not death.was_killed:
                 break
-            try:
-                assert ground.complete(session_id).is_finished
-                assert (ground.count("connections"), ground.count("credentials")) == (1, 1)
-            except ConfigurationError as error:
-                lost += 1
-                assert error.code == "INVALID_PUBLIC_TOKEN"
-                assert (ground.count("connections"), ground.count("credentials")) == (0, 0)
+            kept = _completes(ground, session_id)
+            lost += not kept
+            assert (ground.count("connections"), ground.count("credentials")) == (kept, kept)
 
     assert death.status == 0, death.points
     exchange = next(i for i, name in enumerate(death.points) if "public_token/exchange" in name)
@@ -159,3 +166,19 @@ def test_a_disconnect_killed_at_any_point_is_finished_by_the_next(
                 break
 
     assert (death.was_killed, death.status) == (False, 0), death.points
+
+
+def test_two_processes_at_once_do_the_work_once(ground: Ground, killer: Killer) -> None:
+    """Each is alone or finds the other at work; neither doubles anything."""
+    connection = _first_sync(ground)
+
+    with ThreadPoolExecutor(2) as pool:
+        theirs = pool.submit(killer.kill, ground, 0, connection_id=connection)
+        ours = pool.submit(ground.sync, connection)
+
+    outcomes = [run.outcome for run in ground.runs(connection)]
+    assert outcomes in (["synced"], ["synced", "synced"])
+    assert isinstance(ours.exception(), ConcurrentSyncError | None)
+    assert theirs.result().status == 0 or "being synced" in theirs.result().points[-1]
+    assert len(ground.rows()) == 5
+    assert ground.differences(connection) == []

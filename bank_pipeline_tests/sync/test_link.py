@@ -146,9 +146,7 @@ def test_a_token_from_elsewhere_is_kept_too(ground: Ground, sandbox: SandboxServ
         item = next(iter(sandbox.plaid.items))
         token = sandbox.plaid.items.new_public_token(item, sandbox.clock.now())
 
-    connection = link_with_token(
-        ground.context, Provider.PLAID, SecretStr(token), team_name="home"
-    )
+    connection = link_with_token(ground.context, Provider.PLAID, SecretStr(token), team_name="home")
 
     assert ground.connection(connection).external_id == item.item_id
     assert session_id
@@ -160,9 +158,7 @@ def test_the_same_item_told_twice_is_one_connection(ground: Ground, sandbox: San
         item = next(iter(sandbox.plaid.items))
         tokens = [sandbox.plaid.items.new_public_token(item, sandbox.clock.now()) for _ in "12"]
 
-    again = link_with_token(
-        ground.context, Provider.PLAID, SecretStr(tokens[0]), team_name="home"
-    )
+    again = link_with_token(ground.context, Provider.PLAID, SecretStr(tokens[0]), team_name="home")
 
     assert again == connection
     with pytest.raises(ConcurrentSyncError, match="another team"):

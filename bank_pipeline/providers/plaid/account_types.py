@@ -52,14 +52,14 @@ _TYPE_ALONE: Final[Mapping[str, AccountType]] = {
 }
 
 
-def to_account_type(plaid_type: str, subtype: str | None) -> AccountType:
+def to_account_type(plaid_type: str | None, subtype: str | None) -> AccountType:
     """
     Name an account's type: by subtype, else by type, else OTHER.
 
     Plaid's type says whether the holder owes the balance. A subtype that says otherwise
     (PayPal is one for both credit and depository) must not turn a balance's sign.
     """
-    by_type = _TYPE_ALONE.get(plaid_type.lower())
+    by_type = _TYPE_ALONE.get((plaid_type or "").lower())
     by_subtype = TYPE_OF_SUBTYPE.get((subtype or "").lower())
     if by_subtype is None:
         return by_type or AccountType.OTHER

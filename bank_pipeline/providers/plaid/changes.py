@@ -8,26 +8,35 @@ Source: https://plaid.com/docs/api/products/transactions/#transactionssync
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from bank_pipeline.domain.account import Account
 from bank_pipeline.domain.balance import Balance
-from bank_pipeline.domain.connection import HistoryStage
+from bank_pipeline.domain.connection import HistoryStage, ProviderStatus
 from bank_pipeline.domain.transaction import Transaction, TransactionDelta
 from bank_pipeline.providers.base import QuarantinedRow
-from bank_pipeline.providers.exact_json import dump_json, is_storable
+from bank_pipeline.providers.exact_json import dump_json, escape_odd
 from bank_pipeline.providers.plaid.client import to_reason
+from bank_pipeline.providers.plaid.rows import OddTextError, read_row
 from bank_pipeline.providers.plaid.schemas import (
     PlaidAccount,
+    PlaidItem,
+    PlaidItemAnswer,
     PlaidRemoved,
     PlaidSyncPage,
     PlaidTransaction,
+    Row,
 )
-from bank_pipeline.providers.plaid.transform import to_account, to_balances, to_transaction
+from bank_pipeline.providers.plaid.transform import (
+    to_account,
+    to_balances,
+    to_status,
+    to_transaction,
+)
 
 _ODD_TEXT: Final = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 
@@ -38,7 +47,7 @@ _STAGES: Final = {
 }
 
 _Key = tuple[str, str]
-_Schema = TypeVar("_Schema", bound=BaseModel)
+_Schema = TypeVar("_Schema", bound=Row)
 _Row = TypeVar("_Row")
 
 
@@ -48,8 +57,8 @@ class Rows:
     Reads rows one by one, so that a bad one is kept aside and its siblings land.
 
     PostgreSQL refuses text with NUL or with half of a surrogate pair, and one such row would
-    fail its whole batch. It can only come from an escape; a look at the bytes spares all
-    other answers the walk through every text.
+    fail its whole batch. It can only come from an escape or from bytes that are not UTF-8; a
+    look at the bytes spares all other answers the walk through every text.
     """
 
     operation: str
@@ -59,29 +68,32 @@ class Rows:
     @classmethod
     def of(cls, operation: str, bodies: Iterable[bytes]) -> "Rows":
         """Prepare to read the rows of these answers."""
-        return cls(operation, any(_ODD_TEXT.search(body) for body in bodies))
+        return cls(operation, any(map(_may_hold_odd_text, bodies)))
 
     def read(
         self,
         raw: Any,  # noqa: ANN401 - one parsed row, of any shape
         model: type[_Schema],
-        transform: Callable[[_Schema], _Row],
+        transform: Callable[[_Schema, Mapping[str, Any]], _Row],
         *,
         id_key: str,
     ) -> _Row | None:
-        """Return the row in domain terms; None when it is quarantined."""
-        if self.has_odd_text and not is_storable(raw):
-            self._set_aside(raw, "text that no database can hold", id_key=None)
-            return None
+        """
+        Return the row in domain terms; None when it is quarantined.
+
+        `transform` is given what could not be read beside what could.
+        """
         try:
-            return transform(model.model_validate(raw))
+            return transform(*read_row(model, raw, has_odd_text=self.has_odd_text))
         except ValidationError as error:
             self._set_aside(raw, to_reason(error), id_key=id_key)
-            return None
+        except OddTextError as error:
+            self._set_aside(raw, str(error), id_key=id_key)
+        return None
 
-    def _set_aside(self, raw: Any, reason: str, *, id_key: str | None) -> None:  # noqa: ANN401
-        value = raw.get(id_key) if isinstance(raw, dict) and id_key else None
-        external_id = value if isinstance(value, str) else None
+    def _set_aside(self, raw: Any, reason: str, *, id_key: str) -> None:  # noqa: ANN401
+        value = raw.get(id_key) if isinstance(raw, dict) else None
+        external_id = escape_odd(value) if isinstance(value, str) else None
         row = QuarantinedRow(self.operation, external_id, dump_json(raw), reason)
         self.quarantined.append(row)
 
@@ -134,13 +146,34 @@ def to_accounts(raws: Iterable[Any], rows: Rows) -> tuple[tuple[Account, ...], t
     return accounts, tuple(balance for _, balances in last.values() for balance in balances)
 
 
-def _account_with_balances(raw: PlaidAccount) -> tuple[Account, tuple[Balance, ...]]:
+def to_item_status(raw: Any, rows: Rows) -> ProviderStatus | None:  # noqa: ANN401 - as parsed
+    """Read the Item that comes with other data; None when it is missing or quarantined."""
+    if raw is None:
+        return None
+    return rows.read(raw, PlaidItem, _status, id_key="item_id")
+
+
+def _status(raw: PlaidItem, _unreadable: Mapping[str, Any]) -> ProviderStatus:
+    return to_status(PlaidItemAnswer(item=raw))
+
+
+def _account_with_balances(
+    raw: PlaidAccount, _unreadable: Mapping[str, Any]
+) -> tuple[Account, tuple[Balance, ...]]:
     account = to_account(raw)
     return account, to_balances(raw, account)
 
 
-def _removed_key(raw: PlaidRemoved) -> _Key:
+def _removed_key(raw: PlaidRemoved, _unreadable: Mapping[str, Any]) -> _Key:
     return raw.account_id, raw.transaction_id
+
+
+def _may_hold_odd_text(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return True
+    return _ODD_TEXT.search(body) is not None
 
 
 def _raw_key(raw: Any) -> _Key:  # noqa: ANN401 - one parsed row, of any shape

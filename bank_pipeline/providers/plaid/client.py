@@ -5,7 +5,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -21,8 +21,8 @@ from bank_pipeline.errors import (
     PayloadError,
     TransientError,
 )
-from bank_pipeline.providers.base import RawAnswer
-from bank_pipeline.providers.exact_json import parse_json
+from bank_pipeline.providers.base import Archive, RawAnswer
+from bank_pipeline.providers.exact_json import decode_keeping_all, escape_odd, parse_json
 from bank_pipeline.providers.plaid.errors import to_error, to_word
 from bank_pipeline.providers.plaid.schemas import PlaidSyncPage
 from bank_pipeline.providers.plaid.transport import AnswerTooLargeError, HttpAnswer
@@ -70,6 +70,19 @@ class SyncPages:
     calls_count: int
 
 
+@dataclass
+class _Loop:
+    """Reading one feed: the calls made so far, and the answer that is being looked into."""
+
+    calls_count: int = 0
+    unread: list[RawAnswer] = field(default_factory=list)
+
+    def begin_call(self) -> None:
+        """Whatever came before has been read, or is given up with its loop."""
+        self.calls_count += 1
+        self.unread.clear()
+
+
 class PlaidClient:
     """
     Plaid over HTTP. Safe to share between threads.
@@ -87,25 +100,39 @@ class PlaidClient:
         self._timeout_s = timeout_s
         self._retry = retry
 
-    def call(self, operation: str, send: Send, *, retries: bool = True) -> Answer:
+    def call(
+        self,
+        operation: str,
+        send: Send,
+        *,
+        archive: Archive | None = None,
+        retries: bool = True,
+    ) -> Answer:
         """
-        Make one call and return its success.
+        Make one call and return its success, archived, even if it turns out unreadable.
 
+        Without `archive` nothing is kept: that is for answers that may hold a credential.
         `retries=False` is for what must not be done twice.
 
         Raises:
             ProviderError: any of them; see `to_error`.
         """
+        keep = _keep_nothing if archive is None else archive
         if not retries:
-            return self._call_once(operation, send)
-        return self._retry.call(lambda: self._call_once(operation, send))
+            return self._call_once(operation, send, archive=keep)
+        return self._retry.call(lambda: self._call_once(operation, send, archive=keep))
 
-    def fetch_sync_pages(self, access_token: SecretStr, *, cursor: str | None) -> SyncPages:
+    def fetch_sync_pages(
+        self, access_token: SecretStr, *, cursor: str | None, archive: Archive
+    ) -> SyncPages:
         """
         Fetch every page of changes after `cursor`; None asks for the whole history.
 
         A failure in the middle, whatever it is, starts again from the first cursor: Plaid
         promises nothing for a cursor from the middle of a loop that broke.
+
+        The pages of a whole update are archived together, in order. Of an update that
+        failed, only the answer that could not be read, if that was why, is.
 
         Raises:
             FeedMovedError: still moving after RESTARTS_MAX restarts.
@@ -114,10 +141,17 @@ class PlaidClient:
 
         Source: https://plaid.com/docs/api/products/transactions/#transactionssync
         """
-        calls: list[str] = []
+        loop = _Loop()
         retry = Retry(RESTARTS_MAX + 1, FEED_TOTAL_MAX_S, self._retry.sleep)
-        pages = retry.call(lambda: self._read_feed(access_token, cursor=cursor, calls=calls))
-        return SyncPages(pages, calls_count=len(calls))
+        try:
+            pages = retry.call(lambda: self._read_feed(access_token, cursor=cursor, loop=loop))
+        except Exception:
+            for answer in loop.unread:
+                archive(answer)
+            raise
+        for page in pages:
+            archive(page.raw)
+        return SyncPages(pages, loop.calls_count)
 
     def close(self) -> None:
         """Close all idle connections."""
@@ -125,28 +159,32 @@ class PlaidClient:
             self._sdk.close()
 
     def _read_feed(
-        self, access_token: SecretStr, *, cursor: str | None, calls: list[str]
+        self, access_token: SecretStr, *, cursor: str | None, loop: _Loop
     ) -> tuple[SyncPage, ...]:
         pages: list[SyncPage] = []
         sent = [cursor or ""]
-        while len(pages) < PAGES_MAX:
+        while True:
             if len(pages) >= PAGES_AT_ONCE:
                 self._retry.sleep(PAGE_PACE_S)
-            calls.append(SYNC)
-            pages.append(self._fetch_page(access_token, cursor=sent[-1], is_first=not pages))
+            loop.begin_call()
+            pages.append(self._fetch_page(access_token, sent[-1], loop, is_first=not pages))
             page, raw = pages[-1].page, pages[-1].raw
             if not page.has_more:
                 return tuple(pages)
             if page.next_cursor == "" or page.next_cursor in sent:
                 raise _payload_error(SYNC, "CURSOR_STUCK", raw.request_id)
+            if len(pages) == PAGES_MAX:
+                raise _payload_error(SYNC, "PAGES_MAX", raw.request_id)
             sent.append(page.next_cursor)
-        raise _payload_error(SYNC, "PAGES_MAX", None)
 
-    def _fetch_page(self, access_token: SecretStr, *, cursor: str, is_first: bool) -> SyncPage:
+    def _fetch_page(
+        self, access_token: SecretStr, cursor: str, loop: _Loop, *, is_first: bool
+    ) -> SyncPage:
         try:
             answer = self._call_once(
                 SYNC,
                 lambda sdk: sdk.sync_transactions(access_token, cursor=cursor),
+                archive=loop.unread.append,
                 sent_cursor=bool(cursor),
             )
         except CursorRejectedError as error:
@@ -158,19 +196,28 @@ class PlaidClient:
             ) from error
         return SyncPage(answer.raw, parse_model(PlaidSyncPage, answer))
 
-    def _call_once(self, operation: str, send: Send, *, sent_cursor: bool = False) -> Answer:
-        answer = self._send(operation, send)
-        if answer.status not in _OK:
+    def _call_once(
+        self, operation: str, send: Send, *, archive: Archive, sent_cursor: bool = False
+    ) -> Answer:
+        reply = self._send(operation, send, archive)
+        if reply.status not in _OK:
             now = datetime.fromtimestamp(time.time(), UTC)
-            raise to_error(operation, answer, now=now, sent_cursor=sent_cursor)
-        return to_answer(operation, answer.body)
+            raise to_error(operation, reply, now=now, sent_cursor=sent_cursor)
+        try:
+            answer = to_answer(operation, reply.body)
+        except Exception:
+            archive(_to_unread(operation, reply.body))
+            raise
+        archive(answer.raw)
+        return answer
 
-    def _send(self, operation: str, send: Send) -> HttpAnswer:
+    def _send(self, operation: str, send: Send, archive: Archive) -> HttpAnswer:
         try:
             return send(self._sdk)
         except (urllib3.exceptions.HTTPError, TimeoutError) as error:
             raise TransientError(Provider.PLAID, operation, code=_to_code(error)) from None
-        except AnswerTooLargeError:
+        except AnswerTooLargeError as error:
+            archive(_to_unread(operation, error.head))
             raise _payload_error(operation, "ANSWER_TOO_LARGE", None) from None
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             # The SDK checks what it sends. Its text quotes the value, which may be a token.
@@ -189,6 +236,14 @@ class PlaidClient:
         )
 
 
+def _keep_nothing(_answer: RawAnswer) -> None:
+    """Answers that may hold a credential go nowhere."""
+
+
+def _to_unread(operation: str, body: bytes) -> RawAnswer:
+    return RawAnswer(operation, body, to_digest(body), None)
+
+
 def _to_code(error: Exception) -> str:
     # urllib3 counts a refused connection among its time-outs; to an operator it is not one.
     is_refused = isinstance(error, urllib3.exceptions.NewConnectionError)
@@ -201,13 +256,15 @@ def to_answer(operation: str, body: bytes) -> Answer:
     """
     Read the body of a success.
 
+    Bytes that are not UTF-8 spoil the text they are in and no more: see `changes.Rows`.
+
     Raises:
         TransientError: not JSON at all: some proxy's page, or a broken connection.
         PayloadError: JSON, but not an object, or with NaN and the like in it.
     """
     try:
-        parsed = parse_json(body)
-    except (json.JSONDecodeError, UnicodeDecodeError):
+        parsed = parse_json(decode_keeping_all(body))
+    except json.JSONDecodeError:
         raise TransientError(Provider.PLAID, operation, code="NOT_JSON") from None
     except ValueError:  # NaN, Infinity, a number of 5,000 digits, a thousand brackets
         raise _payload_error(operation, "NOT_PLAIN_JSON", None) from None
@@ -239,7 +296,8 @@ def parse_model(model: type[_Model], answer: Answer) -> _Model:
 def to_reason(error: ValidationError) -> str:
     """Name fields and rules, never values."""
     faults = error.errors(include_url=False, include_context=False, include_input=False)
-    return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['type']}" for fault in faults)
+    words = (f"{'.'.join(map(str, fault['loc']))}: {fault['type']}" for fault in faults)
+    return escape_odd("; ".join(words))
 
 
 def parse_pages(answers: Sequence[RawAnswer]) -> list[PlaidSyncPage]:

@@ -29,6 +29,7 @@ from bank_pipeline.providers.plaid.changes import (
     Rows,
     to_accounts,
     to_delta,
+    to_item_status,
     to_stage,
 )
 from bank_pipeline.providers.plaid.client import SYNC, PlaidClient, parse_model, parse_pages
@@ -112,8 +113,9 @@ class PlaidProvider(ProviderClient):
 
         Source: https://plaid.com/docs/api/items/#itemget
         """
-        answer = self._client.call("item/get", lambda sdk: sdk.get_item(credential))
-        archive(answer.raw)
+        answer = self._client.call(
+            "item/get", lambda sdk: sdk.get_item(credential), archive=archive
+        )
         return to_status(parse_model(PlaidItemAnswer, answer))
 
     def to_error(self, error_code: str) -> ProviderError:
@@ -124,21 +126,24 @@ class PlaidProvider(ProviderClient):
         """
         Fetch every account with cached balances; free of charge, and complete.
 
-        One account that cannot be read makes the answer incomplete: it is not gone.
+        One account that cannot be read makes the answer incomplete: it is not gone. An Item
+        that cannot be read has no status here, and keeps no account from landing.
 
         Source: https://plaid.com/docs/api/accounts/#accountsget
         """
-        answer = self._client.call("accounts/get", lambda sdk: sdk.get_accounts(credential))
-        archive(answer.raw)
+        answer = self._client.call(
+            "accounts/get", lambda sdk: sdk.get_accounts(credential), archive=archive
+        )
         parsed = parse_model(PlaidAccountsAnswer, answer)
         rows = Rows.of(answer.raw.operation, [answer.raw.body])
+        item_rows = Rows(rows.operation, rows.has_odd_text)
         accounts, balances = to_accounts(parsed.accounts, rows)
         return AccountsAnswer(
             accounts=accounts,
             balances=balances,
             is_complete=not rows.quarantined,
-            status=to_status(PlaidItemAnswer(item=parsed.item)) if parsed.item else None,
-            quarantined=tuple(rows.quarantined),
+            status=to_item_status(parsed.item, item_rows),
+            quarantined=(*rows.quarantined, *item_rows.quarantined),
         )
 
     def fetch_changes(
@@ -148,16 +153,15 @@ class PlaidProvider(ProviderClient):
         Fetch every change since `cursor`, all pages; None asks for the whole history.
 
         The pages of a whole update are archived together, in order, before a row of them is
-        read. Those of a loop that broke are not: Plaid takes them back.
+        read. Those of a loop that broke are not, because Plaid takes them back; but an
+        answer that cannot be read, and so ends the call, is.
         """
         try:
-            fetched = self._client.fetch_sync_pages(credential, cursor=cursor)
+            fetched = self._client.fetch_sync_pages(credential, cursor=cursor, archive=archive)
         except TransientError as error:
             if error.code != _NOT_READY:
                 raise
             return _nothing_yet(cursor)
-        for page in fetched.pages:
-            archive(page.raw)
         read = [(page.page, page.raw.body) for page in fetched.pages]
         changes = _to_changes(read, cursor_before=cursor)
         return replace(changes, calls_count=fetched.calls_count)
@@ -263,7 +267,9 @@ def _to_changes(
     rows = Rows.of(SYNC, [body for _, body in answers])
     delta = to_delta(pages, rows)
     account_rows = Rows(SYNC, rows.has_odd_text)
-    accounts, balances = to_accounts((raw for page in pages for raw in page.accounts), account_rows)
+    accounts, balances = to_accounts(
+        (raw for page in pages for raw in page.accounts or ()), account_rows
+    )
     return ChangesAnswer(
         delta=delta,
         cursor_before=cursor_before,

@@ -6,9 +6,10 @@ Source: https://plaid.com/docs/api/products/transactions/#transactionssync
 
 import datetime as dt
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
-from bank_pipeline.domain.account import Account, AccountIdentifiers
+from bank_pipeline.domain.account import Account, AccountIdentifiers, AccountType
 from bank_pipeline.domain.balance import Balance, BalanceKind
 from bank_pipeline.domain.connection import Provider, ProviderStatus
 from bank_pipeline.domain.institution import Institution
@@ -21,7 +22,7 @@ from bank_pipeline.domain.transaction import (
     Transaction,
     TransactionStatus,
 )
-from bank_pipeline.providers.exact_json import without_nulls
+from bank_pipeline.providers.exact_json import to_plain, without_nulls
 from bank_pipeline.providers.plaid.account_types import to_account_type
 from bank_pipeline.providers.plaid.categories import to_category
 from bank_pipeline.providers.plaid.payments import to_payment_method
@@ -46,11 +47,12 @@ _PARTY_RANKS: Final[Mapping[str, int]] = {
 }
 _PARTY_TYPES: Final = {word: CounterpartyType(word) for word in _PARTY_RANKS}
 _MIDNIGHT: Final = dt.time(0)
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
-def to_transaction(raw: PlaidTransaction) -> Transaction:
+def to_transaction(raw: PlaidTransaction, unreadable: Mapping[str, Any] = _NOTHING) -> Transaction:
     """
-    Translate one transaction.
+    Translate one transaction; `unreadable` is what it holds in other shapes than documented.
 
     Plaid signs from the bank's side (positive is money out, for every kind of account), so
     the sign flips. Its `date` is the booking date only once the transaction is no longer
@@ -59,7 +61,7 @@ def to_transaction(raw: PlaidTransaction) -> Transaction:
     pending = raw.pending
     paid_at = _to_moment(raw.authorized_datetime, midnight_is_unknown=True)
     moment = _to_moment(raw.datetime, midnight_is_unknown=True)
-    description = raw.original_description or raw.name or ""
+    description = raw.original_description or raw.name or raw.merchant_name or ""
     return Transaction(
         account_external_id=raw.account_id,
         external_id=raw.transaction_id,
@@ -84,7 +86,7 @@ def to_transaction(raw: PlaidTransaction) -> Transaction:
         category=to_category(raw.personal_finance_category),
         provider_category=_to_provider_category(raw.personal_finance_category),
         running_balance=raw.running_balance,
-        details=_to_details(raw, moment=moment, paid_at=paid_at),
+        details=_to_details(raw, unreadable, moment=moment, paid_at=paid_at),
     )
 
 
@@ -100,7 +102,7 @@ def to_account(raw: PlaidAccount) -> Account:
         name=raw.name or raw.official_name or "",
         official_name=raw.official_name,
         type=to_account_type(raw.type, raw.subtype),
-        provider_type=raw.type,
+        provider_type=raw.type or "",
         provider_subtype=raw.subtype,
         currency=to_currency(raw.balances.iso_currency_code),
         unofficial_currency=raw.balances.unofficial_currency_code,
@@ -114,11 +116,14 @@ def to_balances(raw: PlaidAccount, account: Account) -> tuple[Balance, ...]:
     Translate the balances that are known; null is no balance, never a zero.
 
     On cards and loans Plaid's `current` is positive when the holder owes; ours is negative.
-    `available` is what can still be spent, and stays.
+    `available` is what can still be spent, and stays. Where neither type nor subtype can be
+    read, nobody knows which way `current` counts, so it is not stated.
 
     Source: https://plaid.com/docs/api/accounts/#accounts-get-response-accounts-balances
     """
     owed, balances = raw.balances.current, raw.balances
+    if raw.type is None and account.type is AccountType.OTHER:
+        owed = None
     if owed is not None and account.type.is_liability:
         owed = owed.copy_negate()
     stated = (
@@ -153,8 +158,8 @@ def to_status(raw: PlaidItemAnswer) -> ProviderStatus:
         institution_external_id=raw.item.institution_id,
         institution_name=raw.item.institution_name,
         error_code=(error.error_code or "UNKNOWN") if error else None,
-        consent_expires_at=_to_utc(raw.item.consent_expiration_time),
-        last_refreshed_at=_to_utc(transactions.last_successful_update if transactions else None),
+        consent_expires_at=_to_moment(raw.item.consent_expiration_time),
+        last_refreshed_at=_to_moment(transactions.last_successful_update if transactions else None),
     )
 
 
@@ -180,15 +185,10 @@ def _to_moment(text: str | None, *, midnight_is_unknown: bool = False) -> dt.dat
         moment = dt.datetime.fromisoformat(text) if text else None
         if moment is None or (midnight_is_unknown and moment.time() == _MIDNIGHT):
             return None
-        return _to_utc(moment)
+        # A wall clock somewhere is not a moment.
+        return moment.astimezone(dt.UTC) if moment.tzinfo else None
     except (ValueError, OverflowError):
         return None
-
-
-def _to_utc(moment: dt.datetime | None) -> dt.datetime | None:
-    if moment is None or moment.tzinfo is None:
-        return None  # a wall clock somewhere is not a moment
-    return moment.astimezone(dt.UTC)
 
 
 def _to_counterparty(raw: PlaidTransaction) -> Counterparty | None:
@@ -265,9 +265,17 @@ def _to_provider_category(raw: PlaidCategory | None) -> ProviderCategory | None:
 
 
 def _to_details(
-    raw: PlaidTransaction, *, moment: dt.datetime | None, paid_at: dt.datetime | None
+    raw: PlaidTransaction,
+    unreadable: Mapping[str, Any],
+    *,
+    moment: dt.datetime | None,
+    paid_at: dt.datetime | None,
 ) -> dict[str, Any]:
-    """Keep what has no column, in Plaid's words, and what a column holds only in part."""
+    """
+    Keep what has no column, in Plaid's words, and what a column holds only in part.
+
+    What could not be read is kept whole.
+    """
     details: dict[str, Any] = {
         **(raw.model_extra or {}),
         "account_owner": raw.account_owner,
@@ -287,6 +295,8 @@ def _to_details(
     if paid_at is None:
         details["authorized_datetime"] = raw.authorized_datetime
     kept: dict[str, Any] = without_nulls(details)
+    if unreadable:
+        kept |= {key: to_plain(value) for key, value in unreadable.items()}
     return kept
 
 

@@ -10,11 +10,16 @@ import urllib3
 
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024  # 500 transactions take about 1 MB
 ANSWER_TOTAL_MAX_S: Final = 300.0  # a body that drips for longer will not end
+HEAD_BYTES: Final = 64 * 1024  # enough of an endless answer to see what it is
 _CHUNK_BYTES: Final = 256 * 1024
 
 
 class AnswerTooLargeError(Exception):
-    """The answer passes ANSWER_BYTES_MAX; nobody reads the rest."""
+    """The answer passes ANSWER_BYTES_MAX; `head` is how it begins, nobody reads the rest."""
+
+    def __init__(self, head: bytes) -> None:
+        super().__init__()
+        self.head = head
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ def _read_bounded(response: urllib3.BaseHTTPResponse) -> bytes:
     while chunk := response.read1(_CHUNK_BYTES):
         body += chunk
         if len(body) > ANSWER_BYTES_MAX:
-            raise AnswerTooLargeError
+            raise AnswerTooLargeError(bytes(body[:HEAD_BYTES]))
         if time.monotonic() > deadline_s:
             raise TimeoutError
     return bytes(body)

@@ -9,7 +9,6 @@ Source: https://plaid.com/docs/api/webhooks/webhook-verification/
 
 import hashlib
 import hmac
-import json
 import re
 import threading
 from collections import OrderedDict, deque
@@ -28,6 +27,7 @@ from bank_pipeline.errors import (
     WebhookRejectedError,
 )
 from bank_pipeline.providers.base import EventKind, ProviderEvent
+from bank_pipeline.providers.exact_json import is_storable, parse_json
 from bank_pipeline.providers.plaid.errors import ERROR_OF_CODE, to_word
 
 HEADER: Final = "plaid-verification"
@@ -107,7 +107,7 @@ class WebhookVerifier:
         actual = hashlib.sha256(body).hexdigest()
         if not isinstance(stated, str) or not hmac.compare_digest(stated.encode(), actual.encode()):
             raise WebhookRejectedError("the body is not the one that was signed")
-        return to_event(body, event_key=actual)
+        return to_event(body, event_key=_to_event_key(claims["iat"], actual))
 
     def _key(self, key_id: str, *, now_s: float) -> jwt.PyJWK:
         with self._lock:
@@ -156,10 +156,10 @@ def to_event(body: bytes, *, event_key: str) -> ProviderEvent:
     Tokens are left out of the payload; a link's outcome is asked for with the link token.
     """
     try:
-        payload = json.loads(body)
+        payload = parse_json(body)
     except ValueError:
         payload = None
-    if not isinstance(payload, dict):
+    if not isinstance(payload, dict) or not is_storable(payload):
         return ProviderEvent(Provider.PLAID, EventKind.IGNORE, "UNREADABLE", None, event_key)
     type_, code = str(payload.get("webhook_type")), str(payload.get("webhook_code"))
     item_id = payload.get("item_id")
@@ -232,6 +232,19 @@ def _verify_signature(token: str, key: jwt.PyJWK) -> Mapping[str, Any]:
     except (jwt.PyJWTError, ValueError):
         raise WebhookRejectedError("the signature does not hold") from None
     return claims
+
+
+def _to_event_key(issued_at_s: float, body_sha256: str) -> str:
+    """
+    Name one delivery by what Plaid signed: when, and over which body.
+
+    Plaid's bodies carry no id and no time, so the body alone would be the same for every
+    later event of its kind. The token is no name either: whoever holds it can spell it in
+    several valid ways (padding, or n - s for s in the signature). The claims they cannot
+    vary. A retry is signed anew and so is another event; two webhooks of one body in one
+    second are one.
+    """
+    return hashlib.sha256(f"{issued_at_s!r} {body_sha256}".encode()).hexdigest()
 
 
 def _verify_age(issued_at_s: object, *, now_s: float) -> None:

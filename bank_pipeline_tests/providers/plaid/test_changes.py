@@ -107,8 +107,11 @@ def test_the_same_id_in_two_accounts_is_two_transactions() -> None:
         ({"transaction_id": ""}, "transaction_id: string_too_short"),
         ({"pending": "false"}, "pending: bool_type"),
         ({"iso_currency_code": "$US"}, "currency: string_pattern_mismatch"),
-        ({"name": "a\0b"}, "text that no database can hold"),
-        ({"name": HALF_A_CHARACTER}, "text that no database can hold"),
+        ({"iso_currency_code": 5}, "iso_currency_code: string_type"),
+        ({"unofficial_currency_code": []}, "unofficial_currency_code: string_type"),
+        ({"account_id": "a\0b"}, "text that no database can hold"),
+        ({"transaction_id": HALF_A_CHARACTER}, "text that no database can hold"),
+        ({"unofficial_currency_code": HALF_A_CHARACTER}, "text that no database can hold"),
     ],
 )
 def test_a_bad_row_is_kept_aside_and_its_siblings_land(fields: dict[str, Any], reason: str) -> None:
@@ -119,6 +122,11 @@ def test_a_bad_row_is_kept_aside_and_its_siblings_land(fields: dict[str, Any], r
     assert aside.reason == reason
     assert json.loads(aside.raw) == bad
     assert aside.raw.isascii()
+
+
+def test_a_row_kept_aside_has_an_id_that_a_database_holds() -> None:
+    answer = changes(page(added=[transaction(1, transaction_id="a\0b")]))
+    assert answer.quarantined[0].external_id == "a\\u0000b"
 
 
 def test_a_row_kept_aside_keeps_its_numbers_as_they_were_spelt() -> None:

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from bank_pipeline.config import Environment, Settings
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.errors import ConfigurationError, SetupError
+from bank_pipeline.providers.exact_json import is_storable
 from bank_pipeline.providers.plaid.provider import HOSTS, PlaidProvider, build_plaid
 from bank_pipeline_tests.providers.plaid.builders import (
     TOKEN,
@@ -69,12 +70,34 @@ def test_answers_are_archived_once_whatever_their_request_id(
 
 
 def test_an_account_that_cannot_be_read_is_not_gone(stub: Stub, plaid: PlaidProvider) -> None:
-    bad = account(2, balances={"current": "12.50"})
+    bad = account(2, account_id=2)
     stub.plays(Reply({"accounts": [account(1), bad], "item": {"item_id": "i", "error": None}}))
     answer = plaid.fetch_accounts(TOKEN, archive=Archived())
     assert [row.external_id for row in answer.accounts] == ["account-1"]
-    assert [row.external_id for row in answer.quarantined] == ["account-2"]
+    assert [row.reason for row in answer.quarantined] == ["account_id: string_type"]
     assert not answer.is_complete
+
+
+@pytest.mark.parametrize("item", [5, [], {"error": "a mere text"}, {"error": 5}])
+def test_an_item_that_cannot_be_read_keeps_no_account_from_landing(
+    stub: Stub, plaid: PlaidProvider, item: object
+) -> None:
+    stub.plays(Reply({"accounts": [account(1)], "item": item}))
+    answer = plaid.fetch_accounts(TOKEN, archive=Archived())
+    assert [row.external_id for row in answer.accounts] == ["account-1"]
+    assert (answer.is_complete, answer.status, len(answer.quarantined)) == (True, None, 1)
+
+
+@pytest.mark.parametrize("odd", [5, [], "", "2026", "1695513600", "a\0b", chr(0xD800)])
+def test_what_an_item_says_beside_its_error_may_be_unreadable(
+    stub: Stub, plaid: PlaidProvider, odd: object
+) -> None:
+    item = {"institution_name": odd, "consent_expiration_time": odd, "error": {"error_code": 5}}
+    stub.plays(Reply({"item": item, "status": {"transactions": odd}}))
+    status = plaid.fetch_status(TOKEN, archive=Archived())
+    assert status.error_code == "UNKNOWN"
+    assert (status.consent_expires_at, status.last_refreshed_at) == (None, None)
+    assert is_storable(status.institution_name)
 
 
 def test_a_broken_connection_still_has_a_status(stub: Stub, plaid: PlaidProvider) -> None:

@@ -1,5 +1,6 @@
 """Only what Plaid signed a moment ago is believed, and forgeries cost Plaid no calls."""
 
+import base64
 import hashlib
 import json
 from collections.abc import Mapping
@@ -69,8 +70,59 @@ def test_a_signed_webhook_becomes_an_event() -> None:
     assert event.kind is EventKind.SYNC
     assert event.code == "TRANSACTIONS/SYNC_UPDATES_AVAILABLE"
     assert event.external_id == "item-1"
-    assert event.event_key == hashlib.sha256(BODY).hexdigest()
     assert event.payload == json.loads(BODY)
+
+
+def key_of(headers: dict[str, str], body: bytes = BODY, *, now: datetime = NOW) -> str:
+    return WebhookVerifier(Keys()).verify(headers, body, now=now).event_key
+
+
+def test_the_same_news_again_is_another_event() -> None:
+    """A body has neither id nor time: by it alone, all but the first would be swallowed."""
+    keys = {key_of(signed(at=at), now=at) for at in (NOW, NOW + timedelta(seconds=1))}
+    assert len(keys) == 2
+
+
+def test_another_body_in_the_same_second_is_another_event() -> None:
+    other = BODY.replace(b"item-1", b"item-2")
+    assert key_of(signed(other), other) != key_of(signed())
+
+
+def test_one_delivery_that_arrives_twice_is_one_event() -> None:
+    headers = signed()
+    assert key_of(headers) == key_of(headers, now=NOW + timedelta(seconds=299))
+
+
+def test_whoever_replays_a_delivery_cannot_pass_it_off_as_another() -> None:
+    """One token has many valid spellings; every one that is believed is the same event."""
+    headers = signed()
+    token = headers["Plaid-Verification"]
+    spellings = {
+        token + "=",
+        token + "==",
+        f" {token}",
+        f"{token} ",
+        f"{token}\n",
+        *(token[:-1] + chr(ord(token[-1]) + step) for step in (-1, 1)),
+        with_the_other_signature(token),
+    }
+    keys = set()
+    for spelling in spellings:
+        try:
+            keys.add(key_of({"Plaid-Verification": spelling}))
+        except WebhookRejectedError:
+            continue
+    assert key_of({"Plaid-Verification": with_the_other_signature(token)}) == key_of(headers)
+    assert keys == {key_of(headers)}
+
+
+def with_the_other_signature(token: str) -> str:
+    """For every signature (r, s) there is (r, n - s), as valid."""
+    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+    claims, signature = token.rsplit(".", 1)
+    raw = base64.urlsafe_b64decode(signature + "==")
+    other = raw[:32] + (order - int.from_bytes(raw[32:])).to_bytes(32)
+    return f"{claims}.{base64.urlsafe_b64encode(other).decode().rstrip('=')}"
 
 
 def test_the_header_may_come_in_any_case() -> None:
@@ -248,7 +300,18 @@ def test_an_item_error_stops_calls_only_when_a_person_must_act(
 
 
 @pytest.mark.parametrize(
-    "body", [b"[]", b"null", b"<html>", b"\xff", b'{"webhook_type": 1}', b"{}"]
+    "body",
+    [
+        b"[]",
+        b"null",
+        b"<html>",
+        b"\xff",
+        b'{"webhook_type": 1}',
+        b"{}",
+        b"[" * 100_000,
+        b'{"item_id": "i\\u0000"}',
+        b'{"item_id": "\xed\xa0\x80"}',
+    ],
 )
 def test_a_signed_body_we_cannot_read_is_kept_and_ignored(body: bytes) -> None:
     event = WebhookVerifier(Keys()).verify(signed(body), body, now=NOW)

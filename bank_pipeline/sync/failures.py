@@ -1,0 +1,68 @@
+"""From an error to what it means for the connection: its class, a safe code, the next try."""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+import sqlalchemy as sa
+
+from bank_pipeline.domain.connection import Connection
+from bank_pipeline.domain.transitions import FailureKind, Transition, after_failure
+from bank_pipeline.errors import (
+    AccessRevokedError,
+    AccountGoneError,
+    ConcurrentSyncError,
+    ConfigurationError,
+    CursorRejectedError,
+    PayloadError,
+    ProductUnsupportedError,
+    ProviderError,
+    RateLimitedError,
+    ReauthRequiredError,
+    SecretError,
+    SetupError,
+    TransientError,
+    WindowTooWideError,
+)
+
+_KINDS: Final[tuple[tuple[type[Exception], FailureKind], ...]] = (
+    (ReauthRequiredError, FailureKind.REAUTH_REQUIRED),
+    (AccessRevokedError, FailureKind.ACCESS_REVOKED),
+    (RateLimitedError, FailureKind.RATE_LIMITED),
+    (TransientError, FailureKind.TRANSIENT),
+    (CursorRejectedError, FailureKind.CURSOR_REJECTED),
+    (AccountGoneError, FailureKind.ACCOUNT_GONE),
+    (ProductUnsupportedError, FailureKind.PRODUCT_UNSUPPORTED),
+    (WindowTooWideError, FailureKind.WINDOW_TOO_WIDE),
+    (ConfigurationError, FailureKind.CONFIGURATION),
+    (SecretError, FailureKind.CONFIGURATION),
+    (SetupError, FailureKind.CONFIGURATION),
+    (ConcurrentSyncError, FailureKind.CONCURRENT),
+    (PayloadError, FailureKind.PAYLOAD),
+    (sa.exc.DBAPIError, FailureKind.DATABASE),
+    (sa.exc.TimeoutError, FailureKind.DATABASE),
+)
+
+
+def classify(error: Exception) -> tuple[FailureKind, str]:
+    """Return the class of a failure and a code that is safe to show."""
+    code = error.code if isinstance(error, ProviderError) else type(error).__name__
+    kinds = (kind for type_, kind in _KINDS if isinstance(error, type_))
+    return next(kinds, FailureKind.UNEXPECTED), code
+
+
+def to_transition(connection: Connection, error: Exception, *, now: datetime) -> Transition:
+    """Say where a connection goes after this failure."""
+    kind, code = classify(error)
+    retry_after_s = error.retry_after_s if isinstance(error, ProviderError) else None
+    return after_failure(
+        connection,
+        kind,
+        code=code,
+        retry_after=None if retry_after_s is None else timedelta(seconds=retry_after_s),
+        now=now,
+    )
+
+
+def request_id_of(error: Exception) -> str | None:
+    """Return the provider's name of the failed call, for a support ticket."""
+    return error.request_id if isinstance(error, ProviderError) else None

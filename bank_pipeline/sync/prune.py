@@ -1,0 +1,55 @@
+"""Forget what was only kept for a while."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+import sqlalchemy as sa
+
+from bank_pipeline.storage.link_sessions import set_expired_link_sessions
+from bank_pipeline.storage.raw_payloads import delete_raw_payloads
+from bank_pipeline.storage.sync_runs import set_killed_sync_runs
+from bank_pipeline.storage.webhook_events import delete_handled_events
+from bank_pipeline.sync.context import SyncContext
+
+BATCH_SIZE: Final = 1_000  # rows deleted per transaction: an answer holds up to a megabyte
+
+
+@dataclass(frozen=True)
+class PruneReport:
+    """How many rows were deleted, or closed because nobody will."""
+
+    raw_payloads_deleted: int
+    webhook_events_deleted: int
+    link_sessions_expired: int
+    sync_runs_killed: int
+
+
+def prune(context: SyncContext, *, retention: timedelta) -> PruneReport:
+    """
+    Delete providers' answers and handled webhooks older than `retention`; close what was abandoned.
+
+    In small transactions, so that it never holds up a sync, and repeatable after a crash.
+    """
+    now = context.clock()
+    payloads_count = _delete_all(context, delete_raw_payloads, before=now - retention)
+    events_count = _delete_all(context, delete_handled_events, before=now - retention)
+    with context.engine.begin() as db:
+        expired_count = set_expired_link_sessions(db, now=now)
+    with context.engine.begin() as db:
+        killed_count = set_killed_sync_runs(db, now=now)
+    return PruneReport(payloads_count, events_count, expired_count, killed_count)
+
+
+class _Delete(Protocol):
+    def __call__(self, db: sa.Connection, *, before: datetime, limit: int) -> int: ...
+
+
+def _delete_all(context: SyncContext, delete: _Delete, *, before: datetime) -> int:
+    total = 0
+    while True:
+        with context.engine.begin() as db:
+            batch = delete(db, before=before, limit=BATCH_SIZE)
+        total += batch
+        if batch < BATCH_SIZE:
+            return total

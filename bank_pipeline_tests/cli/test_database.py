@@ -1,0 +1,71 @@
+"""`bank-pipeline db`: the embedded database's life, and a way into the tables."""
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from bank_pipeline.cli import database
+from bank_pipeline.storage.engine import build_engine
+from bank_pipeline_tests.cli.conftest import CommandLine
+from bank_pipeline_tests.installation import Installation
+
+
+@pytest.mark.xdist_group("processes")
+def test_the_embedded_database_lives_as_told(cli: CommandLine, alone: Path) -> None:
+    """Status starts nothing; start, migrate and stop do what they say, and may be repeated."""
+    assert cli("db", "status", "--json").json[0]["status"] == "not created yet"
+    assert [*alone.iterdir()] == []
+    try:
+        assert cli("db", "start").code == 0
+        assert cli("db", "start").code == 0
+        running = cli("db", "status", "--json").json[0]
+        assert running["status"] == "running"
+        assert isinstance(running["pid"], int)
+        assert "running" in cli("db", "status").words
+        assert cli("db", "migrate").code == 0
+    finally:
+        assert cli("db", "stop").out == "stopped\n"
+    assert cli("db", "status", "--json").json[0]["status"] == "stopped"
+    assert "not running" in cli("db", "stop").out
+
+
+@pytest.mark.parametrize("command", ["start", "stop", "status"])
+def test_an_external_database_is_not_ours_to_start_or_stop(
+    cli: CommandLine, installation: Installation, command: str
+) -> None:
+    """The operator is told so instead of getting a second, empty database."""
+    outcome = cli("db", command)
+
+    assert outcome.code == 2
+    assert "external" in outcome.err
+
+
+def test_psql_url_opens_the_tables(cli: CommandLine, installation: Installation) -> None:
+    """The printed URL is whole, in the form that every PostgreSQL client takes."""
+    url = cli("db", "psql", "--url").out.strip()
+
+    assert url.startswith("postgresql://")
+    engine = build_engine(url)
+    with engine.connect() as db:
+        assert db.scalar(sa.text("SELECT count(*) FROM analytics.connections")) == 0
+    engine.dispose()
+
+
+def test_psql_keeps_the_password_off_the_command_line(
+    cli: CommandLine, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everybody on a machine can read the arguments of its processes."""
+    started: list[tuple[list[str], dict[str, str]]] = []
+    url = "postgresql+psycopg://me:p%40ss@db.example:5432/bank?sslmode=require"
+    monkeypatch.setattr(database, "open_services", lambda: None)
+    monkeypatch.setenv("BANK_PIPELINE_DATABASE_URL", url)
+    monkeypatch.setattr(
+        "os.execve", lambda _, arguments, environment: started.append((arguments, environment))
+    )
+
+    assert cli("db", "psql").code == 0
+
+    [(arguments, environment)] = started
+    assert arguments[1] == "postgresql://me@db.example:5432/bank?sslmode=require"
+    assert environment["PGPASSWORD"] == "p@ss"

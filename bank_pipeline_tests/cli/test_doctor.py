@@ -1,0 +1,92 @@
+"""`bank-pipeline doctor`: what is configured, reachable and missing."""
+
+import pytest
+
+from bank_pipeline.sandbox.faults import Fault, FaultKind
+from bank_pipeline_tests.cli.conftest import CommandLine
+from bank_pipeline_tests.installation import SECRET, Installation
+
+
+def states(cli: CommandLine) -> tuple[int, dict[str, str]]:
+    outcome = cli("doctor", "--json")
+    return outcome.code, {row["part"]: row["state"] for row in outcome.json}
+
+
+def test_a_sound_installation(cli: CommandLine, installation: Installation) -> None:
+    """Everything that is needed is ok; what merely is not set warns, and the exit code is 0."""
+    code, found = states(cli)
+
+    assert code == 0
+    assert found["database"] == found["encryption key"] == found["plaid"] == found["clock"] == "ok"
+    assert found["webhooks"] == "warning"
+
+
+def test_the_table_says_the_same(cli: CommandLine, installation: Installation) -> None:
+    """Part, state and what to do, without a secret."""
+    outcome = cli("doctor")
+
+    assert outcome.code == 0
+    assert "keys accepted" in outcome.words
+    assert "BANK_PIPELINE_GATEWAY_URL" in outcome.words
+    assert SECRET not in outcome.out
+
+
+def test_a_provider_that_is_off_is_no_fault(
+    cli: CommandLine, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every provider is optional; doctor says which variables switch it on."""
+    monkeypatch.delenv("PLAID_CLIENT_ID")
+    monkeypatch.delenv("PLAID_SECRET")
+
+    code, found = states(cli)
+
+    assert (code, found["plaid"]) == (0, "off")
+
+
+def test_refused_keys_are_missing(
+    cli: CommandLine, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wrong keys are found before a customer's sync fails on them, and are not printed."""
+    monkeypatch.setenv("PLAID_SECRET", "wrong-canary")
+
+    outcome = cli("doctor", "--json")
+
+    assert outcome.code == 1
+    [plaid] = [row for row in outcome.json if row["part"] == "plaid"]
+    assert plaid["state"] == "missing"
+    assert "wrong-canary" not in outcome.out
+
+
+def test_a_provider_that_is_down_is_missing(cli: CommandLine, installation: Installation) -> None:
+    """An outage is told as such."""
+    installation.sandbox.faults.add("*", Fault(FaultKind.HTTP_STATUS, status=400), times=None)
+
+    code, found = states(cli)
+
+    assert (code, found["plaid"]) == (1, "missing")
+
+
+def test_a_database_that_is_away(
+    cli: CommandLine, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other parts are looked at all the same."""
+    monkeypatch.setenv("BANK_PIPELINE_DATABASE_URL", "postgresql://u:canary@127.0.0.1:1/bank")
+
+    outcome = cli("doctor", "--json")
+
+    found = {row["part"]: row["state"] for row in outcome.json}
+    assert outcome.code == 1
+    assert (found["database"], found["plaid"]) == ("missing", "ok")
+    assert "canary" not in outcome.out
+
+
+def test_a_key_that_does_not_fit_is_missing(
+    cli: CommandLine, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A restored database with another machine's key is found by doctor, not by a sync."""
+    installation.link()
+    monkeypatch.setenv("BANK_PIPELINE_ENCRYPTION_KEY", "A" * 43 + "=")
+
+    code, found = states(cli)
+
+    assert (code, found["encryption key"]) == (1, "missing")

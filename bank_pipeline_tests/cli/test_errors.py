@@ -1,0 +1,143 @@
+"""What a user reads when something is wrong: one line that says what to do, and an exit code."""
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from bank_pipeline_tests.cli.conftest import CommandLine
+from bank_pipeline_tests.installation import Installation
+
+CANARY: Final = "canary-5a1e"
+
+
+@pytest.fixture
+def closed_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("BANK_PIPELINE_SYNC_THREADS", f"{CANARY}-many"),
+        ("PLAID_ENV", CANARY),
+        ("PLAID_DAYS_REQUESTED", "99999"),
+        ("PLAID_SECRET", CANARY),
+    ],
+)
+def test_a_bad_value_is_named_and_not_echoed(
+    cli: CommandLine, alone: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    """The variable is named; its value may be a secret pasted in the wrong place."""
+    monkeypatch.setenv(variable, value)
+
+    outcome = cli("connections")
+
+    assert outcome.code == 2
+    assert variable.removeprefix("BANK_PIPELINE_").lower() in outcome.err.lower()
+    assert CANARY not in outcome.err + outcome.out
+    assert "Traceback" not in outcome.err
+
+
+def test_production_refuses_a_sandbox(
+    cli: CommandLine, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Real credentials never go to a simulator, nor simulated time to real banks."""
+    monkeypatch.setenv("PLAID_ENV", "production")
+
+    outcome = cli("connections")
+
+    assert outcome.code == 2
+    assert "PLAID_BASE_URL" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("url", "advice"),
+    [
+        (f"mysql://user:{CANARY}@localhost/bank", "only PostgreSQL"),
+        ("postgresql://user@localhost", "names no database"),
+        (f"nonsense {CANARY}", "must look like"),
+        (f"postgresql://user:{CANARY}@127.0.0.1:{{port}}/bank", "is the server running"),
+        (f"postgresql://user:{CANARY}@[::1]:{{port}}/bank", "is the server running"),
+    ],
+)
+@pytest.mark.parametrize("command", [["connections"], ["db", "migrate"], ["db", "psql", "--url"]])
+def test_a_database_that_cannot_be_used(
+    cli: CommandLine,
+    alone: Path,
+    closed_port: int,
+    monkeypatch: pytest.MonkeyPatch,
+    url: str,
+    advice: str,
+    command: list[str],
+) -> None:
+    """One line says what is wrong with the URL or the server, without the password."""
+    monkeypatch.setenv("BANK_PIPELINE_DATABASE_URL", url.format(port=closed_port))
+
+    outcome = cli(*command)
+
+    assert outcome.code == 2
+    assert outcome.out == ""
+    assert advice in outcome.err
+    assert CANARY not in outcome.err
+    assert len(outcome.err.strip().splitlines()) == 1
+
+
+def test_a_foreign_data_folder(cli: CommandLine, alone: Path) -> None:
+    """What is not ours is not touched; its name is shown even where it looks like markup."""
+    state = alone / "odd[red]name[/]"
+    (state / "pg").mkdir(parents=True)
+    (state / "pg" / "precious.txt").write_text("mine")
+
+    outcome = cli("--state-dir", str(state), "connections")
+
+    assert outcome.code == 2
+    assert "odd[red]name[/]/pg" in outcome.err
+    assert len(outcome.err.strip().splitlines()) == 1
+    assert [file.name for file in (state / "pg").iterdir()] == ["precious.txt"]
+
+
+def test_a_wrong_key_stops_everything(
+    cli: CommandLine, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key that does not open what is stored must not be used to store more."""
+    installation.link()
+    monkeypatch.setenv("BANK_PIPELINE_ENCRYPTION_KEY", "A" * 43 + "=")
+
+    outcome = cli("connections")
+
+    assert outcome.code in {1, 2}
+    assert outcome.out == ""
+    assert "Traceback" not in outcome.err
+    assert "key" in outcome.err.lower()
+
+
+def test_a_sync_without_its_provider(
+    cli: CommandLine, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A provider that was switched off fails its connections' syncs, and says how to mend it."""
+    [connection_id] = installation.link()
+    monkeypatch.delenv("PLAID_CLIENT_ID")
+    monkeypatch.delenv("PLAID_SECRET")
+
+    outcome = cli("sync", connection_id, "--json")
+
+    assert outcome.code == 1
+    assert "not configured" in outcome.json[0]["reason"]
+
+
+def test_the_installed_command_answers(alone: Path) -> None:
+    """The real script of the installation, in a process of its own, far from the sources."""
+    script = Path(sys.executable).parent / "bank-pipeline"
+
+    outcome = subprocess.run(
+        [script, "db", "status", "--json"], capture_output=True, text=True, check=True
+    )
+
+    assert '"not created yet"' in outcome.stdout
+    assert [*alone.iterdir()] == []

@@ -1,0 +1,293 @@
+"""What a verified webhook does: it changes what no sync could learn, and asks for syncs."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+import sqlalchemy as sa
+
+from bank_pipeline.domain.connection import ConnectionStatus
+from bank_pipeline.errors import ReauthRequiredError
+from bank_pipeline.sync.disconnect import disconnect
+from bank_pipeline.sync.reports import Step, SyncReason
+from bank_pipeline_tests.sync.ground import CHECKING, READY, Ground
+
+COFFEE = Decimal("-4.50")
+
+
+@contextmanager
+def during_a_sync(engine: sa.Engine, happen: Callable[[], None]) -> Iterator[None]:
+    """Let something happen once, while a sync stores what the provider said."""
+    pending = [happen]
+
+    def look(_db: object, _cursor: object, sql: str, *_: object) -> None:
+        if "INSERT INTO bank.raw_payloads" in sql and pending:
+            pending.pop()()
+
+    sa.event.listen(engine, "before_cursor_execute", look)
+    try:
+        yield
+    finally:
+        sa.event.remove(engine, "before_cursor_execute", look)
+        assert not pending, "the sync never came to that"
+
+
+def test_news_ask_for_a_sync_and_it_answers_them(announced: Ground) -> None:
+    connection = announced.link_ready()
+    announced.sync(connection)
+    assert announced.waiting() == []
+
+    announced.world.add_booked(CHECKING, COFFEE)
+    announced.sandbox.settle()
+    assert announced.waiting() == [connection]
+    report = announced.sync(connection, SyncReason.WEBHOOK)
+
+    assert announced.waiting() == []
+    handled = announced.query(
+        "SELECT DISTINCT handled_by_sync_run_id::text FROM bank.webhook_events"
+        " WHERE kind = 'sync' AND handled_by_sync_run_id IS NOT NULL"
+    )
+    assert (report.sync_run_id,) in handled
+    assert announced.differences(connection) == []
+
+
+def test_a_burst_asks_for_one_sync(announced: Ground) -> None:
+    connection = announced.link_ready()
+    announced.sync(connection)
+
+    for number in range(1, 6):
+        announced.world.add_booked(CHECKING, Decimal(-number))
+        announced.sandbox.settle()
+    deliveries = announced.sandbox.plaid.webhooks.log()[-10:]
+    assert [one.delivered for one in deliveries] == [True] * 10
+    assert announced.waiting() == [connection]
+    announced.sync(connection, SyncReason.WEBHOOK)
+
+    assert announced.waiting() == []
+
+
+def test_an_event_that_arrives_during_a_sync_asks_for_another(announced: Ground) -> None:
+    """What it tells of may have come too late for the pages that were read."""
+    connection = announced.link_ready()
+    announced.sync(connection)
+    announced.world.add_booked(CHECKING, COFFEE)
+    announced.sandbox.settle()
+
+    def another() -> None:
+        announced.world.add_booked(CHECKING, COFFEE)
+        announced.sandbox.settle()
+
+    with during_a_sync(announced.engine, another):
+        announced.sync(connection, SyncReason.WEBHOOK)
+
+    assert announced.waiting() == [connection]
+    announced.sync(connection, SyncReason.WEBHOOK)
+    assert announced.waiting() == []
+    assert announced.differences(connection) == []
+
+
+def test_a_failed_sync_leaves_the_event_waiting(announced: Ground) -> None:
+    connection = announced.link_ready()
+    announced.world.add_booked(CHECKING, COFFEE)
+    announced.sandbox.settle()
+    announced.fail("/transactions/sync", "INSTITUTION_DOWN")
+
+    with pytest.raises(Exception, match="INSTITUTION_DOWN"):
+        announced.sync(connection, SyncReason.WEBHOOK)
+
+    planned = announced.connection(connection).next_attempt_at
+    assert planned is not None
+    announced.sandbox.clock.advance_to(planned)
+    assert announced.waiting() == [connection]
+
+
+def test_news_in_the_same_words_are_news(announced: Ground) -> None:
+    """Plaid says "there are updates" in the same bytes each time: each asks for a sync."""
+    connection = announced.link_ready()
+    announced.sync(connection)
+    asked = []
+
+    for _ in range(3):
+        announced.pass_time(timedelta(hours=6))
+        announced.fire(connection, "SYNC_UPDATES_AVAILABLE")
+        asked.append(announced.waiting())
+        announced.sync(connection, SyncReason.WEBHOOK)
+        asked.append(announced.waiting())
+
+    assert asked == [[connection], []] * 3
+
+
+def test_a_login_that_breaks_again_in_the_same_words_is_noticed_again(announced: Ground) -> None:
+    connection = announced.link_ready()
+    stops = []
+
+    for _ in range(2):
+        announced.break_item(connection, tell=True)
+        stops.append(announced.waiting())
+        with pytest.raises(ReauthRequiredError):
+            announced.sync(connection, SyncReason.WEBHOOK)
+        announced.repair_item(connection, tell=True)
+        announced.sync(connection, SyncReason.WEBHOOK)
+        announced.pass_time(timedelta(days=3))
+
+    assert stops == [[connection], [connection]]
+
+
+def test_a_stop_that_is_delivered_late_once_more_stops_nothing(announced: Ground) -> None:
+    """Plaid repeats for a day what it thinks was not heard; the login may be mended by then."""
+    connection = announced.link_ready()
+    announced.break_item(connection, tell=True)
+    [told] = [one for one in announced.sandbox.plaid.webhooks.log() if one.code == "ERROR"]
+    announced.repair_item(connection, tell=True)
+
+    announced.pass_time(timedelta(minutes=2))
+    announced.switch("webhooks", url=told.url, body=told.body)
+    announced.sync(connection, SyncReason.WEBHOOK)
+
+    assert announced.connection(connection).status is ConnectionStatus.ACTIVE
+    assert announced.waiting() == []
+
+
+def test_a_sync_of_balances_answers_no_event(announced: Ground) -> None:
+    connection = announced.link_ready()
+    announced.world.add_booked(CHECKING, COFFEE)
+    announced.sandbox.settle()
+
+    announced.sync(connection, steps=frozenset({Step.BALANCES}))
+
+    assert announced.waiting() == [connection]
+
+
+def test_a_broken_login_asks_for_the_sync_that_stops_calls_and_a_repair_starts_them(
+    announced: Ground,
+) -> None:
+    connection = announced.link_ready()
+    announced.sync(connection)
+
+    announced.break_item(connection, tell=True)
+    assert announced.waiting() == [connection]
+    with pytest.raises(ReauthRequiredError):
+        announced.sync(connection, SyncReason.WEBHOOK)
+    stopped = announced.connection(connection)
+    assert (stopped.status, stopped.next_attempt_at) == (ConnectionStatus.NEEDS_REAUTH, None)
+    announced.pass_time(timedelta(hours=1))
+    announced.repair_item(connection, tell=True)
+
+    now = announced.connection(connection)
+    assert (now.status, now.next_attempt_at) == (
+        ConnectionStatus.ACTIVE,
+        announced.context.clock(),
+    )
+    announced.sync(connection)
+    assert announced.differences(connection) == []
+
+
+def test_an_outage_told_by_webhook_stops_nothing(announced: Ground) -> None:
+    """ITEM/ERROR names a code: only one that a person must mend stops the calls."""
+    connection = announced.link_ready()
+    announced.sync(connection)
+
+    announced.break_item(connection, "INSTITUTION_DOWN", tell=True)
+
+    assert announced.connection(connection).status is ConnectionStatus.ACTIVE
+    assert announced.waiting() == [connection]
+
+
+def test_a_revoked_permission_stops_calls(announced: Ground) -> None:
+    connection = announced.link_ready()
+
+    announced.fire(connection, "USER_PERMISSION_REVOKED")
+
+    held = announced.connection(connection)
+    assert (held.status, held.next_attempt_at) == (ConnectionStatus.REVOKED, None)
+    assert announced.events(connection)[-1][1] == "revoked"
+
+
+def test_a_revoked_permission_is_the_last_word_on_a_login_that_waits(announced: Ground) -> None:
+    """Whoever would log in again must learn that only a new link helps."""
+    connection = announced.link_ready()
+    announced.break_item(connection)
+    with pytest.raises(ReauthRequiredError):
+        announced.sync(connection)
+
+    announced.fire(connection, "USER_PERMISSION_REVOKED")
+
+    assert announced.connection(connection).status is ConnectionStatus.REVOKED
+
+
+def test_a_login_that_breaks_during_a_sync_stays_broken(announced: Ground) -> None:
+    """The sync succeeds with what it got before; that does not lift the stop."""
+    announced.world.add_booked(CHECKING, COFFEE)
+    connection = announced.link("login-1", CHECKING)
+    announced.pass_time(READY)
+
+    with during_a_sync(
+        announced.engine, lambda: announced.fire(connection, "USER_PERMISSION_REVOKED")
+    ):
+        announced.sync(connection)
+
+    held = announced.connection(connection)
+    assert (held.status, held.next_attempt_at) == (ConnectionStatus.REVOKED, None)
+    assert len(announced.rows()) == 1
+
+
+def test_a_warning_stands_until_the_consent_is_renewed(announced: Ground) -> None:
+    """PENDING_DISCONNECT of an American bank: Plaid's status knows no date for it."""
+    announced.world.add_booked(CHECKING, COFFEE)
+    connection = announced.link_ready("login-1", CHECKING)
+
+    announced.fire(connection, "PENDING_DISCONNECT")
+    announced.sync(connection)
+    warned = announced.connection(connection)
+    session_id, url = announced.begin_link(renews=connection)
+    announced.decide(url)
+    announced.complete(session_id)
+    announced.sync(connection)
+
+    assert (warned.status, warned.status_reason) == (
+        ConnectionStatus.EXPIRING,
+        "ITEM/PENDING_DISCONNECT",
+    )
+    assert announced.connection(connection).status is ConnectionStatus.ACTIVE
+
+
+def test_a_warning_that_arrives_during_a_sync_stands(announced: Ground) -> None:
+    connection = announced.link_ready("login-1", CHECKING)
+    announced.world.add_booked(CHECKING, COFFEE)
+
+    with during_a_sync(announced.engine, lambda: announced.fire(connection, "PENDING_DISCONNECT")):
+        announced.sync(connection)
+
+    assert announced.connection(connection).status is ConnectionStatus.EXPIRING
+    assert announced.connection(connection).next_attempt_at is None
+
+
+def test_a_consent_that_ends_is_warned_of_and_then_asks_for_a_login(announced: Ground) -> None:
+    """A European consent from its first day to its last, with daily syncs in its last weeks."""
+    announced.world.add_booked("acc-2-1", COFFEE)
+    connection = announced.link_ready("login-2", "acc-2-1")
+    announced.pass_time(timedelta(days=160))
+    seen = []
+
+    for _ in range(22):
+        with suppress(ReauthRequiredError):
+            announced.sync(connection)
+        seen.append(announced.connection(connection).status.value)
+        announced.pass_time(timedelta(days=1))
+
+    assert list(dict.fromkeys(seen)) == ["active", "expiring", "needs_reauth"]
+
+
+def test_the_dead_stay_dead(announced: Ground) -> None:
+    connection = announced.link_ready()
+    disconnect(announced.context, connection)
+    with announced.sandbox.plaid.lock:
+        item = announced.sandbox.plaid.item(announced.connection(connection).external_id)
+        announced.sandbox.plaid.announcer.repair(item, announced.context.clock(), tell=True)
+        announced.sandbox.plaid.announcer.announce_sync(item, announced.context.clock())
+    announced.sandbox.settle()
+
+    assert announced.connection(connection).status is ConnectionStatus.DISCONNECTED
+    assert announced.waiting() == []
