@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import psutil  # its stubs are not among our dependencies
+import psutil
 
 from bank_pipeline.errors import SetupError
 

@@ -1,16 +1,19 @@
 """Quarantine: rows that do not fit, kept with their text until somebody resolves them."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from bank_pipeline.domain.ids import ConnectionId, SyncRunId
 from bank_pipeline.storage.tables import quarantine
+
+ORPHANED: Final = "transaction of an unlisted account"
+"""Rows set aside until the provider lists their account; their text is a domain value's JSON."""
 
 
 class UnfitRow(Protocol):
@@ -102,6 +105,26 @@ def set_resolved(db: sa.Connection, quarantine_id: int, *, now: datetime) -> boo
     return db.execute(statement.values(resolved_at=now)).rowcount == 1
 
 
+def load_awaited_account_ids(db: sa.Connection, connection_id: ConnectionId) -> frozenset[str]:
+    """Load the external ids of the accounts that rows wait for which were set aside."""
+    query = sa.select(_ORPHANS_ACCOUNT).distinct().where(*_is_orphan_of(connection_id))
+    return frozenset(db.execute(query).scalars())
+
+
+def set_orphans_resolved(
+    db: sa.Connection, connection_id: ConnectionId, accounts: Collection[str], *, now: datetime
+) -> int:
+    """
+    Mark the waiting rows of these accounts (external ids) as dealt with; return how many.
+
+    Their accounts are listed by now, so a replay will bring the rows themselves.
+    """
+    statement = sa.update(quarantine).where(
+        *_is_orphan_of(connection_id), _ORPHANS_ACCOUNT.in_(accounts)
+    )
+    return db.execute(statement.values(resolved_at=now)).rowcount
+
+
 def load_open_quarantine(
     db: sa.Connection, *, connection_id: ConnectionId | None, limit: int
 ) -> list[OpenQuarantine]:
@@ -112,6 +135,23 @@ def load_open_quarantine(
         query = query.where(quarantine.c.connection_id == connection_id)
     rows = db.execute(query.order_by(quarantine.c.id).limit(limit)).mappings()
     return [OpenQuarantine(**row) for row in rows]
+
+
+def _is_orphan_of(connection_id: ConnectionId) -> tuple[sa.ColumnElement[bool], ...]:
+    return (
+        quarantine.c.connection_id == connection_id,
+        quarantine.c.operation == ORPHANED,
+        quarantine.c.resolved_at.is_(None),
+    )
+
+
+# In a CASE, because the text of other rows need not be JSON and is never to be read as such.
+_ORPHANS_ACCOUNT: Final = sa.case(
+    (
+        quarantine.c.operation == ORPHANED,
+        sa.cast(quarantine.c.raw, JSONB)["account_external_id"].astext,
+    )
+)
 
 
 def _digest(row: UnfitRow) -> bytes:

@@ -14,7 +14,11 @@ from bank_pipeline.providers.base import ChangesAnswer, QuarantinedRow
 from bank_pipeline.storage.accounts import close_missing_accounts, load_account_ids, save_accounts
 from bank_pipeline.storage.balances import save_balances
 from bank_pipeline.storage.connections import advance_cursor, apply_transition
-from bank_pipeline.storage.quarantine import save_quarantined
+from bank_pipeline.storage.quarantine import (
+    ORPHANED,
+    save_quarantined,
+    set_orphans_resolved,
+)
 from bank_pipeline.storage.sync_runs import finish_sync_run
 from bank_pipeline.storage.transactions import load_stored
 from bank_pipeline.storage.webhook_events import mark_events_handled
@@ -146,6 +150,7 @@ class _Writer:
         if changes is None:
             return _NOTHING
         account_ids = load_account_ids(self._db, self._connection.id)
+        set_orphans_resolved(self._db, self._connection.id, account_ids, now=self._now)
         delta = self._without_orphans(changes.delta, frozenset(account_ids))
         is_ready = changes.stage is not HistoryStage.AWAITING_INITIAL
         must_reconcile = fetched.must_reconcile and is_ready
@@ -244,7 +249,7 @@ class _Writer:
             return delta
         self._orphans = [
             QuarantinedRow(
-                operation="transaction of an unlisted account",
+                operation=ORPHANED,
                 external_id=t.external_id,
                 raw=t.model_dump_json(exclude_none=True),
                 reason="the provider lists no such account in this connection",

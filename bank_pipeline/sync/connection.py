@@ -18,6 +18,7 @@ from bank_pipeline.storage.accounts import load_open_account_external_ids
 from bank_pipeline.storage.connections import apply_transition, lease_connection, load_connection
 from bank_pipeline.storage.credentials import load_credential
 from bank_pipeline.storage.locks import connection_lock
+from bank_pipeline.storage.quarantine import load_awaited_account_ids
 from bank_pipeline.storage.raw_payloads import save_raw_payload
 from bank_pipeline.storage.sync_runs import finish_sync_run, start_sync_run
 from bank_pipeline.storage.webhook_events import load_newest_event_id
@@ -82,6 +83,7 @@ def _start(context: SyncContext, request: SyncRequest) -> StartedSync:
             connection=lease_connection(db, connection, until=now + LEASE),
             planned_attempt_at=connection.next_attempt_at,
             known_account_ids=load_open_account_external_ids(db, connection.id),
+            awaited_account_ids=load_awaited_account_ids(db, connection.id),
             newest_event_id=load_newest_event_id(db, connection),
             started_at=now,
         )
@@ -116,6 +118,7 @@ def _fetch(context: SyncContext, started: StartedSync) -> Fetched:
         credential,
         steps=started.request.steps,
         known_account_ids=started.known_account_ids,
+        awaited_account_ids=started.awaited_account_ids,
         archive=archive,
         now=started.started_at,
     )

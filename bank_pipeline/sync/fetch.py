@@ -22,7 +22,7 @@ class Fetched:
     Everything one sync learned from the provider.
 
     `must_reconcile`: the changes are a replay of the whole history because the cursor was
-    lost, so rows that it does not show are gone.
+    lost or given up, so rows that it does not show are gone.
     """
 
     accounts: AccountsAnswer
@@ -38,11 +38,15 @@ def fetch_all(
     *,
     steps: frozenset[Step],
     known_account_ids: frozenset[str],
+    awaited_account_ids: frozenset[str],
     archive: Archive,
     now: datetime,
 ) -> Fetched:
     """
     Fetch what the steps need with the fewest calls.
+
+    Rows of `awaited_account_ids` were set aside because the provider did not list their
+    account. When it does, the history is replayed: that brings the rows as they are now.
 
     A change feed that brings its accounts along saves the accounts call, unless something
     asks for the full list (see `_needs_full_accounts`).
@@ -55,15 +59,22 @@ def fetch_all(
         changes, must_reconcile = _fetch_changes(provider, connection, credential, archive)
         calls_count += changes.calls_count
     accounts = changes.accounts if changes is not None else _NO_ACCOUNTS
-    if _needs_full_accounts(connection, changes, accounts, known_account_ids, now):
+    is_full_list_due = _needs_full_accounts(connection, changes, accounts, known_account_ids, now)
+    if is_full_list_due or awaited_account_ids:
         accounts = provider.fetch_accounts(credential, archive=archive)
         calls_count += 1
+    listed = {account.external_id for account in accounts.accounts}
+    if changes is not None and changes.cursor_before is not None and listed & awaited_account_ids:
+        changes = provider.fetch_changes(credential, cursor=None, archive=archive)
+        must_reconcile = True
+        calls_count += changes.calls_count
     return Fetched(accounts, changes, must_reconcile, calls_count)
 
 
 def _fetch_changes(
     provider: ProviderClient, connection: Connection, credential: SecretStr, archive: Archive
 ) -> tuple[ChangesAnswer, bool]:
+    had_data = connection.history_stage is not HistoryStage.AWAITING_INITIAL
     was_rejected = False
     try:
         changes = provider.fetch_changes(credential, cursor=connection.cursor, archive=archive)
@@ -72,11 +83,11 @@ def _fetch_changes(
             raise
         was_rejected = True
         changes = provider.fetch_changes(credential, cursor=None, archive=archive)
-    had_data = connection.history_stage is not HistoryStage.AWAITING_INITIAL
     if had_data and changes.stage is HistoryStage.AWAITING_INITIAL:
         # Nothing was read, so nothing may be taken as covered: neither events nor removals.
         raise TransientError(connection.provider, "transactions", code="DATA_WITHDRAWN")
-    return changes, was_rejected
+    # A replay cannot tell what the provider took back before it: what it omits is gone.
+    return changes, had_data and (was_rejected or connection.cursor is None)
 
 
 def _needs_full_accounts(

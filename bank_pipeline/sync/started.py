@@ -14,7 +14,8 @@ class StartedSync:
     What was true when the sync began.
 
     `connection.next_attempt_at` is the lease: the repetition in case we are killed;
-    `planned_attempt_at` is what was planned before. Webhook events up to `newest_event_id`
+    `planned_attempt_at` is what was planned before. `awaited_account_ids` are accounts that the
+    provider did not list when rows of theirs came. Webhook events up to `newest_event_id`
     are covered by this sync; later ones ask for another.
     """
 
@@ -23,5 +24,6 @@ class StartedSync:
     connection: Connection
     planned_attempt_at: datetime | None
     known_account_ids: frozenset[str]
+    awaited_account_ids: frozenset[str]
     newest_event_id: int
     started_at: datetime

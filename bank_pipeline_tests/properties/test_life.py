@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from bank_pipeline.domain.ids import ConnectionId
@@ -55,6 +55,7 @@ class CrashError(Exception):
 @settings(
     max_examples=30,
     deadline=None,
+    phases=(Phase.reuse, Phase.generate, Phase.shrink),  # explaining costs minutes here
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.lists(steps, min_size=3, max_size=25))
@@ -90,6 +91,7 @@ def test_after_any_life_a_sync_holds_the_truth(
 @settings(
     max_examples=20,
     deadline=None,
+    phases=(Phase.reuse, Phase.generate, Phase.shrink),  # explaining costs minutes here
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.lists(st.lists(deeds, min_size=2, max_size=8), min_size=3, max_size=5))

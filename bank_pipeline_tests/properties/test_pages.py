@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from bank_pipeline.domain.connection import Provider
@@ -25,6 +25,7 @@ LISTS: Final = ("added", "modified", "removed")
 few: Final = settings(
     max_examples=25,
     deadline=None,
+    phases=(Phase.reuse, Phase.generate, Phase.shrink),  # explaining costs minutes here
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 

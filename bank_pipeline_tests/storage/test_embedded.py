@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-import psutil  # type: ignore[import-untyped]  # its stubs are not among our dependencies
+import psutil
 import pytest
 import sqlalchemy as sa
 

@@ -235,3 +235,18 @@ def test_accounts_without_an_answer_leave_nothing_half_done(ground: Ground) -> N
     assert ground.connection(connection).cursor is None
     ground.sync(connection)
     assert ground.differences(connection) == []
+
+
+def test_rows_of_an_account_that_is_listed_late_are_not_lost(ground: Ground) -> None:
+    """They wait in quarantine, the cursor moves on, and they land once the account is listed."""
+    ground.world.add_booked(CHECKING, COFFEE)
+    connection = ground.link("login-1", CHECKING)
+    ground.pass_time(READY)
+    ground.fail(ACCOUNTS, FaultKind.MISSING_ACCOUNT)
+    first = ground.sync(connection)
+
+    ground.sync(connection)
+
+    assert first.quarantined_count == 1
+    assert [row.amount for row in ground.rows()] == [COFFEE]
+    assert ground.differences(connection) == []
