@@ -107,8 +107,8 @@ def variables(sandbox: SandboxServer, *, database_url: str, state_dir: Path) -> 
 def emptied(instance: dg.DagsterInstance, engine: sa.Engine) -> Iterator[dg.DagsterInstance]:
     """Give the Dagster instance, whose tables are in our database, without runs or events."""
     with engine.begin() as db:
-        for table in db.scalars(_INSTANCE_TABLES).all():
-            db.exec_driver_sql(f'DELETE FROM dagster."{table}"')
+        tables = ", ".join(f'dagster."{table}"' for table in db.scalars(_INSTANCE_TABLES))
+        db.exec_driver_sql(f"TRUNCATE {tables}")  # at once, since they refer to each other
     yield instance
 
 
