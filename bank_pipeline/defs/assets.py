@@ -113,11 +113,14 @@ def sync_connections(
 def _sync_all(
     services: Services, requests: list[SyncRequest]
 ) -> Iterator[tuple[SyncRequest, Future[SyncReport]]]:
-    """Sync side by side in threads; yield each as it ends."""
+    """Sync side by side in threads; yield each as it ends. A run that is ended begins no more."""
     threads = min(len(requests), services.settings.sync_threads) or 1
-    with ThreadPoolExecutor(threads, thread_name_prefix="sync") as pool:
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="sync")
+    try:
         futures = {
             pool.submit(sync_connection, services.sync, request): request for request in requests
         }
         for future in as_completed(futures):
             yield futures[future], future
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -109,7 +109,7 @@ class ChangesAnswer:
 class LinkStart:
     """Where to send the customer, and what to remember until they come back."""
 
-    url: str
+    url: str = field(repr=False)
     external_state: SecretStr
     expires_at: datetime
 

@@ -1,7 +1,7 @@
 """Connect a customer's bank: start a link, watch it, and keep what it yields."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -32,10 +32,10 @@ _RENEWED: Final = "renewed"
 
 @dataclass(frozen=True)
 class LinkStarted:
-    """Send the customer to `url` before `expires_at`."""
+    """Send the customer to `url` before `expires_at`. Not shown: it opens the link."""
 
     session_id: LinkSessionId
-    url: str
+    url: str = field(repr=False)
     expires_at: datetime
 
 
