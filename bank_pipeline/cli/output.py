@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import typer
 from rich.console import Console
@@ -72,7 +72,8 @@ def print_rows(
     for field, heading in shown.items():
         is_number = any(isinstance(record[field], Decimal | int) for record in records)
         is_whole = is_number or field in _NEVER_BROKEN
-        table.add_column(heading, justify="right" if is_number else "left", no_wrap=is_whole)
+        side: Literal["left", "right"] = "right" if is_number else "left"
+        table.add_column(heading, justify=side, no_wrap=is_whole, overflow="fold")
     for record in records:
         table.add_row(*(_cell(record[field]) for field in shown))
     console.print(table)

@@ -8,7 +8,6 @@ from typing import Any, Final
 import dagster as dg
 
 from bank_pipeline.bootstrap import system_now
-from bank_pipeline.defs.jobs import sync_connections_job
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.sync.reports import SyncReason
 
@@ -19,6 +18,7 @@ ASK_AGAIN: Final = timedelta(minutes=10)  # a requested run that did nothing by 
 _RUNS_MAX: Final = 1_000
 
 TAG_CONNECTION: Final = "bank/connection"
+TAG_PARTITION: Final = "dagster/partition"  # on every run of one partition, a click's too
 TAG_REASON: Final = "bank/reason"
 TAG_BATCH: Final = "bank/batch"
 
@@ -59,7 +59,7 @@ def load_under_way(instance: dg.DagsterInstance) -> set[ConnectionId]:
     may be dead and holds nobody up.
     """
     dead_before = (system_now() - ASK_AGAIN).timestamp()
-    filters = dg.RunsFilter(job_name=sync_connections_job.name, statuses=_UNDER_WAY)
+    filters = dg.RunsFilter(statuses=_UNDER_WAY)
     under_way: set[ConnectionId] = set()
     for record in instance.get_run_records(filters, limit=_RUNS_MAX):
         if record.start_time is None or record.start_time > dead_before:
@@ -76,8 +76,8 @@ _UNDER_WAY: Final = [
 
 
 def _connections_of(run: dg.DagsterRun) -> set[ConnectionId]:
-    if TAG_CONNECTION in run.tags:
-        return {ConnectionId(run.tags[TAG_CONNECTION])}
+    if TAG_PARTITION in run.tags:
+        return {ConnectionId(run.tags[TAG_PARTITION])}
     ops: Any = run.run_config.get("ops", {})
     config = ops.get("sync_connections", {}).get("config", {})
     return {ConnectionId(id_) for id_ in config.get("connection_ids", [])}

@@ -7,6 +7,7 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 
+from bank_pipeline.definitions import defs
 from bank_pipeline.defs.requests import BATCH_SIZE, OWN_RUNS_MAX
 from bank_pipeline.domain.connection import ConnectionStatus, Provider
 from bank_pipeline.domain.ids import ConnectionId
@@ -141,6 +142,18 @@ def test_what_a_run_under_way_covers_is_not_requested(
     [batch] = ticks.connections()
     ticks.queue(batch, status)
     set_status(ticks, ids[0], ConnectionStatus.ACTIVE)  # the batch got that far
+
+    assert ticks.connections() == []
+
+
+def test_a_run_that_a_person_started_is_under_way_too(ticks: Ticks) -> None:
+    """A click on one partition runs another job, which says its partition and nothing else."""
+    [connection] = ticks.installation.link()
+    ticks.instance.create_run_for_job(
+        defs.resolve_job_def("__ASSET_JOB"),
+        status=dg.DagsterRunStatus.STARTED,
+        tags={"dagster/partition": connection},
+    )
 
     assert ticks.connections() == []
 
