@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     provider_timeout_s: float = Field(default=60.0, gt=0, le=600)
     """Longest silence of a provider: a first full page may be slow."""
     raw_retention_days: int = Field(default=90, ge=1)
-    """How long the providers' answers are kept as they came."""
+    """How long the providers' answers, and webhooks that were handled, are kept."""
     gateway_url: str | None = None
     """Public base URL under which providers reach the gateway's webhooks."""
 

@@ -37,18 +37,15 @@ def apply_fetched(
     started: StartedSync,
     fetched: Fetched,
     *,
-    trouble: ProviderError | None,
     now: datetime,
 ) -> SyncReport:
     """
     Write everything one sync learned, all or nothing, and return what it came to.
 
-    `trouble`: beside the data, the provider said that something is wrong. The data is kept
-    and the sync ends as a failure.
-
     Raises:
         ConcurrentSyncError: somebody moved the cursor meanwhile; nothing was written.
     """
+    trouble = fetched.trouble
     with engine.begin() as db:
         writer = _Writer(db, started, now)
         accounts = writer.write_accounts(fetched)

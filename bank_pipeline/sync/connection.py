@@ -90,15 +90,11 @@ def _start(context: SyncContext, request: SyncRequest) -> StartedSync:
 
 
 def _sync(context: SyncContext, started: StartedSync) -> _Outcome:
-    provider = context.provider(started.connection.provider)
     fetched = _fetch(context, started)
+    report = apply_fetched(context.engine, started, fetched, now=context.clock())
     status = fetched.accounts.status
-    trouble = None
-    if status is not None and status.error_code is not None:
-        trouble = provider.to_error(status.error_code)
-    report = apply_fetched(context.engine, started, fetched, trouble=trouble, now=context.clock())
     institution_external_id = status.institution_external_id if status else None
-    return _Outcome(report, trouble, institution_external_id)
+    return _Outcome(report, fetched.trouble, institution_external_id)
 
 
 def _fetch(context: SyncContext, started: StartedSync) -> Fetched:

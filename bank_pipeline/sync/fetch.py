@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from bank_pipeline.domain.connection import Connection, HistoryStage
 from bank_pipeline.domain.transitions import ends_soon
-from bank_pipeline.errors import CursorRejectedError, TransientError
+from bank_pipeline.errors import CursorRejectedError, ProviderError, TransientError
 from bank_pipeline.providers.base import AccountsAnswer, Archive, ChangesAnswer, ProviderClient
 from bank_pipeline.sync.reports import Step
 
@@ -22,13 +22,15 @@ class Fetched:
     Everything one sync learned from the provider.
 
     `must_reconcile`: the changes are a replay of the whole history because the cursor was
-    lost or given up, so rows that it does not show are gone.
+    lost or given up, so rows that it does not show are gone. `trouble`: what is wrong at the
+    provider all the same; the sync keeps what came and ends as a failure.
     """
 
     accounts: AccountsAnswer
     changes: ChangesAnswer | None
     must_reconcile: bool
     calls_count: int
+    trouble: ProviderError | None = None
 
 
 def fetch_all(
@@ -59,16 +61,24 @@ def fetch_all(
         changes, must_reconcile = _fetch_changes(provider, connection, credential, archive)
         calls_count += changes.calls_count
     accounts = changes.accounts if changes is not None else _NO_ACCOUNTS
+    trouble = None
     is_full_list_due = _needs_full_accounts(connection, changes, accounts, known_account_ids, now)
     if is_full_list_due or awaited_account_ids:
-        accounts = provider.fetch_accounts(credential, archive=archive)
         calls_count += 1
+        try:
+            accounts = provider.fetch_accounts(credential, archive=archive)
+        except ProviderError as error:
+            if changes is None:
+                raise
+            trouble = error  # the feed came whole: its rows need not wait for the list
+    if accounts.status is not None and accounts.status.error_code is not None:
+        trouble = provider.to_error(accounts.status.error_code)
     listed = {account.external_id for account in accounts.accounts}
     if changes is not None and changes.cursor_before is not None and listed & awaited_account_ids:
         changes = provider.fetch_changes(credential, cursor=None, archive=archive)
         must_reconcile = True
         calls_count += changes.calls_count
-    return Fetched(accounts, changes, must_reconcile, calls_count)
+    return Fetched(accounts, changes, must_reconcile, calls_count, trouble)
 
 
 def _fetch_changes(

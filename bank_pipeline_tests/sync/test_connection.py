@@ -275,6 +275,8 @@ def test_an_items_own_error_beside_good_accounts_is_believed(ground: Ground) -> 
         ground.sync(connection)
 
     assert ground.connection(connection).status is ConnectionStatus.NEEDS_REAUTH
+    assert ground.runs(connection)[-1].outcome == "failed"
+    assert [row.amount for row in ground.rows()] == [COFFEE]
     ground.repair_item(connection)
     ground.sync(connection)
     assert ground.connection(connection).status is ConnectionStatus.ACTIVE

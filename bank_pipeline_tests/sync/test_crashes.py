@@ -101,6 +101,8 @@ def test_a_sync_killed_at_any_point_is_made_good_by_the_next(
             before.restore()
             death = killer.kill(ground, point, connection_id=connection)
             assert death.was_killed, death
+            if ground.runs(connection) and ground.runs(connection)[-1].outcome is None:
+                assert ground.connection(connection).next_attempt_at is not None, death
 
             ground.sync(connection)
 

@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from bank_pipeline.domain.connection import ConnectionStatus, HistoryStage
-from bank_pipeline.errors import ConfigurationError, FeedMovedError, PayloadError
+from bank_pipeline.errors import ConfigurationError, FeedMovedError, PayloadError, TransientError
 from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline.sync.reports import Step
 from bank_pipeline_tests.sync.ground import (
@@ -221,19 +221,23 @@ def test_pages_without_end_are_a_failure_that_writes_nothing(ground: Ground) -> 
     assert ground.connection(connection).cursor == cursor
 
 
-def test_accounts_without_an_answer_leave_nothing_half_done(ground: Ground) -> None:
-    """The transactions were fetched; they land together with the accounts or not at all."""
+def test_transactions_land_when_the_list_of_accounts_has_no_answer(ground: Ground) -> None:
+    """What the feed brought is kept; the sync still ends as a failure with a next try."""
     ground.world.add_booked(CHECKING, COFFEE)
     connection = ground.link()
     ground.pass_time(READY)
 
     ground.fail(ACCOUNTS, "INTERNAL_SERVER_ERROR", times=3)
-    with pytest.raises(Exception, match="INTERNAL_SERVER_ERROR"):
+    with pytest.raises(TransientError, match="INTERNAL_SERVER_ERROR"):
         ground.sync(connection)
 
-    assert (ground.rows(), ground.count("accounts")) == ([], 0)
-    assert ground.connection(connection).cursor is None
+    assert [row.amount for row in ground.rows()] == [COFFEE]
+    assert ground.runs(connection)[-1].outcome == "failed"
+    held = ground.connection(connection)
+    assert (held.status, held.status_reason) == (ConnectionStatus.ERROR, "INTERNAL_SERVER_ERROR")
+    assert held.next_attempt_at is not None
     ground.sync(connection)
+    assert ground.connection(connection).status is ConnectionStatus.ACTIVE
     assert ground.differences(connection) == []
 
 

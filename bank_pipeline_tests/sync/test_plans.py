@@ -1,0 +1,72 @@
+"""When a connection is tried next: after a death, after missed turns, while it waits."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from bank_pipeline.domain.connection import ConnectionStatus
+from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline.domain.transitions import LEASE
+from bank_pipeline.errors import ReauthRequiredError
+from bank_pipeline.storage.listing import load_due_attempts, load_scheduled_ids
+from bank_pipeline.sync.connection import sync_connection
+from bank_pipeline.sync.reports import SyncReason, SyncRequest
+from bank_pipeline_tests.sync.ground import SYNC, Ground
+
+
+def due(ground: Ground) -> list[ConnectionId]:
+    with ground.engine.connect() as db:
+        attempts = load_due_attempts(db, now=ground.context.clock(), limit=10)
+    return [attempt.connection_id for attempt in attempts]
+
+
+def test_a_sync_that_dies_is_due_again_when_its_lease_ends(ground: Ground) -> None:
+    """A daily sync has no other plan: without the lease it would wait for tomorrow's turn."""
+    connection = ground.link_ready()
+    readings = iter([ground.context.clock()])
+
+    def clock_of_the_dying() -> datetime:
+        try:
+            return next(readings)
+        except StopIteration:
+            raise KeyboardInterrupt from None
+
+    dying = replace(ground.context, clock=clock_of_the_dying)
+    with pytest.raises(KeyboardInterrupt):
+        sync_connection(dying, SyncRequest(connection, SyncReason.SCHEDULE))
+
+    assert due(ground) == []
+    ground.pass_time(LEASE)
+    assert due(ground) == [connection]
+    ground.sync(connection)
+    assert due(ground) == []
+
+
+def test_a_connection_that_no_schedule_reached_is_due_after_a_day(ground: Ground) -> None:
+    connection = ground.link_ready()
+
+    ground.pass_time(timedelta(hours=24))
+    assert due(ground) == []
+    ground.pass_time(timedelta(hours=3))
+    assert due(ground) == [connection]
+
+
+def test_a_connection_that_waits_for_its_customer_is_looked_at_once_a_day(ground: Ground) -> None:
+    """That the login was mended may go unheard. Looking is free; nothing else is asked."""
+    connection = ground.link_ready()
+    ground.break_item(connection)
+    with pytest.raises(ReauthRequiredError):
+        ground.sync(connection)
+    with ground.engine.connect() as db:
+        assert load_scheduled_ids(db) == [connection]
+    assert due(ground) == []
+    asked = ground.calls(SYNC)
+
+    with pytest.raises(ReauthRequiredError):
+        ground.sync(connection)
+    assert ground.calls(SYNC) == asked
+
+    ground.repair_item(connection)
+    ground.sync(connection)
+    assert ground.connection(connection).status is ConnectionStatus.ACTIVE
