@@ -10,12 +10,19 @@ from typing import Final
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import settings
 
 from bank_pipeline.storage import embedded
 from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.engine import build_engine
 from bank_pipeline.storage.migrate import migrate
 from bank_pipeline.storage.tables import metadata
+
+# The same examples at every run, so that a change is judged by what it changed. To look for
+# new ones: HYPOTHESIS_PROFILE=explore pytest --hypothesis-seed=N
+settings.register_profile("steady", derandomize=True, print_blob=True)
+settings.register_profile("explore", print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 _FOLDER: Final = "BANK_PIPELINE_TEST_SERVER"
 """Set by the first process of a session for its xdist workers: the server's state folder."""

@@ -126,7 +126,9 @@ def plan_changes(stored: Iterable[StoredTransaction], delta: TransactionDelta) -
             updates.append(Update(row.id, transaction))
 
     ended = [row for row in ending.values() if row.id not in rows.claimed]
-    for transaction, row in _match_booked_by_content(unmatched, ended):
+    matched = _match_booked_by_content(unmatched, ended)
+    for transaction in unmatched:
+        row = matched.get(_key(transaction))
         if row is None:
             inserts.append(transaction)
         else:
@@ -237,31 +239,39 @@ class _Rows:
 
 def _match_booked_by_content(
     unmatched: Sequence[Transaction], ended: Iterable[StoredTransaction]
-) -> Iterable[tuple[Transaction, StoredTransaction | None]]:
+) -> dict[Key, StoredTransaction]:
     """
     Pair booked entries with pending rows that ended in the same update, one to one.
 
     For providers that lose the link: same account, amount, currency and text, booked at
-    most eight days after. Equal candidates are interchangeable; the oldest is taken first.
+    most eight days after. Equal candidates are interchangeable; the oldest is taken first, so
+    that the order in which an update tells them does not matter.
     """
     waiting: dict[tuple[str, Decimal | None, str | None], list[StoredTransaction]]
     waiting = defaultdict(list)
     for row in sorted(ended, key=lambda row: (row.transaction_date or date.min, row.id)):
         if row.status in (TransactionStatus.PENDING, TransactionStatus.VANISHED):
             waiting[(row.account_external_id, row.amount, row.currency)].append(row)
-    for transaction in unmatched:
-        match = None
-        if (
-            transaction.status is TransactionStatus.BOOKED
-            and transaction.pending_external_id is None
-        ):
-            candidates = waiting[
-                (transaction.account_external_id, transaction.amount, transaction.currency)
-            ]
-            match = next((row for row in candidates if _is_same_payment(transaction, row)), None)
-            if match is not None:
-                candidates.remove(match)
-        yield transaction, match
+    matched: dict[Key, StoredTransaction] = {}
+    for transaction in sorted(unmatched, key=_told_apart_by):
+        if transaction.status is not TransactionStatus.BOOKED or transaction.pending_external_id:
+            continue
+        candidates = waiting[
+            (transaction.account_external_id, transaction.amount, transaction.currency)
+        ]
+        match = next((row for row in candidates if _is_same_payment(transaction, row)), None)
+        if match is not None:
+            candidates.remove(match)
+            matched[_key(transaction)] = match
+    return matched
+
+
+def _told_apart_by(transaction: Transaction) -> tuple[date, date, str]:
+    return (
+        transaction.transaction_date or date.max,
+        transaction.booking_date or date.max,
+        transaction.external_id,
+    )
 
 
 def _is_same_payment(booked: Transaction, pending: StoredTransaction) -> bool:

@@ -1,6 +1,7 @@
 """Bring the database to the schema of this release, or back."""
 
 import os
+import threading
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -86,16 +87,13 @@ def load_revision(db: sa.Connection) -> str | None:
 def load_pending(db: sa.Connection) -> tuple[str, ...]:
     """Return the revisions this release would still apply, oldest first."""
     found = load_revision(db)
-    revisions = [script.revision for script in _scripts().walk_revisions("base", "heads")][::-1]
+    revisions = _revisions()
     return tuple(revisions[revisions.index(found) + 1 :] if found in revisions else revisions)
 
 
-@cache
 def head() -> str:
     """Return the newest revision of this release."""
-    revision = _scripts().get_current_head()
-    assert revision is not None, "a release has migrations"
-    return revision
+    return _revisions()[-1]
 
 
 def _load_known_revision(engine: sa.Engine) -> str | None:
@@ -105,8 +103,7 @@ def _load_known_revision(engine: sa.Engine) -> str | None:
     except sa.exc.OperationalError:
         check_server(engine)  # says what is wrong with it
         raise
-    known = {script.revision for script in _scripts().walk_revisions()}
-    if found is not None and found not in known:
+    if found is not None and found not in _revisions():
         raise SetupError(
             f"The database is at revision {found}, which this release does not know: it was "
             f"written by a newer one. Install that, or restore a backup of revision {head()}"
@@ -128,6 +125,16 @@ def _config(db: sa.Connection) -> Config:
     return config
 
 
+def _revisions() -> tuple[str, ...]:
+    """Return the revisions of this release, oldest first, read by one thread, once."""
+    with _READING:
+        return _read_revisions()
+
+
 @cache
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory(os.fspath(_SCRIPTS))
+def _read_revisions() -> tuple[str, ...]:
+    scripts = ScriptDirectory(os.fspath(_SCRIPTS)).walk_revisions("base", "heads")
+    return tuple(script.revision for script in scripts)[::-1]
+
+
+_READING: Final = threading.Lock()  # Alembic reads lazily, and not for several threads at once

@@ -115,6 +115,18 @@ def test_a_booked_row_whose_link_the_provider_lost_is_matched_by_content() -> No
     assert ledger.live == {"b1": "row-1"}
 
 
+def test_which_of_two_equal_bookings_continues_a_pending_row_does_not_depend_on_the_telling() -> (
+    None
+):
+    outcomes = []
+    for booked in (["b1", "b2"], ["b2", "b1"]):
+        ledger = Ledger()
+        ledger.apply(delta([movement("p1", PENDING)]))
+        ledger.apply(delta([movement(external_id) for external_id in booked], removed=["p1"]))
+        outcomes.append(ledger.live["b1"])
+    assert outcomes == ["row-1", "row-1"]
+
+
 def test_one_booked_row_takes_one_pending_row() -> None:
     ledger = Ledger()
     ledger.apply(delta([movement("p1", PENDING), movement("p2", PENDING)]))
