@@ -20,7 +20,12 @@ from bank_pipeline.storage.tables import SCHEMA
 _SCRIPTS: Final = Path(__file__).parent / "migrations"
 _LOCK: Final = 0x62616E6B  # "bank" in ASCII: one migration at a time per database
 _VERSION: Final = sa.select(sa.table("alembic_version", sa.column("version_num"), schema=SCHEMA))
-_VERSION_TABLE: Final = sa.text(f"SELECT to_regclass('{SCHEMA}.alembic_version') IS NOT NULL")
+# Read as rows: to_regclass() answers from the session's cache, which a wait for our lock leaves
+# stale, so that a session that saw no table before the wait would see none after it.
+_VERSION_TABLE: Final = sa.text(
+    "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+    "WHERE n.nspname = :schema AND c.relname = 'alembic_version')"
+).bindparams(schema=SCHEMA)
 
 
 @dataclass(frozen=True)

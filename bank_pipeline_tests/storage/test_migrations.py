@@ -92,6 +92,14 @@ def test_processes_that_migrate_at_once_take_turns(empty: sa.Engine) -> None:
     assert sum(report.has_changed for report in reports) == 1
 
 
+def test_who_waited_for_a_migration_sees_it_done(empty: sa.Engine) -> None:
+    """In the transaction in which they waited, and had looked before: nothing cached answers."""
+    with empty.begin() as waiting:
+        assert load_revision(waiting) is None
+        migrate(empty)
+        assert load_revision(waiting) == head()
+
+
 def test_a_full_database_goes_down_and_up_again(empty: sa.Engine, now: datetime) -> None:
     """From every revision, with rows in whatever tables are there."""
     steps = revisions(empty)
