@@ -4,7 +4,7 @@ The sandbox's own switches under `/_sim/`: time, faults, truth and what was call
 No part of any provider's API, and without credentials: it listens on loopback only.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -17,19 +17,32 @@ from bank_pipeline.sandbox.plaid.errors import ERROR_CODES, PlaidError
 from bank_pipeline.sandbox.plaid.items import Item
 from bank_pipeline.sandbox.plaid.simulator import FLUSH_S, Plaid
 from bank_pipeline.sandbox.plaid.truth import truth_of, truths
-from bank_pipeline.sandbox.plaid.wire import dumps, loads, moment_text
+from bank_pipeline.sandbox.wing import Wing
+from bank_pipeline.sandbox.wire import dumps, loads, moment_text
 
 _Switch = Callable[[Plaid, Mapping[str, Any]], Any]
 _BAD_REQUEST: Final = 400
 _NOT_FOUND: Final = 404
 
 
-def control_routes(plaid: Plaid) -> list[Route]:
+def control_routes(plaid: Plaid, wings: Sequence[Wing]) -> list[Route]:
     """Return the routes of the control API; each takes a query or a JSON body, and answers JSON."""
+
+    def advance(_: Plaid, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Let time pass; return when all webhooks that became due were tried once."""
+        _settle_all(plaid, wings)  # what is due already is tried before time passes
+        plaid.clock.advance(timedelta(seconds=float(asked["seconds"])))
+        return {**_read_clock(plaid, {}), "settled": _settle_all(plaid, wings)}
+
+    switches = {**_SWITCHES, ("POST", "/_sim/clock/advance"): advance}
     return [
         Route(path, _endpoint(plaid, switch), methods=[method])
-        for (method, path), switch in _SWITCHES.items()
+        for (method, path), switch in switches.items()
     ]
+
+
+def _settle_all(plaid: Plaid, wings: Sequence[Wing]) -> bool:
+    return all([plaid.settle(), *(wing.settle() for wing in wings)])
 
 
 def _endpoint(plaid: Plaid, switch: _Switch) -> Callable[[Request], Any]:
@@ -57,14 +70,6 @@ def _json(body: object, status: int) -> Response:
 
 def _read_clock(plaid: Plaid, _: Mapping[str, Any]) -> dict[str, Any]:
     return {"now": moment_text(plaid.clock.now()), "running": plaid.clock.running}
-
-
-def _advance(plaid: Plaid, asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Let time pass; return when all webhooks that became due were tried once."""
-    plaid.settle()  # what is due already is tried before time passes
-    plaid.clock.advance(timedelta(seconds=float(asked["seconds"])))
-    settled = plaid.settle()
-    return {**_read_clock(plaid, {}), "settled": settled}
 
 
 def _list_faults(plaid: Plaid, _: Mapping[str, Any]) -> dict[str, Any]:
@@ -201,7 +206,6 @@ def _item(plaid: Plaid, asked: Mapping[str, Any]) -> Item:
 
 _SWITCHES: Final[Mapping[tuple[str, str], _Switch]] = {
     ("GET", "/_sim/clock"): _read_clock,
-    ("POST", "/_sim/clock/advance"): _advance,
     ("GET", "/_sim/faults"): _list_faults,
     ("POST", "/_sim/faults"): _add_fault,
     ("DELETE", "/_sim/faults"): _clear_faults,

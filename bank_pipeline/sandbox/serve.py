@@ -4,21 +4,26 @@ import asyncio
 import contextlib
 import socket
 import threading
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Final, Self
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.routing import Mount
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from bank_pipeline.sandbox.broken_answers import TRANSPORT_KEY
 from bank_pipeline.sandbox.clock import VirtualClock
 from bank_pipeline.sandbox.control import control_routes
 from bank_pipeline.sandbox.faults import FaultPlan
 from bank_pipeline.sandbox.plaid.app import plaid_routes
-from bank_pipeline.sandbox.plaid.broken_answers import TRANSPORT_KEY
 from bank_pipeline.sandbox.plaid.options import PlaidOptions
 from bank_pipeline.sandbox.plaid.simulator import Plaid
+from bank_pipeline.sandbox.wing import Wing
+from bank_pipeline.sandbox.wing_control import wing_routes
+from bank_pipeline.sandbox.wings import build_wings
 from bank_pipeline.sandbox.world import World
 
 USUAL_START: Final = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
@@ -46,10 +51,15 @@ class SandboxServer:
         clock: VirtualClock | None = None,
         faults: FaultPlan | None = None,
         options: PlaidOptions | None = None,
+        wings: Iterable[Wing] | None = None,
         host: str = _LOOPBACK,
         port: int = 0,
     ) -> None:
-        """Prepare a server; port 0 takes a free one. A given `world` brings its own clock."""
+        """
+        Prepare a server; port 0 takes a free one. A given `world` brings its own clock.
+
+        `wings` replace the usual ones of the same name.
+        """
         if world is None:
             world = World(seed, clock=clock or VirtualClock(USUAL_START))
         self.world = world
@@ -58,6 +68,8 @@ class SandboxServer:
         self.plaid = Plaid(
             world, self.clock, faults=self.faults, options=options or PlaidOptions(), seed=seed
         )
+        usual = build_wings(world, self.clock, faults=self.faults, seed=seed)
+        self.wings: Mapping[str, Wing] = {**usual, **{wing.name: wing for wing in wings or ()}}
         self._address = (host, port)
         self._listener: socket.socket | None = None
         self._server: _Server | None = None
@@ -73,24 +85,34 @@ class SandboxServer:
     def start(self) -> None:
         """Listen, and return when requests are answered."""
         self._listener = socket.create_server(self._address, backlog=_BACKLOG)
-        self._server = _Server(_config(sandbox_app(self.plaid)))
+        self._server = _Server(_config(sandbox_app(self.plaid, self.wings)))
         listener = self._listener
         self._thread = threading.Thread(
             target=self._server.run, args=([listener],), name="sandbox", daemon=True
         )
         self._thread.start()
-        self.plaid.start()
+        self._start_simulators()
         if not self._server.ready.wait(_START_S):
             raise RuntimeError("the sandbox did not start in time")
 
     def stop(self) -> None:
         """Answer what is under way, within bounds, and close the port."""
-        self.plaid.stop()
+        self._stop_simulators()
         if self._server is not None and self._thread is not None:
             self._server.end()
             self._thread.join(_STOP_S)
         if self._listener is not None:
             self._listener.close()
+
+    def run(self) -> None:
+        """Serve in this thread until interrupted."""
+        host, port = self._address
+        self._start_simulators()
+        try:
+            app = sandbox_app(self.plaid, self.wings)
+            uvicorn.Server(_config(app, host=host, port=port)).run()
+        finally:
+            self._stop_simulators()
 
     def advance(self, delta: timedelta) -> datetime:
         """Let virtual time pass; return when the webhooks that became due were tried."""
@@ -101,8 +123,18 @@ class SandboxServer:
 
     def settle(self) -> None:
         """Announce what was scripted and wait until the webhooks of it were tried."""
-        if not self.plaid.settle():
+        if not all([self.plaid.settle(), *(wing.settle() for wing in self.wings.values())]):
             raise RuntimeError("webhooks were still under way")
+
+    def _start_simulators(self) -> None:
+        self.plaid.start()
+        for wing in self.wings.values():
+            wing.start()
+
+    def _stop_simulators(self) -> None:
+        self.plaid.stop()
+        for wing in self.wings.values():
+            wing.stop()
 
     def __enter__(self) -> Self:
         self.start()
@@ -117,9 +149,15 @@ class SandboxServer:
         self.stop()
 
 
-def sandbox_app(plaid: Plaid) -> Starlette:
+def sandbox_app(plaid: Plaid, wings: Mapping[str, Wing]) -> Starlette:
     """Return the web application of all that is simulated, with its control API."""
-    return Starlette(routes=[*control_routes(plaid), *plaid_routes(plaid)])
+    switches = [
+        Mount(f"/_sim/{name}", routes=[*wing_routes(wing), *wing.control_routes()])
+        for name, wing in wings.items()
+    ]
+    mounted = [Mount(f"/{name}", routes=wing.routes()) for name, wing in wings.items()]
+    usual = control_routes(plaid, tuple(wings.values()))
+    return Starlette(routes=[*switches, *usual, *mounted, *plaid_routes(plaid)])
 
 
 def serve(
@@ -139,11 +177,7 @@ def serve(
     clock = VirtualClock(start or datetime.now(UTC), running=True)  # noqa: TID251 - an entry point
     world = World(seed, clock=clock, logins=logins)
     server = SandboxServer(seed=seed, world=world, options=options, host=host, port=port)
-    server.plaid.start()
-    try:
-        uvicorn.Server(_config(sandbox_app(server.plaid), host=host, port=port)).run()
-    finally:
-        server.plaid.stop()
+    server.run()
 
 
 class _Server(uvicorn.Server):

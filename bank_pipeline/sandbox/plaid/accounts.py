@@ -17,7 +17,7 @@ from bank_pipeline.sandbox.plaid.shapes import Many, Shape, Text
 from bank_pipeline.sandbox.plaid.simulator import Call, Endpoint
 from bank_pipeline.sandbox.plaid.sync_feed import Grant
 from bank_pipeline.sandbox.plaid.vocabulary import ACCOUNT_TYPES, OWED_KINDS
-from bank_pipeline.sandbox.plaid.wire import moment_text
+from bank_pipeline.sandbox.wire import moment_text
 
 _STALE_BY: Final = timedelta(days=3)
 

@@ -14,7 +14,7 @@ from bank_pipeline.sandbox.plaid.items import Item, ItemBook
 from bank_pipeline.sandbox.plaid.options import PlaidOptions
 from bank_pipeline.sandbox.plaid.readiness import Stage
 from bank_pipeline.sandbox.plaid.sync_feed import Change
-from bank_pipeline.sandbox.plaid.wire import dumps, moment_text
+from bank_pipeline.sandbox.wire import dumps, moment_text
 
 _WARNING: Final = timedelta(days=7)
 _DISCONNECT_REASON: Final = "INSTITUTION_TOKEN_EXPIRATION"

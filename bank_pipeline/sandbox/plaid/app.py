@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from bank_pipeline.sandbox.broken_answers import AFTERWARDS, INSTEAD, break_answer
 from bank_pipeline.sandbox.faults import Fault, FaultKind
 from bank_pipeline.sandbox.plaid import (
     accounts,
@@ -24,14 +25,13 @@ from bank_pipeline.sandbox.plaid import (
     transactions,
 )
 from bank_pipeline.sandbox.plaid.bent_answers import bend
-from bank_pipeline.sandbox.plaid.broken_answers import AFTERWARDS, INSTEAD, break_answer
 from bank_pipeline.sandbox.plaid.errors import PlaidError, injected_error, plaid_error
 from bank_pipeline.sandbox.plaid.hosted_page import hosted_routes
 from bank_pipeline.sandbox.plaid.items import Item
 from bank_pipeline.sandbox.plaid.limits import LIMITS
 from bank_pipeline.sandbox.plaid.shapes import Anything, Shape
 from bank_pipeline.sandbox.plaid.simulator import Call, Endpoint, Plaid
-from bank_pipeline.sandbox.plaid.wire import dumps, loads
+from bank_pipeline.sandbox.wire import dumps, loads
 
 ENDPOINTS: Final[Mapping[str, Endpoint]] = {
     **link.ENDPOINTS,

@@ -19,7 +19,7 @@ from typing import Any, Final
 import httpx
 
 from bank_pipeline.sandbox.clock import VirtualClock
-from bank_pipeline.sandbox.plaid.wire import moment_text
+from bank_pipeline.sandbox.wire import moment_text
 
 _FIRST_DELAY: Final = timedelta(seconds=30)
 _GROWTH: Final = 4

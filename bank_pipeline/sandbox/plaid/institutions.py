@@ -15,7 +15,7 @@ from bank_pipeline.sandbox.plaid.errors import plaid_error
 from bank_pipeline.sandbox.plaid.shapes import Anything, Flag, Many, Shape, Text, Whole
 from bank_pipeline.sandbox.plaid.simulator import Call, Endpoint
 from bank_pipeline.sandbox.plaid.vocabulary import COUNTRY_CODES, PRODUCTS, SUPPORTED_PRODUCTS
-from bank_pipeline.sandbox.plaid.wire import moment_text
+from bank_pipeline.sandbox.wire import moment_text
 
 _COUNTRIES: Final = Many(Text(choices=COUNTRY_CODES), required=True, some=True)
 _METADATA: Final = {

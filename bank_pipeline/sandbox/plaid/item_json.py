@@ -8,7 +8,7 @@ from bank_pipeline.sandbox.plaid.items import Item
 from bank_pipeline.sandbox.plaid.readiness import Stage
 from bank_pipeline.sandbox.plaid.simulator import Plaid
 from bank_pipeline.sandbox.plaid.vocabulary import SUPPORTED_PRODUCTS
-from bank_pipeline.sandbox.plaid.wire import moment_text, optional_moment_text
+from bank_pipeline.sandbox.wire import moment_text, optional_moment_text
 
 _SCOPES: Final = {
     "transactions": "transactions",

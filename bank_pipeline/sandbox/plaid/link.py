@@ -18,7 +18,7 @@ from bank_pipeline.sandbox.plaid.link_shape import LINK_TOKEN_SHAPE
 from bank_pipeline.sandbox.plaid.shapes import Shape, Text
 from bank_pipeline.sandbox.plaid.simulator import Call, Endpoint, Plaid
 from bank_pipeline.sandbox.plaid.vocabulary import UNLINKABLE_PRODUCTS
-from bank_pipeline.sandbox.plaid.wire import moment_text
+from bank_pipeline.sandbox.wire import moment_text
 
 _LIFE: Final = timedelta(hours=4)
 _SHORT_LIFE: Final = timedelta(minutes=30)  # in update mode and for hosted pages

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from bank_pipeline.sandbox.plaid.errors import plaid_error
-from bank_pipeline.sandbox.plaid.wire import moment_text
+from bank_pipeline.sandbox.wire import moment_text
 
 
 @dataclass(frozen=True)

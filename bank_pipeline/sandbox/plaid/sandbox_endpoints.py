@@ -23,7 +23,7 @@ from bank_pipeline.sandbox.plaid.shapes import (
 )
 from bank_pipeline.sandbox.plaid.simulator import Call, Endpoint
 from bank_pipeline.sandbox.plaid.vocabulary import PRODUCTS, words
-from bank_pipeline.sandbox.plaid.wire import moment_text
+from bank_pipeline.sandbox.wire import moment_text
 
 _DAYS_USUAL: Final = 90
 _CREATED_MAX: Final = 10

@@ -13,7 +13,7 @@ from bank_pipeline.sandbox.plaid.ids import derive_entity_id
 from bank_pipeline.sandbox.plaid.readiness import plaid_date
 from bank_pipeline.sandbox.plaid.sync_feed import Row
 from bank_pipeline.sandbox.plaid.vocabulary import category_of, words
-from bank_pipeline.sandbox.plaid.wire import optional_moment_text
+from bank_pipeline.sandbox.wire import optional_moment_text
 
 _COUNTERPARTY_TYPES: Final = words(
     """

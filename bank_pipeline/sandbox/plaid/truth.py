@@ -15,7 +15,7 @@ from bank_pipeline.sandbox.plaid.items import Item
 from bank_pipeline.sandbox.plaid.readiness import plaid_date
 from bank_pipeline.sandbox.plaid.simulator import Plaid
 from bank_pipeline.sandbox.plaid.sync_feed import Grant
-from bank_pipeline.sandbox.plaid.wire import number_text
+from bank_pipeline.sandbox.wire import number_text
 
 
 def truth_of(plaid: Plaid, item: Item) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from bank_pipeline.sandbox.plaid.options import PlaidOptions
 from bank_pipeline.sandbox.plaid.simulator import Plaid
 from bank_pipeline.sandbox.plaid.sync_feed import Row
 from bank_pipeline.sandbox.plaid.truth import truth_of
-from bank_pipeline.sandbox.plaid.wire import number_text
 from bank_pipeline.sandbox.serve import USUAL_START
+from bank_pipeline.sandbox.wire import number_text
 from bank_pipeline.sandbox.world import World
 from bank_pipeline_tests.sandbox.plaid.caller import READY
 

@@ -1,7 +1,7 @@
 """
-JSON as Plaid writes it: numbers printed exactly, UTC moments with a Z. Pure.
+JSON as providers write it: numbers printed exactly, UTC moments with a Z. Pure.
 
-Plaid states no scale for money, and its sandbox shows up to seven decimals, so nothing here
+Banks state amounts with up to seven decimals, so nothing here
 passes through a float.
 """
 
