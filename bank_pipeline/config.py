@@ -18,9 +18,29 @@ class Environment(StrEnum):
     PRODUCTION = "production"
 
 
+class TellerEnvironment(StrEnum):
+    """Teller's environments: one host, and the token decides. Development has real banks."""
+
+    SANDBOX = "sandbox"
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
+_BELONG_TOGETHER: Final = (
+    ("PLAID_CLIENT_ID", "PLAID_SECRET"),
+    ("GOCARDLESS_SECRET_ID", "GOCARDLESS_SECRET_KEY"),
+    ("TELLER_CERT_PATH", "TELLER_KEY_PATH"),
+    ("TELLER_CERT_BASE64", "TELLER_KEY_BASE64"),
+)
+_EITHER_OR: Final = (
+    ("ENABLE_BANKING_KEY_PATH", "ENABLE_BANKING_KEY_BASE64"),
+    ("TELLER_CERT_PATH", "TELLER_CERT_BASE64"),
+)
+
+
 class Settings(BaseSettings):
     """
-    BANK_PIPELINE_* variables, and PLAID_* under the names Plaid's own guides use.
+    BANK_PIPELINE_* variables, and the providers' under the names their own guides use.
 
     Every provider is optional: without its variables it is off, and says so in `doctor`.
     A malformed variable stops the process at start.
@@ -69,6 +89,46 @@ class Settings(BaseSettings):
     plaid_redirect_uri: str | None = Field(default=None, alias="PLAID_REDIRECT_URI")
     plaid_days_requested: int = Field(default=730, ge=1, le=730, alias="PLAID_DAYS_REQUESTED")
 
+    gocardless_secret_id: str | None = Field(default=None, alias="GOCARDLESS_SECRET_ID")
+    gocardless_secret_key: SecretStr | None = Field(default=None, alias="GOCARDLESS_SECRET_KEY")
+    gocardless_redirect_url: str | None = Field(default=None, alias="GOCARDLESS_REDIRECT_URL")
+    """Where customers come back to; unset means the gateway's own page."""
+    gocardless_base_url: str | None = Field(default=None, alias="GOCARDLESS_BASE_URL")
+
+    enable_banking_application_id: str | None = Field(
+        default=None, alias="ENABLE_BANKING_APPLICATION_ID"
+    )
+    enable_banking_key_path: Path | None = Field(default=None, alias="ENABLE_BANKING_KEY_PATH")
+    """The application's private key, a PEM file; or the same in base64:"""
+    enable_banking_key_base64: SecretStr | None = Field(
+        default=None, alias="ENABLE_BANKING_KEY_BASE64"
+    )
+    enable_banking_redirect_url: str | None = Field(
+        default=None, alias="ENABLE_BANKING_REDIRECT_URL"
+    )
+    """Exactly one of the application's allowed URLs; unset means the gateway's own page."""
+    enable_banking_base_url: str | None = Field(default=None, alias="ENABLE_BANKING_BASE_URL")
+
+    teller_application_id: str | None = Field(default=None, alias="TELLER_APPLICATION_ID")
+    teller_environment: TellerEnvironment = Field(
+        default=TellerEnvironment.SANDBOX, alias="TELLER_ENVIRONMENT"
+    )
+    teller_cert_path: Path | None = Field(default=None, alias="TELLER_CERT_PATH")
+    teller_key_path: Path | None = Field(default=None, alias="TELLER_KEY_PATH")
+    teller_cert_base64: SecretStr | None = Field(default=None, alias="TELLER_CERT_BASE64")
+    teller_key_base64: SecretStr | None = Field(default=None, alias="TELLER_KEY_BASE64")
+    teller_signing_secret: SecretStr | None = Field(default=None, alias="TELLER_SIGNING_SECRET")
+    """Secrets that sign webhooks, comma-separated while one replaces another."""
+    teller_token_signing_key: SecretStr | None = Field(
+        default=None, alias="TELLER_TOKEN_SIGNING_KEY"
+    )
+    """ED25519 public key in base64 that signs what Teller Connect hands over."""
+    teller_base_url: str | None = Field(default=None, alias="TELLER_BASE_URL")
+    teller_connect_url: str | None = Field(default=None, alias="TELLER_CONNECT_URL")
+    """Another Teller Connect script than Teller's own."""
+    teller_ca_path: Path | None = Field(default=None, alias="TELLER_CA_PATH")
+    """Certificate authority of another host than Teller's."""
+
     @field_validator("*", mode="before")
     @classmethod
     def _blank_is_unset(cls, value: object, info: ValidationInfo) -> object:
@@ -84,15 +144,62 @@ class Settings(BaseSettings):
                 "PLAID_ENV=production cannot be combined with PLAID_BASE_URL or "
                 "BANK_PIPELINE_CLOCK_URL: unset them, or set PLAID_ENV=sandbox"
             )
+        if self.clock_url is not None and (real := self._real_providers()):
+            raise ValueError(
+                f"BANK_PIPELINE_CLOCK_URL is a simulation's clock, but {' and '.join(real)} talks "
+                "to real banks: unset it, or set the provider's *_BASE_URL to the simulation"
+            )
         return self
 
     @model_validator(mode="after")
-    def _plaid_whole_or_not_at_all(self) -> "Settings":
-        if (self.plaid_client_id is None) != (self.plaid_secret is None):
+    def _providers_whole_or_not_at_all(self) -> "Settings":
+        for names in _BELONG_TOGETHER:
+            missing = [name for name in names if self._value_of(name) is None]
+            if missing and len(missing) < len(names):
+                raise ValueError(f"{' and '.join(names)} belong together: set all or none")
+        for one, other in _EITHER_OR:
+            if self._value_of(one) is not None and self._value_of(other) is not None:
+                raise ValueError(f"{one} and {other} say the same twice: set one of them")
+        if self.enable_banking_application_id is not None and not self._has_enable_banking_key:
             raise ValueError(
-                "PLAID_CLIENT_ID and PLAID_SECRET belong together: set both or neither"
+                "ENABLE_BANKING_APPLICATION_ID needs its private key: set "
+                "ENABLE_BANKING_KEY_PATH or ENABLE_BANKING_KEY_BASE64"
             )
         return self
+
+    @property
+    def is_gocardless_configured(self) -> bool:
+        """Say whether GoCardless Bank Account Data is switched on."""
+        return self.gocardless_secret_id is not None
+
+    @property
+    def is_enable_banking_configured(self) -> bool:
+        """Say whether Enable Banking is switched on."""
+        return self.enable_banking_application_id is not None
+
+    @property
+    def is_teller_configured(self) -> bool:
+        """Say whether Teller is switched on."""
+        return self.teller_application_id is not None
+
+    @property
+    def _has_enable_banking_key(self) -> bool:
+        return self.enable_banking_key_path is not None or (
+            self.enable_banking_key_base64 is not None
+        )
+
+    def _real_providers(self) -> list[str]:
+        """Name the configured providers whose banks are no simulation."""
+        is_real = {
+            "GoCardless": self.is_gocardless_configured and not self.gocardless_base_url,
+            "Enable Banking": self.is_enable_banking_configured
+            and not self.enable_banking_base_url,
+            "Teller": self.is_teller_configured and not self.teller_base_url,
+        }
+        return [name for name, real in is_real.items() if real]
+
+    def _value_of(self, alias: str) -> object:
+        return getattr(self, alias.lower())
 
     @property
     def is_plaid_configured(self) -> bool:

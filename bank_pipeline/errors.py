@@ -11,6 +11,7 @@ BankPipelineError
 │   │   ├── ReauthRequiredError the customer logs in again (update mode)
 │   │   └── AccessRevokedError  the consent is gone for good; a new link is needed
 │   ├── AccountGoneError        one account is closed or no longer shared
+│   ├── AccountBlockedError     the bank refuses one account for now; its siblings go on
 │   ├── ProductUnsupportedError this bank or account has no such data
 │   ├── WindowTooWideError      the history asked for is longer than the bank gives
 │   ├── ConfigurationError      our keys, our request, our set-up: no customer is touched
@@ -22,6 +23,8 @@ BankPipelineError
 ├── SecretError                 a stored secret does not open: wrong key or altered text
 └── SetupError                  the operator must change something; the message says what
 """
+
+from datetime import date
 
 from bank_pipeline.domain.connection import Provider
 
@@ -87,12 +90,18 @@ class AccountGoneError(ProviderError):
     """The account is closed, or the customer no longer shares it."""
 
 
+class AccountBlockedError(ProviderError):
+    """The bank refuses this account for now: it is tried again, and its siblings go on."""
+
+
 class ProductUnsupportedError(ProviderError):
     """The bank, or this account, does not offer this kind of data."""
 
 
 class WindowTooWideError(ProviderError):
-    """The bank gives a shorter history than asked for."""
+    """The bank gives a shorter history than asked for: from `earliest` on, where it says so."""
+
+    earliest: date | None = None
 
 
 class ConfigurationError(ProviderError):

@@ -4,6 +4,8 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+from pydantic import SecretStr
+
 from bank_pipeline.domain.account import Account, AccountIdentifiers, AccountType
 from bank_pipeline.domain.balance import Balance, BalanceKind
 from bank_pipeline.domain.transaction import (
@@ -16,6 +18,7 @@ from bank_pipeline.domain.transaction import (
     Transaction,
     TransactionStatus,
 )
+from bank_pipeline.providers.base import LinkRequest
 
 _FIRST_DAY = date(2026, 1, 1).toordinal()
 
@@ -100,3 +103,22 @@ def balance(amount: str | Decimal, **named: Any) -> Balance:
         "currency": "EUR",
     }
     return Balance.model_validate(values | named)
+
+
+def link_request(
+    customer_reference: str,
+    *,
+    renews: SecretStr | None = None,
+    return_url: str | None = None,
+    institution: str | None = None,
+    now: datetime = datetime(2026, 3, 2, 9, 30, tzinfo=UTC),
+) -> LinkRequest:
+    """Build what a link begins with."""
+    return LinkRequest(
+        customer_reference=customer_reference,
+        state=SecretStr("state-1"),
+        now=now,
+        renews=renews,
+        institution_external_id=institution,
+        return_url=return_url,
+    )

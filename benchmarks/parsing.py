@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from bank_pipeline.domain.transaction import TransactionDelta
 from bank_pipeline.providers.exact_json import parse_json
-from bank_pipeline.providers.plaid.changes import Rows, to_delta
+from bank_pipeline.providers.plaid.changes import to_delta
 from bank_pipeline.providers.plaid.schemas import PlaidSyncPage
+from bank_pipeline.providers.rows import Rows
 
 PAGES: Final = 20
 PAGE_SIZE: Final = 500  # Plaid's largest

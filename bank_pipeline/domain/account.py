@@ -61,8 +61,9 @@ class Account(BaseModel):
     """
     One account of one connection, as the provider last described it.
 
-    Identity: (connection, `external_id`) is unique. `stable_external_id` survives a new
-    connection to the same account, where the provider has such an id.
+    Identity: (connection, `external_id`) is unique. `stable_external_ids` survive a new
+    connection to the same account, where there are such ids: two accounts that share one and
+    have one currency are the same.
 
     `currency` is None when the bank names none; `unofficial_currency` holds a code outside
     ISO 4217, such as a crypto currency's. `provider_type` and `provider_subtype` are the
@@ -72,7 +73,7 @@ class Account(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     external_id: str = Field(min_length=1)
-    stable_external_id: str | None = None
+    stable_external_ids: tuple[str, ...] = ()
     name: str
     official_name: str | None = None
     type: AccountType

@@ -33,6 +33,9 @@ class Balance(BaseModel):
     balance that the bank does not state does not exist as a value: there is no zero for it.
     `provider_type` is the provider's own word. `as_of` and `as_of_date` are what the
     provider says of the balance's time; both None when it says nothing.
+
+    Of several balances of one kind the one with the lowest `preference` counts: providers
+    rank the types they know, the most reliable first.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -46,3 +49,4 @@ class Balance(BaseModel):
     as_of: datetime | None = None
     as_of_date: date | None = None
     is_credit_limit_included: bool | None = None
+    preference: int = 0

@@ -1,6 +1,6 @@
 """An institution: the bank behind a connection. Pure."""
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from bank_pipeline.domain.connection import Provider
 
@@ -9,17 +9,23 @@ class Institution(BaseModel):
     """
     A bank as one provider offers it.
 
-    `history_days_max` and `consent_days_max` are None where the provider states no limit.
-    `countries` are ISO 3166 alpha-2 codes.
+    `countries` are ISO 3166 alpha-2 codes. `history_days_max` and `consent_days_max` are None
+    where the provider states no limit. `customer_kinds` are the kinds of customer it is
+    offered for (`personal`, `business`), empty where the provider does not say. `is_oauth`
+    says that customers log in at the bank itself.
     """
 
     model_config = ConfigDict(frozen=True)
 
     provider: Provider
-    external_id: str
+    external_id: str = Field(min_length=1)
     name: str
     countries: tuple[str, ...]
+    bic: str | None = None
     url: str | None = None
+    logo_url: str | None = None
     is_oauth: bool | None = None
+    is_beta: bool | None = None
+    customer_kinds: tuple[str, ...] = ()
     history_days_max: int | None = None
     consent_days_max: int | None = None

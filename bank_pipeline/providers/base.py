@@ -9,7 +9,7 @@ than a call's own short retries: a longer wait is an error that carries `retry_a
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -18,96 +18,96 @@ from typing import Any
 from pydantic import SecretStr
 
 from bank_pipeline.domain.account import Account
-from bank_pipeline.domain.balance import Balance
-from bank_pipeline.domain.connection import HistoryStage, Provider, ProviderStatus
+from bank_pipeline.domain.connection import Provider, ProviderStatus
 from bank_pipeline.domain.institution import Institution
-from bank_pipeline.domain.transaction import TransactionDelta
-from bank_pipeline.errors import ProviderError
+from bank_pipeline.errors import ProviderError, WebhookRejectedError
+from bank_pipeline.providers.answers import (
+    AccountsAnswer,
+    Archive,
+    BalancesAnswer,
+    ChangesAnswer,
+    InstitutionsAnswer,
+    PresentUser,
+    RawAnswer,
+    WindowAnswer,
+    WindowRequest,
+)
+
+
+class Scope(StrEnum):
+    """What a call reads of one account, where a provider counts calls by it."""
+
+    DETAILS = "details"
+    BALANCES = "balances"
+    TRANSACTIONS = "transactions"
+
+
+@dataclass(frozen=True)
+class Quota:
+    """
+    How often one scope of one account may be read in any 24 hours while nobody is present.
+
+    `scheduled_max` is what we spend by ourselves; the rest is kept for people who ask.
+    `counts_failures` says whether a call that failed is spent all the same.
+    """
+
+    scope: Scope
+    calls_max: int
+    scheduled_max: int
+    counts_failures: bool
 
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a provider can and cannot do, so that the use cases need no `if` on its name."""
+    """
+    What a provider can and cannot do, as data. How it tells transactions is its type.
 
-    has_change_feed: bool
+    `history_days_max` is the longest history any of its banks gives, None when it states
+    none. `overlap_days` are read again before the last complete answer, because banks book
+    late. `is_institution_chosen_first`: a link needs to know the bank; else the provider asks.
+    `is_renewed_by_new_connection`: a renewed consent is another connection there, with other
+    account ids. `answers_present_users`: a user who is there right now lifts quotas.
+    """
+
     has_pending: bool
     has_webhooks: bool
-    feed_includes_accounts: bool
-    history_days_max: int
+    history_days_max: int | None
+    overlap_days: int
+    quotas: tuple[Quota, ...] = ()
+    is_institution_chosen_first: bool = False
+    is_renewed_by_new_connection: bool = False
+    answers_present_users: bool = False
+
+    def quota(self, scope: Scope) -> Quota | None:
+        """Return the quota of a scope, None where calls are not counted."""
+        return next((quota for quota in self.quotas if quota.scope is scope), None)
 
 
 @dataclass(frozen=True)
-class RawAnswer:
+class LinkRequest:
     """
-    One answer as it came. Never holds a credential: operations that return one are not archived.
+    What a link begins with.
 
-    Of an answer too large to accept, `body` is its beginning: nobody has read the rest.
-    `digest` is a hash of the body without what changes on every call (request ids), so that
-    the same answer twice is stored once.
-    """
-
-    operation: str
-    body: bytes
-    digest: bytes
-    request_id: str | None
-
-
-Archive = Callable[[RawAnswer], None]
-"""Stores an answer durably. Returns when it is stored, so that reading it may fail."""
-
-
-@dataclass(frozen=True)
-class QuarantinedRow:
-    """
-    One row that does not fit the documented shape: kept as it came, its siblings land.
-
-    `reason` names fields and rules, never values.
+    `state` is ours, random and used once: it names the link when the customer comes back.
+    `renews` is the credential of the connection whose consent is renewed.
+    `institution_external_id` is None where the provider lets the customer choose.
     """
 
-    operation: str
-    external_id: str | None
-    raw: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class AccountsAnswer:
-    """
-    Accounts and their balances.
-
-    `is_complete` says that every account of the connection is in it: an account that is
-    missing from a complete answer is closed or no longer shared.
-    """
-
-    accounts: tuple[Account, ...]
-    balances: tuple[Balance, ...]
-    is_complete: bool
-    status: ProviderStatus | None
-    quarantined: tuple[QuarantinedRow, ...] = ()
-
-
-@dataclass(frozen=True)
-class ChangesAnswer:
-    """
-    One whole update of a change feed.
-
-    `cursor_after` is None when there is nothing to remember yet (data not ready): it must
-    not overwrite a cursor. `accounts` holds those that the feed brought along.
-    """
-
-    delta: TransactionDelta
-    cursor_before: str | None
-    cursor_after: str | None
-    stage: HistoryStage
-    accounts: AccountsAnswer
-    calls_count: int
-    pages_count: int
-    quarantined: tuple[QuarantinedRow, ...] = ()
+    customer_reference: str
+    state: SecretStr
+    now: datetime
+    renews: SecretStr | None = None
+    institution_external_id: str | None = None
+    return_url: str | None = None
 
 
 @dataclass(frozen=True)
 class LinkStart:
-    """Where to send the customer, and what to remember until they come back."""
+    """
+    Where to send the customer, and what names this link from now on.
+
+    `external_state` is the provider's name of it, or the request's own `state`.
+    """
 
     url: str = field(repr=False)
     external_state: SecretStr
@@ -116,12 +116,20 @@ class LinkStart:
 
 @dataclass(frozen=True)
 class LinkedConnection:
-    """What a finished link yields: store the credential before anything else is done."""
+    """
+    What a finished link yields: store the credential before anything else is done.
+
+    `accounts` is set where account data comes only now, or comes now for nothing; `raw` is the
+    answer they were read from, without what opens the connection.
+    """
 
     external_id: str
     credential: SecretStr
     institution_external_id: str | None
     institution_name: str | None
+    consent_expires_at: datetime | None = None
+    accounts: AccountsAnswer | None = None
+    raw: RawAnswer | None = None
 
 
 @dataclass(frozen=True)
@@ -199,8 +207,83 @@ class ProviderClient(ABC):
         """Return the error that a status' `error_code` stands for. Pure."""
 
     @abstractmethod
-    def fetch_accounts(self, credential: SecretStr, *, archive: Archive) -> AccountsAnswer:
-        """Fetch every account with its balances, without asking the bank anew."""
+    def fetch_accounts(
+        self, credential: SecretStr, *, archive: Archive, known: Sequence[Account] = ()
+    ) -> AccountsAnswer:
+        """
+        Fetch every account, without asking the bank anew, and balances that come along.
+
+        `known` are the connection's accounts as last told, for providers that tell an account
+        once only, or count how often it is asked for. The answer's `status` is as fresh as
+        `fetch_status`, where the provider says it in passing.
+        """
+
+    @abstractmethod
+    def fetch_institution(self, external_id: str) -> Institution:
+        """Fetch one institution."""
+
+    @abstractmethod
+    def fetch_institutions(self) -> InstitutionsAnswer:
+        """Fetch every institution that this provider offers us."""
+
+    @abstractmethod
+    def start_link(self, request: LinkRequest) -> LinkStart:
+        """
+        Begin a link, or the renewal of a connection's consent.
+
+        Raises:
+            SetupError: the request lacks what this provider needs; the message says what.
+        """
+
+    @abstractmethod
+    def fetch_link_progress(
+        self, external_state: SecretStr, *, returned: Mapping[str, str] | None = None
+    ) -> LinkProgress:
+        """
+        Say how far the customer has come.
+
+        `returned` is what came back with them (the query of the return address, or the form
+        of the page they were on). Providers that can be asked do not trust it.
+        """
+
+    @abstractmethod
+    def complete_link(self, exchange_token: SecretStr) -> LinkedConnection:
+        """Exchange a finished link's token for a credential. Works once per token."""
+
+    @abstractmethod
+    def disconnect(self, credential: SecretStr) -> None:
+        """End the consent at the provider. Succeeds if it is gone already."""
+
+    def verify_webhook(
+        self,
+        headers: Mapping[str, str],  # noqa: ARG002 - for those who send some
+        body: bytes,  # noqa: ARG002
+        *,
+        now: datetime,  # noqa: ARG002
+    ) -> ProviderEvent:
+        """
+        Return the event if, and only if, the provider sent exactly these bytes recently.
+
+        Raises:
+            WebhookRejectedError: forged, altered, stale, or the provider sends none at all.
+        """
+        raise WebhookRejectedError(f"{self.provider} sends no webhooks")
+
+    @abstractmethod
+    def check_health(self) -> None:
+        """Make the cheapest call that proves our keys and the network. Raises when they fail."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close all idle connections."""
+
+
+class FeedProvider(ProviderClient):
+    """
+    A provider that tells what changed since a cursor, for all accounts of a connection at once.
+
+    Its accounts come with their balances.
+    """
 
     @abstractmethod
     def fetch_changes(
@@ -222,39 +305,49 @@ class ProviderClient(ABC):
     ) -> ChangesAnswer:
         """Translate archived answers of `fetch_changes`, in their order. Pure."""
 
-    @abstractmethod
-    def fetch_institution(self, external_id: str) -> Institution:
-        """Fetch one institution."""
+
+class WindowProvider(ProviderClient):
+    """A provider that is asked account by account: for its balances, and for some dates."""
 
     @abstractmethod
-    def start_link(
-        self, *, customer_reference: str, credential: SecretStr | None, return_url: str | None
-    ) -> LinkStart:
-        """Begin a link; with a credential, begin renewing that connection's consent."""
-
-    @abstractmethod
-    def fetch_link_progress(self, external_state: SecretStr) -> LinkProgress:
-        """Ask how far the customer has come."""
-
-    @abstractmethod
-    def complete_link(self, exchange_token: SecretStr) -> LinkedConnection:
-        """Exchange a finished link's token for a credential. Works once per token."""
-
-    @abstractmethod
-    def disconnect(self, credential: SecretStr) -> None:
-        """End the consent at the provider. Succeeds if it is gone already."""
-
-    @abstractmethod
-    def verify_webhook(
-        self, headers: Mapping[str, str], body: bytes, *, now: datetime
-    ) -> ProviderEvent:
+    def fetch_balances(
+        self,
+        credential: SecretStr,
+        account: Account,
+        *,
+        archive: Archive,
+        present_user: PresentUser | None = None,
+    ) -> BalancesAnswer:
         """
-        Return the event if, and only if, the provider sent exactly these bytes recently.
+        Fetch one account's balances.
 
         Raises:
-            WebhookRejectedError: forged, altered or stale.
+            ProductUnsupportedError: this account has none to tell.
+            AccountGoneError, AccountBlockedError: about this account only.
         """
 
     @abstractmethod
-    def check_health(self) -> None:
-        """Make the cheapest call that proves our keys and the network. Raises when they fail."""
+    def fetch_window(
+        self,
+        credential: SecretStr,
+        account: Account,
+        request: WindowRequest,
+        *,
+        archive: Archive,
+        present_user: PresentUser | None = None,
+    ) -> WindowAnswer:
+        """
+        Fetch one account's transactions of some dates, all pages.
+
+        What is archived, when this returns, is what `to_window` takes.
+
+        Raises:
+            WindowTooWideError: the bank gives a shorter history; `earliest` where it says so.
+            AccountGoneError, AccountBlockedError: about this account only.
+        """
+
+    @abstractmethod
+    def to_window(
+        self, answers: Sequence[RawAnswer], account: Account, request: WindowRequest
+    ) -> WindowAnswer:
+        """Translate archived answers of one `fetch_window`, in their order. Pure."""

@@ -4,10 +4,11 @@ import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from dogpile.cache import make_region
 from dogpile.cache.region import CacheRegion
+from pydantic import SecretStr
 
 from bank_pipeline.config import Settings
 from bank_pipeline.errors import BankPipelineError
@@ -17,17 +18,28 @@ INSTITUTION_TTL_S: Final = 24 * 3600
 _log: Final = logging.getLogger(__name__)
 
 
+class Seal(Protocol):
+    """Encrypts what must not be read out of a cache; the text of one name opens under no other."""
+
+    def close(self, secret: SecretStr, name: str) -> str:
+        """Return the secret as text that says nothing."""
+
+    def open(self, text: str, name: str) -> SecretStr:
+        """Return the secret; a BankPipelineError when it does not open."""
+
+
 class Cache:
     """
     Get-or-create with a lock, so that many who miss at once make one call.
 
     Values are JSON. Shared by processes (a file, or Redis by URL). Fails open: a broken
-    cache costs a call, never an answer. Connection status, transactions and anything
-    secret do not belong here.
+    cache costs a call, never an answer. Connection status and transactions do not belong
+    here; secrets are sealed before they are stored.
     """
 
-    def __init__(self, region: CacheRegion) -> None:
+    def __init__(self, region: CacheRegion, *, seal: Seal | None = None) -> None:
         self._region = region
+        self._seal = seal
 
     def get_or_create(
         self, key: str, create: Callable[[], dict[str, Any]], *, ttl_s: int
@@ -52,8 +64,33 @@ class Cache:
             return create()
         return value
 
+    def get_or_create_secret(
+        self, key: str, create: Callable[[], SecretStr], *, ttl_s: int
+    ) -> SecretStr:
+        """
+        Return the secret under `key`, made by `create` when absent, older or not to be opened.
 
-def build_cache(settings: Settings) -> Cache:
+        Without a seal nothing is stored: every call creates.
+        """
+        seal = self._seal
+        if seal is None:
+            return create()
+        found = self.get_or_create(key, lambda: {"sealed": seal.close(create(), key)}, ttl_s=ttl_s)
+        try:
+            return seal.open(str(found.get("sealed")), key)
+        except BankPipelineError:  # sealed with a key that is no more
+            self.drop(key)
+            return create()
+
+    def drop(self, key: str) -> None:
+        """Forget a value, so that the next one who asks makes it anew."""
+        try:
+            self._region.delete(key)
+        except Exception as error:  # noqa: BLE001 - whatever a backend raises, it only spares
+            _log.warning("cache unusable (%s): nothing dropped", type(error).__name__)
+
+
+def build_cache(settings: Settings, *, seal: Seal | None = None) -> Cache:
     """Build the cache that the settings name. Touches no file or network until first use."""
     if settings.redis_url is not None:
         return Cache(
@@ -64,16 +101,18 @@ def build_cache(settings: Settings) -> Cache:
                     "distributed_lock": True,
                     "thread_local_lock": False,
                 },
-            )
+            ),
+            seal=seal,
         )
-    return build_file_cache(settings.state_dir / "cache")
+    return build_file_cache(settings.state_dir / "cache", seal=seal)
 
 
-def build_file_cache(folder: Path) -> Cache:
+def build_file_cache(folder: Path, *, seal: Seal | None = None) -> Cache:
     """Build a cache in one file of `folder`, shared by the processes of this machine."""
     folder.mkdir(parents=True, exist_ok=True)
     return Cache(
         make_region().configure(
             "dogpile.cache.dbm", arguments={"filename": str(folder / "cache.dbm")}
-        )
+        ),
+        seal=seal,
     )

@@ -6,10 +6,16 @@ Plaid does not come through here: its official client does the sending (`plaid/s
 """
 
 import logging
+import ssl
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from bank_pipeline.errors import SetupError
+from bank_pipeline.domain.connection import Provider
+from bank_pipeline.errors import PayloadError, SetupError, TransientError
 from bank_pipeline.providers.exact_json import parse_json
 
 if TYPE_CHECKING:
@@ -17,12 +23,13 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S: Final = 5.0  # a reachable host answers a handshake at once
 BODY_BYTES_MAX: Final = 64 * 1024 * 1024  # far above any page we ask for
+BODY_TOTAL_MAX_S: Final = 300.0  # a body that drips for longer will not end
 
 # httpx logs every URL it opens, query string included; ours may carry what must not be logged.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
-def build_http(*, read_timeout_s: float) -> "httpx.Client":
+def build_http(*, read_timeout_s: float, tls: ssl.SSLContext | None = None) -> "httpx.Client":
     """
     Build a client that gives up on silence and never follows a redirect.
 
@@ -30,8 +37,92 @@ def build_http(*, read_timeout_s: float) -> "httpx.Client":
     """
     import httpx  # noqa: PLC0415 - see the module
 
-    timeout = httpx.Timeout(read_timeout_s, connect=CONNECT_TIMEOUT_S)
-    return httpx.Client(timeout=timeout, follow_redirects=False)
+    timeout = httpx.Timeout(read_timeout_s, connect=min(CONNECT_TIMEOUT_S, read_timeout_s))
+    return httpx.Client(
+        timeout=timeout, follow_redirects=False, verify=True if tls is None else tls
+    )
+
+
+@dataclass(frozen=True)
+class HttpAnswer:
+    """One HTTP answer, whole, whatever its status. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class HttpSender:
+    """
+    Sends one provider's requests. Safe to share between threads.
+
+    `tls` presents our certificate where a provider wants one.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        *,
+        base_url: str,
+        timeout_s: float,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._provider = provider
+        self._base_url = base_url.rstrip("/")
+        self._timeout_s = timeout_s
+        self._tls = tls
+        self._lock = threading.Lock()
+        self._http: httpx.Client | None = None
+
+    def send(
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        params: Mapping[str, str] | None = None,
+        json: Any = None,  # noqa: ANN401 - what is to be sent
+    ) -> HttpAnswer:
+        """
+        Send one request and read the whole answer, whatever its status.
+
+        `operation` names the call in errors, which never hold the URL.
+
+        Raises:
+            TransientError: no answer, or not a whole one.
+            PayloadError: an answer too large to accept.
+        """
+        import httpx  # noqa: PLC0415 - see the module
+
+        url = f"{self._base_url}{path}"
+        try:
+            with self._client().stream(
+                method, url, headers=dict(headers), params=params or None, json=json
+            ) as answer:
+                body = _read_bounded(answer)
+                names = {name.lower(): value for name, value in answer.headers.items()}
+                return HttpAnswer(answer.status_code, names, body)
+        except (httpx.TimeoutException, TimeoutError):
+            raise TransientError(self._provider, operation, code="TIMEOUT") from None
+        except httpx.HTTPError as error:
+            code = f"NO_ANSWER_{type(error).__name__}"
+            raise TransientError(self._provider, operation, code=code) from None
+        except ValueError:
+            raise PayloadError(self._provider, operation, code="ANSWER_TOO_LARGE") from None
+
+    def close(self) -> None:
+        """Close all idle connections."""
+        with self._lock:
+            if self._http is not None:
+                self._http.close()
+                self._http = None
+
+    def _client(self) -> "httpx.Client":
+        with self._lock:
+            if self._http is None:
+                self._http = build_http(read_timeout_s=self._timeout_s, tls=self._tls)
+            return self._http
 
 
 def redact_url(url: str) -> str:
@@ -62,9 +153,12 @@ def fetch_json(url: str, *, read_timeout_s: float = 5.0) -> Any:  # noqa: ANN401
 
 
 def _read_bounded(answer: "httpx.Response") -> bytes:
+    deadline_s = time.monotonic() + BODY_TOTAL_MAX_S
     body = bytearray()
     for chunk in answer.iter_bytes():
         body += chunk
         if len(body) > BODY_BYTES_MAX:
             raise ValueError("too large")
+        if time.monotonic() > deadline_s:
+            raise TimeoutError
     return bytes(body)

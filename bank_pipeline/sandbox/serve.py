@@ -1,37 +1,31 @@
 """Starts the simulated providers on a local port: in a thread for tests, or until interrupted."""
 
-import asyncio
-import contextlib
 import socket
 import threading
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from bank_pipeline.sandbox.broken_answers import TRANSPORT_KEY
 from bank_pipeline.sandbox.clock import VirtualClock
 from bank_pipeline.sandbox.control import control_routes
 from bank_pipeline.sandbox.faults import FaultPlan
 from bank_pipeline.sandbox.plaid.app import plaid_routes
 from bank_pipeline.sandbox.plaid.options import PlaidOptions
 from bank_pipeline.sandbox.plaid.simulator import Plaid
+from bank_pipeline.sandbox.web_server import LOOPBACK, WebServer, web_config
 from bank_pipeline.sandbox.wing import Wing
 from bank_pipeline.sandbox.wing_control import wing_routes
 from bank_pipeline.sandbox.wings import build_wings
 from bank_pipeline.sandbox.world import World
 
 USUAL_START: Final = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
-_LOOPBACK: Final = "127.0.0.1"
 _START_S: Final = 15.0
 _STOP_S: Final = 10.0
-_GRACE_S: Final = 1
-_TICK_S: Final = 0.1
 _BACKLOG: Final = 128
 
 
@@ -52,7 +46,7 @@ class SandboxServer:
         faults: FaultPlan | None = None,
         options: PlaidOptions | None = None,
         wings: Iterable[Wing] | None = None,
-        host: str = _LOOPBACK,
+        host: str = LOOPBACK,
         port: int = 0,
     ) -> None:
         """
@@ -72,7 +66,7 @@ class SandboxServer:
         self.wings: Mapping[str, Wing] = {**usual, **{wing.name: wing for wing in wings or ()}}
         self._address = (host, port)
         self._listener: socket.socket | None = None
-        self._server: _Server | None = None
+        self._server: WebServer | None = None
         self._thread: threading.Thread | None = None
 
     @property
@@ -85,7 +79,7 @@ class SandboxServer:
     def start(self) -> None:
         """Listen, and return when requests are answered."""
         self._listener = socket.create_server(self._address, backlog=_BACKLOG)
-        self._server = _Server(_config(sandbox_app(self.plaid, self.wings)))
+        self._server = WebServer(web_config(sandbox_app(self.plaid, self.wings)))
         listener = self._listener
         self._thread = threading.Thread(
             target=self._server.run, args=([listener],), name="sandbox", daemon=True
@@ -110,7 +104,7 @@ class SandboxServer:
         self._start_simulators()
         try:
             app = sandbox_app(self.plaid, self.wings)
-            uvicorn.Server(_config(app, host=host, port=port)).run()
+            uvicorn.Server(web_config(app, host=host, port=port)).run()
         finally:
             self._stop_simulators()
 
@@ -161,7 +155,7 @@ def sandbox_app(plaid: Plaid, wings: Mapping[str, Wing]) -> Starlette:
 
 
 def serve(
-    host: str = _LOOPBACK,
+    host: str = LOOPBACK,
     port: int = 8100,
     *,
     seed: int = 0,
@@ -178,53 +172,3 @@ def serve(
     world = World(seed, clock=clock, logins=logins)
     server = SandboxServer(seed=seed, world=world, options=options, host=host, port=port)
     server.run()
-
-
-class _Server(uvicorn.Server):
-    """A server that says when it is ready and can be ended from another thread."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.ready = threading.Event()
-
-    async def main_loop(self) -> None:
-        """Do what uvicorn does ten times a second, but end without waiting for the next time."""
-        self._loop = asyncio.get_running_loop()
-        self._ended = asyncio.Event()
-        count = 0
-        while not await self.on_tick(count):
-            count += 1
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ended.wait(), _TICK_S)
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.ready.set()
-
-    def end(self) -> None:
-        """Ask the server to stop, from any thread."""
-        self.should_exit = True
-        with contextlib.suppress(RuntimeError, AttributeError):  # its loop is not up, or over
-            self._loop.call_soon_threadsafe(self._ended.set)
-
-
-class _Protocol(H11Protocol):
-    """HTTP that lets the application reach its connection, to break it on purpose."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self.app_state: dict[str, Any] = {**self.app_state, TRANSPORT_KEY: transport}
-
-
-def _config(app: Starlette, *, host: str = _LOOPBACK, port: int = 0) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        http=_Protocol,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=_GRACE_S,
-    )

@@ -10,7 +10,7 @@ from bank_pipeline.domain.connection import Connection, HistoryStage
 from bank_pipeline.domain.transaction import TransactionDelta
 from bank_pipeline.domain.transitions import Transition, after_part, after_success
 from bank_pipeline.errors import ProviderError
-from bank_pipeline.providers.base import ChangesAnswer, QuarantinedRow
+from bank_pipeline.providers.answers import ChangesAnswer, QuarantinedRow
 from bank_pipeline.storage.accounts import close_missing_accounts, load_account_ids, save_accounts
 from bank_pipeline.storage.balances import save_balances
 from bank_pipeline.storage.connections import advance_cursor, apply_transition

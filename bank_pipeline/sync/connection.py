@@ -13,7 +13,7 @@ from typing import Final
 from bank_pipeline.domain.connection import ConnectionStatus
 from bank_pipeline.domain.transitions import LEASE
 from bank_pipeline.errors import ProviderError
-from bank_pipeline.providers.base import Archive, RawAnswer
+from bank_pipeline.providers.answers import Archive, RawAnswer
 from bank_pipeline.storage.accounts import load_open_account_external_ids
 from bank_pipeline.storage.connections import apply_transition, lease_connection, load_connection
 from bank_pipeline.storage.credentials import load_credential

@@ -9,7 +9,8 @@ from pydantic import SecretStr
 from bank_pipeline.domain.connection import Connection, HistoryStage
 from bank_pipeline.domain.transitions import ends_soon
 from bank_pipeline.errors import CursorRejectedError, ProviderError, TransientError
-from bank_pipeline.providers.base import AccountsAnswer, Archive, ChangesAnswer, ProviderClient
+from bank_pipeline.providers.answers import AccountsAnswer, Archive, ChangesAnswer
+from bank_pipeline.providers.base import ProviderClient
 from bank_pipeline.sync.reports import Step
 
 FULL_ACCOUNTS_EVERY: Final = timedelta(days=7)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId, SyncRunId
 from bank_pipeline.domain.transaction import TransactionDelta
-from bank_pipeline.providers.base import RawAnswer
+from bank_pipeline.providers.answers import RawAnswer
 from bank_pipeline.storage.accounts import load_account_ids
 from bank_pipeline.storage.connections import load_connection
 from bank_pipeline.storage.credentials import load_credential

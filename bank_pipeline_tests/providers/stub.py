@@ -29,6 +29,7 @@ class Received:
     path: str
     headers: dict[str, str]
     body: Any
+    method: str = "POST"
 
 
 @dataclass
@@ -64,7 +65,7 @@ def serve() -> Iterator[Stub]:
             length = int(self.headers.get("Content-Length", 0))
             body = json.loads(self.rfile.read(length) or b"null")
             headers = {name.lower(): value for name, value in self.headers.items()}
-            stub.received.append(Received(self.path, headers, body))
+            stub.received.append(Received(self.path, headers, body, self.command))
             reply = stub.next_reply()
             self.received_body = body
             if isinstance(reply, Reply):
@@ -74,6 +75,9 @@ def serve() -> Iterator[Stub]:
                 reply(self)
 
         def do_GET(self) -> None:
+            self.do_POST()
+
+        def do_DELETE(self) -> None:
             self.do_POST()
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002

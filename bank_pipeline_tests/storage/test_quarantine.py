@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from bank_pipeline.domain.ids import SyncRunId
-from bank_pipeline.providers.base import QuarantinedRow
+from bank_pipeline.providers.answers import QuarantinedRow
 from bank_pipeline.storage.quarantine import load_open_quarantine, save_quarantined, set_resolved
 from bank_pipeline_tests.storage.linked import Linked, link
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from bank_pipeline.domain.ids import SyncRunId
-from bank_pipeline.providers.base import RawAnswer
+from bank_pipeline.providers.answers import RawAnswer
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.raw_payloads import (
     delete_raw_payloads,

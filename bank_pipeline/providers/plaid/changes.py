@@ -7,21 +7,13 @@ either order.
 Source: https://plaid.com/docs/api/products/transactions/#transactionssync
 """
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
-
-from pydantic import ValidationError
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 from bank_pipeline.domain.account import Account
 from bank_pipeline.domain.balance import Balance
 from bank_pipeline.domain.connection import HistoryStage, ProviderStatus
 from bank_pipeline.domain.transaction import Transaction, TransactionDelta
-from bank_pipeline.providers.base import QuarantinedRow
-from bank_pipeline.providers.exact_json import dump_json, escape_odd
-from bank_pipeline.providers.plaid.client import to_reason
-from bank_pipeline.providers.plaid.rows import OddTextError, read_row
 from bank_pipeline.providers.plaid.schemas import (
     PlaidAccount,
     PlaidItem,
@@ -29,7 +21,6 @@ from bank_pipeline.providers.plaid.schemas import (
     PlaidRemoved,
     PlaidSyncPage,
     PlaidTransaction,
-    Row,
 )
 from bank_pipeline.providers.plaid.transform import (
     to_account,
@@ -37,8 +28,7 @@ from bank_pipeline.providers.plaid.transform import (
     to_status,
     to_transaction,
 )
-
-_ODD_TEXT: Final = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+from bank_pipeline.providers.rows import Rows
 
 _STAGES: Final = {
     "NOT_READY": HistoryStage.AWAITING_INITIAL,
@@ -47,55 +37,6 @@ _STAGES: Final = {
 }
 
 _Key = tuple[str, str]
-_Schema = TypeVar("_Schema", bound=Row)
-_Row = TypeVar("_Row")
-
-
-@dataclass
-class Rows:
-    """
-    Reads rows one by one, so that a bad one is kept aside and its siblings land.
-
-    PostgreSQL refuses text with NUL or with half of a surrogate pair, and one such row would
-    fail its whole batch. It can only come from an escape or from bytes that are not UTF-8; a
-    look at the bytes spares all other answers the walk through every text.
-    """
-
-    operation: str
-    has_odd_text: bool
-    quarantined: list[QuarantinedRow] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, operation: str, bodies: Iterable[bytes]) -> "Rows":
-        """Prepare to read the rows of these answers."""
-        return cls(operation, any(map(_may_hold_odd_text, bodies)))
-
-    def read(
-        self,
-        raw: Any,  # noqa: ANN401 - one parsed row, of any shape
-        model: type[_Schema],
-        transform: Callable[[_Schema, Mapping[str, Any]], _Row],
-        *,
-        id_key: str,
-    ) -> _Row | None:
-        """
-        Return the row in domain terms; None when it is quarantined.
-
-        `transform` is given what could not be read beside what could.
-        """
-        try:
-            return transform(*read_row(model, raw, has_odd_text=self.has_odd_text))
-        except ValidationError as error:
-            self._set_aside(raw, to_reason(error), id_key=id_key)
-        except OddTextError as error:
-            self._set_aside(raw, str(error), id_key=id_key)
-        return None
-
-    def _set_aside(self, raw: Any, reason: str, *, id_key: str) -> None:  # noqa: ANN401
-        value = raw.get(id_key) if isinstance(raw, dict) else None
-        external_id = escape_odd(value) if isinstance(value, str) else None
-        row = QuarantinedRow(self.operation, external_id, dump_json(raw), reason)
-        self.quarantined.append(row)
 
 
 def to_stage(status: str | None, *, next_cursor: str) -> HistoryStage:
@@ -166,14 +107,6 @@ def _account_with_balances(
 
 def _removed_key(raw: PlaidRemoved, _unreadable: Mapping[str, Any]) -> _Key:
     return raw.account_id, raw.transaction_id
-
-
-def _may_hold_odd_text(body: bytes) -> bool:
-    try:
-        body.decode()
-    except UnicodeDecodeError:
-        return True
-    return _ODD_TEXT.search(body) is not None
 
 
 def _raw_key(raw: Any) -> _Key:  # noqa: ANN401 - one parsed row, of any shape

@@ -1,7 +1,6 @@
 """Calls to Plaid: what was sent, what came back, and what every failure means."""
 
 import hashlib
-import json
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -11,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import urllib3
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import BaseModel, SecretStr
 
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.errors import (
@@ -21,11 +20,12 @@ from bank_pipeline.errors import (
     PayloadError,
     TransientError,
 )
-from bank_pipeline.providers.base import Archive, RawAnswer
-from bank_pipeline.providers.exact_json import decode_keeping_all, escape_odd, parse_json
+from bank_pipeline.providers import calls
+from bank_pipeline.providers.answers import Archive, RawAnswer
+from bank_pipeline.providers.http import HttpAnswer
 from bank_pipeline.providers.plaid.errors import to_error, to_word
 from bank_pipeline.providers.plaid.schemas import PlaidSyncPage
-from bank_pipeline.providers.plaid.transport import AnswerTooLargeError, HttpAnswer
+from bank_pipeline.providers.plaid.transport import AnswerTooLargeError
 from bank_pipeline.providers.retry import Retry
 
 if TYPE_CHECKING:
@@ -262,12 +262,7 @@ def to_answer(operation: str, body: bytes) -> Answer:
         TransientError: not JSON at all: some proxy's page, or a broken connection.
         PayloadError: JSON, but not an object, or with NaN and the like in it.
     """
-    try:
-        parsed = parse_json(decode_keeping_all(body))
-    except json.JSONDecodeError:
-        raise TransientError(Provider.PLAID, operation, code="NOT_JSON") from None
-    except ValueError:  # NaN, Infinity, a number of 5,000 digits, a thousand brackets
-        raise _payload_error(operation, "NOT_PLAIN_JSON", None) from None
+    parsed = calls.to_json(Provider.PLAID, operation, body)
     if not isinstance(parsed, dict):
         raise _payload_error(operation, "NOT_AN_OBJECT", None)
     request_id = to_word(parsed.get("request_id"))
@@ -286,18 +281,10 @@ def parse_model(model: type[_Model], answer: Answer) -> _Model:
     Raises:
         PayloadError: its code names the fields that do not fit, never their values.
     """
-    try:
-        return model.model_validate(answer.body)
-    except ValidationError as error:
-        code = f"SHAPE {to_reason(error)}"
-        raise _payload_error(answer.raw.operation, code, answer.raw.request_id) from None
-
-
-def to_reason(error: ValidationError) -> str:
-    """Name fields and rules, never values."""
-    faults = error.errors(include_url=False, include_context=False, include_input=False)
-    words = (f"{'.'.join(map(str, fault['loc']))}: {fault['type']}" for fault in faults)
-    return escape_odd("; ".join(words))
+    raw = answer.raw
+    return calls.parse_model(
+        Provider.PLAID, raw.operation, model, answer.body, request_id=raw.request_id
+    )
 
 
 def parse_pages(answers: Sequence[RawAnswer]) -> list[PlaidSyncPage]:

@@ -27,7 +27,7 @@ from bank_pipeline.errors import (
     TransientError,
 )
 from bank_pipeline.providers.exact_json import parse_json
-from bank_pipeline.providers.plaid.transport import HttpAnswer
+from bank_pipeline.providers.http import HttpAnswer
 
 RATE_WINDOW_S: Final = 60.0  # Plaid counts calls by the minute
 RETRY_AFTER_MAX_S: Final = 86_400.0  # an absurd wish must not silence a connection for years

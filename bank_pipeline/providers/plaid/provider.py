@@ -8,25 +8,29 @@ from typing import Any, Final
 from pydantic import SecretStr
 
 from bank_pipeline.config import Environment, Settings
+from bank_pipeline.domain.account import Account
 from bank_pipeline.domain.connection import HistoryStage, Provider, ProviderStatus
 from bank_pipeline.domain.institution import Institution
 from bank_pipeline.domain.transaction import TransactionDelta
 from bank_pipeline.errors import ProviderError, SetupError, TransientError
-from bank_pipeline.providers.base import (
+from bank_pipeline.providers.answers import (
     AccountsAnswer,
     Archive,
-    Capabilities,
     ChangesAnswer,
-    LinkedConnection,
-    LinkProgress,
-    LinkStart,
-    ProviderClient,
-    ProviderEvent,
+    InstitutionsAnswer,
     RawAnswer,
 )
-from bank_pipeline.providers.plaid import link
+from bank_pipeline.providers.base import (
+    Capabilities,
+    FeedProvider,
+    LinkedConnection,
+    LinkProgress,
+    LinkRequest,
+    LinkStart,
+    ProviderEvent,
+)
+from bank_pipeline.providers.plaid import institutions, link
 from bank_pipeline.providers.plaid.changes import (
-    Rows,
     to_accounts,
     to_delta,
     to_item_status,
@@ -43,6 +47,7 @@ from bank_pipeline.providers.plaid.schemas import (
 from bank_pipeline.providers.plaid.transform import to_institution, to_status
 from bank_pipeline.providers.plaid.webhooks import WebhookVerifier
 from bank_pipeline.providers.retry import Retry
+from bank_pipeline.providers.rows import Rows
 
 HOSTS: Final[Mapping[Environment, str]] = {
     Environment.SANDBOX: "https://sandbox.plaid.com",
@@ -54,16 +59,15 @@ _NOT_READY: Final = "PRODUCT_NOT_READY"
 _NO_ACCOUNTS: Final = AccountsAnswer(accounts=(), balances=(), is_complete=False, status=None)
 
 
-class PlaidProvider(ProviderClient):
+class PlaidProvider(FeedProvider):
     """Plaid. Safe to share between threads; the credential is an Item's access token."""
 
     provider = Provider.PLAID
     capabilities = Capabilities(
-        has_change_feed=True,
         has_pending=True,
         has_webhooks=True,
-        feed_includes_accounts=True,
         history_days_max=HISTORY_DAYS_MAX,
+        overlap_days=0,
     )
 
     def __init__(  # noqa: PLR0913 - the composition root names each of them once
@@ -122,7 +126,13 @@ class PlaidProvider(ProviderClient):
         """Return the error that an Item's own error code stands for."""
         return error_of_code("item/get", error_code)
 
-    def fetch_accounts(self, credential: SecretStr, *, archive: Archive) -> AccountsAnswer:
+    def fetch_accounts(
+        self,
+        credential: SecretStr,
+        *,
+        archive: Archive,
+        known: Sequence[Account] = (),  # noqa: ARG002 - Plaid tells all of them every time
+    ) -> AccountsAnswer:
         """
         Fetch every account with cached balances; free of charge, and complete.
 
@@ -187,19 +197,30 @@ class PlaidProvider(ProviderClient):
         )
         return to_institution(parse_model(PlaidInstitutionAnswer, answer).institution)
 
-    def start_link(
-        self, *, customer_reference: str, credential: SecretStr | None, return_url: str | None
-    ) -> LinkStart:
-        """Begin a hosted link; with a credential, begin renewing that connection's consent."""
+    def fetch_institutions(self) -> InstitutionsAnswer:
+        """
+        Fetch every institution of our countries, page by page.
+
+        Source: https://plaid.com/docs/api/institutions/#institutionsget
+        """
+        return institutions.fetch_institutions(self._client, self._link_settings.country_codes)
+
+    def start_link(self, request: LinkRequest) -> LinkStart:
+        """Begin a hosted link, in which Plaid lets the customer choose their bank."""
         return link.start_link(
             self._client,
             self._link_settings,
-            customer_reference=customer_reference,
-            credential=credential,
-            return_url=return_url,
+            customer_reference=request.customer_reference,
+            credential=request.renews,
+            return_url=request.return_url,
         )
 
-    def fetch_link_progress(self, external_state: SecretStr) -> LinkProgress:
+    def fetch_link_progress(
+        self,
+        external_state: SecretStr,
+        *,
+        returned: Mapping[str, str] | None = None,  # noqa: ARG002 - Plaid is asked instead
+    ) -> LinkProgress:
         """Ask how far the customer has come. After a renewal, ignore the tokens."""
         return link.fetch_link_progress(self._client, external_state)
 

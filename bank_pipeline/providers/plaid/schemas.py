@@ -8,96 +8,25 @@ reads it without the others when they do not fit. Validation errors never show v
 Source: https://plaid.com/docs/api/products/transactions/#transactionssync
 """
 
-import re
-from collections.abc import Callable
-from datetime import date
-from decimal import Decimal
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    StrictBool,
-    StrictStr,
-    ValidationError,
-    WrapValidator,
+from pydantic import AfterValidator, ConfigDict, StrictBool, StrictStr
+
+from bank_pipeline.providers.fields import (
+    OR_NONE,
+    CalendarDate,
+    Identifier,
+    Label,
+    Number,
+    Row,
+    Schema,
+    Stated,
+    read_currency,
+    read_storable,
 )
 
-from bank_pipeline.domain.money import normalise_amount, to_currency
-from bank_pipeline.providers.exact_json import is_storable
 
-_CURRENCY: Final = re.compile("[A-Z]{3}")
-_ISO_DATE_LENGTH = len("2026-01-31")
-
-
-def _number(value: object) -> Decimal:
-    if type(value) is Decimal:
-        return value
-    if type(value) is int:
-        return Decimal(value)
-    raise ValueError("a JSON number")
-
-
-def _date(value: object) -> date:
-    if isinstance(value, str) and len(value) == _ISO_DATE_LENGTH:
-        return date.fromisoformat(value)
-    raise ValueError("a calendar date, YYYY-MM-DD")
-
-
-def _stated(value: object) -> Decimal:
-    return normalise_amount(_number(value))
-
-
-def _currency_code(code: str) -> str:
-    cleaned = to_currency(code)
-    if cleaned is None or _CURRENCY.fullmatch(cleaned):
-        return code
-    raise ValueError("an ISO 4217 code")
-
-
-def _storable(text: str) -> str:
-    if is_storable(text):
-        return text
-    raise ValueError("text that a database can hold")
-
-
-def _or_none(value: object, read: Callable[[object], Any]) -> Any:  # noqa: ANN401 - what it reads
-    try:
-        return read(value)
-    except ValidationError:
-        return None
-
-
-Number = Annotated[Decimal, PlainValidator(_number)]
-Stated = Annotated[Decimal, PlainValidator(_stated)]
-"""An amount beside the one that matters: what is no amount fails here, where it may."""
-CalendarDate = Annotated[date, PlainValidator(_date)]
-Identifier = Annotated[StrictStr, Field(min_length=1)]
-OR_NONE: Final = WrapValidator(_or_none)
-"""What cannot be read is unknown, and nothing else is lost for it."""
-Label = Annotated[Annotated[str, AfterValidator(_storable)] | None, OR_NONE]
-
-
-class _Schema(BaseModel):
-    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
-
-
-class Row(_Schema):
-    """
-    A row that lands as long as its vital fields can be read.
-
-    Only vital fields are required. `TEXTS` are for people: with a damaged character they
-    still say something.
-    """
-
-    VITAL: ClassVar[frozenset[str]]
-    TEXTS: ClassVar[frozenset[str]] = frozenset()
-
-
-class PlaidCategory(_Schema):
+class PlaidCategory(Schema):
     """Plaid's Personal Finance Category: an open set of codes in two versions."""
 
     model_config = ConfigDict(extra="allow")
@@ -166,7 +95,7 @@ class PlaidRemoved(Row):
     transaction_id: Identifier
 
 
-class PlaidBalances(_Schema):
+class PlaidBalances(Schema):
     """
     Balances of one account; null is unknown. On credit and loans, positive is owed.
 
@@ -176,7 +105,7 @@ class PlaidBalances(_Schema):
     current: Annotated[Stated | None, OR_NONE] = None
     available: Annotated[Stated | None, OR_NONE] = None
     limit: Annotated[Stated | None, OR_NONE] = None
-    iso_currency_code: Annotated[str, AfterValidator(_currency_code)] | None = None
+    iso_currency_code: Annotated[str, AfterValidator(read_currency)] | None = None
     unofficial_currency_code: str | None = None
     last_updated_datetime: Label = None
 
@@ -198,7 +127,7 @@ class PlaidAccount(Row):
     holder_category: str | None = None
 
 
-class PlaidSyncPage(_Schema):
+class PlaidSyncPage(Schema):
     """
     One page of the change feed, its rows still unread.
 
@@ -210,12 +139,12 @@ class PlaidSyncPage(_Schema):
     added: list[Any]
     modified: list[Any]
     removed: list[Any]
-    next_cursor: Annotated[StrictStr, AfterValidator(_storable)]
+    next_cursor: Annotated[StrictStr, AfterValidator(read_storable)]
     has_more: StrictBool
     transactions_update_status: Label = None
 
 
-class PlaidFault(_Schema):
+class PlaidFault(Schema):
     """What is wrong with an Item."""
 
     error_code: Label = None
@@ -232,34 +161,36 @@ class PlaidItem(Row):
     consent_expiration_time: Label = None
 
 
-class PlaidTransactionsStatus(_Schema):
+class PlaidTransactionsStatus(Schema):
     """When Plaid last got transactions from the bank."""
 
     last_successful_update: Label = None
 
 
-class PlaidItemStatus(_Schema):
+class PlaidItemStatus(Schema):
     """How the products of an Item are."""
 
     transactions: Annotated[PlaidTransactionsStatus | None, OR_NONE] = None
 
 
-class PlaidItemAnswer(_Schema):
+class PlaidItemAnswer(Schema):
     """Answer of /item/get."""
 
     item: PlaidItem
     status: Annotated[PlaidItemStatus | None, OR_NONE] = None
 
 
-class PlaidAccountsAnswer(_Schema):
+class PlaidAccountsAnswer(Schema):
     """Answer of /accounts/get, its rows and its Item still unread."""
 
     accounts: list[Any]
     item: Any = None
 
 
-class PlaidInstitution(_Schema):
+class PlaidInstitution(Row):
     """An institution."""
+
+    VITAL = frozenset({"institution_id", "name", "country_codes"})
 
     institution_id: Identifier
     name: str
@@ -268,7 +199,7 @@ class PlaidInstitution(_Schema):
     oauth: bool | None = None
 
 
-class PlaidInstitutionAnswer(_Schema):
+class PlaidInstitutionAnswer(Schema):
     """Answer of /institutions/get_by_id."""
 
     institution: PlaidInstitution

@@ -29,7 +29,8 @@ from plaid.model.transactions_sync_request_options import TransactionsSyncReques
 from plaid.model.webhook_verification_key_get_request import WebhookVerificationKeyGetRequest
 from pydantic import SecretStr
 
-from bank_pipeline.providers.plaid.transport import HttpAnswer, RawTransport
+from bank_pipeline.providers.http import HttpAnswer
+from bank_pipeline.providers.plaid.transport import RawTransport
 
 PAGE_ROWS = 500  # Plaid's most: fewest calls, and fewest chances for the feed to move
 
@@ -96,10 +97,12 @@ class PlaidSdk:
         )
         return self._send(self._api.institutions_get_by_id, request)
 
-    def get_institutions(self, *, count: int, country_codes: Sequence[str]) -> HttpAnswer:
-        """Ask for the first institutions."""
+    def get_institutions(
+        self, *, count: int, country_codes: Sequence[str], offset: int = 0
+    ) -> HttpAnswer:
+        """Ask for `count` institutions after the first `offset`."""
         request = InstitutionsGetRequest(
-            count=count, offset=0, country_codes=_countries(country_codes)
+            count=count, offset=offset, country_codes=_countries(country_codes)
         )
         return self._send(self._api.institutions_get, request)
 

@@ -98,7 +98,7 @@ def to_account(raw: PlaidAccount) -> Account:
     """
     return Account(
         external_id=raw.account_id,
-        stable_external_id=raw.persistent_account_id,
+        stable_external_ids=(raw.persistent_account_id,) if raw.persistent_account_id else (),
         name=raw.name or raw.official_name or "",
         official_name=raw.official_name,
         type=to_account_type(raw.type, raw.subtype),

@@ -2,11 +2,11 @@
 
 import json
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import urllib3
+
+from bank_pipeline.providers.http import HttpAnswer
 
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024  # 500 transactions take about 1 MB
 ANSWER_TOTAL_MAX_S: Final = 300.0  # a body that drips for longer will not end
@@ -20,15 +20,6 @@ class AnswerTooLargeError(Exception):
     def __init__(self, head: bytes) -> None:
         super().__init__()
         self.head = head
-
-
-@dataclass(frozen=True)
-class HttpAnswer:
-    """One HTTP answer, whole, whatever its status. Header names are in lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 class RawTransport:

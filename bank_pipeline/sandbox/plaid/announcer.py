@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from bank_pipeline.sandbox.plaid.delivery import Outbox
+from bank_pipeline.sandbox.delivery import Outbox
 from bank_pipeline.sandbox.plaid.errors import item_error_json, plaid_error
 from bank_pipeline.sandbox.plaid.items import Item, ItemBook
 from bank_pipeline.sandbox.plaid.options import PlaidOptions

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from bank_pipeline.providers.base import RawAnswer
+from bank_pipeline.providers.answers import RawAnswer
 from bank_pipeline.providers.plaid.provider import PlaidProvider
 from bank_pipeline.providers.retry import Retry
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bank_pipeline.domain.connection import HistoryStage
 from bank_pipeline.errors import PayloadError
-from bank_pipeline.providers.base import ChangesAnswer, RawAnswer
+from bank_pipeline.providers.answers import ChangesAnswer, RawAnswer
 from bank_pipeline.providers.exact_json import parse_json
 from bank_pipeline_tests.providers.plaid.builders import (
     TOKEN,

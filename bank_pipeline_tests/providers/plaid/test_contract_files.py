@@ -15,12 +15,13 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT4
 
 from bank_pipeline.domain.transaction import Transaction
-from bank_pipeline.providers.base import ChangesAnswer, RawAnswer
+from bank_pipeline.providers.answers import ChangesAnswer, RawAnswer
 from bank_pipeline.providers.exact_json import parse_json
 from bank_pipeline.providers.plaid.client import parse_model, to_answer
 from bank_pipeline.providers.plaid.provider import PlaidProvider
 from bank_pipeline.providers.plaid.schemas import PlaidInstitutionAnswer, PlaidItemAnswer
 from bank_pipeline.providers.plaid.transform import to_institution, to_status
+from bank_pipeline_tests.builders import link_request
 from bank_pipeline_tests.providers.plaid.builders import TOKEN, Archived, build_provider, page
 from bank_pipeline_tests.providers.stub import Reply, Stub
 
@@ -177,8 +178,8 @@ def test_every_request_is_valid_by_the_official_specification(
     plaid.fetch_accounts(TOKEN, archive=Archived())
     plaid.fetch_institution("ins_1")
     plaid.check_health()
-    plaid.start_link(customer_reference="t", credential=None, return_url="https://example.com")
-    plaid.start_link(customer_reference="t", credential=TOKEN, return_url=None)
+    plaid.start_link(link_request("t", renews=None, return_url="https://example.com"))
+    plaid.start_link(link_request("t", renews=TOKEN, return_url=None))
     plaid.fetch_link_progress(SecretStr("link-1"))
     plaid.complete_link(SecretStr("public-1"))
     plaid.disconnect(TOKEN)

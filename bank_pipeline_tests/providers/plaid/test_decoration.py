@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bank_pipeline.domain.balance import BalanceKind
 from bank_pipeline.domain.connection import HistoryStage
-from bank_pipeline.providers.base import ChangesAnswer, RawAnswer
+from bank_pipeline.providers.answers import ChangesAnswer, RawAnswer
 from bank_pipeline.providers.exact_json import dump_json, is_storable, parse_json, to_plain
 from bank_pipeline_tests.providers.plaid.builders import (
     account,

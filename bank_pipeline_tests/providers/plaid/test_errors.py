@@ -19,8 +19,8 @@ from bank_pipeline.errors import (
     ReauthRequiredError,
     TransientError,
 )
+from bank_pipeline.providers.http import HttpAnswer
 from bank_pipeline.providers.plaid.errors import ERROR_OF_CODE, to_error, to_wait_s
-from bank_pipeline.providers.plaid.transport import HttpAnswer
 from bank_pipeline_tests.providers.plaid.builders import error_body
 
 NOW = datetime(2026, 3, 5, 12, tzinfo=UTC)

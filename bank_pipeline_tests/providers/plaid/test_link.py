@@ -13,6 +13,7 @@ from bank_pipeline.errors import (
     TransientError,
 )
 from bank_pipeline.providers.plaid.provider import PlaidProvider
+from bank_pipeline_tests.builders import link_request
 from bank_pipeline_tests.providers.plaid.builders import TOKEN, error_body
 from bank_pipeline_tests.providers.stub import Reply, Stub, resets
 
@@ -44,7 +45,7 @@ def test_a_new_link_asks_for_all_history_and_names_nobody(stub: Stub, plaid: Pla
     stub.plays(Reply(CREATED))
 
     start = plaid.start_link(
-        customer_reference="team-7", credential=None, return_url="https://example.com/back"
+        link_request("team-7", renews=None, return_url="https://example.com/back")
     )
 
     assert stub.received[0].body == {
@@ -66,7 +67,7 @@ def test_a_new_link_asks_for_all_history_and_names_nobody(stub: Stub, plaid: Pla
 
 def test_a_renewal_sends_the_credential_and_no_products(stub: Stub, plaid: PlaidProvider) -> None:
     stub.plays(Reply(CREATED))
-    plaid.start_link(customer_reference="team-7", credential=TOKEN, return_url=None)
+    plaid.start_link(link_request("team-7", renews=TOKEN, return_url=None))
     body = stub.received[0].body
     assert body["access_token"] == TOKEN.get_secret_value()
     assert body["hosted_link"] == {}
@@ -76,7 +77,7 @@ def test_a_renewal_sends_the_credential_and_no_products(stub: Stub, plaid: Plaid
 def test_a_link_without_a_page_is_a_payload_error(stub: Stub, plaid: PlaidProvider) -> None:
     stub.plays(Reply(CREATED | {"hosted_link_url": None}))
     with pytest.raises(PayloadError, match="NO_HOSTED_URL"):
-        plaid.start_link(customer_reference="t", credential=None, return_url=None)
+        plaid.start_link(link_request("t", renews=None, return_url=None))
 
 
 def test_a_customer_who_is_still_at_it_is_not_finished(stub: Stub, plaid: PlaidProvider) -> None:

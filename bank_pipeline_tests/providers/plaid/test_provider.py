@@ -12,6 +12,7 @@ from bank_pipeline.domain.connection import Provider
 from bank_pipeline.errors import ConfigurationError, SetupError
 from bank_pipeline.providers.exact_json import is_storable
 from bank_pipeline.providers.plaid.provider import HOSTS, PlaidProvider, build_plaid
+from bank_pipeline_tests.builders import link_request
 from bank_pipeline_tests.providers.plaid.builders import (
     TOKEN,
     Archived,
@@ -49,7 +50,7 @@ def test_settings_reach_plaid(stub: Stub) -> None:
             gateway_url="https://books.example/",
         )
     )
-    plaid.start_link(customer_reference="t", credential=None, return_url=None)
+    plaid.start_link(link_request("t", renews=None, return_url=None))
     plaid.close()
     request = stub.received[0]
     assert request.path == "/link/token/create"

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bank_pipeline.domain.account import AccountType
 from bank_pipeline.domain.balance import BalanceKind
+from bank_pipeline.domain.category import Category
 from bank_pipeline.domain.transaction import (
     CounterpartyType,
     PaymentMethod,
@@ -19,7 +20,7 @@ from bank_pipeline.domain.transaction import (
     TransactionStatus,
 )
 from bank_pipeline.providers.plaid.account_types import TYPE_OF_SUBTYPE, to_account_type
-from bank_pipeline.providers.plaid.categories import CATEGORY_OF_DETAILED, Category, to_category
+from bank_pipeline.providers.plaid.categories import CATEGORY_OF_DETAILED, to_category
 from bank_pipeline.providers.plaid.payments import METHOD_OF_CODE
 from bank_pipeline.providers.plaid.schemas import PlaidAccount, PlaidCategory, PlaidTransaction
 from bank_pipeline.providers.plaid.transform import to_account, to_balances, to_transaction
@@ -287,5 +288,5 @@ def test_an_account_keeps_its_stable_id_and_holder() -> None:
         account(persistent_account_id="forever", holder_category="business", balances={})
     )
     described = to_account(raw)
-    assert (described.stable_external_id, described.is_business) == ("forever", True)
+    assert (described.stable_external_ids, described.is_business) == (("forever",), True)
     assert described.identifiers.masked_number == "0000"

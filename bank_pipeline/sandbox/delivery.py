@@ -4,7 +4,7 @@ Sends webhooks in the background, and again when they were refused. Thread-safe.
 Success is a 200 within ten seconds. The second attempt comes 30 seconds after the first and
 each further delay is four times as long, for a day. An endpoint that refused more than 90 % of
 the day's attempts gets no second ones; a 429 may say when to come back, four hours hence at most.
-All of that in virtual time.
+All of that in virtual time. It is Plaid's way, and that of the others who document none.
 
 Source: https://plaid.com/docs/api/webhooks/#webhook-retries
 """
@@ -77,6 +77,7 @@ class Outbox:
     """
     Keep what is to be sent and the thread that sends it, one webhook at a time.
 
+    `signature_header` and `user_agent` are the provider's.
     `sign` makes the header of each attempt anew: a retry hours later must not look stale.
     `look` is called every `tick_s` real seconds while the clock runs, to find what is new.
     """
@@ -90,8 +91,12 @@ class Outbox:
         timeout_s: float,
         breaker_least: int,
         tick_s: float,
+        signature_header: str = "Plaid-Verification",
+        user_agent: str = "Plaid/1.0",
     ) -> None:
         self._clock = clock
+        self._signature_header = signature_header
+        self._user_agent = user_agent
         self._sign = sign
         self._look = look
         self._timeout_s = timeout_s
@@ -106,7 +111,7 @@ class Outbox:
 
     def start(self) -> None:
         """Begin to send."""
-        self._thread = threading.Thread(target=self._run, name="plaid-webhooks", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"{self._user_agent} webhooks", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -188,10 +193,10 @@ class Outbox:
         body = delivery.body.encode()
         headers = delivery.headers
         if headers is None:
-            headers = {"Plaid-Verification": self._sign(body, now)}
-        headers = {"Content-Type": "application/json", "User-Agent": "Plaid/1.0", **headers}
+            headers = {self._signature_header: self._sign(body, now)}
+        usual = {"Content-Type": "application/json", "User-Agent": self._user_agent}
         try:
-            with client.stream("POST", delivery.url, content=body, headers=headers) as answer:
+            with client.stream("POST", delivery.url, content=body, headers={**usual, **headers}) as answer:
                 return Attempt(now, answer.status_code), answer.headers.get("Retry-After")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return Attempt(now, None, type(error).__name__), None
