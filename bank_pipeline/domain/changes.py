@@ -19,6 +19,7 @@ from typing import Final
 
 from bank_pipeline.domain.ids import TransactionId
 from bank_pipeline.domain.transaction import Transaction, TransactionDelta, TransactionStatus
+from bank_pipeline.domain.window import DateWindow
 
 BOOKING_DELAY_MAX: Final = timedelta(days=8)  # longest that a card payment was seen to stay pending
 
@@ -186,6 +187,38 @@ def to_reconciling(
     return delta.model_copy(update={"removed": delta.removed | missing})
 
 
+def missing_keys(
+    stored: Iterable[StoredTransaction],
+    shown: Iterable[Transaction],
+    *,
+    account: str,
+    covered: DateWindow,
+    unread: Collection[str | None] = (),
+) -> frozenset[Key]:
+    """
+    Return the live rows of one account that an answer should hold and does not.
+
+    `covered` are the dates of which the answer holds every row: only rows of these dates are
+    judged, pending ones by the day they were paid. `unread` are ids of rows that were shown
+    but could not be read, as in `to_reconciling`. An answer without a single row denies no
+    booked ones: an empty list is more often a failure than a bank that took all back.
+    """
+    if None in unread:
+        return frozenset()
+    names = {transaction.external_id for transaction in shown}
+    return frozenset(
+        row.key
+        for row in stored
+        if row.account_external_id == account
+        and not row.is_removed
+        and row.external_id not in names
+        and row.external_id not in unread
+        and (names or _is_pending(row))
+        and (day := row.booking_date or row.transaction_date) is not None
+        and day in covered
+    )
+
+
 class _Rows:
     """Stored rows by every name they answer to; each may be claimed once."""
 
@@ -244,13 +277,15 @@ def _match_booked_by_content(
     Pair booked entries with pending rows that ended in the same update, one to one.
 
     For providers that lose the link: same account, amount, currency and text, booked at
-    most eight days after. Equal candidates are interchangeable; the oldest is taken first, so
-    that the order in which an update tells them does not matter.
+    most eight days after. A booked row that ended while an entry equal in all of this and in
+    its booking date began is the same one under another id. Equal candidates are
+    interchangeable; the oldest is taken first, so that the order in which an update tells them
+    does not matter.
     """
     waiting: dict[tuple[str, Decimal | None, str | None], list[StoredTransaction]]
     waiting = defaultdict(list)
     for row in sorted(ended, key=lambda row: (row.transaction_date or date.min, row.id)):
-        if row.status in (TransactionStatus.PENDING, TransactionStatus.VANISHED):
+        if row.status in _CONTINUABLE:
             waiting[(row.account_external_id, row.amount, row.currency)].append(row)
     matched: dict[Key, StoredTransaction] = {}
     for transaction in sorted(unmatched, key=_told_apart_by):
@@ -259,11 +294,27 @@ def _match_booked_by_content(
         candidates = waiting[
             (transaction.account_external_id, transaction.amount, transaction.currency)
         ]
-        match = next((row for row in candidates if _is_same_payment(transaction, row)), None)
+        match = next((row for row in candidates if _is_renamed(transaction, row)), None)
+        if match is None:
+            match = next((row for row in candidates if _is_same_payment(transaction, row)), None)
         if match is not None:
             candidates.remove(match)
             matched[_key(transaction)] = match
     return matched
+
+
+_CONTINUABLE: Final = (
+    TransactionStatus.PENDING,
+    TransactionStatus.VANISHED,
+    TransactionStatus.BOOKED,
+)
+
+
+def _is_renamed(booked: Transaction, row: StoredTransaction) -> bool:
+    if row.status is not TransactionStatus.BOOKED or row.is_removed:
+        return False
+    ours, theirs = _words(booked.description), _words(row.description)
+    return booked.booking_date == row.booking_date and ours == theirs
 
 
 def _told_apart_by(transaction: Transaction) -> tuple[date, date, str]:
@@ -275,6 +326,8 @@ def _told_apart_by(transaction: Transaction) -> tuple[date, date, str]:
 
 
 def _is_same_payment(booked: Transaction, pending: StoredTransaction) -> bool:
+    if pending.status is TransactionStatus.BOOKED:
+        return False
     days = (booked.transaction_date or booked.booking_date, pending.transaction_date)
     if booked.amount is None or days[0] is None or days[1] is None:
         return False

@@ -50,6 +50,7 @@ class FailureKind(StrEnum):
     TRANSIENT = "transient"
     CURSOR_REJECTED = "cursor_rejected"
     ACCOUNT_GONE = "account_gone"
+    ACCOUNT_BLOCKED = "account_blocked"
     PRODUCT_UNSUPPORTED = "product_unsupported"
     WINDOW_TOO_WIDE = "window_too_wide"
     CONFIGURATION = "configuration"

@@ -1,6 +1,8 @@
-"""Date windows, inclusive at both ends. Pure."""
+"""Date windows, inclusive at both ends: which to ask for, and what they cover. Pure."""
 
-from datetime import date
+from collections.abc import Iterable
+from datetime import date, timedelta
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -26,3 +28,52 @@ class DateWindow(BaseModel):
     def days(self) -> int:
         """Count the days, both ends included."""
         return (self.last - self.first).days + 1
+
+
+HISTORY_STEPS: Final = (730, 365, 180, 89, 60, 30)
+"""Days of history to ask for when a bank refuses more; at 90 some banks are off by one."""
+
+_DAY: Final = timedelta(days=1)
+
+
+def first_window(today: date, *, days: int) -> DateWindow:
+    """Return the window that asks for the whole history of so many days."""
+    return DateWindow(first=today - timedelta(days=days), last=today)
+
+
+def next_window(
+    covered: DateWindow, *, oldest_pending: date | None, overlap_days: int, today: date
+) -> DateWindow:
+    """
+    Return what to ask for after `covered`, the dates of the last complete answers.
+
+    It goes back to the oldest row that is still pending, so that its end is seen, and by the
+    overlap, because banks book late.
+    """
+    from_day = covered.last if oldest_pending is None else min(covered.last, oldest_pending)
+    return DateWindow(first=min(from_day, today) - timedelta(days=overlap_days), last=today)
+
+
+def shorter_window(window: DateWindow, *, earliest: date | None) -> DateWindow | None:
+    """
+    Return the next window to try after a bank refused `window`; None when there is none.
+
+    `earliest` is the first day that the bank says it gives.
+    """
+    if earliest is not None and window.first < earliest <= window.last:
+        return DateWindow(first=earliest, last=window.last)
+    asked = (window.last - window.first).days
+    days = next((step for step in HISTORY_STEPS if step < asked), None)
+    return None if days is None else first_window(window.last, days=days)
+
+
+def merged(windows: Iterable[DateWindow]) -> tuple[DateWindow, ...]:
+    """Return the same days as windows that neither overlap nor touch, oldest first."""
+    whole: list[DateWindow] = []
+    for window in sorted(windows, key=lambda window: window.first):
+        if whole and window.first <= whole[-1].last + _DAY:
+            last = max(whole[-1].last, window.last)
+            whole[-1] = DateWindow(first=whole[-1].first, last=last)
+        else:
+            whole.append(window)
+    return tuple(whole)

@@ -16,10 +16,11 @@ from bank_pipeline.providers.iso20022_tables import Meaning, both_ways
 _WORDS: Final = re.compile(r"[^\W_]+")
 
 # The first line that has one of its words in the text wins: a "card fee" is a fee.
-_PHRASES: Final[Mapping[Meaning, str]] = {
+PHRASES: Final[Mapping[Meaning, str]] = {
     both_ways("fee", Category.BANK_FEES, PaymentMethod.FEE): (
-        "fee|fees|service charge|bank charge|charges|commission|gebühr|gebühren|entgelt|kontoführung|frais|"
-        "provisie|bankkosten|avgift|gebyr|gebyrer|palvelumaksu|commissione|comisión|opłata|prowizja"
+        "fee|fees|service charge|bank charge|charges|commission|gebühr|gebühren|entgelt|"
+        "kontoführung|frais|provisie|bankkosten|avgift|gebyr|gebyrer|palvelumaksu|commissione|"
+        "comisión|opłata|prowizja"
     ),
     Meaning(
         "interest", PaymentMethod.INTEREST, Category.INTEREST_INCOME, Category.INTEREST_PAID
@@ -61,7 +62,7 @@ def meaning_of_words(text: str | None) -> Meaning | None:
     return next(
         (
             meaning
-            for meaning, phrases in _PHRASES.items()
+            for meaning, phrases in PHRASES.items()
             if any(f" {phrase} " in words for phrase in phrases.split("|"))
         ),
         None,

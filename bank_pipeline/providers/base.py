@@ -89,7 +89,8 @@ class LinkRequest:
     What a link begins with.
 
     `state` is ours, random and used once: it names the link when the customer comes back.
-    `renews` is the credential of the connection whose consent is renewed.
+    `renews` is the credential of the connection whose consent is renewed, and
+    `renews_external_id` what the provider calls that connection.
     `institution_external_id` is None where the provider lets the customer choose.
     """
 
@@ -97,6 +98,7 @@ class LinkRequest:
     state: SecretStr
     now: datetime
     renews: SecretStr | None = None
+    renews_external_id: str | None = None
     institution_external_id: str | None = None
     return_url: str | None = None
 

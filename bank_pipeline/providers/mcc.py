@@ -12,7 +12,7 @@ from bank_pipeline.domain.category import Category
 
 _DIGITS: Final = 4
 
-_SHOPS: Final[tuple[tuple[str, Category, str], ...]] = (
+SHOPS: Final[tuple[tuple[str, Category, str], ...]] = (
     ("3000-3350 4511 4582", Category.TRAVEL, "airlines, airports"),
     ("3351-3500 7512 7513 7519", Category.TRAVEL, "rental of cars, trucks and motor homes"),
     ("3501-3999 7011 7012 7032 7033", Category.TRAVEL, "lodging, timeshares, camps"),
@@ -83,14 +83,15 @@ what only moves within a company or a card network (9700 to 9702, 9950).
 """
 
 
-def _expand(codes: str) -> Iterator[int]:
+def expand_codes(codes: str) -> Iterator[int]:
+    """Yield every code of a row of `SHOPS`: words that are a code, or a range with its ends."""
     for word in codes.split():
         first, _, last = word.partition("-")
         yield from range(int(first), int(last or first) + 1)
 
 
 CATEGORY_OF_CODE: Final[Mapping[int, Category]] = {
-    code: category for codes, category, _ in _SHOPS for code in _expand(codes)
+    code: category for codes, category, _ in SHOPS for code in expand_codes(codes)
 }
 
 

@@ -1,14 +1,16 @@
 """
-Banks' texts: whether they say anything, and whether two of them name one party. Pure.
+Banks' texts: whether they say anything, name one party, and how to show them. Pure.
 
-The form for display is made in `display_texts`.
+The bank's own text is always kept; what is made of it here stands beside it.
 """
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Final
+
+from bank_pipeline.providers.text_noise import RULES
 
 PLACEHOLDERS: Final = frozenset(
     {
@@ -38,16 +40,26 @@ _ALIKE: Final = re.compile(
     r"|00(debit|credit)\w*"  # a British bank's numbering of what it does not number
 )
 _WORDS: Final = re.compile(r"[^\W_]+")
-_APOSTROPHES: Final = re.compile(r"['`´\u2018\u2019]")
+_APOSTROPHES: Final = re.compile("['`\u00b4\u2018\u2019]")
 
 _TITLES: Final = frozenset(
-    "mr mrs ms miss mx sir dr prof mag ing dipl herr herrn frau hr fr fru "
-    "m mme mlle monsieur madame mademoiselle sr sra srta sig dhr mevr mw".split()
+    word
+    for words in (
+        "mr mrs ms miss mx sir dr prof mag ing dipl",
+        "herr herrn frau hr fr fru dhr mevr mw",
+        "m mme mlle monsieur madame mademoiselle sr sra srta sig",
+    )
+    for word in words.split()
 )
+
+_CLEANED_LENGTH_MAX: Final = 2_000  # no payment has as much to say, and passes add up
+_EDGES: Final = " ,;|"
+_ESCAPE_WIDE: Final = re.compile(r"\\U(0{3}[0-9A-Fa-f]{5}|0010[0-9A-Fa-f]{4})")
+_ESCAPES: Final = re.compile(r"(?:\\[Uu][0-9A-Fa-f]{4})+")
 
 _SPELLINGS: Final = (
     # How banks without those letters write names: with the bare letter, or the national way.
-    str.maketrans({"ø": "o", "æ": "a", "ł": "l", "đ": "d", "ı": "i", "œ": "o"}),
+    str.maketrans({"ø": "o", "æ": "a", "ł": "l", "đ": "d", "œ": "o"}),
     str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "æ": "ae", "å": "aa", "œ": "oe"}),
 )
 
@@ -89,7 +101,7 @@ def join_lines(lines: object) -> str:
     """
     if isinstance(lines, str):
         return lines.strip()
-    if not isinstance(lines, Iterable):
+    if not isinstance(lines, Iterable) or isinstance(lines, Mapping):
         return ""
     return " ".join(line.strip() for line in lines if isinstance(line, str) and line.strip())
 
@@ -104,6 +116,54 @@ def is_same_name(a: str | None, b: str | None) -> bool:
     if not a or not b:
         return False
     return not _name_keys(a).isdisjoint(_name_keys(b))
+
+
+def to_cleaned(description: str) -> str | None:
+    """
+    Return a form of the bank's text for display; None when it would be the same.
+
+    Card numbers, terminals, times, acquirers' prefixes and empty references go (see
+    `text_noise`), written-out escapes become their signs, blanks become one. What would
+    leave no letter of a text that has letters is not done. Cleaning twice changes nothing. A
+    text longer than any payment's has no form for display.
+    """
+    if len(description) > _CLEANED_LENGTH_MAX:
+        return None
+    cleaned = description
+    while (cleaner := _clean_once(cleaned)) != cleaned:
+        cleaned = cleaner
+    return cleaned if cleaned and cleaned != description else None
+
+
+def _clean_once(text: str) -> str:
+    text = " ".join(_decode(text).split())
+    for pattern, kept in RULES:
+        text = _unless_mute(" ".join(pattern.sub(kept, text).split()), text)
+    return _unless_mute(text.strip(_EDGES), text)
+
+
+def _unless_mute(cleaned: str, text: str) -> str:
+    """Return the cleaned text, or the one before if nothing readable would be left."""
+    says_more = any(sign.isalpha() for sign in text)
+    says = any(sign.isalpha() for sign in cleaned) if says_more else bool(cleaned)
+    return cleaned if says else text
+
+
+def _decode(text: str) -> str:
+    """Turn escapes that a bank wrote out (backslash, U, hex digits) into the signs they mean."""
+    text = _ESCAPE_WIDE.sub(lambda found: _sign(found, f"{found[1]:0>8}", "utf-32-be"), text)
+    return _ESCAPES.sub(
+        lambda found: _sign(found, re.sub(r"\\[Uu]", "", found[0]), "utf-16-be"), text
+    )
+
+
+def _sign(found: re.Match[str], digits: str, encoding: str) -> str:
+    """Return the signs, or the escape as it stood where it means none that can be shown."""
+    try:
+        signs = bytes.fromhex(digits).decode(encoding)
+    except UnicodeDecodeError:
+        return found[0]
+    return signs if signs.isprintable() else found[0]
 
 
 def _name_keys(name: str) -> frozenset[str]:

@@ -1,7 +1,7 @@
 """Accounts: written where they differ, closed where a complete answer no longer lists them."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -40,6 +40,26 @@ def load_open_account_external_ids(
         accounts.c.connection_id == connection_id, accounts.c.closed_at.is_(None)
     )
     return frozenset(db.execute(query).scalars())
+
+
+def load_accounts(db: sa.Connection, connection_id: ConnectionId) -> list[Account]:
+    """Load the accounts of a connection as they were last told, closed ones too."""
+    columns = [accounts.c[name] for name in Account.model_fields]
+    query = sa.select(*columns).where(accounts.c.connection_id == connection_id)
+    rows = db.execute(query.order_by(accounts.c.created_at, accounts.c.id)).mappings()
+    return [Account.model_validate(dict(row)) for row in rows]
+
+
+def rename_accounts(
+    db: sa.Connection, connection_id: ConnectionId, names: Mapping[str, str]
+) -> None:
+    """Give accounts the external ids that a renewed consent calls them by: {old: new}."""
+    for old, new in names.items():
+        db.execute(
+            accounts.update()
+            .where(accounts.c.connection_id == connection_id, accounts.c.external_id == old)
+            .values(external_id=new)
+        )
 
 
 def save_accounts(
@@ -100,6 +120,7 @@ def _to_row(account: Account, now: datetime) -> dict[str, Any]:
     return {
         **account.model_dump(exclude={"identifiers"}),
         "identifiers": account.identifiers.model_dump(exclude_none=True),
+        "stable_external_ids": [*account.stable_external_ids],
         "content_hash": hashlib.blake2b(content, digest_size=16).digest(),
         "updated_at": now,
         "closed_at": None,

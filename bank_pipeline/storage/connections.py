@@ -58,6 +58,7 @@ def insert_or_renew_connection(
     institution_external_id: str | None,
     institution_name: str | None,
     now: datetime,
+    consent_expires_at: datetime | None = None,
 ) -> ConnectionId:
     """
     Store a newly linked connection, its first sync due at once.
@@ -87,12 +88,39 @@ def insert_or_renew_connection(
             status_reason="linked",
             status_since=now,
             history_stage=HistoryStage.AWAITING_INITIAL,
+            consent_expires_at=consent_expires_at,
             next_attempt_at=now,
             created_at=now,
         )
     )
     _insert_event(db, connection_id, None, ConnectionStatus.PENDING, "linked", None, now)
     return connection_id
+
+
+def replace_connection(
+    db: sa.Connection,
+    connection_id: ConnectionId,
+    *,
+    external_id: str,
+    consent_expires_at: datetime | None,
+    now: datetime,
+) -> None:
+    """
+    Continue a connection under the name that a new consent has at the provider; due at once.
+
+    Raises:
+        ConcurrentSyncError: another connection has this name.
+    """
+    connection = load_connection(db, connection_id)
+    known = load_connection_by_external_id(db, connection.provider, external_id)
+    if known is not None and known.id != connection_id:
+        raise ConcurrentSyncError("another connection has this consent")
+    db.execute(
+        connections.update()
+        .where(connections.c.id == connection_id)
+        .values(external_id=external_id, consent_expires_at=consent_expires_at)
+    )
+    request_sync(db, connection_id, reason="consent renewed", now=now)
 
 
 def request_sync(

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from bank_pipeline.storage.columns import SCHEMA
 from bank_pipeline.storage.engine import check_server
 from bank_pipeline.storage.migrate import load_pending, load_revision
 from bank_pipeline.storage.roles import load_missing_roles
-from bank_pipeline.storage.tables import SCHEMA
 
 
 @dataclass(frozen=True)

@@ -30,18 +30,24 @@ class LinkSession:
     expires_at: datetime
 
 
-def insert_link_session(
+def insert_link_session(  # noqa: PLR0913 - a row, by the names of its columns
     db: sa.Connection,
     *,
     team_id: TeamId,
     provider: Provider,
     state: SecretStr,
+    return_state: SecretStr,
     vault: Vault,
     renews: ConnectionId | None,
     expires_at: datetime,
     now: datetime,
 ) -> LinkSessionId:
-    """Remember who begins a link; the state is stored encrypted, and found by fingerprint."""
+    """
+    Remember who begins a link.
+
+    The provider's `state` is stored encrypted, and found by fingerprint; so is `return_state`,
+    which comes back with the customer.
+    """
     session_id = LinkSessionId(new_id())
     sealed = vault.encrypt(state, session_id)
     row = {
@@ -49,6 +55,7 @@ def insert_link_session(
         "team_id": team_id,
         "provider": provider,
         "state_fingerprint": vault.fingerprint(state.get_secret_value()),
+        "return_fingerprint": vault.fingerprint(return_state.get_secret_value()),
         "state_ciphertext": sealed.ciphertext,
         "key_id": sealed.key_id,
         "renews_connection_id": renews,
@@ -82,6 +89,20 @@ def load_open_link_session(db: sa.Connection, state: SecretStr, *, vault: Vault)
     query = sa.select(link_sessions).where(
         link_sessions.c.state_fingerprint == fingerprint, link_sessions.c.finished_at.is_(None)
     )
+    return _to_session(db.execute(query).one_or_none(), vault)
+
+
+def load_returned_link_session(
+    db: sa.Connection, return_state: SecretStr, *, vault: Vault
+) -> LinkSession:
+    """
+    Load the link, open or not, whose customer comes back with this state.
+
+    Raises:
+        NotFoundError: no link has it.
+    """
+    fingerprint = vault.fingerprint(return_state.get_secret_value())
+    query = sa.select(link_sessions).where(link_sessions.c.return_fingerprint == fingerprint)
     return _to_session(db.execute(query).one_or_none(), vault)
 
 

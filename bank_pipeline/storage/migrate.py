@@ -13,9 +13,9 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from bank_pipeline.errors import SetupError
+from bank_pipeline.storage.columns import SCHEMA
 from bank_pipeline.storage.engine import DAGSTER_SCHEMA, check_server
 from bank_pipeline.storage.roles import ensure_roles
-from bank_pipeline.storage.tables import SCHEMA
 
 _SCRIPTS: Final = Path(__file__).parent / "migrations"
 _LOCK: Final = 0x62616E6B  # "bank" in ASCII: one migration at a time per database

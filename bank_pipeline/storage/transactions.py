@@ -11,7 +11,7 @@ counts notice, and the whole write is taken back.
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -21,6 +21,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSON, UUID
 from bank_pipeline.domain.changes import ChangePlan, Key, StoredTransaction, Update
 from bank_pipeline.domain.ids import AccountId, ConnectionId, SyncRunId, TeamId, TransactionId
 from bank_pipeline.domain.transaction import Transaction, TransactionStatus
+from bank_pipeline.domain.window import DateWindow
 from bank_pipeline.errors import ConcurrentSyncError
 from bank_pipeline.storage.copying import copy_rows, driver_of
 from bank_pipeline.storage.identifiers import new_id
@@ -91,6 +92,45 @@ def load_stored(
     }
     rows = _load_rows(db, _OF_KEYS, keyed)
     return [*{row.id: row for row in rows}.values()]  # a row may answer to two of the keys
+
+
+def load_stored_in(
+    db: sa.Connection,
+    *,
+    account_ids: Mapping[str, AccountId],
+    windows: Mapping[str, DateWindow],
+) -> list[StoredTransaction]:
+    """
+    Load the live rows of some dates of each account, pending ones by the day they were paid.
+
+    `windows` are by account external id; an account without one has no rows in the answer.
+    """
+    asked = {account_ids[name]: window for name, window in windows.items() if name in account_ids}
+    if not asked:
+        return []
+    parameters = {
+        "accounts": [*asked],
+        "firsts": [window.first for window in asked.values()],
+        "lasts": [window.last for window in asked.values()],
+    }
+    return _load_rows(db, _OF_DATES, parameters)
+
+
+def load_oldest_pending(
+    db: sa.Connection, account_ids: Collection[AccountId]
+) -> dict[AccountId, date]:
+    """Load the day on which the oldest open pending row of each account was paid."""
+    day = sa.func.min(transactions.c.transaction_date)
+    query = (
+        sa.select(transactions.c.account_id, day)
+        .where(
+            transactions.c.account_id.in_(account_ids),
+            transactions.c.status == TransactionStatus.PENDING,
+            transactions.c.removed_at.is_(None),
+        )
+        .group_by(transactions.c.account_id)
+    )
+    return {AccountId(row[0]): row[1] for row in db.execute(query) if row[1] is not None}
 
 
 def load_live_hashes(
@@ -267,6 +307,15 @@ _OF_KEYS: Final = " UNION ALL ".join(
     """
     for column in ("external_id", "pending_external_id")
 )
+_OF_DATES: Final = f"""
+    {_SELECT}
+    FROM unnest(%(accounts)s::uuid[], %(firsts)s::date[], %(lasts)s::date[])
+         AS asked (account_id, first_day, last_day)
+    JOIN bank.transactions t ON t.account_id = asked.account_id AND t.removed_at IS NULL
+         AND coalesce(t.booking_date, t.transaction_date)
+             BETWEEN asked.first_day AND asked.last_day
+    JOIN bank.accounts a ON a.id = t.account_id
+"""
 _LIVE_HASHES: Final = """
     SELECT external_id, content_hash FROM bank.transactions
     WHERE account_id = %(account)s AND removed_at IS NULL

@@ -1,26 +1,29 @@
 """The half of a sync that writes: one database transaction for everything one sync learned."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from bank_pipeline.domain.changes import to_reconciling
+from bank_pipeline.domain.changes import missing_keys, to_reconciling
 from bank_pipeline.domain.connection import Connection, HistoryStage
 from bank_pipeline.domain.transaction import TransactionDelta
 from bank_pipeline.domain.transitions import Transition, after_part, after_success
 from bank_pipeline.errors import ProviderError
-from bank_pipeline.providers.answers import ChangesAnswer, QuarantinedRow
+from bank_pipeline.providers.answers import QuarantinedRow, WindowAnswer
 from bank_pipeline.storage.accounts import close_missing_accounts, load_account_ids, save_accounts
 from bank_pipeline.storage.balances import save_balances
 from bank_pipeline.storage.connections import advance_cursor, apply_transition
+from bank_pipeline.storage.coverage import save_coverage
+from bank_pipeline.storage.institutions import learn_history_days
 from bank_pipeline.storage.quarantine import (
     ORPHANED,
     save_quarantined,
     set_orphans_resolved,
 )
 from bank_pipeline.storage.sync_runs import finish_sync_run
-from bank_pipeline.storage.transactions import load_stored
+from bank_pipeline.storage.transactions import load_stored, load_stored_in
 from bank_pipeline.storage.webhook_events import mark_events_handled
 from bank_pipeline.sync.failures import classify, request_id_of, to_transition
 from bank_pipeline.sync.fetch import Fetched
@@ -51,7 +54,7 @@ def apply_fetched(
         accounts = writer.write_accounts(fetched)
         balances = writer.write_balances(fetched)
         transactions = writer.write_transactions(fetched)
-        stage = writer.write_stage(fetched.changes)
+        stage = writer.write_stage(fetched)
         quarantined_count = writer.write_quarantine(fetched)
         transition = writer.write_end(fetched, stage, trouble)
         report = SyncReport(
@@ -68,7 +71,7 @@ def apply_fetched(
             transactions=transactions,
             quarantined_count=quarantined_count,
             calls_count=fetched.calls_count,
-            pages_count=fetched.changes.pages_count if fetched.changes else 0,
+            pages_count=fetched.pages_count,
             started_at=started.started_at,
             ended_at=now,
             next_attempt_at=transition.next_attempt_at,
@@ -109,6 +112,18 @@ def _institution_name(connection: Connection, fetched: Fetched) -> str | None:
     return _described(connection, fetched).get("institution_name", connection.institution_name)
 
 
+def _told_stage(fetched: Fetched) -> HistoryStage | None:
+    """Return how much of the history has come; None when nobody asked for it."""
+    if fetched.changes is not None:
+        return fetched.changes.stage
+    if fetched.windows is None:
+        return None
+    if fetched.trouble is None:
+        return HistoryStage.COMPLETE
+    has_some = any(answer.covered for answer in fetched.windows)
+    return HistoryStage.INITIAL if has_some else HistoryStage.AWAITING_INITIAL
+
+
 class _Writer:
     """The steps of one write, inside one open database transaction."""
 
@@ -144,6 +159,8 @@ class _Writer:
 
     def write_transactions(self, fetched: Fetched) -> StepCounts:
         changes = fetched.changes
+        if fetched.windows is not None:
+            return self._write_windows(fetched.windows)
         if changes is None:
             return _NOTHING
         account_ids = load_account_ids(self._db, self._connection.id)
@@ -167,17 +184,19 @@ class _Writer:
             now=self._now,
         )
 
-    def write_stage(self, changes: ChangesAnswer | None) -> HistoryStage:
+    def write_stage(self, fetched: Fetched) -> HistoryStage:
         """
         Move cursor and stage together with the rows; a stage never goes back.
 
         An answer without a cursor never erases one that we hold.
         """
         before = self._connection.cursor
-        if changes is None:
+        told = _told_stage(fetched)
+        if told is None:
             return self._connection.history_stage
-        stage = max(self._connection.history_stage, changes.stage, key=_STAGES.index)
-        after = before if changes.cursor_after is None else changes.cursor_after
+        stage = max(self._connection.history_stage, told, key=_STAGES.index)
+        cursor = fetched.changes.cursor_after if fetched.changes else None
+        after = before if cursor is None else cursor
         advance_cursor(self._db, self._connection.id, before=before, after=after, stage=stage)
         return stage
 
@@ -201,6 +220,7 @@ class _Writer:
         }
         if fetched.accounts.is_complete:
             facts["last_full_accounts_at"] = self._now
+        self._remember_history(fetched)
         apply_transition(
             self._db,
             self._connection,
@@ -220,6 +240,42 @@ class _Writer:
             )
         return transition
 
+    def _write_windows(self, answers: Sequence[WindowAnswer]) -> StepCounts:
+        """
+        Bring rows to what the answers say, and what they cover is covered.
+
+        What a complete answer does not show any more is gone.
+        """
+        account_ids = load_account_ids(self._db, self._connection.id)
+        covered = {one.account_external_id: one.covered for one in answers if one.covered}
+        stored = load_stored_in(self._db, account_ids=account_ids, windows=covered)
+        missing = [
+            missing_keys(
+                stored,
+                answer.transactions,
+                account=answer.account_external_id,
+                covered=answer.covered,
+                unread={row.external_id for row in answer.quarantined},
+            )
+            for answer in answers
+            if answer.covered
+        ]
+        delta = TransactionDelta(
+            upserts=tuple(row for answer in answers for row in answer.transactions),
+            removed=frozenset().union(*missing),
+        )
+        counts = write_update(
+            self._db,
+            delta,
+            team_id=self._connection.team_id,
+            account_ids=account_ids,
+            sync_run_id=self._started.id,
+            now=self._now,
+        )
+        for external_id, window in covered.items():
+            save_coverage(self._db, account_ids[external_id], window, now=self._now)
+        return counts
+
     def _to_transition(
         self,
         stage: HistoryStage,
@@ -236,6 +292,11 @@ class _Writer:
         return after_success(
             self._connection, stage=stage, consent_expires_at=expires_at, now=self._now
         )
+
+    def _remember_history(self, fetched: Fetched) -> None:
+        bank, days = self._connection.institution_external_id, fetched.learned_history_days
+        if bank is not None and days is not None:
+            learn_history_days(self._db, self._connection.provider, bank, days)
 
     def _without_orphans(
         self, delta: TransactionDelta, account_ids: frozenset[str]

@@ -10,10 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from pydantic import SecretStr
+
 from bank_pipeline.domain.connection import ConnectionStatus
 from bank_pipeline.domain.transitions import LEASE
 from bank_pipeline.errors import ProviderError
 from bank_pipeline.providers.answers import Archive, RawAnswer
+from bank_pipeline.providers.base import FeedProvider, WindowProvider
 from bank_pipeline.storage.accounts import load_open_account_external_ids
 from bank_pipeline.storage.connections import apply_transition, lease_connection, load_connection
 from bank_pipeline.storage.credentials import load_credential
@@ -27,8 +30,10 @@ from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.failures import classify, request_id_of, to_transition
 from bank_pipeline.sync.fetch import Fetched, fetch_all
 from bank_pipeline.sync.institutions import remember_institution
+from bank_pipeline.sync.quota import CallBook
 from bank_pipeline.sync.reports import SyncReport, SyncRequest
 from bank_pipeline.sync.started import StartedSync
+from bank_pipeline.sync.windows import fetch_windows, load_held
 
 _log: Final = logging.getLogger(__name__)
 
@@ -108,6 +113,9 @@ def _fetch(context: SyncContext, started: StartedSync) -> Fetched:
         status = provider.fetch_status(credential, archive=archive)
         if status.error_code is not None:
             raise provider.to_error(status.error_code)
+    if isinstance(provider, WindowProvider):
+        return _fetch_windows(context, started, provider, credential)
+    assert isinstance(provider, FeedProvider), "a provider tells changes, or dates"
     return fetch_all(
         provider,
         connection,
@@ -116,6 +124,32 @@ def _fetch(context: SyncContext, started: StartedSync) -> Fetched:
         known_account_ids=started.known_account_ids,
         awaited_account_ids=started.awaited_account_ids,
         archive=archive,
+        now=started.started_at,
+    )
+
+
+def _fetch_windows(
+    context: SyncContext, started: StartedSync, provider: WindowProvider, credential: SecretStr
+) -> Fetched:
+    request = started.request
+    with context.engine.connect() as db:
+        held = load_held(db, started.connection)
+    calls = CallBook(
+        context.engine,
+        started.connection,
+        provider.capabilities,
+        reason=request.reason,
+        is_user_present=request.present_user is not None,
+        clock=context.clock,
+    )
+    return fetch_windows(
+        provider,
+        credential,
+        steps=request.steps,
+        held=held,
+        calls=calls,
+        archive=_archive(context, started),
+        present_user=request.present_user,
         now=started.started_at,
     )
 

@@ -9,6 +9,7 @@ from bank_pipeline.domain.connection import Connection
 from bank_pipeline.domain.transitions import FailureKind, Transition, after_failure
 from bank_pipeline.errors import (
     AccessRevokedError,
+    AccountBlockedError,
     AccountGoneError,
     ConcurrentSyncError,
     ConfigurationError,
@@ -31,6 +32,7 @@ _KINDS: Final[tuple[tuple[type[Exception], FailureKind], ...]] = (
     (TransientError, FailureKind.TRANSIENT),
     (CursorRejectedError, FailureKind.CURSOR_REJECTED),
     (AccountGoneError, FailureKind.ACCOUNT_GONE),
+    (AccountBlockedError, FailureKind.ACCOUNT_BLOCKED),
     (ProductUnsupportedError, FailureKind.PRODUCT_UNSUPPORTED),
     (WindowTooWideError, FailureKind.WINDOW_TOO_WIDE),
     (ConfigurationError, FailureKind.CONFIGURATION),

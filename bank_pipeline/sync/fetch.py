@@ -1,4 +1,8 @@
-"""The half of a sync that talks to the provider. No database transaction is open here."""
+"""
+The half of a sync that talks to a provider with a change feed.
+
+No database transaction is open here.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,8 +13,8 @@ from pydantic import SecretStr
 from bank_pipeline.domain.connection import Connection, HistoryStage
 from bank_pipeline.domain.transitions import ends_soon
 from bank_pipeline.errors import CursorRejectedError, ProviderError, TransientError
-from bank_pipeline.providers.answers import AccountsAnswer, Archive, ChangesAnswer
-from bank_pipeline.providers.base import ProviderClient
+from bank_pipeline.providers.answers import AccountsAnswer, Archive, ChangesAnswer, WindowAnswer
+from bank_pipeline.providers.base import FeedProvider
 from bank_pipeline.sync.reports import Step
 
 FULL_ACCOUNTS_EVERY: Final = timedelta(days=7)
@@ -25,6 +29,10 @@ class Fetched:
     `must_reconcile`: the changes are a replay of the whole history because the cursor was
     lost or given up, so rows that it does not show are gone. `trouble`: what is wrong at the
     provider all the same; the sync keeps what came and ends as a failure.
+
+    Of a provider without a change feed: `windows` are the answers account by account, None when
+    transactions were not asked for; `learned_history_days` is how long a history the bank
+    turned out to give.
     """
 
     accounts: AccountsAnswer
@@ -32,10 +40,19 @@ class Fetched:
     must_reconcile: bool
     calls_count: int
     trouble: ProviderError | None = None
+    windows: tuple[WindowAnswer, ...] | None = None
+    learned_history_days: int | None = None
+
+    @property
+    def pages_count(self) -> int:
+        """Count the pages of transactions."""
+        if self.changes is not None:
+            return self.changes.pages_count
+        return sum(answer.pages_count for answer in self.windows or ())
 
 
 def fetch_all(
-    provider: ProviderClient,
+    provider: FeedProvider,
     connection: Connection,
     credential: SecretStr,
     *,
@@ -83,7 +100,7 @@ def fetch_all(
 
 
 def _fetch_changes(
-    provider: ProviderClient, connection: Connection, credential: SecretStr, archive: Archive
+    provider: FeedProvider, connection: Connection, credential: SecretStr, archive: Archive
 ) -> tuple[ChangesAnswer, bool]:
     had_data = connection.history_stage is not HistoryStage.AWAITING_INITIAL
     was_rejected = False

@@ -1,6 +1,9 @@
-"""Know the banks behind the connections."""
+"""Know the banks: all that a provider offers, and the ones behind the connections."""
 
 import logging
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import sqlalchemy as sa
@@ -10,10 +13,69 @@ from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.institution import Institution
 from bank_pipeline.errors import BankPipelineError
 from bank_pipeline.providers.cache import INSTITUTION_TTL_S
-from bank_pipeline.storage.institutions import save_institution
+from bank_pipeline.storage.institutions import save_institution, save_institutions
 from bank_pipeline.sync.context import SyncContext
 
 _log: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class InstitutionsReport:
+    """
+    What reading one provider's list of banks changed; `offered` is how many there are now.
+
+    `unreadable` counts the rows that were left out, by reason: fields and rules, no values.
+    """
+
+    provider: Provider
+    offered: int
+    inserted: int
+    updated: int
+    removed: int
+    unchanged: int
+    unreadable: Mapping[str, int]
+
+    @property
+    def unreadable_count(self) -> int:
+        """Return how many rows could not be read."""
+        return sum(self.unreadable.values())
+
+
+def sync_institutions(
+    context: SyncContext, provider: Provider, *, accept_removals: bool = False
+) -> InstitutionsReport:
+    """
+    Make the stored banks of one provider equal to its list.
+
+    Banks that are gone are removed, softly; `accept_removals` allows that most of them are.
+    A row that cannot be read is reported, and its bank, if we have it, stays.
+
+    Raises:
+        ProviderError: the list did not come; nothing was changed.
+        SetupError: the provider is switched off, or its list looks torn.
+    """
+    answer = context.provider(provider).fetch_institutions()
+    with context.engine.begin() as db:
+        counts = save_institutions(
+            db,
+            provider,
+            answer.institutions,
+            now=context.clock(),
+            unreadable=[row.external_id for row in answer.unreadable],
+            accept_removals=accept_removals,
+        )
+    unreadable = Counter(row.reason for row in answer.unreadable)
+    for reason, count in unreadable.most_common():
+        _log.warning("%s: %d banks cannot be read: %s", provider, count, reason)
+    return InstitutionsReport(
+        provider,
+        counts.inserted + counts.updated + counts.unchanged,
+        counts.inserted,
+        counts.updated,
+        counts.removed,
+        counts.unchanged,
+        dict(unreadable.most_common()),
+    )
 
 
 def remember_institution(context: SyncContext, provider: Provider, external_id: str) -> None:

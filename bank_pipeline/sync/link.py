@@ -1,33 +1,55 @@
 """Connect a customer's bank: start a link, watch it, and keep what it yields."""
 
-from collections.abc import Sequence
+import logging
+import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+import sqlalchemy as sa
 from pydantic import SecretStr
 
+from bank_pipeline.domain.account import match_accounts
 from bank_pipeline.domain.connection import Provider
-from bank_pipeline.domain.ids import ConnectionId, LinkSessionId, TeamId
-from bank_pipeline.errors import ConfigurationError
-from bank_pipeline.providers.base import LinkedConnection
+from bank_pipeline.domain.ids import ConnectionId, LinkSessionId, SyncRunId, TeamId
+from bank_pipeline.errors import ConfigurationError, NotFoundError, ProviderError
+from bank_pipeline.providers.base import LinkedConnection, LinkRequest, ProviderClient
+from bank_pipeline.storage.accounts import (
+    load_account_ids,
+    load_accounts,
+    rename_accounts,
+    save_accounts,
+)
+from bank_pipeline.storage.balances import save_balances
 from bank_pipeline.storage.connections import (
     ensure_team,
     insert_or_renew_connection,
+    load_connection,
+    replace_connection,
     request_sync,
 )
 from bank_pipeline.storage.credentials import load_credential, store_credential
+from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.link_sessions import (
     LinkSession,
     finish_link_session,
     insert_link_session,
     load_link_session,
+    load_returned_link_session,
 )
+from bank_pipeline.storage.quarantine import save_quarantined
+from bank_pipeline.storage.raw_payloads import save_raw_payload
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.institutions import remember_institution
 
 _LINKED: Final = "linked"
 _RENEWED: Final = "renewed"
+_OTHER_ACCOUNTS: Final = "other_accounts"
+"""The customer consented to accounts that are not those of the connection to be renewed."""
+_STATE_BYTES: Final = 32
+
+_log: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,22 +80,40 @@ def start_link(
     provider: Provider,
     *,
     team_name: str,
+    institution: str | None = None,
     renews: ConnectionId | None = None,
     return_url: str | None = None,
 ) -> LinkStarted:
     """
     Begin a link, or the renewal of a connection's consent.
 
-    Who started it is stored before the customer is sent away: the provider's state is the
-    only thing that comes back.
+    `institution` is the provider's id of the bank, for providers that want it chosen first; a
+    renewal stays with its own. `return_url` is where the customer comes back to, with a state
+    that only this link knows.
+
+    Who started it is stored before the customer is sent away: the state is the only thing that
+    comes back.
+
+    Raises:
+        SetupError: the provider needs something that was not given.
     """
     client = context.provider(provider)
     now = context.clock()
+    state = SecretStr(secrets.token_urlsafe(_STATE_BYTES))
     with context.engine.begin() as db:
         team_id = ensure_team(db, team_name, now=now)
+        old = load_connection(db, renews) if renews else None
         credential = load_credential(db, renews, context.vault) if renews else None
     started = client.start_link(
-        customer_reference=team_id, credential=credential, return_url=return_url
+        LinkRequest(
+            customer_reference=team_id,
+            state=state,
+            now=now,
+            renews=credential,
+            renews_external_id=old.external_id if old else None,
+            institution_external_id=institution or (old.institution_external_id if old else None),
+            return_url=return_url,
+        )
     )
     with context.engine.begin() as db:
         session_id = insert_link_session(
@@ -81,6 +121,7 @@ def start_link(
             team_id=team_id,
             provider=provider,
             state=started.external_state,
+            return_state=state,
             vault=context.vault,
             renews=renews,
             expires_at=started.expires_at,
@@ -89,12 +130,37 @@ def start_link(
     return LinkStarted(session_id, started.url, started.expires_at)
 
 
-def complete_link(context: SyncContext, session_id: LinkSessionId) -> LinkState:
+def accept_return(
+    context: SyncContext, provider: Provider, returned: Mapping[str, str]
+) -> LinkState:
+    """
+    Take up the link of a customer who comes back, by the state they bring along.
+
+    Raises:
+        NotFoundError: no link of this provider has such a state.
+    """
+    state = returned.get("state") or returned.get("ref")
+    if not state:
+        raise NotFoundError("the return address names no link")
+    with context.engine.connect() as db:
+        session = load_returned_link_session(db, SecretStr(state), vault=context.vault)
+    if session.provider is not provider:
+        raise NotFoundError("the return address names no link")
+    return complete_link(context, session.id, returned=returned)
+
+
+def complete_link(
+    context: SyncContext,
+    session_id: LinkSessionId,
+    *,
+    returned: Mapping[str, str] | None = None,
+) -> LinkState:
     """
     Ask how far the customer has come and keep every connection that the link yielded.
 
-    May be called any number of times, at once too. A credential is stored in the moment it
-    arrives; the new connection asks for its first sync at once.
+    `returned` is what came back with them, where anything did. May be called any number of
+    times, at once too. A credential is stored in the moment it arrives; the new connection asks
+    for its first sync at once.
 
     Raises:
         ConfigurationError: the exchange token was spent by a try that died before it could
@@ -104,21 +170,26 @@ def complete_link(context: SyncContext, session_id: LinkSessionId) -> LinkState:
     if session.outcome is not None:
         return _ended(session)
     client = context.provider(session.provider)
-    progress = client.fetch_link_progress(session.state)
+    progress = client.fetch_link_progress(session.state, returned=returned)
     if not progress.is_finished:
         return LinkState(is_finished=False)
-    if session.renews_connection_id is not None and progress.exit_reason is None:
-        return _finish_renewal(context, session_id, session.renews_connection_id)
+    renews, is_exit = session.renews_connection_id, progress.exit_reason is not None
+    if renews is not None and not is_exit and not client.capabilities.is_renewed_by_new_connection:
+        return _finish_renewal(context, session_id, renews)
     if not progress.exchange_tokens:
-        with context.engine.begin() as db:
-            outcome = progress.exit_reason or "left"
-            finish_link_session(db, session_id, outcome=outcome, now=context.clock())
-        return LinkState(is_finished=True, exit_reason=outcome)
+        return _finish_without(context, session_id, progress.exit_reason or "left")
+    return _exchange(context, session, progress.exchange_tokens)
+
+
+def _exchange(context: SyncContext, session: LinkSession, tokens: Sequence[SecretStr]) -> LinkState:
     try:
-        return _keep_all(context, session, progress.exchange_tokens)
+        if session.renews_connection_id is None:
+            return _keep_all(context, session, tokens)
+        linked = context.provider(session.provider).complete_link(tokens[0])
+        return _renew_by(context, session, session.renews_connection_id, linked)
     except ConfigurationError:
         # A token works once: somebody else may have spent it, and be done by now.
-        session = _load(context, session_id)
+        session = _load(context, session.id)
         if session.outcome is None:
             raise
         return _ended(session)
@@ -132,6 +203,12 @@ def link_with_token(
         team_id = ensure_team(db, team_name, now=context.clock())
     linked = context.provider(provider).complete_link(token)
     return _keep(context, provider, team_id, linked, closes=None)
+
+
+def _finish_without(context: SyncContext, session_id: LinkSessionId, reason: str) -> LinkState:
+    with context.engine.begin() as db:
+        finish_link_session(db, session_id, outcome=reason, now=context.clock())
+    return LinkState(is_finished=True, exit_reason=reason)
 
 
 def _load(context: SyncContext, session_id: LinkSessionId) -> LinkSession:
@@ -175,14 +252,89 @@ def _keep(
             external_id=linked.external_id,
             institution_external_id=linked.institution_external_id,
             institution_name=linked.institution_name,
+            consent_expires_at=linked.consent_expires_at,
             now=now,
         )
         store_credential(db, connection_id, linked.credential, vault=context.vault, now=now)
+        _keep_accounts(db, connection_id, linked, now=now)
         if closes is not None:
             finish_link_session(db, closes, outcome=_LINKED, now=now)
     if linked.institution_external_id is not None:
         remember_institution(context, provider, linked.institution_external_id)
     return connection_id
+
+
+def _keep_accounts(
+    db: sa.Connection, connection_id: ConnectionId, linked: LinkedConnection, *, now: datetime
+) -> None:
+    """Keep what came with the link itself: some providers tell it this once only."""
+    origin = SyncRunId(new_id())  # no sync brought it
+    if linked.raw is not None:
+        save_raw_payload(db, connection_id, origin, linked.raw, now=now)
+    answer = linked.accounts
+    if answer is None:
+        return
+    connection = load_connection(db, connection_id)
+    save_accounts(db, connection, answer.accounts, now=now)
+    save_quarantined(db, connection_id, answer.quarantined, sync_run_id=origin, now=now)
+    save_balances(
+        db,
+        connection,
+        answer.balances,
+        account_ids=load_account_ids(db, connection_id),
+        sync_run_id=origin,
+        now=now,
+    )
+
+
+def _renew_by(
+    context: SyncContext,
+    session: LinkSession,
+    connection_id: ConnectionId,
+    linked: LinkedConnection,
+) -> LinkState:
+    """
+    Continue a connection under its new consent: its accounts keep their rows.
+
+    A consent for none of its accounts is somebody's mistake: nothing is changed, and the new
+    consent is given back.
+    """
+    now, client = context.clock(), context.provider(session.provider)
+    with context.engine.begin() as db:
+        old_credential = load_credential(db, connection_id, context.vault)
+        known = load_accounts(db, connection_id)
+        shown = linked.accounts.accounts if linked.accounts else ()
+        matched = match_accounts(known, shown)
+        is_other = bool(known and shown and not matched)
+        if is_other:
+            finish_link_session(db, session.id, outcome=_OTHER_ACCOUNTS, now=now)
+        else:
+            renamed = {old: new for new, old in matched.items() if old != new}
+            rename_accounts(db, connection_id, renamed)
+            replace_connection(
+                db,
+                connection_id,
+                external_id=linked.external_id,
+                consent_expires_at=linked.consent_expires_at,
+                now=now,
+            )
+            store_credential(db, connection_id, linked.credential, vault=context.vault, now=now)
+            _keep_accounts(db, connection_id, linked, now=now)
+            finish_link_session(db, session.id, outcome=_RENEWED, now=now)
+    given_back = linked.credential if is_other else old_credential
+    if is_other or linked.credential != old_credential:
+        _give_back(client, given_back)
+    if is_other:
+        return LinkState(is_finished=True, exit_reason=_OTHER_ACCOUNTS)
+    return LinkState(is_finished=True, connection_ids=(connection_id,))
+
+
+def _give_back(client: ProviderClient, credential: SecretStr) -> None:
+    """End a consent that nobody needs any more; it ends by itself some day if this fails."""
+    try:
+        client.disconnect(credential)
+    except ProviderError as error:
+        _log.warning("a replaced consent was not ended at %s: %s", client.provider, error.code)
 
 
 def _finish_renewal(

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from bank_pipeline.domain.connection import ConnectionStatus, HistoryStage, Provider
 from bank_pipeline.domain.ids import ConnectionId, SyncRunId
+from bank_pipeline.providers.answers import PresentUser
 
 
 class SyncReason(StrEnum):
@@ -32,12 +33,17 @@ ALL_STEPS: Final = frozenset(Step)
 
 @dataclass(frozen=True)
 class SyncRequest:
-    """One connection to bring up to date, why, and which parts of it."""
+    """
+    One connection to bring up to date, why, and which parts of it.
+
+    `present_user` is the customer, if they are asking for it right now.
+    """
 
     connection_id: ConnectionId
     reason: SyncReason
     steps: frozenset[Step] = ALL_STEPS
     dagster_run_id: str | None = None
+    present_user: PresentUser | None = None
 
 
 @dataclass(frozen=True)

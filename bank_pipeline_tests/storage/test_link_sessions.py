@@ -39,6 +39,7 @@ def insert(
         team_id=linked.connection.team_id,
         provider=Provider.PLAID,
         state=state,
+        return_state=SecretStr(f"return-{state.get_secret_value()}"),
         vault=vault,
         renews=renews,
         expires_at=now + timedelta(minutes=30),

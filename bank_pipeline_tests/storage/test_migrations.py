@@ -12,11 +12,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from bank_pipeline.errors import SetupError
+from bank_pipeline.storage.columns import SCHEMA
 from bank_pipeline.storage.engine import build_engine
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.migrate import downgrade, head, load_pending, load_revision, migrate
 from bank_pipeline.storage.roles import ROLES, ensure_roles
-from bank_pipeline.storage.tables import SCHEMA, metadata
+from bank_pipeline.storage.tables import metadata
 from bank_pipeline_tests.storage.rows import insert_row_everywhere
 
 

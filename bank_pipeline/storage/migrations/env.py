@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from bank_pipeline.storage.tables import SCHEMA
+from bank_pipeline.storage.columns import SCHEMA
 
 context.configure(
     connection=context.config.attributes["connection"],

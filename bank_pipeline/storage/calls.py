@@ -1,0 +1,115 @@
+"""
+Calls that a provider counts: one row each, written before the call.
+
+A process that dies in a call leaves its row, and the row counts: rather one call too few than
+one too many. Rows of one connection are written under its lock.
+"""
+
+from datetime import datetime
+from typing import Final
+
+import sqlalchemy as sa
+
+from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline.domain.quota import PERIOD, PastCall
+from bank_pipeline.storage.tables import provider_calls
+
+DONE: Final = "done"
+FAILED: Final = "failed"
+
+
+def load_recent_calls(
+    db: sa.Connection,
+    connection_id: ConnectionId,
+    *,
+    account_external_id: str,
+    scope: str,
+    counts_failures: bool,
+    now: datetime,
+) -> list[PastCall]:
+    """Load the calls of the last 24 hours, oldest first."""
+    columns = provider_calls.c
+    query = (
+        sa.select(
+            columns.called_at,
+            columns.is_scheduled,
+            columns.outcome,
+            columns.calls_left,
+            columns.resets_at,
+        )
+        .where(
+            columns.connection_id == connection_id,
+            columns.account_external_id == account_external_id,
+            columns.scope == scope,
+            columns.called_at > now - PERIOD,
+        )
+        .order_by(columns.called_at, columns.id)
+    )
+    return [
+        PastCall(
+            called_at=row.called_at,
+            is_scheduled=row.is_scheduled,
+            is_counted=counts_failures or row.outcome != FAILED,
+            calls_left=row.calls_left,
+            resets_at=row.resets_at,
+        )
+        for row in db.execute(query)
+    ]
+
+
+def load_last_success(
+    db: sa.Connection, connection_id: ConnectionId, *, account_external_id: str, scope: str
+) -> datetime | None:
+    """Return when this was last read with success, None when never or long ago."""
+    columns = provider_calls.c
+    newest: datetime | None = db.scalar(
+        sa.select(sa.func.max(columns.called_at)).where(
+            columns.connection_id == connection_id,
+            columns.account_external_id == account_external_id,
+            columns.scope == scope,
+            columns.outcome == DONE,
+        )
+    )
+    return newest
+
+
+def insert_call(
+    db: sa.Connection,
+    connection_id: ConnectionId,
+    *,
+    account_external_id: str,
+    scope: str,
+    is_scheduled: bool,
+    now: datetime,
+) -> int:
+    """Write that a call is about to be made; return the row's id."""
+    row = {
+        "connection_id": connection_id,
+        "account_external_id": account_external_id,
+        "scope": scope,
+        "is_scheduled": is_scheduled,
+        "called_at": now,
+    }
+    statement = provider_calls.insert().values(row).returning(provider_calls.c.id)
+    return int(db.execute(statement).scalar_one())
+
+
+def finish_call(
+    db: sa.Connection,
+    call_id: int,
+    *,
+    outcome: str,
+    calls_left: int | None,
+    resets_at: datetime | None,
+) -> None:
+    """Write how a call ended, and what the answer said of the quota."""
+    db.execute(
+        provider_calls.update()
+        .where(provider_calls.c.id == call_id)
+        .values(outcome=outcome, calls_left=calls_left, resets_at=resets_at)
+    )
+
+
+def delete_calls(db: sa.Connection, *, before: datetime) -> int:
+    """Delete calls that no quota looks back to; return how many."""
+    return db.execute(provider_calls.delete().where(provider_calls.c.called_at < before)).rowcount

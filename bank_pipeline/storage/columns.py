@@ -1,0 +1,58 @@
+"""What the tables are made of: the kinds of columns and checks that recur."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import UUID
+
+SCHEMA: Final = "bank"
+
+
+def own_id() -> sa.Column[Any]:
+    """Return our own key of a row."""
+    return sa.Column("id", UUID(as_uuid=False), primary_key=True)
+
+
+def ref(name: str, target: str, *, nullable: bool = False, index: bool = False) -> sa.Column[Any]:
+    """Return a reference to another table of ours; its rows go with what they refer to."""
+    key = sa.ForeignKey(f"{SCHEMA}.{target}.id", ondelete="CASCADE")
+    return sa.Column(name, UUID(as_uuid=False), key, nullable=nullable, index=index)
+
+
+def owner(name: str, target: str) -> sa.Column[Any]:
+    """Return a reference that is the key: one row at most for each row of another table."""
+    key = sa.ForeignKey(f"{SCHEMA}.{target}.id", ondelete="CASCADE")
+    return sa.Column(name, UUID(as_uuid=False), key, primary_key=True)
+
+
+def text(name: str, *, nullable: bool = True) -> sa.Column[Any]:
+    """Return a column of text."""
+    return sa.Column(name, sa.Text, nullable=nullable)
+
+
+def moment(name: str, *, nullable: bool = True) -> sa.Column[Any]:
+    """Return a column of a time, in UTC."""
+    return sa.Column(name, sa.DateTime(timezone=True), nullable=nullable)
+
+
+def day(name: str) -> sa.Column[Any]:
+    """Return a column of a calendar date, the bank's."""
+    return sa.Column(name, sa.Date)
+
+
+def amount(name: str, *, nullable: bool = True) -> sa.Column[Any]:
+    """Return a column of money, without a scale."""
+    return sa.Column(name, sa.Numeric, nullable=nullable)
+
+
+def one_of(column: str, values: Iterable[StrEnum]) -> sa.CheckConstraint:
+    """Return the check that a column holds a value of an enumeration."""
+    listed = ", ".join(f"'{value}'" for value in values)
+    return sa.CheckConstraint(f"{column} IN ({listed})", name=column)
+
+
+def iso(column: str) -> sa.CheckConstraint:
+    """Return the check that a column holds an ISO 4217 code."""
+    return sa.CheckConstraint(f"{column} ~ '^[A-Z]{{3}}$'", name=column)

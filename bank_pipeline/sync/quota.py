@@ -1,0 +1,142 @@
+"""Calls that a provider counts: spent by plan, one row each, and none above the limit."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import sqlalchemy as sa
+
+from bank_pipeline.domain.connection import Connection
+from bank_pipeline.domain.quota import PERIOD, Allowance, next_call_at
+from bank_pipeline.errors import RateLimitedError
+from bank_pipeline.providers.answers import QuotaSeen
+from bank_pipeline.providers.base import Capabilities, Quota, Scope
+from bank_pipeline.storage.calls import (
+    DONE,
+    FAILED,
+    finish_call,
+    insert_call,
+    load_last_success,
+    load_recent_calls,
+)
+from bank_pipeline.sync.context import Clock
+from bank_pipeline.sync.reports import SyncReason
+
+SPENT: Final = "QUOTA_SPENT"
+FRESH_FOR: Final = timedelta(hours=6)
+"""What one account brought so lately is not asked for again because a sibling failed."""
+
+_FOR_PEOPLE: Final = frozenset({SyncReason.INITIAL, SyncReason.MANUAL})
+
+
+@dataclass
+class SpentCall:
+    """A call under way. `seen` is what its answer said of the quota."""
+
+    seen: QuotaSeen | None = None
+
+
+class CallBook:
+    """
+    What one sync may call, and what it called.
+
+    `is_user_present`: the customer is there right now, and the provider lets them look as
+    often as they like.
+    """
+
+    def __init__(
+        self,
+        engine: sa.Engine,
+        connection: Connection,
+        capabilities: Capabilities,
+        *,
+        reason: SyncReason,
+        is_user_present: bool,
+        clock: Clock,
+    ) -> None:
+        self._engine = engine
+        self._connection = connection
+        self._capabilities = capabilities
+        self._reason = reason
+        self._is_free = is_user_present and capabilities.answers_present_users
+        self._clock = clock
+
+    def is_fresh(self, scope: Scope, account_external_id: str) -> bool:
+        """Say whether a repetition after a failure can spare this call: it was made lately."""
+        if self._reason is not SyncReason.RECOVERY or self._capabilities.quota(scope) is None:
+            return False
+        with self._engine.connect() as db:
+            last = load_last_success(
+                db, self._connection.id, account_external_id=account_external_id, scope=scope
+            )
+        return last is not None and self._clock() - last < FRESH_FOR
+
+    @contextmanager
+    def spend(self, scope: Scope, account_external_id: str) -> Iterator[SpentCall]:
+        """
+        Make one call inside; it is written before it is made.
+
+        Raises:
+            RateLimitedError: the quota is spent; `retry_after_s` says when it is not.
+        """
+        call = SpentCall()
+        quota = self._capabilities.quota(scope)
+        if quota is None or self._is_free:
+            yield call
+            return
+        call_id = self._begin(quota, account_external_id)
+        try:
+            yield call
+        except RateLimitedError as error:
+            wait = PERIOD if error.retry_after_s is None else timedelta(seconds=error.retry_after_s)
+            self._finish(call_id, FAILED, calls_left=0, resets_at=self._clock() + wait)
+            raise
+        except Exception:
+            self._finish(call_id, FAILED, calls_left=None, resets_at=None)
+            raise
+        seen = call.seen
+        resets_in = seen.resets_in if seen else None
+        self._finish(
+            call_id,
+            DONE,
+            calls_left=seen.calls_left if seen else None,
+            resets_at=None if resets_in is None else self._clock() + resets_in,
+        )
+
+    def _begin(self, quota: Quota, account_external_id: str) -> int:
+        now = self._clock()
+        is_scheduled = self._reason not in _FOR_PEOPLE
+        with self._engine.begin() as db:
+            past = load_recent_calls(
+                db,
+                self._connection.id,
+                account_external_id=account_external_id,
+                scope=quota.scope,
+                counts_failures=quota.counts_failures,
+                now=now,
+            )
+            allowance = Allowance(quota.calls_max, quota.scheduled_max)
+            due = next_call_at(past, allowance, is_scheduled=is_scheduled, now=now)
+            if due > now:
+                raise RateLimitedError(
+                    self._connection.provider,
+                    quota.scope,
+                    code=SPENT,
+                    retry_after_s=(due - now).total_seconds(),
+                )
+            return insert_call(
+                db,
+                self._connection.id,
+                account_external_id=account_external_id,
+                scope=quota.scope,
+                is_scheduled=is_scheduled,
+                now=now,
+            )
+
+    def _finish(
+        self, call_id: int, outcome: str, *, calls_left: int | None, resets_at: datetime | None
+    ) -> None:
+        with self._engine.begin() as db:
+            finish_call(db, call_id, outcome=outcome, calls_left=calls_left, resets_at=resets_at)

@@ -1,0 +1,286 @@
+"""
+The half of a sync that talks to a provider without a change feed: account by account.
+
+One account's failure leaves its siblings alone, and what came is kept. No database
+transaction is open while the provider answers.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from typing import Final
+
+import sqlalchemy as sa
+from pydantic import SecretStr
+
+from bank_pipeline.domain.account import Account
+from bank_pipeline.domain.balance import Balance
+from bank_pipeline.domain.connection import Connection
+from bank_pipeline.domain.window import (
+    HISTORY_STEPS,
+    DateWindow,
+    first_window,
+    next_window,
+    shorter_window,
+)
+from bank_pipeline.errors import (
+    AccountBlockedError,
+    AccountGoneError,
+    ConfigurationError,
+    PayloadError,
+    ProductUnsupportedError,
+    ProviderError,
+    RateLimitedError,
+    ReauthRequiredError,
+    TransientError,
+    UserActionError,
+    WindowTooWideError,
+)
+from bank_pipeline.providers.answers import (
+    Archive,
+    PresentUser,
+    QuarantinedRow,
+    WindowAnswer,
+    WindowRequest,
+)
+from bank_pipeline.providers.base import Scope, WindowProvider
+from bank_pipeline.storage.accounts import load_account_ids, load_accounts
+from bank_pipeline.storage.coverage import load_coverage
+from bank_pipeline.storage.institutions import load_history_days
+from bank_pipeline.storage.transactions import load_oldest_pending
+from bank_pipeline.sync.fetch import Fetched
+from bank_pipeline.sync.quota import CallBook, SpentCall
+from bank_pipeline.sync.reports import Step
+
+_GRAVEST_FIRST: Final[tuple[type[ProviderError], ...]] = (
+    UserActionError,
+    ConfigurationError,
+    PayloadError,
+    AccountBlockedError,
+    WindowTooWideError,
+    # What passes soon goes before what takes long: the ledger keeps the latter from being asked.
+    RateLimitedError,
+    ProviderError,
+)
+
+
+@dataclass(frozen=True)
+class Held:
+    """
+    What we know of a connection's accounts before we ask, by their external ids.
+
+    `history_days` is the longest history that the bank is known to give, None when unknown.
+    """
+
+    accounts: tuple[Account, ...]
+    covered: Mapping[str, tuple[DateWindow, ...]]
+    oldest_pending: Mapping[str, date]
+    history_days: int | None
+
+
+def load_held(db: sa.Connection, connection: Connection) -> Held:
+    """Load what a sync by windows begins with."""
+    ids = load_account_ids(db, connection.id)
+    names = {account_id: external_id for external_id, account_id in ids.items()}
+    covered = load_coverage(db, ids.values())
+    pending = load_oldest_pending(db, ids.values())
+    institution = connection.institution_external_id
+    return Held(
+        accounts=tuple(load_accounts(db, connection.id)),
+        covered={names[account_id]: windows for account_id, windows in covered.items()},
+        oldest_pending={names[account_id]: day for account_id, day in pending.items()},
+        history_days=None
+        if institution is None
+        else load_history_days(db, connection.provider, institution),
+    )
+
+
+def fetch_windows(
+    provider: WindowProvider,
+    credential: SecretStr,
+    *,
+    steps: frozenset[Step],
+    held: Held,
+    calls: CallBook,
+    archive: Archive,
+    present_user: PresentUser | None,
+    now: datetime,
+) -> Fetched:
+    """
+    Fetch what the steps need: the accounts, then each one's balances and transactions.
+
+    Raises:
+        ProviderError: nothing could be read at all. What stops later is kept beside what came.
+    """
+    answer = provider.fetch_accounts(credential, known=held.accounts, archive=archive)
+    if answer.status is not None and answer.status.error_code is not None:
+        raise provider.to_error(answer.status.error_code)
+    reader = _Reader(provider, credential, held, calls, archive, present_user, now)
+    try:
+        for account in answer.accounts:
+            trouble = answer.troubles.get(account.external_id)
+            if trouble is None:
+                reader.read(account, steps)
+            else:
+                reader.note(account, trouble)
+    except (UserActionError, ConfigurationError) as error:
+        if not reader.has_read:
+            raise
+        reader.stopped_by = error  # it will say so again; what came need not wait
+    listed = tuple(one for one in answer.accounts if one.external_id not in reader.gone)
+    return Fetched(
+        accounts=replace(
+            answer,
+            accounts=listed,
+            balances=(*answer.balances, *reader.balances),
+            quarantined=(*answer.quarantined, *reader.quarantined),
+        ),
+        changes=None,
+        windows=tuple(reader.windows) if Step.TRANSACTIONS in steps else None,
+        must_reconcile=False,
+        calls_count=answer.calls_count + reader.calls_count,
+        trouble=reader.trouble(accounts_count=len(listed)),
+        learned_history_days=reader.learned_history_days,
+    )
+
+
+@dataclass
+class _Reader:
+    """Reads one account after the other, and gathers what came of it."""
+
+    provider: WindowProvider
+    credential: SecretStr
+    held: Held
+    calls: CallBook
+    archive: Archive
+    present_user: PresentUser | None
+    now: datetime
+    windows: list[WindowAnswer] = field(default_factory=list)
+    balances: list[Balance] = field(default_factory=list)
+    quarantined: list[QuarantinedRow] = field(default_factory=list)
+    gone: set[str] = field(default_factory=set)
+    blocked: set[str] = field(default_factory=set)
+    troubles: list[ProviderError] = field(default_factory=list)
+    stopped_by: ProviderError | None = None
+    calls_count: int = 0
+    learned_history_days: int | None = None
+
+    @property
+    def has_read(self) -> bool:
+        return bool(self.windows or self.balances)
+
+    def read(self, account: Account, steps: frozenset[Step]) -> None:
+        """Read one account; only what stops the whole connection is raised."""
+        if Step.BALANCES in steps:
+            self._guard(account, Scope.BALANCES, self._read_balances)
+        if Step.TRANSACTIONS in steps and account.external_id not in self.gone:
+            self._guard(account, Scope.TRANSACTIONS, self._read_window)
+
+    def note(self, account: Account, error: ProviderError) -> None:
+        """Write down what is wrong with one account."""
+        if isinstance(error, AccountGoneError):
+            self.gone.add(account.external_id)
+            return
+        if isinstance(error, AccountBlockedError):
+            self.blocked.add(account.external_id)
+        self.troubles.append(error)
+
+    def trouble(self, *, accounts_count: int) -> ProviderError | None:
+        """
+        Return the failure that this sync ends with, the gravest one; None when all is well.
+
+        A bank that refuses every account refuses the customer.
+        """
+        if self.stopped_by is not None:
+            return self.stopped_by
+        if accounts_count and len(self.blocked) == accounts_count:
+            blocked = next(one for one in self.troubles if isinstance(one, AccountBlockedError))
+            return ReauthRequiredError(
+                blocked.provider,
+                blocked.operation,
+                code=blocked.code,
+                request_id=blocked.request_id,
+            )
+        return min(self.troubles, key=_gravity, default=None)
+
+    def _guard(self, account: Account, scope: Scope, read: Callable[[Account], None]) -> None:
+        if self.calls.is_fresh(scope, account.external_id):
+            return
+        try:
+            read(account)
+        except (UserActionError, ConfigurationError):
+            raise
+        except ProductUnsupportedError:
+            return  # this account has no such data: no failure, and nothing to try again
+        except ProviderError as error:
+            self.note(account, error)
+
+    def _read_balances(self, account: Account) -> None:
+        with self.calls.spend(Scope.BALANCES, account.external_id) as call:
+            answer = self.provider.fetch_balances(
+                self.credential, account, archive=self.archive, present_user=self.present_user
+            )
+            call.seen = answer.quota
+        self.calls_count += answer.calls_count
+        self.balances += answer.balances
+        self.quarantined += answer.quarantined
+
+    def _read_window(self, account: Account) -> None:
+        request = self._request(account)
+        for _ in range(len(HISTORY_STEPS) + 2):
+            try:
+                answer = self._fetch_window(account, request)
+            except WindowTooWideError as error:
+                self.calls_count += 1
+                shorter = shorter_window(request.window, earliest=error.earliest)
+                if shorter is None:
+                    raise
+                request = replace(request, window=shorter)
+                self.learned_history_days = (shorter.last - shorter.first).days
+            else:
+                self._keep(answer)
+                return
+        raise TransientError(self.provider.provider, "transactions", code="NO_WINDOW_FITS")
+
+    def _fetch_window(self, account: Account, request: WindowRequest) -> WindowAnswer:
+        call: SpentCall
+        with self.calls.spend(Scope.TRANSACTIONS, account.external_id) as call:
+            answer = self.provider.fetch_window(
+                self.credential,
+                account,
+                request,
+                archive=self.archive,
+                present_user=self.present_user,
+            )
+            call.seen = answer.quota
+        return answer
+
+    def _keep(self, answer: WindowAnswer) -> None:
+        self.calls_count += answer.calls_count
+        self.windows.append(answer)
+        self.balances += answer.balances
+        self.quarantined += answer.quarantined
+        if answer.trouble is not None:
+            self.troubles.append(answer.trouble)
+
+    def _request(self, account: Account) -> WindowRequest:
+        today = self.now.date()
+        covered = self.held.covered.get(account.external_id, ())
+        if not covered:
+            window = first_window(today, days=self._history_days())
+            return WindowRequest(window=window, is_first=True)
+        window = next_window(
+            covered[0],  # what follows a gap does not fill it
+            oldest_pending=self.held.oldest_pending.get(account.external_id),
+            overlap_days=self.provider.capabilities.overlap_days,
+            today=today,
+        )
+        return WindowRequest(window=window, is_first=False)
+
+    def _history_days(self) -> int:
+        known = (self.held.history_days, self.provider.capabilities.history_days_max)
+        return min((days for days in known if days is not None), default=HISTORY_STEPS[0])
+
+
+def _gravity(error: ProviderError) -> int:
+    return next(rank for rank, kind in enumerate(_GRAVEST_FIRST) if isinstance(error, kind))
