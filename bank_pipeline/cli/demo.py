@@ -13,9 +13,11 @@ from typing import Annotated, Any, Final
 import typer
 
 from bank_pipeline.cli.output import AsJson, console, print_rows
-from bank_pipeline.cli.playground import Playground, link_simulated_banks, playground
+from bank_pipeline.cli.playground import Playground, playground
 from bank_pipeline.cli.proof import Comparison, compare_connection
+from bank_pipeline.cli.simulated import CAST, link_simulated_banks
 from bank_pipeline.config import Settings
+from bank_pipeline.domain.connection import Connection, Provider
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.providers.http import fetch_json
 from bank_pipeline.sandbox.clock import VirtualClock
@@ -24,7 +26,6 @@ from bank_pipeline.sandbox.world import World
 from bank_pipeline.storage.connections import load_connection
 from bank_pipeline.storage.evidence import load_evidence
 
-CONNECTIONS: Final = 3
 START: Final = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)  # the simulated today
 STAGES: Final = (timedelta(seconds=1), timedelta(seconds=15), timedelta(minutes=2))
 
@@ -34,24 +35,28 @@ def demo(
     seed: Annotated[int, typer.Option(help="Which simulated world.")] = 7,
     as_json: AsJson = False,
 ) -> None:
-    """Link three simulated banks, sync them for some days, compare every row with the banks."""
+    """Link banks through four simulated providers, sync for days, compare every row with them."""
     started_at = time.monotonic()
-    world = World(seed, clock=VirtualClock(START), logins=CONNECTIONS)
+    world = World(seed, clock=VirtualClock(START), logins=len(CAST))
     state_dir = Settings().state_dir / "demo"
     with (
         SandboxServer(world=world, seed=seed) as sandbox,
         playground(state_dir, sandbox) as ground,
     ):
         tell = _silent if as_json else console.print
-        tell(f"[bold]1[/]  link {CONNECTIONS} banks through the hosted page")
-        ids = link_simulated_banks(ground.services, sandbox.url)
-        tell("[bold]2[/]  first sync: Plaid hands the history over in stages")
+        providers = len({provider for provider, _ in CAST})
+        tell(f"[bold]1[/]  link {len(CAST)} banks of one team through {providers} providers' pages")
+        ids = link_simulated_banks(ground.services)
+        tell("[bold]2[/]  first syncs: whole histories; Plaid hands them over in stages")
         runs = [_tell_runs(ground, wait, tell) for wait in STAGES]
-        tell(f"[bold]3[/]  {days} days pass; webhooks ask for syncs")
+        tell(f"[bold]3[/]  {days} days pass; schedule and webhooks ask for syncs")
         runs += [_tell_runs(ground, timedelta(days=1), tell) for _ in range(days)]
         tell("[bold]4[/]  compare every row and balance with what the banks say")
         compared = [row for connection_id in ids for row in _compare(ground, connection_id)]
-        webhooks = fetch_json(f"{sandbox.url}/_sim/webhooks")["webhooks"]
+        webhooks = [
+            *fetch_json(f"{sandbox.url}/_sim/webhooks")["webhooks"],
+            *fetch_json(f"{sandbox.url}/_sim/teller/webhooks")["webhooks"],
+        ]
     seconds = time.monotonic() - started_at
     _report(compared, sum(runs), webhooks, seconds=seconds, as_json=as_json)
     if any(row.differences for row in compared):
@@ -71,8 +76,15 @@ def _compare(ground: Playground, connection_id: ConnectionId) -> list[Comparison
     with ground.services.sync.engine.connect() as db:
         connection = load_connection(db, connection_id)
         held = load_evidence(db, connection_id)
-    truth = fetch_json(f"{ground.sandbox.url}/_sim/truth?item_id={connection.external_id}")
-    return compare_connection(connection.institution_name or "unknown", truth, held)
+    truth = fetch_json(_truth_url(ground.sandbox.url, connection))
+    bank = f"{connection.institution_name or 'unknown'} ({connection.provider})"
+    return compare_connection(bank, truth, held)
+
+
+def _truth_url(sandbox_url: str, connection: Connection) -> str:
+    if connection.provider is Provider.PLAID:
+        return f"{sandbox_url}/_sim/truth?item_id={connection.external_id}"
+    return f"{sandbox_url}/_sim/{connection.provider}/truth?external_id={connection.external_id}"
 
 
 def _report(

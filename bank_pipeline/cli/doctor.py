@@ -20,7 +20,10 @@ from bank_pipeline.storage.engine import build_engine, resolve_database
 from bank_pipeline.storage.health import load_health
 
 _VARIABLES: Final = {
+    Provider.ENABLE_BANKING: "ENABLE_BANKING_APPLICATION_ID, ENABLE_BANKING_KEY_PATH",
     Provider.PLAID: "PLAID_CLIENT_ID, PLAID_SECRET, PLAID_ENV",
+    Provider.TELLER: "TELLER_APPLICATION_ID, TELLER_ENVIRONMENT, TELLER_CERT_PATH, TELLER_KEY_PATH",
+    Provider.GOCARDLESS: "GOCARDLESS_SECRET_ID, GOCARDLESS_SECRET_KEY (existing customers only)",
 }
 
 
@@ -88,14 +91,23 @@ def _check_database(settings: Settings) -> Iterator[Finding]:
 
 
 def _check_providers(settings: Settings) -> Iterator[Finding]:
-    clients = build_providers(settings)
+    try:
+        clients = build_providers(settings, build_cache(settings))
+    except BankPipelineError as error:
+        yield Finding("providers", "missing", str(error))
+        return
+    places = {
+        Provider.PLAID: settings.plaid_base_url or settings.plaid_env,
+        Provider.ENABLE_BANKING: settings.enable_banking_base_url or "Enable Banking",
+        Provider.GOCARDLESS: settings.gocardless_base_url or "GoCardless",
+        Provider.TELLER: settings.teller_base_url or settings.teller_environment,
+    }
     for provider, variables in _VARIABLES.items():
         client = clients.get(provider)
         if client is None:
             yield Finding(provider, "off", f"not configured; set {variables}")
             continue
-        where = settings.plaid_base_url or settings.plaid_env
-        yield _check(provider, partial(_probe_provider, client, where))
+        yield _check(provider, partial(_probe_provider, client, places[provider]))
 
 
 def _probe_provider(client: ProviderClient, where: str) -> str:

@@ -1,8 +1,11 @@
 """`bank-pipeline link`: connect a customer's bank from the terminal."""
 
+import sys
 import threading
 import time
+from contextlib import ExitStack
 from typing import Annotated, Final
+from urllib.parse import parse_qsl, urlsplit
 from uuid import UUID
 
 import typer
@@ -12,55 +15,131 @@ from bank_pipeline.cli.output import console
 from bank_pipeline.cli.session import open_services
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId, LinkSessionId
-from bank_pipeline.errors import TransientError
+from bank_pipeline.errors import SetupError, TransientError
+from bank_pipeline.gateway.serve import GatewayThread
 from bank_pipeline.sync.link import LinkState, complete_link, start_link
 
 POLL_S: Final = 2.0
+
+Team = Annotated[str, typer.Option(help="Whose bank it is.")]
+Renew = Annotated[UUID | None, typer.Option(help="Connection whose consent to renew.")]
+WaitS = Annotated[int, typer.Option(min=0, help="How long to wait for the customer.")]
+Institution = Annotated[
+    str | None,
+    typer.Option(help="The bank's id, from `bank-pipeline institutions search`."),
+]
 
 app = typer.Typer(help="Connect a bank.", no_args_is_help=True)
 
 
 @app.command()
-def plaid(
-    team: Annotated[str, typer.Option(help="Whose bank it is.")] = "default",
-    renew: Annotated[UUID | None, typer.Option(help="Connection whose consent to renew.")] = None,
-    wait_s: Annotated[int, typer.Option(min=0, help="How long to wait for the customer.")] = 1800,
+def plaid(team: Team = "default", renew: Renew = None, wait_s: WaitS = 1800) -> None:
+    """Connect a bank through Plaid, which lets the customer choose it."""
+    _link(Provider.PLAID, team=team, renew=renew, wait_s=wait_s)
+
+
+@app.command(name="enable-banking")
+def enable_banking(
+    team: Team = "default",
+    institution: Institution = None,
+    renew: Renew = None,
+    wait_s: WaitS = 1800,
 ) -> None:
-    """Connect a bank through Plaid: prints a page to open, and waits until it is done."""
-    services = open_services()
-    started = start_link(
-        services.sync,
-        Provider.PLAID,
-        team_name=team,
-        renews=None if renew is None else ConnectionId(str(renew)),
-    )
-    console.print("Open this page and choose a bank (it stays valid until then):")
-    console.print(started.url, style="bold cyan", soft_wrap=True)
-    console.print(f"[dim]valid until {started.expires_at:%Y-%m-%d %H:%M} UTC[/]")
-    console.print(f"[dim]if this ends early: bank-pipeline link finish {started.session_id}[/]")
-    _wait_and_tell(services, started.session_id, wait_s=wait_s)
+    """Connect a European bank through Enable Banking."""
+    _link(Provider.ENABLE_BANKING, team=team, institution=institution, renew=renew, wait_s=wait_s)
+
+
+@app.command()
+def gocardless(
+    team: Team = "default",
+    institution: Institution = None,
+    renew: Renew = None,
+    wait_s: WaitS = 1800,
+) -> None:
+    """Connect a European bank through GoCardless (existing GoCardless customers only)."""
+    _link(Provider.GOCARDLESS, team=team, institution=institution, renew=renew, wait_s=wait_s)
+
+
+@app.command()
+def teller(team: Team = "default", renew: Renew = None, wait_s: WaitS = 1800) -> None:
+    """Connect an American bank through Teller, whose widget runs in a page of ours."""
+    _link(Provider.TELLER, team=team, renew=renew, wait_s=wait_s)
 
 
 @app.command()
 def finish(
     session: Annotated[UUID, typer.Argument(help="The link's id, as printed when it began.")],
-    wait_s: Annotated[int, typer.Option(min=0, help="How long to wait for the customer.")] = 0,
+    paste: Annotated[
+        bool, typer.Option("--paste", help="Ask for the address the customer came back to.")
+    ] = False,
+    wait_s: WaitS = 0,
 ) -> None:
     """Take up a link again whose command ended before the customer was done."""
-    _wait_and_tell(open_services(), LinkSessionId(str(session)), wait_s=wait_s)
+    services = open_services()
+    session_id = LinkSessionId(str(session))
+    if paste:
+        _tell(_take_pasted(services, session_id), session_id)
+        return
+    _tell(wait_for_link(services, session_id, wait_s=wait_s), session_id)
 
 
-def _wait_and_tell(services: Services, session_id: LinkSessionId, *, wait_s: int) -> None:
-    state = wait_for_link(services, session_id, wait_s=wait_s)
-    if state is None:
+def _link(
+    provider: Provider,
+    *,
+    team: str,
+    renew: UUID | None,
+    wait_s: int,
+    institution: str | None = None,
+) -> None:
+    services = open_services()
+    client = services.sync.provider(provider)
+    with ExitStack() as stack:
+        return_url = None
+        if client.capabilities.is_linked_on_our_page:
+            gateway_url = services.settings.gateway_url or _own_gateway(stack, services)
+            return_url = f"{gateway_url.rstrip('/')}/link/widget/{provider}"
+        started = start_link(
+            services.sync,
+            provider,
+            team_name=team,
+            institution=institution,
+            renews=None if renew is None else ConnectionId(str(renew)),
+            return_url=return_url,
+        )
+        console.print("Open this page (it stays valid until then):")
+        console.print(started.url, style="bold cyan", soft_wrap=True)
+        console.print(f"[dim]valid until {started.expires_at:%Y-%m-%d %H:%M} UTC[/]")
+        console.print(f"[dim]if this ends early: bank-pipeline link finish {started.session_id}[/]")
+        if client.capabilities.is_finished_by_return and services.settings.gateway_url is None:
+            _tell(_take_pasted(services, started.session_id), started.session_id)
+            return
+        state = wait_for_link(services, started.session_id, wait_s=wait_s)
+        _tell(state, started.session_id)
+
+
+def _own_gateway(stack: ExitStack, services: Services) -> str:
+    """Run the page on this machine for as long as the command waits."""
+    return stack.enter_context(GatewayThread(services)).url
+
+
+def _take_pasted(services: Services, session_id: LinkSessionId) -> LinkState | None:
+    """Take the address from a person: with no gateway, nobody else sees it."""
+    if not sys.stdin.isatty():
+        console.print("The bank sends the customer back with a code that only that address holds:")
+    address = typer.prompt("Paste the address that the browser shows at the end")
+    returned = dict(parse_qsl(urlsplit(address.strip()).query))
+    if not returned:
+        raise SetupError("that address holds nothing behind a `?`: paste it whole")
+    return complete_link(services.sync, session_id, returned=returned)
+
+
+def _tell(state: LinkState | None, session_id: LinkSessionId) -> None:
+    if state is None or not state.is_finished:
         console.print(f"not finished yet; later: bank-pipeline link finish {session_id}")
         raise typer.Exit(1)
     if state.exit_reason is not None:
         console.print(f"ended without a connection: {state.exit_reason}")
         raise typer.Exit(1)
-    if not state.connection_ids:
-        console.print("done already; see `bank-pipeline connections`")
-        return
     for connection_id in state.connection_ids:
         console.print(f"connected: {connection_id}")
     console.print("The first sync starts by itself under `bank-pipeline up`,")

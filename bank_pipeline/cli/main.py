@@ -11,7 +11,16 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 
-from bank_pipeline.cli import connections, database, demo, doctor, link, sandbox, up
+from bank_pipeline.cli import (
+    connections,
+    database,
+    demo,
+    doctor,
+    institutions,
+    link,
+    sandbox,
+    up,
+)
 from bank_pipeline.cli.session import at_the_end
 from bank_pipeline.errors import BankPipelineError, SetupError
 
@@ -26,6 +35,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(database.app, name="db")
+app.add_typer(institutions.app, name="institutions")
 app.add_typer(link.app, name="link")
 app.add_typer(sandbox.app, name="sandbox")
 app.command("demo")(demo.demo)

@@ -1,5 +1,6 @@
 """A whole installation over simulated banks, in this process and in a folder of its own."""
 
+import base64
 import os
 import shutil
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Final
 
 import dagster as dg
 
@@ -15,15 +17,35 @@ from bank_pipeline.cli.processes import dagster_environment
 from bank_pipeline.config import Settings
 from bank_pipeline.definitions import defs
 from bank_pipeline.defs.operate import RunOutcome, run_what_is_due
-from bank_pipeline.domain.connection import Provider
-from bank_pipeline.domain.ids import ConnectionId
-from bank_pipeline.errors import SetupError
 from bank_pipeline.gateway.serve import GatewayThread
 from bank_pipeline.providers.http import build_http, fetch_json
+from bank_pipeline.sandbox.gocardless.options import GoCardlessOptions
 from bank_pipeline.sandbox.plaid.options import PlaidOptions
 from bank_pipeline.sandbox.serve import SandboxServer
 from bank_pipeline.storage import embedded
-from bank_pipeline.sync.link import complete_link, start_link
+
+_OTHER_PROVIDERS: Final = (
+    "GOCARDLESS_SECRET_ID",
+    "GOCARDLESS_SECRET_KEY",
+    "GOCARDLESS_REDIRECT_URL",
+    "GOCARDLESS_BASE_URL",
+    "ENABLE_BANKING_APPLICATION_ID",
+    "ENABLE_BANKING_KEY_PATH",
+    "ENABLE_BANKING_KEY_BASE64",
+    "ENABLE_BANKING_REDIRECT_URL",
+    "ENABLE_BANKING_BASE_URL",
+    "TELLER_APPLICATION_ID",
+    "TELLER_ENVIRONMENT",
+    "TELLER_CERT_PATH",
+    "TELLER_KEY_PATH",
+    "TELLER_CERT_BASE64",
+    "TELLER_KEY_BASE64",
+    "TELLER_SIGNING_SECRET",
+    "TELLER_TOKEN_SIGNING_KEY",
+    "TELLER_BASE_URL",
+    "TELLER_CONNECT_URL",
+    "TELLER_CA_PATH",
+)
 
 
 @dataclass(frozen=True)
@@ -35,9 +57,10 @@ class Playground:
     instance: dg.DagsterInstance
 
     def pass_time(self, delta: timedelta) -> list[RunOutcome]:
-        """Let virtual time pass, webhooks included, then run what the sensors ask for."""
+        """Let virtual time pass, webhooks included, then run what has become due."""
+        since = self.services.sync.clock()
         self.sandbox.advance(delta)
-        return run_what_is_due(defs, self.instance, self.services)
+        return run_what_is_due(defs, self.instance, self.services, since=since)
 
 
 @contextmanager
@@ -45,10 +68,12 @@ def playground(state_dir: Path, sandbox: SandboxServer) -> Iterator[Playground]:
     """Set up a fresh installation in `state_dir` over a started sandbox; stop it at the end."""
     reset(state_dir)
     os.environ |= playground_environment(state_dir, sandbox.url)
+    os.environ |= wings_environment(state_dir, sandbox.url)
     try:
         os.environ |= dagster_environment(Settings())
         with GatewayThread(build_services(Settings())) as gateway:
             os.environ["BANK_PIPELINE_GATEWAY_URL"] = gateway.url
+            open_gateway_to_sandbox(sandbox.url, gateway.url)
             services = build_services(Settings())
             with dg.DagsterInstance.get() as instance:
                 yield Playground(sandbox, services, instance)
@@ -63,7 +88,6 @@ def playground_environment(state_dir: Path, sandbox_url: str) -> dict[str, str]:
     Blank ones are unset on purpose: a real database or key that this machine's `.env` names
     must not meet simulated rows.
     """
-    simulated = PlaidOptions()
     return {
         "BANK_PIPELINE_STATE_DIR": str(state_dir.resolve()),
         "BANK_PIPELINE_CLOCK_URL": f"{sandbox_url}/_sim/clock",
@@ -71,29 +95,55 @@ def playground_environment(state_dir: Path, sandbox_url: str) -> dict[str, str]:
         "BANK_PIPELINE_DAGSTER_DATABASE_URL": "",
         "BANK_PIPELINE_ENCRYPTION_KEY": "",
         "BANK_PIPELINE_REDIS_URL": "",
+        **plaid_environment(sandbox_url),
+        **dict.fromkeys(_OTHER_PROVIDERS, ""),
+    }
+
+
+def plaid_environment(sandbox_url: str) -> dict[str, str]:
+    """Return the variables of the simulated Plaid."""
+    simulated = PlaidOptions()
+    return {
         "PLAID_CLIENT_ID": simulated.client_id,
         "PLAID_SECRET": simulated.secret,
         "PLAID_ENV": "sandbox",
         "PLAID_BASE_URL": sandbox_url,
-        "PLAID_COUNTRY_CODES": "US,GB,DE,FR,ES,NL,IE,IT",
+        "PLAID_COUNTRY_CODES": "US,CA,GB,DE,FR,ES,NL,IE,IT",
         "PLAID_REDIRECT_URI": "",
     }
 
 
-def link_simulated_banks(services: Services, sandbox_url: str) -> list[ConnectionId]:
-    """Link every login of the simulated world, each through the hosted page."""
-    logins = fetch_json(f"{sandbox_url}/_sim/logins")["logins"]
-    return [link_simulated_bank(services, login["login_id"]) for login in logins]
+def wings_environment(state_dir: Path, sandbox_url: str) -> dict[str, str]:
+    """Return the variables of the providers beside Plaid, with the keys of a running sandbox."""
+    application = fetch_json(f"{sandbox_url}/_sim/enable_banking/application")
+    certificate = fetch_json(f"{sandbox_url}/_sim/teller/certificate")
+    ca_path = state_dir.resolve() / "sandbox-ca.pem"
+    ca_path.write_text(certificate["ca"])
+    gocardless = GoCardlessOptions()
+    return {
+        "GOCARDLESS_SECRET_ID": gocardless.secret_id,
+        "GOCARDLESS_SECRET_KEY": gocardless.secret_key,
+        "GOCARDLESS_BASE_URL": f"{sandbox_url}/gocardless",
+        "ENABLE_BANKING_APPLICATION_ID": application["application_id"],
+        "ENABLE_BANKING_KEY_BASE64": _base64(application["private_key_pem"]),
+        "ENABLE_BANKING_BASE_URL": f"{sandbox_url}/enable_banking",
+        "TELLER_APPLICATION_ID": "app_sandbox",
+        "TELLER_CERT_BASE64": _base64(certificate["certificate"]),
+        "TELLER_KEY_BASE64": _base64(certificate["key"]),
+        "TELLER_BASE_URL": certificate["tls_url"],
+        "TELLER_CONNECT_URL": f"{sandbox_url}/teller/connect.js",
+        "TELLER_CA_PATH": str(ca_path),
+    }
 
 
-def link_simulated_bank(services: Services, login_id: str) -> ConnectionId:
-    """Link one simulated person's bank as a person would: through the hosted page."""
-    started = start_link(services.sync, Provider.PLAID, team_name="demo")
-    _decide_hosted_link(started.url, login_id)
-    state = complete_link(services.sync, started.session_id)
-    if not state.connection_ids:
-        raise SetupError(f"the simulated link yielded nothing: {state.exit_reason}")
-    return state.connection_ids[0]
+def open_gateway_to_sandbox(sandbox_url: str, gateway_url: str) -> None:
+    """Tell the simulated providers where our gateway is, as their dashboards would be told."""
+    with build_http(read_timeout_s=30) as http:
+        for path, url in (
+            ("enable_banking/redirect_urls", f"{gateway_url}/link/return/enable_banking"),
+            ("teller/webhook_url", f"{gateway_url}/webhooks/teller"),
+        ):
+            http.post(f"{sandbox_url}/_sim/{path}", json={"url": url}).raise_for_status()
 
 
 def reset(state_dir: Path) -> None:
@@ -104,7 +154,5 @@ def reset(state_dir: Path) -> None:
     state_dir.mkdir(parents=True)
 
 
-def _decide_hosted_link(url: str, login_id: str) -> None:
-    """Do on the simulated hosted page what a person would: pick a bank and agree."""
-    with build_http(read_timeout_s=30) as http:
-        http.post(url, data={"outcome": "success", "login": login_id}).raise_for_status()
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()

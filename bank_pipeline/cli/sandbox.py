@@ -1,11 +1,15 @@
 """`bank-pipeline sandbox`: the simulated providers on local ports."""
 
+import shlex
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bank_pipeline.cli.output import console
-from bank_pipeline.sandbox.plaid.options import PlaidOptions
+from bank_pipeline.cli.playground import plaid_environment, wings_environment
+from bank_pipeline.cli.simulated import CAST
+from bank_pipeline.config import SANDBOX_URL, Settings
 from bank_pipeline.sandbox.serve import serve
 
 app = typer.Typer(help="Simulated providers for trying things out.", no_args_is_help=True)
@@ -17,9 +21,23 @@ def serve_sandbox(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 4510,
     seed: Annotated[int, typer.Option(help="Which world; the same seed is the same world.")] = 7,
 ) -> None:
-    """Serve the simulated Plaid until interrupted; control it under /_sim/."""
-    console.print(f"simulated Plaid on http://{host}:{port}  (world {seed}, control under /_sim/)")
-    options = PlaidOptions()
-    console.print(f"export PLAID_CLIENT_ID={options.client_id} PLAID_SECRET={options.secret}")
-    console.print(f"export PLAID_BASE_URL=http://{host}:{port}")
-    serve(host=host, port=port, seed=seed)
+    """Serve the four simulated providers until interrupted; control them under /_sim/."""
+    console.print(f"simulated providers on http://{host}:{port}  (world {seed})")
+    console.print(
+        "Plaid at /, the others at /enable_banking, /gocardless, /teller; control: /_sim/"
+    )
+    console.print(f'use them: eval "$(bank-pipeline sandbox env --url http://{host}:{port})"')
+    serve(host=host, port=port, seed=seed, logins=len(CAST))
+
+
+@app.command("env")
+def print_environment(
+    url: Annotated[str, typer.Option(help="Where the sandbox answers.")] = SANDBOX_URL,
+) -> None:
+    """Print the variables that point this shell at a running sandbox, keys included."""
+    folder = Settings().state_dir / "sandbox"
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    variables = plaid_environment(url) | wings_environment(folder, url)
+    variables["BANK_PIPELINE_CLOCK_URL"] = f"{url}/_sim/clock"
+    for name, value in variables.items():
+        print(f"export {name}={shlex.quote(value)}")

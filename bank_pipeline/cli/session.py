@@ -12,11 +12,13 @@ at_the_end: Final = ExitStack()
 
 def open_services() -> Services:
     """
-    Build the services from the environment; their database connections end with the command.
+    Build the services from the environment; all their connections end with the command.
 
     Raises:
         SetupError: something the operator must change; the message says what.
     """
     services = build_services(Settings())
     at_the_end.callback(services.sync.engine.dispose)
+    for client in services.sync.providers.values():
+        at_the_end.callback(client.close)
     return services

@@ -3,27 +3,40 @@
 import os
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Annotated, Final
+from urllib.parse import urlsplit
 
 import typer
 
-from bank_pipeline.bootstrap import Services, build_services
+from bank_pipeline.bootstrap import Services, build_services, system_now
 from bank_pipeline.cli.output import console
-from bank_pipeline.cli.playground import link_simulated_banks, playground_environment, reset
+from bank_pipeline.cli.playground import (
+    open_gateway_to_sandbox,
+    playground_environment,
+    reset,
+    wings_environment,
+)
 from bank_pipeline.cli.processes import (
     dagster_environment,
     find_configuration,
     python_command,
     run_together,
 )
+from bank_pipeline.cli.simulated import CAST, link_simulated_banks
 from bank_pipeline.config import SANDBOX_URL, Settings
 from bank_pipeline.errors import BankPipelineError, SetupError
 from bank_pipeline.gateway.serve import serve_gateway
 from bank_pipeline.providers.http import fetch_json
+from bank_pipeline.sandbox.clock import VirtualClock
+from bank_pipeline.sandbox.serve import SandboxServer
+from bank_pipeline.sandbox.world import World
 
 DAGSTER_PORT: Final = 3000
 GATEWAY_PORT: Final = 4520
-SANDBOX_START_S: Final = 30
+GATEWAY_START_S: Final = 60
+SEED: Final = 7
 
 
 def up(
@@ -36,28 +49,48 @@ def up(
     gateway_port: Annotated[int, typer.Option(help="Port of the gateway.")] = GATEWAY_PORT,
 ) -> None:
     """Run everything: database, Dagster's UI and daemon, the gateway. Ctrl-C ends it all."""
-    commands = [
-        _dagster_command(host, port),
-        python_command("gateway", "--port", str(gateway_port)),
-    ]
-    if sandbox:
-        state_dir = Settings().state_dir / "playground"
-        reset(state_dir)  # simulated banks forget their customers when they end
-        os.environ |= playground_environment(state_dir, SANDBOX_URL)
-        os.environ["BANK_PIPELINE_GATEWAY_URL"] = f"http://127.0.0.1:{gateway_port}"
-        commands.insert(0, python_command("sandbox", "serve"))
-    settings = Settings()
-    services = build_services(settings)
-    console.print(f"Dagster UI   http://{host}:{port}   (ready in some ten seconds)")
-    console.print(f"gateway      http://127.0.0.1:{gateway_port}")
-    if sandbox:
-        console.print(f"sandbox      {SANDBOX_URL}")
-    code = run_together(
-        commands,
-        environment=dagster_environment(settings),
-        meanwhile=(lambda: _populate(services)) if sandbox else lambda: None,
-    )
+    with ExitStack() as stack:
+        gateway_url = f"http://127.0.0.1:{gateway_port}"
+        if sandbox:
+            stack.enter_context(_simulation(gateway_url))
+        settings = Settings()
+        services = build_services(settings)
+        console.print(f"Dagster UI   http://{host}:{port}   (ready in some ten seconds)")
+        console.print(f"gateway      {gateway_url}")
+        if sandbox:
+            console.print(f"sandbox      {SANDBOX_URL}")
+        code = run_together(
+            [
+                _dagster_command(host, port),
+                python_command("gateway", "--port", str(gateway_port)),
+            ],
+            environment=dagster_environment(settings),
+            meanwhile=(lambda: _populate(services, gateway_url)) if sandbox else lambda: None,
+        )
     sys.exit(code)
+
+
+@contextmanager
+def _simulation(gateway_url: str) -> Iterator[None]:
+    """Serve a fresh world beside us, and point the environment at it."""
+    state_dir = Settings().state_dir / "playground"
+    reset(state_dir)  # simulated banks forget their customers when they end
+    port = urlsplit(SANDBOX_URL).port
+    assert port is not None, "the sandbox's address names its port"
+    world = World(SEED, clock=VirtualClock(system_now(), running=True), logins=len(CAST))
+    try:
+        sandbox = SandboxServer(world=world, seed=SEED, port=port)
+        sandbox.start()
+    except OSError:
+        raise SetupError(f"port {port} is taken: is a sandbox running already?") from None
+    try:
+        os.environ |= playground_environment(state_dir, SANDBOX_URL)
+        os.environ |= wings_environment(state_dir, SANDBOX_URL)
+        os.environ["BANK_PIPELINE_GATEWAY_URL"] = gateway_url
+        open_gateway_to_sandbox(SANDBOX_URL, gateway_url)
+        yield
+    finally:
+        sandbox.stop()
 
 
 def gateway(
@@ -73,24 +106,24 @@ def _dagster_command(host: str, port: int) -> list[str]:
     return [sys.executable, "-m", "dagster", "dev", "-w", workspace, "-h", host, "-p", str(port)]
 
 
-def _populate(services: Services) -> None:
-    """Link the simulated banks once they answer; the sensors do the rest."""
+def _populate(services: Services, gateway_url: str) -> None:
+    """Link the simulated banks once our gateway answers; the sensors do the rest."""
     try:
-        _wait_for_sandbox()
-        ids = link_simulated_banks(services, SANDBOX_URL)
-    except BankPipelineError as error:
+        _wait_for(f"{gateway_url}/live")
+        ids = link_simulated_banks(services)
+    except (BankPipelineError, OSError) as error:
         console.print(f"[red]the simulated banks were not linked:[/] {error}")
     else:
         console.print(f"linked {len(ids)} simulated banks; their first syncs start by themselves")
 
 
-def _wait_for_sandbox() -> None:
+def _wait_for(url: str) -> None:
     pause = threading.Event()
-    for _ in range(SANDBOX_START_S * 4):
+    for _ in range(GATEWAY_START_S * 4):
         try:
-            fetch_json(f"{SANDBOX_URL}/_sim/clock")
+            fetch_json(url)
         except SetupError:
             pause.wait(0.25)
         else:
             return
-    raise SetupError(f"nothing answers at {SANDBOX_URL}: is its port taken?")
+    raise SetupError(f"nothing answers at {url}: is its port taken?")

@@ -33,9 +33,8 @@ class Failures:
         self._reasons: dict[ConnectionId, str] = {}
 
     def add(self, connection_id: ConnectionId, error: Exception) -> None:
-        """Note one connection's failure. Only errors of ours are safe to show in words."""
-        ours = isinstance(error, BankPipelineError)
-        reason = f"{type(error).__name__}: {error}" if ours else _where(error)
+        """Note one connection's failure."""
+        reason = to_reason(error)
         self._reasons[connection_id] = reason
         self._context.log.error("connection %s failed: %s", connection_id, reason)
         if not self._is_planned and not isinstance(error, NotFoundError):
@@ -71,6 +70,12 @@ class Failures:
                 ),
                 self._context.run.run_id,
             )
+
+
+def to_reason(error: Exception) -> str:
+    """Say what failed. Only errors of ours are safe to show in words."""
+    ours = isinstance(error, BankPipelineError)
+    return f"{type(error).__name__}: {error}" if ours else _where(error)
 
 
 def _where(error: Exception) -> str:

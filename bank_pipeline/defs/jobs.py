@@ -8,6 +8,7 @@ import dagster as dg
 
 from bank_pipeline.bootstrap import Services
 from bank_pipeline.defs.assets import sync_connections
+from bank_pipeline.defs.institution_assets import institutions
 from bank_pipeline.sync.prune import prune
 
 sync_connections_job = dg.define_asset_job(
@@ -15,6 +16,13 @@ sync_connections_job = dg.define_asset_job(
     selection=[sync_connections],
     executor_def=dg.in_process_executor,
     description="Bring connections up to date: accounts, balances and transactions.",
+)
+
+institutions_job = dg.define_asset_job(
+    "institutions_job",
+    selection=[institutions],
+    executor_def=dg.in_process_executor,
+    description="Read which banks a provider offers.",
 )
 
 

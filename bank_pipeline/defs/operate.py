@@ -1,5 +1,5 @@
 """
-Do in this process what Dagster's daemon does: tick the sensors and execute what they ask for.
+Do in this process what Dagster's daemon does: tick sensors and schedules, execute their runs.
 
 For the demo and for tests, which must not wait for a daemon. The runs are ordinary ones on
 the given instance.
@@ -7,12 +7,15 @@ the given instance.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import dagster as dg
 
 from bank_pipeline.bootstrap import Services
 from bank_pipeline.defs.jobs import sync_connections_job
+from bank_pipeline.defs.schedules import daily_sync_schedule
 from bank_pipeline.defs.sensors import connection_sensor, webhook_sensor
+from bank_pipeline.domain.cadence import SLOT_MINUTES
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """The event log keeps everything; the terminal belongs to the caller."""
@@ -28,14 +31,47 @@ class RunOutcome:
 
 
 def run_what_is_due(
-    definitions: dg.Definitions, instance: dg.DagsterInstance, services: Services
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    services: Services,
+    *,
+    since: datetime | None = None,
 ) -> list[RunOutcome]:
-    """Tick every sensor once and execute the requested runs, one after the other."""
+    """
+    Tick every sensor once and execute the requested runs, one after the other.
+
+    With `since`, the daily syncs whose time came after it and until now are made up for first,
+    as after a pause of the daemon.
+    """
     outcomes: list[RunOutcome] = []
+    if since is not None:
+        requests = [*_missed_syncs(definitions, instance, services, since)]
+        outcomes += [_execute(r, definitions, instance, services) for r in requests]
     for sensor in (connection_sensor, webhook_sensor):
         requests = [*_tick(sensor, definitions, instance, services)]
         outcomes += [_execute(r, definitions, instance, services) for r in requests]
     return outcomes
+
+
+def _missed_syncs(
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    services: Services,
+    since: datetime,
+) -> Iterator[dg.RunRequest]:
+    slot = timedelta(minutes=SLOT_MINUTES)
+    now = services.sync.clock()
+    tick_at = since.replace(minute=0, second=0, microsecond=0)
+    while tick_at <= now:
+        if tick_at > since:
+            with dg.build_schedule_context(
+                instance=instance,
+                scheduled_execution_time=tick_at,
+                repository_def=definitions.get_repository_def(),
+                resources={"services": services},
+            ) as context:
+                yield from daily_sync_schedule.evaluate_tick(context).run_requests or []
+        tick_at += slot
 
 
 def _tick(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from bank_pipeline.bootstrap import Services
-from bank_pipeline.defs.jobs import prune_job, sync_connections_job
+from bank_pipeline.defs.jobs import institutions_job, prune_job, sync_connections_job
 from bank_pipeline.defs.partitions import CONNECTIONS
 from bank_pipeline.defs.requests import to_run_requests
 from bank_pipeline.domain.cadence import SLOT_MINUTES, is_due
@@ -35,6 +35,22 @@ def daily_sync_schedule(
         if connection_id in partitioned and is_due(connection_id, tick_at)
     }
     yield from to_run_requests(due, SyncReason.SCHEDULE)
+
+
+@dg.schedule(
+    job=institutions_job,
+    cron_schedule="40 3 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Reads daily which banks the providers offer.",
+)
+def institutions_schedule(
+    context: dg.ScheduleEvaluationContext, services: dg.ResourceParam[Services]
+) -> Iterator[dg.RunRequest]:
+    """Read every configured provider's banks once a day, each in a run of its own."""
+    day = f"{context.scheduled_execution_time:%Y-%m-%d}"
+    for provider in sorted(services.sync.providers):
+        yield dg.RunRequest(run_key=f"institutions:{provider}:{day}", partition_key=provider.value)
 
 
 prune_schedule = dg.ScheduleDefinition(

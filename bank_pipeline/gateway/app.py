@@ -1,4 +1,8 @@
-"""The HTTP service beside Dagster: webhooks in, health out. It stores and answers, never syncs."""
+"""
+The HTTP service beside Dagster: webhooks in, customers back from their banks, health out.
+
+It stores and answers, never syncs.
+"""
 
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -12,6 +16,8 @@ from starlette.routing import Route
 from bank_pipeline.bootstrap import Services
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.errors import BankPipelineError, WebhookRejectedError
+from bank_pipeline.gateway.bodies import read_bounded
+from bank_pipeline.gateway.link import link_routes
 from bank_pipeline.storage.engine import is_reachable
 from bank_pipeline.sync.webhooks import accept_webhook
 
@@ -25,6 +31,7 @@ def create_app(services: Services) -> Starlette:
     return Starlette(
         routes=[
             Route("/webhooks/{provider}", _receive_webhook(services), methods=["POST"]),
+            *link_routes(services),
             Route("/live", _live, methods=["GET"]),
             Route("/ready", _ready(services), methods=["GET"]),
         ]
@@ -37,7 +44,7 @@ def _receive_webhook(services: Services) -> Handler:
         name = request.path_params["provider"]
         if name not in {provider.value for provider in services.sync.providers}:
             return JSONResponse({"error": "no such provider"}, status_code=404)
-        body = await _read_bounded(request)
+        body = await read_bounded(request, bytes_max=BODY_BYTES_MAX)
         if body is None:
             return JSONResponse({"error": "body too large"}, status_code=413)
         try:
@@ -51,15 +58,6 @@ def _receive_webhook(services: Services) -> Handler:
         return JSONResponse({"status": "stored"})
 
     return receive
-
-
-async def _read_bounded(request: Request) -> bytes | None:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_BYTES_MAX:
-            return None
-    return bytes(body)
 
 
 async def _live(_: Request) -> Response:

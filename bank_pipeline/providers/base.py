@@ -76,6 +76,8 @@ class Capabilities:
     quotas: tuple[Quota, ...] = ()
     is_institution_chosen_first: bool = False
     is_renewed_by_new_connection: bool = False
+    is_linked_on_our_page: bool = False
+    is_finished_by_return: bool = False
     answers_present_users: bool = False
 
     def quota(self, scope: Scope) -> Quota | None:
@@ -114,6 +116,18 @@ class LinkStart:
     url: str = field(repr=False)
     external_state: SecretStr
     expires_at: datetime
+
+
+@dataclass(frozen=True)
+class LinkWidget:
+    """
+    What a page of ours needs to run a provider's widget.
+
+    `settings` are handed to it as they are; none is a secret but the link's own state.
+    """
+
+    script_url: str
+    settings: Mapping[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -247,6 +261,15 @@ class ProviderClient(ABC):
         `returned` is what came back with them (the query of the return address, or the form
         of the page they were on). Providers that can be asked do not trust it.
         """
+
+    def to_link_widget(
+        self,
+        external_state: SecretStr,  # noqa: ARG002 - for those who have one
+        *,
+        renews_external_id: str | None,  # noqa: ARG002
+    ) -> LinkWidget | None:
+        """Return the widget of a link that runs in a page of ours; None without one. Pure."""
+        return None
 
     @abstractmethod
     def complete_link(self, exchange_token: SecretStr) -> LinkedConnection:

@@ -111,7 +111,9 @@ class Outbox:
 
     def start(self) -> None:
         """Begin to send."""
-        self._thread = threading.Thread(target=self._run, name=f"{self._user_agent} webhooks", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, name=f"{self._user_agent} webhooks", daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> None:
@@ -196,7 +198,9 @@ class Outbox:
             headers = {self._signature_header: self._sign(body, now)}
         usual = {"Content-Type": "application/json", "User-Agent": self._user_agent}
         try:
-            with client.stream("POST", delivery.url, content=body, headers={**usual, **headers}) as answer:
+            with client.stream(
+                "POST", delivery.url, content=body, headers={**usual, **headers}
+            ) as answer:
                 return Attempt(now, answer.status_code), answer.headers.get("Retry-After")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return Attempt(now, None, type(error).__name__), None

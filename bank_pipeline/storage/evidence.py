@@ -12,7 +12,11 @@ from bank_pipeline.domain.ids import ConnectionId
 
 @dataclass(frozen=True)
 class TransactionEvidence:
-    """One live row: amount positive is money in; `day` is the booking date, else when paid."""
+    """
+    One live row: amount positive is money in; `day` is the booking date, else when paid.
+
+    `description` is the text for display, `original` the bank's own.
+    """
 
     external_id: str
     amount: Decimal | None
@@ -20,6 +24,7 @@ class TransactionEvidence:
     is_pending: bool
     day: date | None
     description: str
+    original: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,8 @@ def load_evidence(db: sa.Connection, connection_id: ConnectionId) -> list[Accoun
             currency=row.currency,
             is_pending=row.status == "pending",
             day=row.date,
-            description=row.description,
+            description=row.text,
+            original=row.description,
         )
     return [
         AccountEvidence(
@@ -66,6 +72,7 @@ _ACCOUNTS = sa.text(
 )
 _TRANSACTIONS = sa.text(
     "SELECT account_id, external_id, amount, coalesce(currency, unofficial_currency) AS currency, "
-    "status, date, coalesce(cleaned_description, description) AS description "
+    "status, coalesce(booking_date, transaction_date, value_date) AS date, description, "
+    "coalesce(cleaned_description, description) AS text "
     "FROM analytics.transactions WHERE connection_id = :connection_id"
 )

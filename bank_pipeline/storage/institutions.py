@@ -21,6 +21,7 @@ from bank_pipeline.errors import SetupError
 from bank_pipeline.storage.tables import institutions
 
 _KEY: Final = ("provider", "external_id")
+DAYS_MAX: Final = 36_500  # a limit of none or more is a slip of the bank's: unknown
 _DESCRIPTION: Final = tuple(name for name in Institution.model_fields if name not in _KEY)
 
 
@@ -53,8 +54,8 @@ def save_institutions(
     Make the rows of one provider equal to its whole list.
 
     A bank that the list lacks is removed, softly, and restored when it is back. `unreadable`
-    are the external ids of listed banks that could not be read: they stay as they are; None
-    among them is a bank without a name, which may be any that is missing, so none is removed.
+    are the external ids of listed banks that could not be read: they stay as they are. One of
+    them that we do not know, or None, may be any bank that is missing, so none is removed.
     A torn list must not empty the table: one that lacks more than half of the live banks, and
     is shorter than they are many, is refused unless `accept_removals`. An empty one always is.
 
@@ -66,7 +67,8 @@ def save_institutions(
     described = {one.external_id: _to_description(one) for one in listed}
     stored = _load_stored(db, provider)
     live = {external_id for external_id, row in stored.items() if not row.is_removed}
-    gone = set[str]() if None in unreadable else live - described.keys() - {*unreadable}
+    is_complete = {*unreadable} <= stored.keys()
+    gone = live - described.keys() - {*unreadable} if is_complete else set[str]()
     if not described:
         raise SetupError(
             f"{provider} offers no bank that can be read; nothing was changed. Check which "
@@ -163,6 +165,9 @@ def _to_description(institution: Institution) -> tuple[Any, ...]:
     values = {name: getattr(institution, name) for name in _DESCRIPTION}
     values["countries"] = sorted({*institution.countries})
     values["customer_kinds"] = sorted({*institution.customer_kinds})
+    for name in ("history_days_max", "consent_days_max"):
+        days = values[name]
+        values[name] = days if days is not None and 0 < days <= DAYS_MAX else None
     return tuple(values.values())
 
 

@@ -1,5 +1,6 @@
 """Links under way: who started one, until the provider says how it ended."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -19,7 +20,11 @@ EXPIRED: Final = "expired"
 
 @dataclass(frozen=True)
 class LinkSession:
-    """One link. `outcome` is None while it is open; `state` is the provider's name of it."""
+    """
+    One link. `outcome` is None while it is open; `state` is the provider's name of it.
+
+    `connection_ids` are what it yielded, or renewed.
+    """
 
     id: LinkSessionId
     team_id: TeamId
@@ -27,6 +32,7 @@ class LinkSession:
     state: SecretStr
     renews_connection_id: ConnectionId | None
     outcome: str | None
+    connection_ids: tuple[ConnectionId, ...]
     expires_at: datetime
 
 
@@ -107,13 +113,19 @@ def load_returned_link_session(
 
 
 def finish_link_session(
-    db: sa.Connection, session_id: LinkSessionId, *, outcome: str, now: datetime
+    db: sa.Connection,
+    session_id: LinkSessionId,
+    *,
+    outcome: str,
+    now: datetime,
+    connection_ids: Sequence[ConnectionId] = (),
 ) -> bool:
     """Say how a link ended; return whether it was open. The first word stays."""
     statement = sa.update(link_sessions).where(
         link_sessions.c.id == session_id, link_sessions.c.finished_at.is_(None)
     )
-    return db.execute(statement.values(outcome=outcome, finished_at=now)).rowcount == 1
+    values = {"outcome": outcome, "finished_at": now, "connection_ids": [*connection_ids]}
+    return db.execute(statement.values(values)).rowcount == 1
 
 
 def set_expired_link_sessions(db: sa.Connection, *, now: datetime) -> int:
@@ -135,5 +147,6 @@ def _to_session(row: sa.Row[tuple[object, ...]] | None, vault: Vault) -> LinkSes
         state=vault.decrypt(sealed, row.id),
         renews_connection_id=row.renews_connection_id,
         outcome=row.outcome,
+        connection_ids=tuple(ConnectionId(one) for one in row.connection_ids),
         expires_at=row.expires_at,
     )

@@ -138,6 +138,7 @@ link_sessions = sa.Table(
     moment("expires_at", nullable=False),
     moment("finished_at"),
     sa.Column("return_fingerprint", BYTEA, unique=True),
+    sa.Column("connection_ids", ARRAY(UUID(as_uuid=False)), nullable=False, server_default="{}"),
     one_of("provider", Provider),
     comment="Links under way: who started one, until the provider says how it ended.",
 )

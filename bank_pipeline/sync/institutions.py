@@ -24,7 +24,8 @@ class InstitutionsReport:
     """
     What reading one provider's list of banks changed; `offered` is how many there are now.
 
-    `unreadable` counts the rows that were left out, by reason: fields and rules, no values.
+    `unreadable` counts the rows that were left out, by reason (fields and rules, no values),
+    the most frequent first.
     """
 
     provider: Provider
@@ -65,8 +66,14 @@ def sync_institutions(
             accept_removals=accept_removals,
         )
     unreadable = Counter(row.reason for row in answer.unreadable)
-    for reason, count in unreadable.most_common():
-        _log.warning("%s: %d banks cannot be read: %s", provider, count, reason)
+    for reason, count in unreadable.most_common(1):
+        _log.warning(
+            "%s: %d banks cannot be read, %d of them: %s",
+            provider,
+            unreadable.total(),
+            count,
+            reason,
+        )
     return InstitutionsReport(
         provider,
         counts.inserted + counts.updated + counts.unchanged,

@@ -14,7 +14,7 @@ from bank_pipeline.domain.account import match_accounts
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId, LinkSessionId, SyncRunId, TeamId
 from bank_pipeline.errors import ConfigurationError, NotFoundError, ProviderError
-from bank_pipeline.providers.base import LinkedConnection, LinkRequest, ProviderClient
+from bank_pipeline.providers.base import LinkedConnection, LinkRequest, LinkWidget, ProviderClient
 from bank_pipeline.storage.accounts import (
     load_account_ids,
     load_accounts,
@@ -66,8 +66,7 @@ class LinkState:
     """
     Where a link stands. Finished with an `exit_reason` means that the customer left.
 
-    `connection_ids` are those that this call kept or renewed: finished with neither means that
-    an earlier call kept them.
+    `connection_ids` are what the link yielded or renewed, by this call or an earlier one.
     """
 
     is_finished: bool
@@ -100,6 +99,8 @@ def start_link(
     client = context.provider(provider)
     now = context.clock()
     state = SecretStr(secrets.token_urlsafe(_STATE_BYTES))
+    if client.capabilities.is_linked_on_our_page and return_url is not None:
+        return_url = f"{return_url}?state={state.get_secret_value()}"
     with context.engine.begin() as db:
         team_id = ensure_team(db, team_name, now=now)
         old = load_connection(db, renews) if renews else None
@@ -147,6 +148,26 @@ def accept_return(
     if session.provider is not provider:
         raise NotFoundError("the return address names no link")
     return complete_link(context, session.id, returned=returned)
+
+
+def find_link_widget(context: SyncContext, provider: Provider, state: str) -> LinkWidget:
+    """
+    Return what the page of an open link needs to run its provider's widget.
+
+    Raises:
+        NotFoundError: no open link of this provider has this state, or it needs no widget.
+    """
+    with context.engine.connect() as db:
+        session = load_returned_link_session(db, SecretStr(state), vault=context.vault)
+        if session.provider is not provider or session.outcome is not None:
+            raise NotFoundError("no link of this state is under way")
+        renews = session.renews_connection_id
+        external_id = load_connection(db, renews).external_id if renews else None
+    client = context.provider(provider)
+    widget = client.to_link_widget(session.state, renews_external_id=external_id)
+    if widget is None:
+        raise NotFoundError(f"{provider} links without a widget")
+    return widget
 
 
 def complete_link(
@@ -202,7 +223,7 @@ def link_with_token(
     with context.engine.begin() as db:
         team_id = ensure_team(db, team_name, now=context.clock())
     linked = context.provider(provider).complete_link(token)
-    return _keep(context, provider, team_id, linked, closes=None)
+    return _keep(context, provider, team_id, linked, closes=None, kept=())
 
 
 def _finish_without(context: SyncContext, session_id: LinkSessionId, reason: str) -> LinkState:
@@ -217,10 +238,11 @@ def _load(context: SyncContext, session_id: LinkSessionId) -> LinkSession:
 
 
 def _ended(session: LinkSession) -> LinkState:
-    if session.outcome == _RENEWED and session.renews_connection_id is not None:
-        return LinkState(is_finished=True, connection_ids=(session.renews_connection_id,))
+    is_kept = session.outcome in (_LINKED, _RENEWED)
     return LinkState(
-        is_finished=True, exit_reason=None if session.outcome == _LINKED else session.outcome
+        is_finished=True,
+        connection_ids=session.connection_ids,
+        exit_reason=None if is_kept else session.outcome,
     )
 
 
@@ -231,7 +253,9 @@ def _keep_all(context: SyncContext, session: LinkSession, tokens: Sequence[Secre
     for number, token in enumerate(tokens, start=1):
         linked = client.complete_link(token)
         closes = session.id if number == len(tokens) else None
-        kept.append(_keep(context, session.provider, session.team_id, linked, closes=closes))
+        kept.append(
+            _keep(context, session.provider, session.team_id, linked, closes=closes, kept=kept)
+        )
     return LinkState(is_finished=True, connection_ids=tuple(kept))
 
 
@@ -242,7 +266,9 @@ def _keep(
     linked: LinkedConnection,
     *,
     closes: LinkSessionId | None,
+    kept: Sequence[ConnectionId],
 ) -> ConnectionId:
+    """Keep one connection; the link that `closes` names ends with it and those `kept` before."""
     now = context.clock()
     with context.engine.begin() as db:
         connection_id = insert_or_renew_connection(
@@ -258,7 +284,8 @@ def _keep(
         store_credential(db, connection_id, linked.credential, vault=context.vault, now=now)
         _keep_accounts(db, connection_id, linked, now=now)
         if closes is not None:
-            finish_link_session(db, closes, outcome=_LINKED, now=now)
+            ids = (*kept, connection_id)
+            finish_link_session(db, closes, outcome=_LINKED, now=now, connection_ids=ids)
     if linked.institution_external_id is not None:
         remember_institution(context, provider, linked.institution_external_id)
     return connection_id
@@ -320,7 +347,9 @@ def _renew_by(
             )
             store_credential(db, connection_id, linked.credential, vault=context.vault, now=now)
             _keep_accounts(db, connection_id, linked, now=now)
-            finish_link_session(db, session.id, outcome=_RENEWED, now=now)
+            finish_link_session(
+                db, session.id, outcome=_RENEWED, now=now, connection_ids=[connection_id]
+            )
     given_back = linked.credential if is_other else old_credential
     if is_other or linked.credential != old_credential:
         _give_back(client, given_back)
@@ -343,5 +372,7 @@ def _finish_renewal(
     now = context.clock()
     with context.engine.begin() as db:
         request_sync(db, connection_id, reason="consent renewed", now=now)
-        finish_link_session(db, session_id, outcome=_RENEWED, now=now)
+        finish_link_session(
+            db, session_id, outcome=_RENEWED, now=now, connection_ids=[connection_id]
+        )
     return LinkState(is_finished=True, connection_ids=(connection_id,))

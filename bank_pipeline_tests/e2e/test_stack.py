@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from bank_pipeline.bootstrap import Services, build_services
-from bank_pipeline.cli.playground import link_simulated_bank
+from bank_pipeline.cli.simulated import link_simulated_bank
 from bank_pipeline.cli.proof import compare_connection
 from bank_pipeline.config import Settings
 from bank_pipeline.domain.connection import Connection, HistoryStage

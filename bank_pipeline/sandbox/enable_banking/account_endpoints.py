@@ -11,9 +11,10 @@ from bank_pipeline.sandbox.enable_banking.quota import is_attended
 from bank_pipeline.sandbox.enable_banking.session_endpoints import describe
 from bank_pipeline.sandbox.enable_banking.sessions import Grant, Session
 from bank_pipeline.sandbox.enable_banking.simulator import Call, Endpoint
+from bank_pipeline.sandbox.enable_banking.words import amount_text
 from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline.sandbox.ledger import AccountKind, AccountTruth, EntryState
-from bank_pipeline.sandbox.wire import moment_text, number_text
+from bank_pipeline.sandbox.wire import moment_text
 
 Json = dict[str, Any]
 OVERDRAFT: Final = Decimal(500)  # what some banks add to what is available
@@ -27,6 +28,27 @@ _NAMES: Final = {
     "CLAV": "Closing available balance",
     "VALU": "Value-date balance",
     "OTHR": "Balance",
+}
+_INTERIM: Final = (("ITBD", "booked"), ("ITAV", "available"))
+_CLOSING: Final = (
+    ("CLBD", "booked"),
+    ("OPBD", "opening"),
+    ("XPCD", "expected"),
+    ("CLAV", "available"),
+)
+_STYLES: Final = {
+    Balances.INTERIM: _INTERIM,
+    Balances.CLOSING: _CLOSING,
+    Balances.VALUED: (*_INTERIM, ("VALU", "booked")),
+    Balances.CARD_ZERO: _CLOSING,
+    Balances.OVERDRAFT: (("ITBD", "booked"), ("ITAV", "spendable")),
+    Balances.REMAINING: _INTERIM,
+    Balances.EMPTY: (),
+}
+_CARD_STYLES: Final = {
+    Balances.CLOSING: (("CLBD", "booked"), ("OPBD", "opening")),
+    Balances.CARD_ZERO: (("OTHR", "nothing"),),
+    Balances.REMAINING: (("ITAV", "available"),),
 }
 
 
@@ -53,7 +75,7 @@ def read_balances(call: Call) -> Json:
                 "name": _NAMES[kind],
                 "balance_amount": {
                     "currency": currency_of(shown.account),
-                    "amount": number_text(amount),
+                    "amount": amount_text(amount, shown.account.currency),
                 },
                 "balance_type": kind,
                 "last_change_date_time": moment_text(at),
@@ -66,9 +88,7 @@ def read_balances(call: Call) -> Json:
     }
 
 
-def ask_bank(
-    call: Call, session: Session, grant: Grant, endpoint: str, *, cost: int = 1
-) -> None:
+def ask_bank(call: Call, session: Session, grant: Grant, endpoint: str, *, cost: int = 1) -> None:
     """
     Pass a request on to the bank.
 
@@ -97,31 +117,18 @@ def _amounts(
     """Return balances by type; None where there is none to tell."""
     booked, available = shown.booked, shown.available
     pending = (one.amount for one in shown.entries if one.state is EntryState.PENDING)
-    expected = None if booked is None else booked + sum(pending, Decimal(0))
+    has_overdraft = shown.account.kind is AccountKind.CHECKING and available is not None
+    amounts = {
+        "booked": booked,
+        "available": available,
+        "expected": None if booked is None else booked + sum(pending, Decimal(0)),
+        "opening": opening,
+        "nothing": Decimal(0),
+        "spendable": (available or Decimal(0)) + OVERDRAFT if has_overdraft else available,
+    }
     is_card = shown.account.kind is AccountKind.CREDIT_CARD
-    match style:
-        case Balances.EMPTY:
-            return []
-        case Balances.CARD_ZERO if is_card:
-            return [("OTHR", Decimal(0))]
-        case Balances.REMAINING if is_card:
-            return [("ITAV", available)]
-        case Balances.CLOSING if is_card:
-            return [("CLBD", booked), ("OPBD", opening)]
-        case Balances.CLOSING | Balances.CARD_ZERO:
-            return [
-                ("CLBD", booked),
-                ("OPBD", opening),
-                ("XPCD", expected),
-                ("CLAV", available),
-            ]
-        case Balances.VALUED:
-            return [("ITBD", booked), ("ITAV", available), ("VALU", booked)]
-        case Balances.OVERDRAFT:
-            with_overdraft = None if available is None else available + OVERDRAFT
-            return [("ITBD", booked), ("ITAV", with_overdraft)]
-        case _:
-            return [("ITBD", booked), ("ITAV", available)]
+    told = _CARD_STYLES.get(style) if is_card else None
+    return [(kind, amounts[name]) for kind, name in told or _STYLES[style]]
 
 
 def _midnight(at: datetime) -> datetime:

@@ -9,8 +9,8 @@ from bank_pipeline.sandbox.enable_banking.ids import (
     derive_number,
 )
 from bank_pipeline.sandbox.enable_banking.profiles import Aspsp, Profile
+from bank_pipeline.sandbox.enable_banking.words import amount_text
 from bank_pipeline.sandbox.ledger import AccountKind, BankAccount
-from bank_pipeline.sandbox.wire import number_text
 
 Json = dict[str, Any]
 NO_CURRENCY: Final = "XXX"
@@ -46,7 +46,7 @@ def account_json(
         "psu_status": "Account Holder",
         "credit_limit": None
         if limit is None
-        else {"currency": currency_of(account), "amount": number_text(limit)},
+        else {"currency": currency_of(account), "amount": amount_text(limit, account.currency)},
         "legal_age": True,
         "postal_address": None,
     }

@@ -13,9 +13,10 @@ from bank_pipeline.sandbox.enable_banking.profiles import (
     Remittance,
 )
 
-COUNTRIES: Final = tuple(
-    "AT BE BG CY CZ DE DK EE ES FI FR GB GR HR HU IE IS IT LI LT LU LV MT NL NO PL PT RO SE SI SK"
-    .split()
+COUNTRIES: Final = (
+    "AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR",
+    "GB", "GR", "HR", "HU", "IE", "IS", "IT", "LI", "LT", "LU", "LV",
+    "MT", "NL", "NO", "PL", "PT", "RO", "SE", "SI", "SK",
 )  # fmt: skip
 _BACKING: Final = {"FR": "fr-soleil", "GB": "gb-meridian"}
 _MUERITZ: Final = "de-mueritz"
@@ -38,7 +39,10 @@ _BOURSORAMA: Final = Profile(
 )
 _ABN_AMRO: Final = Profile(remittance=Remittance.KEY_VALUE, both_numbers=True)
 _TRADE_REPUBLIC: Final = Profile(
-    pending_filter=PendingFilter.BAD_REQUEST, pages_lose_filter=True, page_size=50
+    pending_filter=PendingFilter.BAD_REQUEST,
+    pages_lose_filter=True,
+    page_size=50,
+    consent_s=QUARTER_S,
 )
 _SABADELL: Final = Profile(
     required_psu_headers=("Psu-Ip-Address", "Psu-User-Agent"), pages_count=True
@@ -74,6 +78,10 @@ _NULL: Final = Profile(
 )
 
 _NAMED: Final = (
+    # The world's own banks, without oddities.
+    Aspsp("Sparkasse Müritz-Öchtringen", "DE", _MUERITZ),
+    Aspsp("Crédit du Soleil", "FR", _SOLEIL),
+    Aspsp("Meridian Money", "GB", _MERIDIAN),
     Aspsp("Nordea", "FI", _MUERITZ, bic="NDEAFIHH"),
     Aspsp("Nordea", "DK", _SOLEIL, _DANISH, "NDEADKKK"),
     Aspsp("Wise", "GB", _MERIDIAN, _WISE, "TRWIGB2L"),

@@ -71,7 +71,7 @@ def psu_types_of(aspsp: Aspsp) -> Sequence[str]:
 def auth_methods_of(aspsp: Aspsp) -> list[dict[str, Any]]:
     """Return the ways to authenticate; businesses name themselves first at some banks."""
     approach = aspsp.profile.approach
-    methods = [
+    methods: list[dict[str, Any]] = [
         {
             "name": f"{approach.lower()}_{psu_type}",
             "title": None,

@@ -23,6 +23,7 @@ from bank_pipeline.sandbox.enable_banking.simulator import Call, Endpoint
 
 _REQUIRED: Final = ("access", "aspsp", "state", "redirect_url")
 _LANGUAGE: Final = re.compile(r"[a-z]{2}")
+_TOO_LONG: Final = "ASPSP does not support consent validity more than {} seconds in the future"
 _TEXTS: Final = ("state", "redirect_url", "auth_method", "language", "psu_id", "psu_type")
 
 
@@ -117,9 +118,11 @@ def _access(
     """Return the access as it is granted, and when it ends."""
     valid_until = _moment(asked.get("valid_until"))
     longest = timedelta(seconds=aspsp.profile.consent_s)
-    if not call.now < valid_until <= call.now + longest:
-        raise wrong_parameters(
-            f"access.valid_until should be in the future, at most {aspsp.profile.consent_s} seconds"
+    if valid_until <= call.now:
+        raise wrong_parameters("access.valid_until should be in the future")
+    if valid_until > call.now + longest:
+        raise api_error(
+            "WRONG_REQUEST_PARAMETERS", message=_TOO_LONG.format(aspsp.profile.consent_s)
         )
     accounts = asked.get("accounts")
     if accounts is not None and not isinstance(accounts, list):

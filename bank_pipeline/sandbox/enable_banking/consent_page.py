@@ -1,8 +1,9 @@
 """
 The page on which a customer consents: Enable Banking's and the bank's, reduced to the decision.
 
-`?auto=approve|cancel|error` (with `login=`, `account=` as often as wished, `error=`) decides
-without a person. A decided link works no more.
+`?auto=approve|cancel|error` decides without a person: the first with `login=` and as many
+`account=` as wished, the last with `error=` and `error_description=`, as banks word them. A
+decided link works no more.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,6 +34,11 @@ button {{ font: inherit; padding: .5rem 1rem; border-radius: 8px; border: 1px so
 button.plain {{ background: #fff; color: #17211b }}
 small {{ color: #5b665f }}
 </style></head><body><main>{body}</main></body></html>"""
+_CANCELLED: Final = {
+    "error": "access_denied",
+    "error_description": "Denied data sharing consent",
+}
+_FAILED: Final = {"error": "server_error", "error_description": "Error interacting with ASPSP"}
 _GONE: Final = "<h1>This link no longer works</h1><p>Ask the app for a new one.</p>"
 
 
@@ -51,7 +57,7 @@ def answer_page(state: State, query: str, form: bytes) -> Response:
         if outcome == "approve":
             return _approve(state, session, wish)
         if outcome in ("cancel", "error"):
-            return _refuse(state, session, outcome, _first(wish, "error"))
+            return _refuse(state, session, wish, is_cancelled=outcome == "cancel")
         return _page(f"Connect {session.aspsp.name}", _choice(state, session))
 
 
@@ -67,15 +73,14 @@ def _approve(state: State, session: Session, wish: Wish) -> Response:
     return _back(session, {"code": session.code})
 
 
-def _refuse(state: State, session: Session, outcome: str, code: str) -> Response:
-    if outcome == "cancel":
-        status, code = SessionStatus.CANCELLED, "access_denied"
-        description = "Denied data sharing consent"
+def _refuse(state: State, session: Session, wish: Wish, *, is_cancelled: bool) -> Response:
+    if is_cancelled:
+        status, told = SessionStatus.CANCELLED, _CANCELLED
     else:
-        status, code = SessionStatus.INVALID, code or "server_error"
-        description = "Error interacting with ASPSP"
+        named = {name: _first(wish, name) for name in _FAILED if _first(wish, name)}
+        status, told = SessionStatus.INVALID, {**_FAILED, **named}
     session.end(status, state.clock.now())
-    return _back(session, {"error": code, "error_description": description})
+    return _back(session, told)
 
 
 def _back(session: Session, told: Mapping[str, str]) -> Response:

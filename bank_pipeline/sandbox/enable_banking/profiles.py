@@ -104,7 +104,7 @@ class Profile:
     ignores_filters: bool = False
     stale_longest: bool = False
     empty_first_page: bool = False
-    pages_lose_filter: bool = False  # page 2 fails when a status was asked for
+    pages_lose_filter: bool = False  # asked for a status, there is a page 2, and it fails
     pages_count: bool = False  # every page is an access
     refuses_psu_headers: bool = False
 

@@ -88,7 +88,9 @@ def _shown_accounts(call: Call, session: Session) -> Sequence[BankAccount]:
     """Return what the bank shows, narrowed by customer, request and restricted application."""
     world, seed = call.wing.world, call.wing.seed
     wanted = session.access["accounts"]
-    numbers = [one.get("iban") or (one["other"] or {}).get("identification") for one in wanted or []]
+    numbers = [
+        one.get("iban") or (one["other"] or {}).get("identification") for one in wanted or []
+    ]
 
     def is_wanted(one: BankAccount) -> bool:
         told = account_id(one, seed)

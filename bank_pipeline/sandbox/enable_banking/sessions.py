@@ -94,8 +94,6 @@ class Session:
 
     def end(self, status: SessionStatus, now: datetime) -> None:
         """Let the consent end, or bring an authorised one back."""
-        if status is SessionStatus.EXPIRED:
-            self.valid_until = min(self.valid_until, now)
         is_alive = status is SessionStatus.AUTHORIZED
         self.status = status
         self.ended_at = None if is_alive else self.ended_at or now
@@ -106,9 +104,7 @@ class Session:
         uids: list[str | None] = [*ids]
         if last_without_uid and uids:
             uids[-1] = None
-        self.grants = [
-            Grant(uid, one) for uid, one in zip(uids, world_account_ids, strict=True)
-        ]
+        self.grants = [Grant(uid, one) for uid, one in zip(uids, world_account_ids, strict=True)]
 
 
 class SessionBook:

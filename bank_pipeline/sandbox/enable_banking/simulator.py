@@ -23,8 +23,9 @@ _REQUESTS_MAX: Final = 20_000
 
 @dataclass(frozen=True)
 class PagePlace:
-    """What a continuation key stands for: a listing, and the last row that was told."""
+    """What a continuation key stands for: a listing of an account, and the last row told."""
 
+    uid: str
     binding: tuple[str, ...]
     after: tuple[date, str] | None
     since: date | None

@@ -44,9 +44,9 @@ def own_key_pem() -> str:
 @cache
 def public_pem_of(private_key_pem: str) -> str:
     """Return the public half of a private key."""
-    key = serialization.load_pem_private_key(private_key_pem.encode(), password=None)
     return (
-        key.public_key()
+        _private_key(private_key_pem)
+        .public_key()
         .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
         .decode()
     )
@@ -58,7 +58,16 @@ def signed_token(
     """Return a token as an application signs it, for tests and demonstrations."""
     usual = {"iss": _ISSUER, "aud": _AUDIENCES[0], "iat": int(now_s), "exp": int(now_s) + ttl_s}
     headers = {"kid": application_id}
-    return jwt.encode({**usual, **claims}, private_key_pem, algorithm="RS256", headers=headers)
+    key = _private_key(private_key_pem)
+    return jwt.encode({**usual, **claims}, key, algorithm="RS256", headers=headers)
+
+
+@cache
+def _private_key(pem: str) -> rsa.RSAPrivateKey:
+    """Read a key once: proving that its numbers are primes takes a tenth of a second."""
+    key = serialization.load_pem_private_key(pem.encode(), password=None)
+    assert isinstance(key, rsa.RSAPrivateKey), "applications sign with RSA"
+    return key
 
 
 class Gate:

@@ -28,6 +28,7 @@ class Institution:
 
     `max_access` None is not told; then 180 days hold. `really_access` is the bound that holds
     in spite of what is told. `together` are scopes that must be asked for together.
+    `one_account` banks give a single account to a requisition.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Institution:
     features: tuple[str, ...] = ()
     together: tuple[str, ...] = ()
     really_access: int | None = None
+    one_account: bool = False
 
     @property
     def bic(self) -> str:
@@ -89,7 +91,7 @@ _ALL: Final = (
     Institution("RABOBANK_RABONL2U", "Rabobank", ("NL",), _DE, profiles.SIMPLE, really_access=90, features=_PENDING),
     Institution("COOPERATIVE_RETAIL_CPBKGB22", "The Co-operative Bank", ("GB",), _GB, profiles.REUSED, max_access=90, features=_PENDING),
     Institution("ING_INGBROBU", "ING Romania", ("RO",), _DE, profiles.NO_IDS, features=_PENDING),
-    Institution("LABORALKUTXA_CLPEES2M", "Laboral Kutxa", ("ES",), _FR, profiles.ANONYMOUS, max_access=None, features=_ONCE),
+    Institution("LABORALKUTXA_CLPEES2M", "Laboral Kutxa", ("ES",), _FR, profiles.ANONYMOUS, max_access=None, features=_ONCE, one_account=True),
     Institution("ENTERCARD_SWEDNOKK", "EnterCard", ("NO", "SE"), _FR, profiles.FOREIGN_CARD, total_days=90),
     Institution("SSK_DUSSELDORF_DUSSDEDDXXX", "Stadtsparkasse Düsseldorf", ("DE",), _DE, profiles.PLACEHOLDERS, features=_PENDING),
     Institution("SPK_WORMS_ALZEY_RIED_MALADE51WOR", "Sparkasse Worms-Alzey-Ried", ("DE",), _DE, profiles.STRUCTURED, features=_PENDING),

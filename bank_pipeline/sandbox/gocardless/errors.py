@@ -91,8 +91,7 @@ ERRORS: Final[Mapping[str, ErrorKind]] = {
     "eua_validity_refused": _field(400, *_VALIDITY),
     "eua_history_refused": _field(400, *_HISTORY),
     "eua_both_refused": ErrorKind(
-        400,
-        {name: {"summary": summary, "detail": detail} for name, summary, detail in (_HISTORY, _VALIDITY)},
+        400, {**_field(400, *_HISTORY).body, **_field(400, *_VALIDITY).body}
     ),
     "eua_unknown_institution": _field(
         400,

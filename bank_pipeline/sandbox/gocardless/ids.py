@@ -26,7 +26,8 @@ class Mint:
 
 def derive_account_id(seed: int, requisition_id: str, world_account_id: str) -> str:
     """Return an account's id, which is another one in each requisition."""
-    return str(uuid.UUID(hex=digest("account", str(seed), requisition_id, world_account_id)))
+    text = digest("account", str(seed), requisition_id, world_account_id)
+    return str(uuid.UUID(hex=text, version=4))
 
 
 def derive_internal_id(account_id: str, entry_id: str) -> str:

@@ -13,7 +13,8 @@ class GoCardlessOptions:
     `limit_scale` multiplies the company's own limits per minute and hour; None switches either
     off, with its headers. `processing` is how long a new account is not `READY`. `access` and
     `refresh` are the lives of tokens. `may_accept` and `may_reconfirm` are permissions that
-    most companies do not have, and have. `public_url` None: pages are where the caller found us.
+    most companies do not have, and have. `public_url` is where this provider is found from outside,
+    without a slash at the end; None: where the caller found it.
 
     Source: https://developer.gocardless.com/bank-account-data/overview
     """

@@ -160,9 +160,7 @@ class Profile:
 _NO_AVAILABLE: Final = (Line("closingBooked", Measure.BOOKED),)
 _ONLY_AVAILABLE: Final = (Line("interimAvailable", Measure.BOOKED),)
 
-PLAIN: Final = Profile(
-    balances=(*_INTERIM, Line("expected", Measure.EXPECTED)), after=After.NESTED
-)
+PLAIN: Final = Profile(balances=(*_INTERIM, Line("expected", Measure.EXPECTED)), after=After.NESTED)
 SIMPLE: Final = Profile()
 SANDBOX: Final = Profile(
     iban=Iban.GREENLAND,

@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any, Final
 
 from bank_pipeline.sandbox.clock import VirtualClock
+from bank_pipeline.sandbox.delivery import Outbox
 from bank_pipeline.sandbox.faults import Fault, FaultPlan
 from bank_pipeline.sandbox.ledger import Bank
 from bank_pipeline.sandbox.plaid.announcer import Announcer
-from bank_pipeline.sandbox.delivery import Outbox
 from bank_pipeline.sandbox.plaid.errors import plaid_error
 from bank_pipeline.sandbox.plaid.ids import Mint
 from bank_pipeline.sandbox.plaid.items import Item, ItemBook

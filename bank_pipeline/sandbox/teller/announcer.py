@@ -1,8 +1,8 @@
 """
 Tells by webhook what became of enrollments and their rows.
 
-Nothing tells of rows that went away, of new accounts or of repairs, and nothing is sent while
-an enrollment is disconnected.
+Nothing tells of rows that went away, of new accounts or of repairs, nor of what was there when
+an enrollment began. While it is disconnected nothing is sent.
 Source: https://teller.io/docs/api/webhooks
 """
 
@@ -50,8 +50,7 @@ class Announcer:
         """Take what an enrollment shows by now as known."""
         for grant in self._book.grants(enrollment, now):
             if self.url is not None:
-                grant.told = Ledger(self._world, self._options, grant, now).head
-            grant.told_until = now
+                _remember(grant, Ledger(self._world, self._options, grant, now), now)
 
     def look(self, now: datetime) -> None:
         """Announce the rows that appeared, changed or got their category."""
@@ -105,11 +104,19 @@ class Announcer:
             self.send("transactions.processed", payload, now)
 
     def _news(self, grant: Grant, now: datetime) -> Sequence[dict[str, Any]]:
-        ledger = Ledger(self._world, self._options, grant, now)
         known, since = grant.told, grant.told_until
-        grant.told, grant.told_until = ledger.head, now
+        is_due = grant.due_at is not None and grant.due_at <= now
+        events = self._world.events(grant.world_account_id, until=now, after_sequence=known)
+        if not events and not is_due:
+            return ()
+        ledger = Ledger(self._world, self._options, grant, now)
+        _remember(grant, ledger, now)
         return ledger.to_json(
-            row
-            for row in ledger.rows()
-            if row.sequence > known or since < row.enriched_at <= now
+            row for row in ledger.rows() if row.sequence > known or since < row.enriched_at <= now
         )
+
+
+def _remember(grant: Grant, ledger: Ledger, now: datetime) -> None:
+    grant.told, grant.told_until = ledger.head, now
+    coming = (row.enriched_at for row in ledger.rows() if row.enriched_at > now)
+    grant.due_at = min(coming, default=None)

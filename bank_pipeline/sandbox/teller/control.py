@@ -1,8 +1,10 @@
 """
 The switches under `/_sim/teller`: connecting, breaking and repairing, and what was asked.
 
-`connect` takes `login`, `account` (a list of the world's ids, or null for all), `nonce` and,
-for a repair, `enrollment_id`; it answers what `onSuccess` gets.
+`POST connect` takes `login`, `account` (a list of the world's ids, or null for all), `nonce`
+and, for a repair, `enrollment_id`; it answers what `onSuccess` gets. `disconnect` takes the
+`suffix` of the error and `webhook` false for a silent one. `POST webhooks` sends a `type` with
+its `payload`, or any `body` with the `headers` given instead of the signature, `copies` times.
 """
 
 from collections.abc import Mapping
@@ -59,4 +61,44 @@ def teller_switches(teller: TellerState) -> list[Route]:
         switch_route("POST", "/enrollments/{enrollment_id}/disconnect", disconnect),
         switch_route("POST", "/enrollments/{enrollment_id}/repair", repair),
         switch_route("POST", "/accounts/{account_id}/verification", verify),
+        *_webhook_switches(teller),
+    ]
+
+
+def _webhook_switches(teller: TellerState) -> list[Route]:
+    def aim(asked: _Asked) -> dict[str, Any]:
+        url = asked.get("url")
+        teller.aim(None if url is None else str(url))
+        return {"url": url}
+
+    def exchange_secrets(asked: _Asked) -> dict[str, Any]:
+        secrets = asked["secrets"]
+        if not isinstance(secrets, list) or not all(isinstance(one, str) for one in secrets):
+            raise TypeError("`secrets` is a list of texts")
+        teller.secrets = tuple(secrets)
+        return {"count": len(secrets)}
+
+    def list_webhooks(_: _Asked) -> dict[str, Any]:
+        return {"webhooks": [one.to_json() for one in teller.webhooks.log()]}
+
+    def post(asked: _Asked) -> dict[str, Any]:
+        for _ in range(int(asked.get("copies", 1))):
+            teller.post_webhook(asked)
+        return {"settled": teller.settle()}
+
+    def read_application(_: _Asked) -> dict[str, Any]:
+        return {
+            "application_id": teller.options.application_id,
+            "environment": teller.options.environment,
+            "token_signing_key": teller.signer.public_key,
+            "signing_secrets": list(teller.secrets),
+            "webhook_url": teller.announcer.url,
+        }
+
+    return [
+        switch_route("POST", "/webhook_url", aim),
+        switch_route("POST", "/secrets", exchange_secrets),
+        switch_route("GET", "/webhooks", list_webhooks),
+        switch_route("POST", "/webhooks", post),
+        switch_route("GET", "/application", read_application),
     ]

@@ -24,6 +24,7 @@ from bank_pipeline.sandbox.teller.state import TellerState
 from bank_pipeline.sandbox.teller.transactions import Ledger, Window
 
 _STALE: Final = timedelta(days=3)
+_NO_ROW: Final = "No such transaction."
 
 
 @dataclass
@@ -135,10 +136,12 @@ def list_transactions(call: Call) -> list[dict[str, Any]]:
         grant.was_read = True
         call.progress.pause_s = call.teller.options.slow_first_s
     ledger = _ledger(call, grant)
+    if call.has_fault(FaultKind.CURSOR_REJECTED):
+        raise teller_error("not_found", _NO_ROW)
     try:
         rows = ledger.window(_window(call))
     except KeyError as error:
-        raise teller_error("not_found", "No such transaction.") from error
+        raise teller_error("not_found", _NO_ROW) from error
     if call.has_fault(FaultKind.EMPTY_PAGE):
         rows = ()
     if call.has_fault(FaultKind.DUPLICATE_ACROSS_PAGES):

@@ -23,8 +23,8 @@ class Grant:
     One account of an enrollment.
 
     `verification` is how far its account number is known. Webhooks told of its rows up to the
-    moment `told_until` and the change `told`. `was_read` is whether its transactions were ever
-    asked for.
+    moment `told_until` and the change `told`; at `due_at` the next row gets its category.
+    `was_read` is whether its transactions were ever asked for.
     """
 
     account_id: str
@@ -32,6 +32,7 @@ class Grant:
     has_balances: bool
     told_until: datetime
     told: int = 0
+    due_at: datetime | None = None
     verification: Verification = "completed"
     revoked_at: datetime | None = None
     was_read: bool = False

@@ -7,8 +7,8 @@ Operations for faults: `teller:` before `accounts`, `account`, `delete_enrollmen
 """
 
 import threading
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, get_args
 
@@ -26,6 +26,7 @@ from bank_pipeline.sandbox.teller.signing import TokenSigner, sign_webhook
 from bank_pipeline.sandbox.world import World
 
 FLUSH_S: Final = 30.0
+_REQUESTS_MAX: Final = 5_000
 
 
 class TellerState:
@@ -54,7 +55,7 @@ class TellerState:
         self.signer = TokenSigner(seed)
         self.enrollments = EnrollmentBook(world, self.mint, options)
         self.calls: Counter[tuple[str, str]] = Counter()
-        self.requests: list[dict[str, Any]] = []
+        self.requests: deque[dict[str, Any]] = deque(maxlen=_REQUESTS_MAX)
         self.released = threading.Event()  # ends calls that a fault lets hang
         self.secrets = options.signing_secrets
         self.webhooks = Outbox(
@@ -90,7 +91,7 @@ class TellerState:
         """Send webhooks to `url` from now on, or none."""
         with self.lock:
             self.announcer.aim(url, self.clock.now())
-        self._send_if_wanted()
+            self._send_if_wanted()
 
     def look(self) -> None:
         """See what the world brought, and announce it."""
@@ -139,13 +140,39 @@ class TellerState:
         if status != "pending":
             self.announcer.tell_verified(enrollment, grant, now)
 
+    def post_webhook(self, wanted: Mapping[str, Any]) -> None:
+        """
+        Send a webhook by hand.
+
+        `type` with `payload` is sent as usual. Any `body` goes out as it stands; `headers`
+        replace its signature: a forged one, or none at all.
+        """
+        with self.lock:
+            if "body" not in wanted:
+                kind, payload = str(wanted.get("type", "webhook.test")), wanted.get("payload", {})
+                if not self.announcer.send(kind, payload, self.clock.now()):
+                    raise ValueError("no address for webhooks is set")
+                return
+            self._begin_sending()
+        self.webhooks.post(
+            str(wanted.get("url") or self.announcer.url),
+            code=str(wanted.get("type", "CUSTOM")),
+            item_id=None,
+            body=str(wanted["body"]),
+            headers=wanted.get("headers"),
+        )
+
     def _on_advance(self) -> None:
         self.look()
         self.webhooks.wake()
 
     def _send_if_wanted(self) -> None:
         """Start the thread that sends, which would idle in most tests."""
-        if self._is_started and not self._is_sending and self.announcer.url is not None:
+        if self._is_started and self.announcer.url is not None:
+            self._begin_sending()
+
+    def _begin_sending(self) -> None:
+        if not self._is_sending:
             self._is_sending = True
             self.webhooks.start()
 

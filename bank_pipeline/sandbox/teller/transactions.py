@@ -62,8 +62,8 @@ class Ledger:
         self._account = world.accounts[grant.world_account_id]
         self._seen: dict[str, tuple[datetime, int]] = {}  # since when, and the latest change
         self._latest: dict[str, Entry] = {}
+        self._versions: list[Entry] = []  # all that were ever shown, oldest first
         self.head = 0
-        self._places: dict[str, _Place] = {}  # of every id that was ever shown
         for event in world.events(grant.world_account_id, until=at):
             entry = event.entry
             first, last = self._seen.get(entry.id, (event.at, event.sequence))
@@ -71,7 +71,7 @@ class Ledger:
             self.head = event.sequence
             self._latest[entry.id] = entry
             if entry.state in _SHOWN:
-                self._places[self._id_of(entry)] = _place(entry)
+                self._versions.append(entry)
 
     def rows(self) -> Sequence[Row]:
         """Return every row that is shown, newest first."""
@@ -87,10 +87,11 @@ class Ledger:
 
     def window(self, window: Window) -> Sequence[Row]:
         """Return the rows that were asked for. A `from_id` never shown is a KeyError."""
-        before = None if window.from_id is None else self._places[window.from_id]
+        rows = self.rows()
+        before = None if window.from_id is None else self._place_of(rows, window.from_id)
         fitting = [
             row
-            for row in self.rows()
+            for row in rows
             if (before is None or row.place < before)
             and (window.start is None or window.start <= row.place[0])
             and (window.end is None or row.place[0] <= window.end)
@@ -100,6 +101,16 @@ class Ledger:
     def to_json(self, rows: Iterable[Row]) -> list[dict[str, Any]]:
         """Describe rows."""
         return [self._row_to_json(row) for row in rows]
+
+    def _place_of(self, rows: Sequence[Row], transaction_id: str) -> _Place:
+        """Return where a row is, or where it was when it was last shown."""
+        for row in rows:
+            if row.transaction_id == transaction_id:
+                return row.place
+        for entry in reversed(self._versions):
+            if self._id_of(entry) == transaction_id:
+                return _place(entry)
+        raise KeyError(transaction_id)
 
     def _row(self, entry: Entry, running: Decimal) -> Row:
         first, last = self._seen[entry.id]

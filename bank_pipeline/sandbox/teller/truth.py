@@ -7,7 +7,7 @@ Computed from the world's own truth, without the list that answers are made of.
 from decimal import Decimal
 from typing import Any
 
-from bank_pipeline.sandbox.ledger import AccountTruth, Entry, EntryState
+from bank_pipeline.sandbox.ledger import AccountKind, AccountTruth, Entry, EntryState
 from bank_pipeline.sandbox.teller.enrollments import Enrollment, Grant
 from bank_pipeline.sandbox.teller.ids import derive_transaction_id
 from bank_pipeline.sandbox.teller.options import TellerOptions
@@ -47,10 +47,19 @@ def _account(
         "name": account.name,
         "currency": account.currency,
         "unofficial_currency": account.unofficial_currency,
-        "booked": _text(shown.booked) if grant.has_balances else None,
+        "booked": _text(shown.booked) if _tells_booked(options, grant, shown) else None,
         "available": _text(shown.available) if grant.has_balances else None,
         "transactions": _transactions(options, grant, shown),
     }
+
+
+def _tells_booked(options: TellerOptions, grant: Grant, shown: AccountTruth) -> bool:
+    """Say whether the booked balance can be known: from the endpoint, else from the newest row."""
+    if grant.has_balances:
+        return True
+    is_depository = shown.account.kind in (AccountKind.CHECKING, AccountKind.SAVINGS)
+    has_booked = any(entry.state is EntryState.BOOKED for entry in shown.entries)
+    return is_depository and has_booked and options.running_balances == "usual"
 
 
 def _transactions(

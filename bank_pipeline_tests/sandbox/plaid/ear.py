@@ -23,9 +23,13 @@ class Heard:
 
 
 class Ear:
-    """Listen on loopback. `answers` are given one after the other, then 200 for ever."""
+    """
+    Listen on loopback. `answers` are given one after the other, then 200 for ever.
 
-    def __init__(self) -> None:
+    `signature_header` is the provider's.
+    """
+
+    def __init__(self, signature_header: str = "Plaid-Verification") -> None:
         self.heard: list[Heard] = []
         self.changed = threading.Condition()
         self.answers: list[tuple[int, dict[str, str]]] = []
@@ -36,7 +40,7 @@ class Ear:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 with ear.changed:
-                    ear.heard.append(Heard(body, self.headers.get("Plaid-Verification")))
+                    ear.heard.append(Heard(body, self.headers.get(signature_header)))
                     ear.changed.notify_all()
                 status, headers = ear.answers.pop(0) if ear.answers else (ear.always, {})
                 self.send_response(status)

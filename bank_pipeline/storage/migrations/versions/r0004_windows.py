@@ -102,6 +102,13 @@ def upgrade() -> None:
     preference = sa.Column("preference", sa.Integer, nullable=False, server_default="0")
     op.add_column("balances", preference, schema="bank")
     op.add_column("link_sessions", sa.Column("return_fingerprint", BYTEA), schema="bank")
+    op.add_column(
+        "link_sessions",
+        sa.Column(
+            "connection_ids", ARRAY(UUID(as_uuid=False)), nullable=False, server_default="{}"
+        ),
+        schema="bank",
+    )
     op.create_unique_constraint(
         "link_sessions_return_fingerprint_key",
         "link_sessions",
@@ -121,6 +128,7 @@ def downgrade() -> None:
     for view in reversed(COMMENTS):
         op.execute(f"DROP VIEW analytics.{view}")
     op.execute(_accounts_view(BY_AGE))
+    op.drop_column("link_sessions", "connection_ids", schema="bank")
     op.drop_column("link_sessions", "return_fingerprint", schema="bank")
     op.drop_table("provider_calls", schema="bank")
     op.drop_table("account_coverage", schema="bank")

@@ -1,0 +1,90 @@
+"""Small parts that transactions, accounts and balances of Enable Banking share. Pure."""
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from bank_pipeline.domain.account import AccountIdentifiers
+from bank_pipeline.domain.money import to_currency
+from bank_pipeline.providers.enable_banking.schemas import EbAmount
+from bank_pipeline.providers.texts import to_text
+
+TAIL: Final = 4  # digits that banks show of a number
+_CODE_LENGTH: Final = 3
+_CARD: Final = frozenset({"CPAN"})
+_ACCOUNT: Final = frozenset({"BBAN", "IBAN", "MIBN", "CPAN"})
+
+
+def split_currency(code: str | None) -> tuple[str | None, str | None]:
+    """Return (ISO 4217 code, any other code): one of them at most is known. XXX is unknown."""
+    cleaned = to_currency(code)
+    if cleaned is None:
+        return None, None
+    is_iso = len(cleaned) == _CODE_LENGTH and cleaned.isascii() and cleaned.isalpha()
+    return (cleaned, None) if is_iso else (None, cleaned)
+
+
+def to_moment(text: str | None) -> dt.datetime | None:
+    """Read a time as UTC; None when it is missing, unreadable or without an offset."""
+    try:
+        moment = dt.datetime.fromisoformat(text) if text else None
+        return moment.astimezone(dt.UTC) if moment is not None and moment.tzinfo else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def to_amount(value: object) -> EbAmount | None:
+    """Read an amount that may be missing or spoilt."""
+    try:
+        return EbAmount.model_validate(value)
+    except ValidationError:
+        return None
+
+
+def part_of(value: object) -> Mapping[str, Any]:
+    """Return an object; of a list, as some banks send, its first one; else an empty one."""
+    if isinstance(value, list):
+        value = next((item for item in value if isinstance(item, dict)), None)
+    return value if isinstance(value, dict) else {}
+
+
+def text_of(part: Mapping[str, Any] | None, key: str) -> str | None:
+    """Return a text that says something."""
+    return to_text(part.get(key)) if part else None
+
+
+def to_identifiers(account: object, others: object, agent: object) -> AccountIdentifiers:
+    """
+    Read what the banking world calls an account.
+
+    A card's number is never kept: its last digits have to do.
+    """
+    primary = part_of(account)
+    ids = [part_of(primary.get("other")), *_parts(others)]
+    numbers = {scheme: number for scheme, number in map(_number, reversed(ids)) if number}
+    plain = next((numbers[scheme] for scheme in numbers if scheme not in _ACCOUNT), None)
+    iban = _compact(text_of(primary, "iban")) or _compact(numbers.get("IBAN"))
+    bban = numbers.get("BBAN")
+    shown = numbers.get("CPAN") or iban or bban or plain or numbers.get("MIBN")
+    return AccountIdentifiers(
+        iban=iban,
+        bban=bban,
+        bic=text_of(part_of(agent), "bic_fi"),
+        account_number=plain,
+        masked_number=shown[-TAIL:] if shown else None,
+    )
+
+
+def _parts(value: object) -> Iterator[Mapping[str, Any]]:
+    if isinstance(value, list):
+        yield from (item for item in value if isinstance(item, dict))
+
+
+def _number(part: Mapping[str, Any]) -> tuple[str, str | None]:
+    return (text_of(part, "scheme_name") or "").upper(), text_of(part, "identification")
+
+
+def _compact(number: str | None) -> str | None:
+    return "".join(number.split()) if number else None
