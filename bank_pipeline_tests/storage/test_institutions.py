@@ -1,5 +1,6 @@
 """Institutions: whole lists, of which only differences are written, and single descriptions."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from bank_pipeline.storage.institutions import (
     save_institution,
     save_institutions,
 )
+from bank_pipeline_tests.waiting import wait_until
 
 PLAID: Final = Provider.PLAID
 DAY: Final = timedelta(days=1)
@@ -174,17 +176,20 @@ def test_a_bank_that_cannot_be_read_stays(db: sa.Connection, now: datetime) -> N
     """It is in the list; only what it says today does not fit."""
     save_institutions(db, PLAID, banks(4), now=now)
 
-    counts = save_institutions(db, PLAID, banks(2), now=now, unreadable=["ins_4", "ins_9"])
+    counts = save_institutions(db, PLAID, banks(2), now=now, unreadable=["ins_4"])
 
     assert counts == InstitutionCounts(removed=1, unchanged=2)
     assert live(db) == {"ins_1", "ins_2", "ins_4"}
 
 
-def test_an_unreadable_bank_without_a_name_may_be_any(db: sa.Connection, now: datetime) -> None:
+@pytest.mark.parametrize("unknown", [None, "another name of ins_3"])
+def test_an_unreadable_bank_that_we_do_not_know_may_be_any(
+    db: sa.Connection, now: datetime, unknown: str | None
+) -> None:
     """So none is concluded to be gone."""
     save_institutions(db, PLAID, banks(4), now=now)
 
-    counts = save_institutions(db, PLAID, banks(2), now=now, unreadable=[None])
+    counts = save_institutions(db, PLAID, banks(2), now=now, unreadable=["ins_4", unknown])
 
     assert counts == InstitutionCounts(unchanged=2)
     assert live(db) == {"ins_1", "ins_2", "ins_3", "ins_4"}
@@ -234,6 +239,19 @@ def test_a_stated_limit_counts_where_it_is_lower(db: sa.Connection, now: datetim
     assert load_history_days(db, PLAID, "ins_1") == 90
 
 
+@pytest.mark.parametrize("days", [0, -1, 10**12])
+def test_a_limit_that_makes_no_sense_is_unknown(
+    db: sa.Connection, now: datetime, days: int
+) -> None:
+    """It fails neither its bank nor the whole list."""
+    save_institutions(db, PLAID, banks(2, history_days_max=days, consent_days_max=days), now=now)
+
+    assert load_history_days(db, PLAID, "ins_1") is None
+    saved = load_institution(db, PLAID, "ins_2")
+    assert saved is not None
+    assert saved.consent_days_max is None
+
+
 def test_of_an_unknown_bank_nothing_is_kept(db: sa.Connection, now: datetime) -> None:
     """Unknown stays unknown: no row comes of it, and no limit is None rather than a guess."""
     save_institutions(db, PLAID, banks(1, history_days_max=None), now=now)
@@ -244,6 +262,28 @@ def test_of_an_unknown_bank_nothing_is_kept(db: sa.Connection, now: datetime) ->
     assert load_history_days(db, PLAID, "ins_9") is None
     assert load_history_days(db, PLAID, "ins_1") is None
     assert live(db) == {"ins_1"}
+
+
+def test_two_readers_of_one_list_write_it_once(engine: sa.Engine, now: datetime) -> None:
+    """The second waits for the first and compares with what that wrote."""
+
+    def save() -> InstitutionCounts:
+        with engine.begin() as db:
+            return save_institutions(db, PLAID, banks(3), now=now)
+
+    def is_somebody_waiting() -> bool:
+        query = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        with engine.connect() as db:
+            return bool(db.scalar(sa.text(query)))
+
+    with ThreadPoolExecutor(1) as pool, engine.begin() as db:
+        first = save_institutions(db, PLAID, banks(3), now=now)
+        second = pool.submit(save)
+        wait_until(is_somebody_waiting, seconds=10)
+        db.commit()
+
+    assert first == InstitutionCounts(inserted=3)
+    assert second.result() == InstitutionCounts(unchanged=3)
 
 
 def test_a_long_list_takes_as_few_statements_as_a_short_one(

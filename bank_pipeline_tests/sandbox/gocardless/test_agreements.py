@@ -1,12 +1,21 @@
 """Claims about institutions and agreements: bounds, refusals in all their shapes, acceptance."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from bank_pipeline.sandbox.gocardless.bank_table import INSTITUTIONS, ORDINARY
 from bank_pipeline.sandbox.serve import SandboxServer
 from bank_pipeline_tests.sandbox.gocardless.caller import GERMAN, Caller
+
+
+@pytest.fixture(scope="module")
+def shared_caller(gocardless: SandboxServer) -> Iterator[Caller]:
+    with Caller(gocardless) as one:
+        yield one
 
 
 def refusal(caller: Caller, **terms: object) -> dict[str, object]:
@@ -178,3 +187,34 @@ def test_every_institution_can_be_agreed_with_at_its_own_bounds(
     )
 
     assert made["max_historical_days"] == one.total_days
+
+
+_ANYTHING = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-5, 800),
+    st.floats(0, 9, allow_nan=False),
+    st.sampled_from([GERMAN, "http://[", "x://y", "", "EN", "details"]),
+    st.text(max_size=8).filter(str.isprintable),
+    st.lists(st.sampled_from(["details", "x", 1, None, []]), max_size=2),
+    st.just({"a": 1}),
+)
+_FIELDS = (
+    "institution_id", "max_historical_days", "access_valid_for_days", "access_scope",
+    "reconfirmation", "redirect", "reference", "agreement", "user_language", "ssn",
+    "account_selection", "trace",
+)  # fmt: skip
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    path=st.sampled_from(["agreements/enduser/", "requisitions/", "token/new/", "token/refresh/"]),
+    body=st.dictionaries(st.sampled_from(_FIELDS), _ANYTHING, max_size=6),
+)
+def test_no_request_is_too_odd_for_an_answer_in_json(
+    shared_caller: Caller, path: str, body: dict[str, object]
+) -> None:
+    answer = shared_caller.http.post(path, json=body)
+
+    assert answer.status_code in (201, 400, 401, 404)
+    assert isinstance(answer.json(), dict)

@@ -300,6 +300,11 @@ def test_accounts_are_told_as_the_bank_tells_them(caller: Caller) -> None:
     card = caller.get(f"accounts/{german.accounts[2]}/details/")["account"]
     balances = caller.get(f"accounts/{german.accounts[2]}/balances/")["balances"]
 
+    savings = [caller.get(f"accounts/{one.accounts[1]}/details/") for one in (german, dutch)]
+    numbers = [one["account"]["bban"] for one in savings]
+    assert numbers[0] == numbers[1] != ""
+    assert caller.get(f"accounts/{german.accounts[1]}/")["bban"] == numbers[0]
+    assert "resourceId" not in savings[1]["account"]
     assert card["cashAccountType"] == "CARD"
     assert card["maskedPan"].startswith("XXXX")
     assert [one["creditLimitIncluded"] for one in balances[:2]] == [False, True]

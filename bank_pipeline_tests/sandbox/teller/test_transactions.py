@@ -225,14 +225,20 @@ def test_only_dollar_accounts_of_kinds_that_teller_has_are_shown(living: Caller)
     ]
 
 
-def test_an_account_without_balances_has_no_link_to_them(living: Caller) -> None:
+def test_an_account_without_balances_has_no_link_to_them_but_its_rows_tell(living: Caller) -> None:
     linked = living.link("login-4")
     account = living.account(linked, "Share Draft")
 
     assert "balances" not in account["links"]
     assert living.fail(linked, f"/accounts/{account['id']}/balances") == (404, "not_found")
+    newest = next(
+        row for row in living.rows(linked, account["id"]) if row["running_balance"] is not None
+    )
     truth = living.truth(linked)["accounts"][account["id"]]
-    assert (truth["booked"], truth["available"]) == (None, None)
+    assert (Decimal(truth["booked"]), truth["available"]) == (
+        Decimal(newest["running_balance"]),
+        None,
+    )
 
 
 def test_links_lead_to_the_real_api_unless_told_otherwise(start: Start) -> None:

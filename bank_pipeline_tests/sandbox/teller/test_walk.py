@@ -33,7 +33,9 @@ def seen(caller: Caller, linked: Linked) -> dict[str, Any]:
 
 def balances(caller: Caller, linked: Linked, account: dict[str, Any]) -> dict[str, Any]:
     if "balances" not in account["links"]:
-        return {"booked": None, "available": None}
+        rows = caller.rows(linked, account["id"])
+        told = next((row["running_balance"] for row in rows if row["running_balance"]), None)
+        return {"booked": number(told), "available": None}
     told = caller.get(linked, f"/accounts/{account['id']}/balances")
     return {
         "booked": Decimal(told["ledger"]) * sign_of(account),
