@@ -14,7 +14,7 @@ RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
 
-demo: $(VENV)/.runtime ## Three simulated banks, linked, synced and compared to the cent
+demo: $(VENV)/.runtime ## Eight banks at four simulated providers, synced and compared to the cent
 	@$(RUN) bank-pipeline demo
 
 test: $(VENV)/.dev ## All tests, on an embedded Postgres and simulated providers

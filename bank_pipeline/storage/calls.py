@@ -110,6 +110,7 @@ def finish_call(
     )
 
 
-def delete_calls(db: sa.Connection, *, before: datetime) -> int:
-    """Delete calls that no quota looks back to; return how many."""
-    return db.execute(provider_calls.delete().where(provider_calls.c.called_at < before)).rowcount
+def delete_calls(db: sa.Connection, *, before: datetime, limit: int) -> int:
+    """Delete calls made before this, at most `limit`; return how many."""
+    old = sa.select(provider_calls.c.id).where(provider_calls.c.called_at < before).limit(limit)
+    return db.execute(provider_calls.delete().where(provider_calls.c.id.in_(old))).rowcount

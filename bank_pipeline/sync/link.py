@@ -31,6 +31,7 @@ from bank_pipeline.storage.connections import (
 )
 from bank_pipeline.storage.credentials import load_credential, store_credential
 from bank_pipeline.storage.identifiers import new_id
+from bank_pipeline.storage.institutions import add_popularity
 from bank_pipeline.storage.link_sessions import (
     LinkSession,
     finish_link_session,
@@ -286,8 +287,11 @@ def _keep(
         if closes is not None:
             ids = (*kept, connection_id)
             finish_link_session(db, closes, outcome=_LINKED, now=now, connection_ids=ids)
-    if linked.institution_external_id is not None:
-        remember_institution(context, provider, linked.institution_external_id)
+    bank = linked.institution_external_id
+    if bank is not None:
+        remember_institution(context, provider, bank)
+        with context.engine.begin() as db:
+            add_popularity(db, provider, bank)
     return connection_id
 
 

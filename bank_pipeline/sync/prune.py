@@ -6,12 +6,14 @@ from typing import Final, Protocol
 
 import sqlalchemy as sa
 
+from bank_pipeline.storage.calls import delete_calls
 from bank_pipeline.storage.link_sessions import set_expired_link_sessions
 from bank_pipeline.storage.raw_payloads import delete_raw_payloads
 from bank_pipeline.storage.sync_runs import set_killed_sync_runs
 from bank_pipeline.storage.webhook_events import delete_handled_events
 from bank_pipeline.sync.context import SyncContext
 
+CALLS_KEPT: Final = timedelta(days=7)
 BATCH_SIZE: Final = 1_000  # rows deleted per transaction: an answer holds up to a megabyte
 
 
@@ -23,22 +25,26 @@ class PruneReport:
     webhook_events_deleted: int
     link_sessions_expired: int
     sync_runs_killed: int
+    provider_calls_deleted: int
 
 
 def prune(context: SyncContext, *, retention: timedelta) -> PruneReport:
     """
     Delete providers' answers and handled webhooks older than `retention`; close what was abandoned.
 
+    Counted calls are needed for a day, and kept for a week to look into.
+
     In small transactions, so that it never holds up a sync, and repeatable after a crash.
     """
     now = context.clock()
     payloads_count = _delete_all(context, delete_raw_payloads, before=now - retention)
     events_count = _delete_all(context, delete_handled_events, before=now - retention)
+    calls_count = _delete_all(context, delete_calls, before=now - CALLS_KEPT)
     with context.engine.begin() as db:
         expired_count = set_expired_link_sessions(db, now=now)
     with context.engine.begin() as db:
         killed_count = set_killed_sync_runs(db, now=now)
-    return PruneReport(payloads_count, events_count, expired_count, killed_count)
+    return PruneReport(payloads_count, events_count, expired_count, killed_count, calls_count)
 
 
 class _Delete(Protocol):

@@ -201,7 +201,7 @@ _LHV: Final = Quirks(
 _NATIONWIDE: Final = Quirks(id_lengths=frozenset({32, 40}))
 _NATIONAL_BANK_OF_GREECE: Final = Quirks(
     unsigned_purchase="ΑΓΟΡΑ ",
-    patterns=_patterns(r"^ΑΓΟΡΑ (?P<payee>.+)$"),
+    patterns=_patterns(r"^(?:ΑΓΟΡΑ )?(?P<payee>.+)$"),
     booked_balance="interimAvailable",
 )
 _NORWEGIAN: Final = Quirks(booked_balance="expected")

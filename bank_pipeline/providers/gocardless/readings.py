@@ -26,6 +26,8 @@ class Texts:
     additional: str
     payee: str | None = None
     """The other side's name as the row states it, for those who repeat it in the text."""
+    is_named: bool = False
+    """Whether the row names anybody at all, be it the holder."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,10 @@ _HEAD_LENGTH: Final = 12
 
 def read_raiffeisen(texts: Texts) -> Reading:
     """Card rows: the payee in the first twelve characters, or in the text beside them."""
+    if texts.is_named:
+        return Reading()
     if _POS_TAIL.search(texts.structured) is None:
-        return Reading(payee=texts.unstructured)
+        return Reading(payee=texts.unstructured or texts.structured)
     head = texts.structured[:_HEAD_LENGTH].strip()
     return Reading(payee=texts.unstructured if head == "POS" else head)
 

@@ -148,6 +148,7 @@ def _read(raw: GcTransaction, quirks: Quirks, description: str, side: Side) -> R
         structured=" ".join(_lines_of(raw, Source.STRUCTURED)),
         additional=" ".join(_lines_of(raw, Source.ADDITIONAL)),
         payee=side.name,
+        is_named=bool(to_text(raw.creditor_name) or to_text(raw.debtor_name)),
     )
     if quirks.reader is not None:
         return quirks.reader(texts)
@@ -193,11 +194,14 @@ def _to_status(day: dt.date, context: Context, *, is_pending: bool) -> Transacti
 
 
 def _to_cleaned(description: str, quirks: Quirks, reading: Reading) -> str | None:
+    """Return the text without the bank's own noise; None when that leaves it as it is."""
     text = reading.text or description
     for noise in quirks.noise:
         text = noise.sub(" ", text)
-    cleaned = to_cleaned(" ".join(text.split()) if quirks.noise else text)
-    return cleaned if cleaned != description else None
+    if quirks.noise:
+        text = " ".join(text.split())
+    cleaned = to_cleaned(text) or text
+    return cleaned if cleaned and cleaned != description else None
 
 
 def _to_code(raw: GcTransaction) -> iso20022.BankTransactionCode | None:

@@ -15,10 +15,8 @@ import binascii
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -28,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 from bank_pipeline.config import TellerEnvironment
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.errors import ConfigurationError, PayloadError, SetupError
-from bank_pipeline.providers.base import LinkProgress, LinkRequest, LinkStart
+from bank_pipeline.providers.base import LinkProgress, LinkRequest, LinkStart, LinkWidget
 from bank_pipeline.providers.teller.errors import to_word
 
 CONNECT_URL: Final = "https://cdn.teller.io/connect/connect.js"
@@ -36,37 +34,6 @@ PRODUCTS: Final = ("balance", "transactions")
 LINK_TTL: Final = timedelta(hours=1)
 _OPERATION: Final = "connect"
 _RAW_KEY_LENGTH: Final = 32
-
-
-@dataclass(frozen=True)
-class ConnectSettings:
-    """
-    What the page with the widget needs. `nonce` is the link's state; it is no secret there.
-
-    `enrollment_id` is set for a repair, which keeps enrollment, token and account ids.
-    """
-
-    script_url: str
-    application_id: str
-    environment: TellerEnvironment
-    nonce: SecretStr
-    enrollment_id: str | None = None
-    institution_external_id: str | None = None
-
-    def options(self) -> dict[str, Any]:
-        """Return what `TellerConnect.setup` takes, beside the callbacks."""
-        options: dict[str, Any] = {
-            "applicationId": self.application_id,
-            "environment": self.environment.value,
-            "products": list(PRODUCTS),
-            "selectAccount": "multiple",
-            "nonce": self.nonce.get_secret_value(),
-        }
-        if self.enrollment_id:
-            options["enrollmentId"] = self.enrollment_id
-        elif self.institution_external_id:
-            options["institution"] = self.institution_external_id
-        return options
 
 
 class Exchange(BaseModel):
@@ -90,12 +57,9 @@ class Exchange(BaseModel):
         return SecretStr(json.dumps(content))
 
 
-def start_link(request: LinkRequest, *, enrollment_id: str | None) -> LinkStart:
+def start_link(request: LinkRequest) -> LinkStart:
     """
-    Send the customer to the page with the widget: `return_url`, which also takes its result.
-
-    What the page must tell the widget is in its query: `enrollment_id` for a repair, or
-    `institution` to skip the choice of a bank.
+    Send the customer to the page with the widget: `return_url`, which names this link.
 
     Raises:
         SetupError: no page was named.
@@ -105,17 +69,37 @@ def start_link(request: LinkRequest, *, enrollment_id: str | None) -> LinkStart:
             "Teller Connect is shown by a page of our gateway: set BANK_PIPELINE_GATEWAY_URL and "
             "start the gateway"
         )
-    parts = urlsplit(request.return_url)
-    query = parse_qsl(parts.query, keep_blank_values=True)
-    if enrollment_id:
-        query.append(("enrollment_id", enrollment_id))
-    elif request.institution_external_id:
-        query.append(("institution", request.institution_external_id))
     return LinkStart(
-        url=urlunsplit(parts._replace(query=urlencode(query))),
-        external_state=request.state,
-        expires_at=request.now + LINK_TTL,
+        url=request.return_url, external_state=request.state, expires_at=request.now + LINK_TTL
     )
+
+
+def to_widget(
+    nonce: SecretStr,
+    *,
+    script_url: str,
+    application_id: str,
+    environment: TellerEnvironment,
+    enrollment_id: str | None,
+) -> LinkWidget:
+    """
+    Return what `TellerConnect.setup` takes, beside the callbacks.
+
+    The nonce is the link's own state, which Teller signs. With an `enrollment_id` that
+    enrollment is repaired, and its token and account ids stay; without, each is new.
+
+    Source: https://teller.io/docs/guides/connect
+    """
+    settings: dict[str, Any] = {
+        "applicationId": application_id,
+        "environment": environment.value,
+        "products": list(PRODUCTS),
+        "selectAccount": "multiple",
+        "nonce": nonce.get_secret_value(),
+    }
+    if enrollment_id is not None:
+        settings["enrollmentId"] = enrollment_id
+    return LinkWidget(script_url=script_url, settings=settings)
 
 
 def to_progress(

@@ -240,32 +240,24 @@ class TellerProvider(WindowProvider):
 
     def start_link(self, request: LinkRequest) -> LinkStart:
         """
-        Begin a link, or the repair of an enrollment, in which all ids and the token stay.
+        Begin a link, or the repair of an enrollment, on the page that shows Teller Connect.
 
         Raises:
-            SetupError: no page is named that could show Teller Connect.
+            SetupError: no such page is named.
         """
-        enrollment_id = request.renews_external_id
-        if enrollment_id is None and request.renews is not None:
-            enrollment_id = self._accounts.fetch(request.renews, _keep_nothing).enrollment_id
-        return link.start_link(request, enrollment_id=enrollment_id)
+        return link.start_link(request)
 
     def to_link_widget(
         self, external_state: SecretStr, *, renews_external_id: str | None
     ) -> LinkWidget:
-        """
-        Return what the page needs to show Teller Connect.
-
-        Source: https://teller.io/docs/guides/connect
-        """
-        settings = link.ConnectSettings(
+        """Return what the page needs to show Teller Connect. A repair keeps all ids. Pure."""
+        return link.to_widget(
+            external_state,
             script_url=self._connect_url,
             application_id=self._application_id,
             environment=self._environment,
-            nonce=external_state,
             enrollment_id=renews_external_id,
         )
-        return LinkWidget(script_url=settings.script_url, settings=settings.options())
 
     def fetch_link_progress(
         self, external_state: SecretStr, *, returned: Mapping[str, str] | None = None

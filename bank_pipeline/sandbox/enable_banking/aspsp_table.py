@@ -37,7 +37,7 @@ _BOURSORAMA: Final = Profile(
     running_balance=None,
     shows_pending=False,
 )
-_ABN_AMRO: Final = Profile(remittance=Remittance.KEY_VALUE, both_numbers=True)
+_ABN_AMRO: Final = Profile(remittance=Remittance.KEY_VALUE, both_numbers=True, tells_own_side=True)
 _TRADE_REPUBLIC: Final = Profile(
     pending_filter=PendingFilter.BAD_REQUEST,
     pages_lose_filter=True,

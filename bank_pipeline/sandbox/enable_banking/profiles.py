@@ -100,6 +100,7 @@ class Profile:
     holds_and_others: bool = False  # HOLD, OTHR, and SCHD, CNCL, RJCT that are no money
     undated: bool = False  # some booked rows have no booking_date
     party_is_card: bool = False
+    tells_own_side: bool = False  # the holder is debtor of money out, creditor of money in
     all_null: bool = False  # every optional field
     ignores_filters: bool = False
     stale_longest: bool = False

@@ -62,9 +62,26 @@ class Row:
         return self.day, self.key
 
 
-def transaction_json(row: Row, profile: Profile, *, seed: int, listing: int, nonce: str) -> Json:
-    """Return the row; `listing` and `nonce` change what is no identity, see `ids` and `words`."""
-    entry, dates = row.entry, dates_of(profile, row.entry)
+@dataclass(frozen=True)
+class Telling:
+    """
+    What surrounds a row: its bank's ways, and the account's own side of each movement.
+
+    `listing` and `nonce` change what is no identity, see `ids` and `words`.
+    """
+
+    profile: Profile
+    seed: int
+    listing: int
+    nonce: str
+    holder: str
+    number: Json
+
+
+def transaction_json(row: Row, telling: Telling) -> Json:
+    """Return the row in full."""
+    profile, entry = telling.profile, row.entry
+    dates = dates_of(profile, entry)
     amount, code = money_shown(profile, entry)
     currency = code or NO_CURRENCY
     shown = amount if profile.negative_amounts and amount < 0 else abs(amount)
@@ -77,14 +94,14 @@ def transaction_json(row: Row, profile: Profile, *, seed: int, listing: int, non
         "status": row.status,
     }
     told = {
-        "entry_reference": reference_of(profile, seed, entry, listing),
+        "entry_reference": reference_of(profile, telling.seed, entry, telling.listing),
         "booking_date": _iso(dates.booking),
         "value_date": _iso(dates.value),
         "transaction_date": _iso(dates.transaction),
         "remittance_information": remittance_of(profile, entry),
-        "transaction_id": derive_transaction_id(nonce, row.key),
+        "transaction_id": derive_transaction_id(telling.nonce, row.key),
     }
-    extra = {**_NOTHING} if profile.all_null else _extra(row, profile, is_out=amount <= 0)
+    extra = {**_NOTHING} if profile.all_null else _extra(row, telling, is_out=amount <= 0)
     return {**extra, **told, **required}
 
 
@@ -109,13 +126,17 @@ _NOTHING: Final[Mapping[str, None]] = dict.fromkeys(
 )
 
 
-def _extra(row: Row, profile: Profile, *, is_out: bool) -> Json:
+def _extra(row: Row, telling: Telling, *, is_out: bool) -> Json:
     """Return what is optional: the other side is the creditor of money out, else the debtor."""
-    entry = row.entry
-    side = "creditor" if is_out else "debtor"
+    profile, entry = telling.profile, row.entry
+    side, own_side = ("creditor", "debtor") if is_out else ("debtor", "creditor")
+    own: Json = {}
+    if profile.tells_own_side:
+        own = {own_side: _named(telling.holder), f"{own_side}_account": telling.number}
     is_card = entry.occurred_at is not None
     return {
         **_NOTHING,
+        **own,
         "merchant_category_code": _merchant_code(entry.category) if is_card else None,
         side: _party(entry, profile),
         f"{side}_account": _account(entry.party),
@@ -129,8 +150,10 @@ def _party(entry: Entry, profile: Profile) -> Json | None:
     name = None if entry.party is None else entry.party.name
     if profile.party_is_card and entry.occurred_at is not None:
         name = f"CARD-{derive_number('card', entry.id, length=9)}"
-    if name is None:
-        return None
+    return None if name is None else _named(name)
+
+
+def _named(name: str) -> Json:
     return {
         "name": name,
         "postal_address": None,

@@ -10,6 +10,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from bank_pipeline.sandbox.enable_banking.account_endpoints import ask_bank, seen_at
+from bank_pipeline.sandbox.enable_banking.account_json import account_id
 from bank_pipeline.sandbox.enable_banking.errors import (
     EnableBankingError,
     api_error,
@@ -25,7 +26,7 @@ from bank_pipeline.sandbox.enable_banking.profiles import (
 )
 from bank_pipeline.sandbox.enable_banking.sessions import Grant, Session
 from bank_pipeline.sandbox.enable_banking.simulator import Call, Endpoint, PagePlace
-from bank_pipeline.sandbox.enable_banking.transaction_json import Row, transaction_json
+from bank_pipeline.sandbox.enable_banking.transaction_json import Row, Telling, transaction_json
 from bank_pipeline.sandbox.faults import FaultKind
 
 Json = dict[str, Any]
@@ -80,13 +81,8 @@ def read_transaction(call: Call) -> Json:
     profile = session.aspsp.profile
     for row in rows_shown(call.wing.world, profile, grant.world_account_id, call.now):
         if derive_transaction_id(nonce, row.key) == asked_id:
-            return transaction_json(
-                row,
-                profile,
-                seed=call.wing.seed,
-                listing=session.listings.get(grant.world_account_id, 0),
-                nonce=nonce,
-            )
+            listing = session.listings.get(grant.world_account_id, 0)
+            return transaction_json(row, _telling(call, session, grant, listing, nonce))
     raise api_error("TRANSACTION_DOES_NOT_EXIST")
 
 
@@ -257,13 +253,19 @@ def _page(call: Call, session: Session, grant: Grant, asked: Asked, place: PageP
     if _is(call, FaultKind.HUGE_PAGE):
         size = len(rows)
     page, nonce = rows[:size], f"{wing.calls.total():x}"
-    told = [
-        transaction_json(row, profile, seed=wing.seed, listing=place.listing, nonce=nonce)
-        for row in page
-    ]
+    telling = _telling(call, session, grant, place.listing, nonce)
+    told = [transaction_json(row, telling) for row in page]
     has_more = len(rows) > size or (profile.pages_lose_filter and asked.status is not None)
     key = _next_key(call, asked, place, page, has_more=has_more)
     return {"transactions": told, "continuation_key": key}
+
+
+def _telling(call: Call, session: Session, grant: Grant, listing: int, nonce: str) -> Telling:
+    world, seed = call.wing.world, call.wing.seed
+    account = world.accounts[grant.world_account_id]
+    holder = world.logins[account.login_id].person_name
+    number = account_id(account, seed)
+    return Telling(session.aspsp.profile, seed, listing, nonce, holder, number)
 
 
 def _is_wanted(row: Row, asked: Asked, place: PagePlace, profile: Profile) -> bool:

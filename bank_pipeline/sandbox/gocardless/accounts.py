@@ -58,6 +58,13 @@ def shown_iban(institution: Institution, account: BankAccount) -> str | None:
             return f"GL{number % 90 + 10:02d}1044{number % 10**10:010d}"
 
 
+def shown_bban(account: BankAccount) -> str | None:
+    """Return the number of an account that has no IBAN; a card's stays with its bank."""
+    if account.iban is not None or account.kind is AccountKind.CREDIT_CARD:
+        return None
+    return f"{int(digest('bban', account.id), 16) % 10**10:010d}"
+
+
 def shown_name(institution: Institution, account: BankAccount) -> str:
     """Return the name the institution gives an account."""
     return "Main Account" if institution.profile.iban is Iban.GREENLAND else account.name
@@ -82,7 +89,7 @@ def _metadata(call: Call) -> Reply:
             "created": moment_text(account.created),
             "last_accessed": optional_moment_text(account.last_accessed),
             "iban": shown_iban(institution, real) or "",
-            "bban": "",
+            "bban": (shown_bban(real) or "") if shows_owner else "",
             "status": state.account_status(account, call.now),
             "institution_id": institution.id,
             "owner_name": _owner(call, institution, requisition) if shows_owner else "",
@@ -193,14 +200,14 @@ def _details(call: Call, account: LinkedAccount) -> dict[str, Any]:
     institution = state.institution(requisition.institution_id)
     real = state.world.accounts[account.world_account_id]
     iban = shown_iban(institution, real)
+    shows_owner = institution.profile.owner_shown
     told: dict[str, Any] = {
-        "resourceId": digest("resource", institution.id, real.id),
+        "resourceId": digest("resource", institution.id, real.id) if shows_owner else None,
         "iban": iban,
+        "bban": shown_bban(real),
         "scan": iban[8:] if iban is not None and iban.startswith("GB") else None,
         "currency": real.currency or NO_CURRENCY,
-        "ownerName": _owner(call, institution, requisition)
-        if institution.profile.owner_shown
-        else None,
+        "ownerName": _owner(call, institution, requisition) if shows_owner else None,
         "name": shown_name(institution, real),
         "product": real.official_name,
         "cashAccountType": _CASH_TYPES[real.kind],

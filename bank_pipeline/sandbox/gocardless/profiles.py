@@ -128,7 +128,9 @@ class Profile:
     One bank's habits.
 
     `booked` and `available` are the measures of the balances that a reader who knows the bank
-    takes for the two, None where it tells none. `extra` adds an undocumented key.
+    takes for the two, None where it tells none. Without `owner_shown` the owner, the bank's own
+    id of an account, and its BBAN outside the details are missing. `extra` adds an undocumented
+    key.
     """
 
     sign: Sign = Sign.TRUE

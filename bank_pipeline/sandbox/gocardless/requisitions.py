@@ -22,16 +22,18 @@ _REDIRECT_MAX: Final = 1024
 
 
 def requisition_json(call: Call, requisition: Requisition) -> dict[str, Any]:
-    """Return a requisition as GoCardless writes it."""
+    """Return a requisition as GoCardless writes it; accounts appear once access is granted."""
+    status = call.state.status_of(requisition, call.now)
+    accounts = [] if status == "GA" else requisition.accounts
     return {
         "id": requisition.id,
         "created": moment_text(requisition.created),
         "redirect": requisition.redirect,
-        "status": call.state.status_of(requisition, call.now),
+        "status": status,
         "institution_id": requisition.institution_id,
         "agreement": requisition.agreement_id,
         "reference": requisition.reference,
-        "accounts": [one.id for one in requisition.accounts],
+        "accounts": [one.id for one in accounts],
         "user_language": requisition.user_language,
         "link": link_of(call.root, requisition),
         "ssn": requisition.ssn,
@@ -108,7 +110,10 @@ def _refusals(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_uri(text: str) -> bool:
-    parts = urlsplit(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
     has_place = bool(parts.netloc or parts.path)
     return bool(parts.scheme) and has_place and len(text) <= _REDIRECT_MAX
 

@@ -101,6 +101,7 @@ class Requisition:
     redirect_immediate: bool = False
     walked: list[str] = field(default_factory=lambda: ["CR"])
     login_id: str | None = None
+    linked_at: datetime | None = None
     accounts: list[LinkedAccount] = field(default_factory=list)
     revoked_at: datetime | None = None
     suspended_at: datetime | None = None
@@ -124,6 +125,7 @@ class Settings:
     secret_key: str
     daily_limit: int | None
     limit_scale: float | None
+    granting_s: float
     processing_s: float
     may_accept: bool
     may_reconfirm: bool
@@ -199,6 +201,7 @@ class GoCardlessState:
     ) -> None:
         """Give a requisition its accounts, under new ids."""
         requisition.login_id = login_id
+        requisition.linked_at = now
         for world_id in world_ids:
             account_id = derive_account_id(self.seed, requisition.id, world_id)
             account = LinkedAccount(account_id, requisition.id, world_id, now)
@@ -218,6 +221,9 @@ class GoCardlessState:
             return requisition.status
         if requisition.suspended_at is not None:
             return "SU"
+        granting = timedelta(seconds=self.settings.granting_s)
+        if requisition.linked_at is not None and now < requisition.linked_at + granting:
+            return "GA"
         agreement = self.agreement(requisition.agreement_id)
         return "EX" if agreement is not None and agreement.is_over(now) else "LN"
 
@@ -270,6 +276,7 @@ def _settings(options: GoCardlessOptions) -> Settings:
         secret_key=options.secret_key,
         daily_limit=options.daily_limit,
         limit_scale=options.limit_scale,
+        granting_s=options.granting.total_seconds(),
         processing_s=options.processing.total_seconds(),
         may_accept=options.may_accept,
         may_reconfirm=options.may_reconfirm,

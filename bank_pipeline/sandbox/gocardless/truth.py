@@ -63,7 +63,7 @@ def _account(
 ) -> dict[str, Any]:
     agreement = state.agreements[requisition.agreement_id]
     institution = state.institution(requisition.institution_id)
-    until = _sees_until(requisition, agreement, linked, now)
+    until = _sees_until(requisition, agreement, now)
     shown = state.world.truth(linked.world_account_id, until)
     frozen = shown
     if linked.frozen_at is not None:
@@ -91,15 +91,11 @@ def _account(
     }
 
 
-def _sees_until(
-    requisition: Requisition, agreement: Agreement, linked: LinkedAccount, now: datetime
-) -> datetime:
-    """Return the last moment at which the account could be read."""
+def _sees_until(requisition: Requisition, agreement: Agreement, now: datetime) -> datetime:
+    """Return the last moment at which accounts could be read; deleting ends the agreement."""
     ends = (
-        requisition.deleted_at,
         requisition.revoked_at,
         requisition.suspended_at,
-        linked.suspended_at,
         agreement.deleted_at,
         agreement.expires_at,
     )

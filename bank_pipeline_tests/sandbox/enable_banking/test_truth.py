@@ -126,6 +126,17 @@ def test_the_counterparty_is_on_the_other_side_of_the_money(shared_caller: Calle
     assert [one for one in rows if one["debtor"]]
 
 
+def test_one_bank_tells_the_holder_on_the_own_side(shared_caller: Caller) -> None:
+    holder = shared_caller.sandbox.world.logins["login-2"].person_name
+    for row in _rows_of(shared_caller, "ABN AMRO", "NL"):
+        own, other = ("debtor", "creditor")
+        if row["credit_debit_indicator"] == "CRDT":
+            own, other = other, own
+        assert row[own]["name"] == holder
+        assert row[f"{own}_account"]["iban"]
+        assert (row[other] or {}).get("name") != holder
+
+
 def test_a_reference_may_stand_in_two_accounts(shared_caller: Caller) -> None:
     linked = shared_caller.link("Doppelbank", "DE")
     first, second = (

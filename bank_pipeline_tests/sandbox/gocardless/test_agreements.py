@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bank_pipeline.sandbox.gocardless.bank_table import INSTITUTIONS, ORDINARY
@@ -211,6 +211,7 @@ _FIELDS = (
     path=st.sampled_from(["agreements/enduser/", "requisitions/", "token/new/", "token/refresh/"]),
     body=st.dictionaries(st.sampled_from(_FIELDS), _ANYTHING, max_size=6),
 )
+@example(path="requisitions/", body={"redirect": "http://["})
 def test_no_request_is_too_odd_for_an_answer_in_json(
     shared_caller: Caller, path: str, body: dict[str, object]
 ) -> None:

@@ -1,12 +1,19 @@
 """Claims about requisitions and the consent page: every way a visit to the bank can end."""
 
 import re
+from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 
-from bank_pipeline_tests.sandbox.gocardless.caller import GERMAN, PLAIN_HTTP, REDIRECT, Caller
+from bank_pipeline_tests.sandbox.gocardless.caller import (
+    GERMAN,
+    PLAIN_HTTP,
+    REDIRECT,
+    Caller,
+    served,
+)
 
 
 def told(sent: httpx.Response) -> dict[str, str]:
@@ -114,6 +121,22 @@ def test_a_visit_that_fails_says_so_in_the_redirect(
     assert answer["details"]
     after = caller.get(f"requisitions/{made['id']}/")
     assert (after["status"], after["accounts"]) == (status, [])
+
+
+def test_a_user_may_be_back_before_access_is_granted() -> None:
+    with (
+        served(quiet=True, granting=timedelta(seconds=30)) as server,
+        Caller(server) as caller,
+    ):
+        made = caller.requisition()
+        answer = told(caller.decide(made, login="login-2"))
+        early = caller.get(f"requisitions/{made['id']}/")
+        server.advance(timedelta(seconds=30))
+        late = caller.get(f"requisitions/{made['id']}/")
+
+    assert "error" not in answer
+    assert (early["status"], early["accounts"]) == ("GA", [])
+    assert (late["status"], len(late["accounts"])) == ("LN", 4)
 
 
 def test_a_link_works_once(caller: Caller) -> None:
