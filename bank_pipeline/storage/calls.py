@@ -5,6 +5,7 @@ A process that dies in a call leaves its row, and the row counts: rather one cal
 one too many. Rows of one connection are written under its lock.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Final
 
@@ -14,7 +15,10 @@ from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.domain.quota import PERIOD, PastCall
 from bank_pipeline.storage.tables import provider_calls
 
-DONE: Final = "done"
+ANSWERED: Final = "answered"
+APPLIED: Final = "applied"
+"""Answered, and what the answer said is in the tables."""
+
 FAILED: Final = "failed"
 
 
@@ -57,17 +61,17 @@ def load_recent_calls(
     ]
 
 
-def load_last_success(
+def load_last_applied(
     db: sa.Connection, connection_id: ConnectionId, *, account_external_id: str, scope: str
 ) -> datetime | None:
-    """Return when this was last read with success, None when never or long ago."""
+    """Return when the newest call was made whose answer is in the tables; None without one."""
     columns = provider_calls.c
     newest: datetime | None = db.scalar(
         sa.select(sa.func.max(columns.called_at)).where(
             columns.connection_id == connection_id,
             columns.account_external_id == account_external_id,
             columns.scope == scope,
-            columns.outcome == DONE,
+            columns.outcome == APPLIED,
         )
     )
     return newest
@@ -108,6 +112,13 @@ def finish_call(
         .where(provider_calls.c.id == call_id)
         .values(outcome=outcome, calls_left=calls_left, resets_at=resets_at)
     )
+
+
+def set_calls_applied(db: sa.Connection, call_ids: Collection[int]) -> None:
+    """Write, together with the rows, that what these calls brought is in the tables."""
+    if call_ids:
+        statement = provider_calls.update().where(provider_calls.c.id.in_(call_ids))
+        db.execute(statement.values(outcome=APPLIED))
 
 
 def delete_calls(db: sa.Connection, *, before: datetime, limit: int) -> int:

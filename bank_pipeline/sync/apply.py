@@ -14,6 +14,7 @@ from bank_pipeline.errors import ProviderError
 from bank_pipeline.providers.answers import QuarantinedRow, WindowAnswer
 from bank_pipeline.storage.accounts import close_missing_accounts, load_account_ids, save_accounts
 from bank_pipeline.storage.balances import save_balances
+from bank_pipeline.storage.calls import set_calls_applied
 from bank_pipeline.storage.connections import advance_cursor, apply_transition
 from bank_pipeline.storage.coverage import save_coverage
 from bank_pipeline.storage.institutions import learn_history_days
@@ -221,6 +222,7 @@ class _Writer:
         if fetched.accounts.is_complete:
             facts["last_full_accounts_at"] = self._now
         self._remember_history(fetched)
+        set_calls_applied(self._db, fetched.answered_call_ids)
         apply_transition(
             self._db,
             self._connection,

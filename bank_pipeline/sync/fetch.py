@@ -32,7 +32,7 @@ class Fetched:
 
     Of a provider without a change feed: `windows` are the answers account by account, None when
     transactions were not asked for; `learned_history_days` is how long a history the bank
-    turned out to give.
+    turned out to give, `answered_call_ids` the counted calls behind it all.
     """
 
     accounts: AccountsAnswer
@@ -42,6 +42,7 @@ class Fetched:
     trouble: ProviderError | None = None
     windows: tuple[WindowAnswer, ...] | None = None
     learned_history_days: int | None = None
+    answered_call_ids: tuple[int, ...] = ()
 
     @property
     def pages_count(self) -> int:

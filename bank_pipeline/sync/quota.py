@@ -14,11 +14,11 @@ from bank_pipeline.errors import RateLimitedError
 from bank_pipeline.providers.answers import QuotaSeen
 from bank_pipeline.providers.base import Capabilities, Quota, Scope
 from bank_pipeline.storage.calls import (
-    DONE,
+    ANSWERED,
     FAILED,
     finish_call,
     insert_call,
-    load_last_success,
+    load_last_applied,
     load_recent_calls,
 )
 from bank_pipeline.sync.context import Clock
@@ -62,13 +62,15 @@ class CallBook:
         self._reason = reason
         self._is_free = is_user_present and capabilities.answers_present_users
         self._clock = clock
+        self.answered: list[int] = []
+        """The calls of this sync that were answered, for whoever applies what they brought."""
 
     def is_fresh(self, scope: Scope, account_external_id: str) -> bool:
-        """Say whether a repetition after a failure can spare this call: it was made lately."""
+        """Say whether a repetition after a failure can spare this call: what it brings is here."""
         if self._reason is not SyncReason.RECOVERY or self._capabilities.quota(scope) is None:
             return False
         with self._engine.connect() as db:
-            last = load_last_success(
+            last = load_last_applied(
                 db, self._connection.id, account_external_id=account_external_id, scope=scope
             )
         return last is not None and self._clock() - last < FRESH_FOR
@@ -96,11 +98,12 @@ class CallBook:
         except Exception:
             self._finish(call_id, FAILED, calls_left=None, resets_at=None)
             raise
+        self.answered.append(call_id)
         seen = call.seen
         resets_in = seen.resets_in if seen else None
         self._finish(
             call_id,
-            DONE,
+            ANSWERED,
             calls_left=seen.calls_left if seen else None,
             resets_at=None if resets_in is None else self._clock() + resets_in,
         )

@@ -141,6 +141,7 @@ def fetch_windows(
         calls_count=answer.calls_count + reader.calls_count,
         trouble=reader.trouble(accounts_count=len(listed)),
         learned_history_days=reader.learned_history_days,
+        answered_call_ids=tuple(calls.answered),
     )
 
 
