@@ -76,7 +76,7 @@ def build_providers(settings: Settings, cache: Cache) -> dict[Provider, Provider
     if settings.is_teller_configured:
         from bank_pipeline.providers.teller.provider import build_teller  # noqa: PLC0415
 
-        clients[Provider.TELLER] = build_teller(settings)
+        clients[Provider.TELLER] = build_teller(settings, cache)
     return clients
 
 

@@ -17,7 +17,8 @@ from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId, LinkSessionId
 from bank_pipeline.errors import SetupError, TransientError
 from bank_pipeline.gateway.serve import GatewayThread
-from bank_pipeline.sync.link import LinkState, complete_link, start_link
+from bank_pipeline.sync.link import complete_link, start_link
+from bank_pipeline.sync.linked import LinkState
 
 POLL_S: Final = 2.0
 

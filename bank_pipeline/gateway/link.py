@@ -14,7 +14,8 @@ from bank_pipeline.domain.connection import Provider
 from bank_pipeline.errors import BankPipelineError, NotFoundError
 from bank_pipeline.gateway.bodies import read_bounded
 from bank_pipeline.gateway.pages import message_page, widget_page
-from bank_pipeline.sync.link import LinkState, accept_return, find_link_widget
+from bank_pipeline.sync.link import accept_return, find_link_widget
+from bank_pipeline.sync.linked import LinkState
 
 FORM_BYTES_MAX: Final = 16 * 1024  # a token, two ids and a signature take less than 1 kB
 

@@ -53,9 +53,9 @@ def break_answer(fault: Fault, answer: Response, released: threading.Event) -> A
         case FaultKind.RESET_BODY:
             return _Cut(answer, _cut(fault))
         case FaultKind.SLOW_DRIP:
-            return _Drip(answer, fault.seconds or _DRIP_S, released)
+            return _Drip(answer, float(fault.seconds or _DRIP_S), released)
         case FaultKind.HANG:
-            return _Silence(fault.seconds or _HANG_S, released)
+            return _Silence(float(fault.seconds or _HANG_S), released)
         case FaultKind.RESET | FaultKind.LOST_ANSWER:
             return _Silence(0, released)
         case _:

@@ -7,30 +7,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-import sqlalchemy as sa
 from pydantic import SecretStr
 
-from bank_pipeline.domain.account import match_accounts
 from bank_pipeline.domain.connection import Provider
-from bank_pipeline.domain.ids import ConnectionId, LinkSessionId, SyncRunId, TeamId
-from bank_pipeline.errors import ConfigurationError, NotFoundError, ProviderError
-from bank_pipeline.providers.base import LinkedConnection, LinkRequest, LinkWidget, ProviderClient
-from bank_pipeline.storage.accounts import (
-    load_account_ids,
-    load_accounts,
-    rename_accounts,
-    save_accounts,
-)
-from bank_pipeline.storage.balances import save_balances
+from bank_pipeline.domain.ids import ConnectionId, LinkSessionId, TeamId
+from bank_pipeline.errors import ConfigurationError, NotFoundError
+from bank_pipeline.providers.base import LinkedConnection, LinkRequest, LinkWidget
 from bank_pipeline.storage.connections import (
     ensure_team,
     insert_or_renew_connection,
     load_connection,
-    replace_connection,
-    request_sync,
 )
 from bank_pipeline.storage.credentials import load_credential, store_credential
-from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.institutions import add_popularity
 from bank_pipeline.storage.link_sessions import (
     LinkSession,
@@ -39,15 +27,11 @@ from bank_pipeline.storage.link_sessions import (
     load_link_session,
     load_returned_link_session,
 )
-from bank_pipeline.storage.quarantine import save_quarantined
-from bank_pipeline.storage.raw_payloads import save_raw_payload
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.institutions import remember_institution
+from bank_pipeline.sync.linked import LINKED, RENEWED, LinkState, finish_without, keep_accounts
+from bank_pipeline.sync.renewal import finish_renewal, renew_by_new_consent, renew_same_consent
 
-_LINKED: Final = "linked"
-_RENEWED: Final = "renewed"
-_OTHER_ACCOUNTS: Final = "other_accounts"
-"""The customer consented to accounts that are not those of the connection to be renewed."""
 _STATE_BYTES: Final = 32
 
 _log: Final = logging.getLogger(__name__)
@@ -60,19 +44,6 @@ class LinkStarted:
     session_id: LinkSessionId
     url: str = field(repr=False)
     expires_at: datetime
-
-
-@dataclass(frozen=True)
-class LinkState:
-    """
-    Where a link stands. Finished with an `exit_reason` means that the customer left.
-
-    `connection_ids` are what the link yielded or renewed, by this call or an earlier one.
-    """
-
-    is_finished: bool
-    connection_ids: tuple[ConnectionId, ...] = ()
-    exit_reason: str | None = None
 
 
 def start_link(
@@ -195,11 +166,12 @@ def complete_link(
     progress = client.fetch_link_progress(session.state, returned=returned)
     if not progress.is_finished:
         return LinkState(is_finished=False)
-    renews, is_exit = session.renews_connection_id, progress.exit_reason is not None
-    if renews is not None and not is_exit and not client.capabilities.is_renewed_by_new_connection:
-        return _finish_renewal(context, session_id, renews)
+    can = client.capabilities
+    is_renewal = session.renews_connection_id is not None and progress.exit_reason is None
+    if is_renewal and not can.is_renewed_by_new_connection and not can.is_finished_by_return:
+        return finish_renewal(context, session)
     if not progress.exchange_tokens:
-        return _finish_without(context, session_id, progress.exit_reason or "left")
+        return finish_without(context, session_id, progress.exit_reason or "left")
     return _exchange(context, session, progress.exchange_tokens)
 
 
@@ -207,8 +179,11 @@ def _exchange(context: SyncContext, session: LinkSession, tokens: Sequence[Secre
     try:
         if session.renews_connection_id is None:
             return _keep_all(context, session, tokens)
-        linked = context.provider(session.provider).complete_link(tokens[0])
-        return _renew_by(context, session, session.renews_connection_id, linked)
+        client = context.provider(session.provider)
+        linked = client.complete_link(tokens[0])
+        if client.capabilities.is_renewed_by_new_connection:
+            return renew_by_new_consent(context, session, session.renews_connection_id, linked)
+        return renew_same_consent(context, session, session.renews_connection_id, linked)
     except ConfigurationError:
         # A token works once: somebody else may have spent it, and be done by now.
         session = _load(context, session.id)
@@ -227,19 +202,13 @@ def link_with_token(
     return _keep(context, provider, team_id, linked, closes=None, kept=())
 
 
-def _finish_without(context: SyncContext, session_id: LinkSessionId, reason: str) -> LinkState:
-    with context.engine.begin() as db:
-        finish_link_session(db, session_id, outcome=reason, now=context.clock())
-    return LinkState(is_finished=True, exit_reason=reason)
-
-
 def _load(context: SyncContext, session_id: LinkSessionId) -> LinkSession:
     with context.engine.connect() as db:
         return load_link_session(db, session_id, vault=context.vault)
 
 
 def _ended(session: LinkSession) -> LinkState:
-    is_kept = session.outcome in (_LINKED, _RENEWED)
+    is_kept = session.outcome in (LINKED, RENEWED)
     return LinkState(
         is_finished=True,
         connection_ids=session.connection_ids,
@@ -283,100 +252,13 @@ def _keep(
             now=now,
         )
         store_credential(db, connection_id, linked.credential, vault=context.vault, now=now)
-        _keep_accounts(db, connection_id, linked, now=now)
+        keep_accounts(db, connection_id, linked, now=now)
         if closes is not None:
             ids = (*kept, connection_id)
-            finish_link_session(db, closes, outcome=_LINKED, now=now, connection_ids=ids)
+            finish_link_session(db, closes, outcome=LINKED, now=now, connection_ids=ids)
     bank = linked.institution_external_id
     if bank is not None:
         remember_institution(context, provider, bank)
         with context.engine.begin() as db:
             add_popularity(db, provider, bank)
     return connection_id
-
-
-def _keep_accounts(
-    db: sa.Connection, connection_id: ConnectionId, linked: LinkedConnection, *, now: datetime
-) -> None:
-    """Keep what came with the link itself: some providers tell it this once only."""
-    origin = SyncRunId(new_id())  # no sync brought it
-    if linked.raw is not None:
-        save_raw_payload(db, connection_id, origin, linked.raw, now=now)
-    answer = linked.accounts
-    if answer is None:
-        return
-    connection = load_connection(db, connection_id)
-    save_accounts(db, connection, answer.accounts, now=now)
-    save_quarantined(db, connection_id, answer.quarantined, sync_run_id=origin, now=now)
-    save_balances(
-        db,
-        connection,
-        answer.balances,
-        account_ids=load_account_ids(db, connection_id),
-        sync_run_id=origin,
-        now=now,
-    )
-
-
-def _renew_by(
-    context: SyncContext,
-    session: LinkSession,
-    connection_id: ConnectionId,
-    linked: LinkedConnection,
-) -> LinkState:
-    """
-    Continue a connection under its new consent: its accounts keep their rows.
-
-    A consent for none of its accounts is somebody's mistake: nothing is changed, and the new
-    consent is given back.
-    """
-    now, client = context.clock(), context.provider(session.provider)
-    with context.engine.begin() as db:
-        old_credential = load_credential(db, connection_id, context.vault)
-        known = load_accounts(db, connection_id)
-        shown = linked.accounts.accounts if linked.accounts else ()
-        matched = match_accounts(known, shown)
-        is_other = bool(known and shown and not matched)
-        if is_other:
-            finish_link_session(db, session.id, outcome=_OTHER_ACCOUNTS, now=now)
-        else:
-            renamed = {old: new for new, old in matched.items() if old != new}
-            rename_accounts(db, connection_id, renamed)
-            replace_connection(
-                db,
-                connection_id,
-                external_id=linked.external_id,
-                consent_expires_at=linked.consent_expires_at,
-                now=now,
-            )
-            store_credential(db, connection_id, linked.credential, vault=context.vault, now=now)
-            _keep_accounts(db, connection_id, linked, now=now)
-            finish_link_session(
-                db, session.id, outcome=_RENEWED, now=now, connection_ids=[connection_id]
-            )
-    given_back = linked.credential if is_other else old_credential
-    if is_other or linked.credential != old_credential:
-        _give_back(client, given_back)
-    if is_other:
-        return LinkState(is_finished=True, exit_reason=_OTHER_ACCOUNTS)
-    return LinkState(is_finished=True, connection_ids=(connection_id,))
-
-
-def _give_back(client: ProviderClient, credential: SecretStr) -> None:
-    """End a consent that nobody needs any more; it ends by itself some day if this fails."""
-    try:
-        client.disconnect(credential)
-    except ProviderError as error:
-        _log.warning("a replaced consent was not ended at %s: %s", client.provider, error.code)
-
-
-def _finish_renewal(
-    context: SyncContext, session_id: LinkSessionId, connection_id: ConnectionId
-) -> LinkState:
-    now = context.clock()
-    with context.engine.begin() as db:
-        request_sync(db, connection_id, reason="consent renewed", now=now)
-        finish_link_session(
-            db, session_id, outcome=_RENEWED, now=now, connection_ids=[connection_id]
-        )
-    return LinkState(is_finished=True, connection_ids=(connection_id,))

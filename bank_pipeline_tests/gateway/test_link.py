@@ -20,7 +20,8 @@ from bank_pipeline.providers.cache import build_file_cache
 from bank_pipeline.sandbox.clock import VirtualClock
 from bank_pipeline.sandbox.serve import USUAL_START, SandboxServer
 from bank_pipeline.sandbox.world import World
-from bank_pipeline.storage.credentials import Vault
+from bank_pipeline.storage.connections import load_connection
+from bank_pipeline.storage.credentials import Vault, load_credential
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.link import LinkStarted, complete_link, start_link
 
@@ -162,3 +163,40 @@ def test_a_token_that_teller_did_not_give_connects_nothing(station: Station) -> 
 def test_a_form_longer_than_any_widget_sends_is_not_read(station: Station) -> None:
     page = httpx.post(f"{station.url}/link/return/teller", data={"state": "x" * 20_000})
     assert page.status_code == 413
+
+
+@pytest.mark.parametrize(("login", "is_same"), [("login-1", True), ("login-4", False)])
+def test_a_repair_is_over_only_with_the_enrollment_that_it_repairs(
+    station: Station, login: str, is_same: bool
+) -> None:
+    """A browser hands over whatever it likes: another login's enrollment repairs nothing."""
+    connection = link_simulated_bank(station.services, "login-1", TELLER)
+    context = station.services.sync
+    with context.engine.connect() as db:
+        before = load_connection(db, connection)
+    started = start_link(
+        context,
+        TELLER,
+        team_name="home",
+        renews=connection,
+        return_url=f"{station.url}/link/widget/teller",
+    )
+    state = parse_qs(urlsplit(started.url).query)["state"][0]
+    wish = {"login": login, "nonce": state}
+    if is_same:
+        wish["enrollment_id"] = before.external_id
+    done = httpx.post(f"{station.sandbox.url}/_sim/teller/connect", json=wish).json()
+    form = {
+        "state": state,
+        "access_token": done["accessToken"],
+        "enrollment_id": done["enrollment"]["id"],
+    }
+
+    page = httpx.post(f"{station.url}/link/return/teller", data=form)
+
+    assert ("Not connected" in page.text) is not is_same
+    with context.engine.connect() as db:
+        after = load_connection(db, connection)
+        credential = load_credential(db, connection, context.vault)
+    assert after.external_id == before.external_id
+    assert (credential.get_secret_value() == done["accessToken"]) is is_same

@@ -60,6 +60,7 @@ def serve() -> Iterator[Stub]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # headers and body go apart: 40 ms for every answer
 
         def do_POST(self) -> None:
             length = int(self.headers.get("Content-Length", 0))

@@ -35,7 +35,8 @@ from bank_pipeline.storage.listing import load_unhandled_events
 from bank_pipeline.storage.sync_runs import SyncRun, load_sync_runs
 from bank_pipeline.sync.connection import sync_connection
 from bank_pipeline.sync.context import SyncContext
-from bank_pipeline.sync.link import LinkState, complete_link, start_link
+from bank_pipeline.sync.link import complete_link, start_link
+from bank_pipeline.sync.linked import LinkState
 from bank_pipeline.sync.reports import ALL_STEPS, Step, SyncReason, SyncReport, SyncRequest
 
 READY: Final = timedelta(minutes=2)  # Plaid has handed over the whole history by then

@@ -19,7 +19,8 @@ from bank_pipeline.errors import (
 )
 from bank_pipeline.sandbox.serve import SandboxServer
 from bank_pipeline.storage.credentials import load_credential
-from bank_pipeline.sync.link import LinkState, link_with_token, start_link
+from bank_pipeline.sync.link import link_with_token, start_link
+from bank_pipeline.sync.linked import LinkState
 from bank_pipeline_tests.sync.ground import CHECKING, SYNC, Ground
 
 COFFEE = Decimal("-4.50")

@@ -87,7 +87,7 @@ class AccountBook:
             rows.read(raw, TellerAccount, lambda row, _: row, id_key="id")
             for raw in rows_of(answer)
         ]
-        accounts = tuple(row for row in read if row is not None)
+        accounts = tuple({row.id: row for row in read if row is not None}.values())
         self._remember(accounts)
         return AccountList(answer.raw, accounts, tuple(rows.quarantined))
 

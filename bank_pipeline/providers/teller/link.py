@@ -14,6 +14,7 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
@@ -34,19 +35,21 @@ PRODUCTS: Final = ("balance", "transactions")
 LINK_TTL: Final = timedelta(hours=1)
 _OPERATION: Final = "connect"
 _RAW_KEY_LENGTH: Final = 32
+_ACCESS_TOKEN: Final = re.compile(r"(test_)?token_[A-Za-z0-9_-]{1,200}")
 
 
 class Exchange(BaseModel):
     """
     What the widget handed over, as the token that `complete_link` takes.
 
-    `is_signed`: Teller's signature was verified.
+    `enrollment_id` is None where only an access token is known. `is_signed`: Teller's
+    signature was verified.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     access_token: SecretStr
-    enrollment_id: str
+    enrollment_id: str | None = None
     institution_name: str | None = None
     is_signed: bool = False
 
@@ -142,13 +145,16 @@ def to_progress(
 
 def read_token(exchange_token: SecretStr) -> Exchange:
     """
-    Unpack what `to_progress` packed.
+    Unpack what `to_progress` packed; or take an access token, of an enrollment made elsewhere.
 
     Raises:
         PayloadError: it is something else.
     """
+    text = exchange_token.get_secret_value()
+    if _ACCESS_TOKEN.fullmatch(text):
+        return Exchange(access_token=exchange_token)
     try:
-        return Exchange.model_validate_json(exchange_token.get_secret_value())
+        return Exchange.model_validate_json(text)
     except ValidationError:
         raise PayloadError(Provider.TELLER, _OPERATION, code="EXCHANGE_TOKEN") from None
 

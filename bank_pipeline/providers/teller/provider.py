@@ -274,30 +274,38 @@ class TellerProvider(WindowProvider):
         """
         Open the accounts with the token, which proves it, and keep it. May be repeated.
 
+        Takes a bare access token, too: Teller's development environment allows 100 enrollments
+        ever, so one that was made elsewhere is worth keeping.
+
         A signed token is kept even when the bank does not answer now: no one could hand it
         over again.
 
         Raises:
             PayloadError: the token opens another enrollment than the one it came with.
+
+        Source: https://teller.io/docs/guides/environments
         """
         exchange = link.read_token(exchange_token)
-        linked = LinkedConnection(
-            external_id=exchange.enrollment_id,
-            credential=exchange.access_token,
-            institution_external_id=None,
-            institution_name=exchange.institution_name,
-        )
+        stated_id = exchange.enrollment_id
         try:
             listed = self._accounts.fetch(exchange.access_token, _keep_nothing)
         except (TransientError, ReauthRequiredError):
-            if exchange.is_signed:
-                return linked
-            raise
-        if listed.enrollment_id not in (None, exchange.enrollment_id):
-            raise PayloadError(Provider.TELLER, ACCOUNTS, code="ENROLLMENT_MISMATCH")
+            if not exchange.is_signed or stated_id is None:
+                raise
+            return LinkedConnection(
+                external_id=stated_id,
+                credential=exchange.access_token,
+                institution_external_id=None,
+                institution_name=exchange.institution_name,
+            )
+        external_id = listed.enrollment_id or stated_id
+        if external_id is None or stated_id not in (None, external_id):
+            code = "ENROLLMENT_MISMATCH" if external_id else "NO_ENROLLMENT"
+            raise PayloadError(Provider.TELLER, ACCOUNTS, code=code)
         status = to_status(listed.rows)
-        return replace(
-            linked,
+        return LinkedConnection(
+            external_id=external_id,
+            credential=exchange.access_token,
             institution_external_id=status.institution_external_id,
             institution_name=status.institution_name or exchange.institution_name,
             accounts=listed.to_answer(),

@@ -73,6 +73,7 @@ CATEGORY_OF_WORD: Final[Mapping[str, Category | None]] = {
     "office": Category.OFFICE,
     "phone": Category.TELECOM,
     "service": Category.SERVICES,
+    "services": Category.SERVICES,  # so spelt in an example
     "shopping": Category.SHOPPING,
     "software": Category.SOFTWARE,
     "sport": Category.ENTERTAINMENT,
@@ -81,7 +82,7 @@ CATEGORY_OF_WORD: Final[Mapping[str, Category | None]] = {
     "transportation": Category.TRANSPORT,
     "utilities": Category.UTILITIES,
 }
-"""All 28 documented words."""
+"""All 28 documented words, and a spelling of one of them."""
 
 PARTY_TYPE_OF_WORD: Final[Mapping[str, CounterpartyType]] = {
     "organization": CounterpartyType.ORGANISATION,

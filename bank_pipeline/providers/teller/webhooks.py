@@ -30,6 +30,8 @@ _SIGNATURES_MAX: Final = 16
 _SECONDS: Final = re.compile(r"[0-9]{1,12}")
 _DISCONNECTED: Final = "enrollment.disconnected"
 _TRANSACTIONS: Final = "transactions.processed"
+_ENVELOPE: Final = ("id", "type", "timestamp")
+_KEPT: Final = ("enrollment_id", "account_id", "reason", "status")
 
 KIND_OF_TYPE: Final[Mapping[str, EventKind]] = {
     _DISCONNECTED: EventKind.NEEDS_REAUTH,
@@ -98,7 +100,7 @@ def to_event(body: bytes, *, or_key: str) -> ProviderEvent:
         external_id=enrollment_id if isinstance(enrollment_id, str) and enrollment_id else None,
         event_key=to_word(parsed.get("id")) or or_key,
         payload={
-            **{key: parsed[key] for key in ("id", "type", "timestamp") if key in parsed},
+            **{key: parsed[key] for key in _ENVELOPE if isinstance(parsed.get(key), str)},
             "payload": _to_kept(told),
         },
     )
@@ -114,9 +116,7 @@ def _to_code(word: str, reason: object) -> str:
 
 def _to_kept(told: Mapping[str, Any]) -> dict[str, Any]:
     kept: dict[str, Any] = {
-        key: value
-        for key, value in told.items()
-        if key in ("enrollment_id", "account_id", "reason", "status") and isinstance(value, str)
+        key: value for key, value in told.items() if key in _KEPT and isinstance(value, str)
     }
     rows = told.get("transactions")
     if isinstance(rows, list):

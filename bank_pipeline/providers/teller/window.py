@@ -41,6 +41,9 @@ from bank_pipeline.providers.teller.transform import to_transaction
 TRANSACTIONS: Final = "transactions"
 PAGE_ROWS: Final = 500
 SMALL_PAGE_ROWS: Final = 100  # after a time-out, which a long history may cause
+ROUND_ROWS: Final = 50
+"""Nobody documents the most that Teller gives at once: a short page of 50, 100, ... may be full."""
+
 PAGES_MAX: Final = 400  # 200,000 rows of one account; more means that something loops
 _SMALL_PAGE: Final = f"{TRANSACTIONS}?count={SMALL_PAGE_ROWS}"
 """The operation of a smaller page: what is a short page must be known when it is read again."""
@@ -66,7 +69,7 @@ class Page:
 
     def is_last(self, first: date) -> bool:
         """Say whether no older page has a row that is asked for."""
-        if len(self.rows) < self.count:
+        if len(self.rows) < self.count and (not self.rows or len(self.rows) % ROUND_ROWS):
             return True
         anchor = self.anchor()
         day = _to_date(anchor.get("date")) if anchor else None
@@ -111,6 +114,9 @@ class PageReader:
         fetched = self._fetched
         fetched.pages.append(self._fetch(None))
         try:
+            if not fetched.pages[0].rows:
+                # It says that every row of these dates is gone. That is asked twice.
+                fetched.pages = [self._fetch(None)]
             self._fetch_older()
             if len(fetched.pages) > 1:
                 fetched.pages.append(self._fetch(None))
@@ -177,6 +183,8 @@ def read_pages(answers: Sequence[RawAnswer]) -> Fetched:
                 raise
             fetched.trouble = error
             break
+    if len(fetched.pages) > 1 and not fetched.pages[0].rows:
+        fetched.pages = fetched.pages[1:]  # an empty first page was asked for twice
     return fetched
 
 

@@ -4,9 +4,12 @@ from typing import Any
 
 import pytest
 
+from bank_pipeline.config import TellerEnvironment
+from bank_pipeline.providers.teller.certificate import CertificateProof, Tls
+from bank_pipeline.providers.teller.client import TellerClient
 from bank_pipeline.providers.teller.provider import TellerProvider
-from bank_pipeline_tests.providers.stub import Stub
-from bank_pipeline_tests.providers.teller.builders import Archived, build_provider
+from bank_pipeline_tests.providers.stub import Stub, serve
+from bank_pipeline_tests.providers.teller.builders import QUICK, Archived, build_provider
 
 SHARED = Path(__file__).parents[4] / "shared" / "contracts"
 
@@ -28,9 +31,42 @@ def build() -> Iterator[BuildTeller]:
         provider.close()
 
 
+@pytest.fixture(scope="session")
+def one_stub() -> Iterator[Stub]:
+    with serve() as server:
+        yield server
+
+
 @pytest.fixture
-def teller(stub: Stub, build: BuildTeller) -> TellerProvider:
-    return build(stub.url)
+def stub(one_stub: Stub) -> Stub:
+    """One server for all tests, without a memory of the last."""
+    one_stub.replies.clear()
+    one_stub.received.clear()
+    return one_stub
+
+
+@pytest.fixture(scope="session")
+def one_client(one_stub: Stub) -> Iterator[TellerClient]:
+    client = TellerClient(
+        base_url=one_stub.url,
+        timeout_s=5.0,
+        tls=Tls(None, None),
+        proof=CertificateProof(None, None),
+        retry=QUICK,
+    )
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def teller(stub: Stub, one_client: TellerClient) -> TellerProvider:
+    """A provider that remembers nothing yet, over a connection that is open already."""
+    return TellerProvider(
+        client=one_client,
+        application_id="app_1",
+        environment=TellerEnvironment.SANDBOX,
+        presents_certificate=False,
+    )
 
 
 @pytest.fixture

@@ -208,8 +208,22 @@ def test_a_bank_that_does_not_answer_costs_no_signed_token(
         trusting.complete_link(token_of(trusting))
 
 
-def test_only_our_own_exchange_tokens_are_taken(teller: TellerProvider) -> None:
-    for odd in ("token_hush", "{}", ""):
+@pytest.mark.parametrize("token", ["token_hush", "test_token_hush"])
+def test_the_token_of_an_enrollment_made_elsewhere_is_kept_too(
+    teller: TellerProvider, stub: Stub, token: str
+) -> None:
+    stub.plays(Reply([account(1)]))
+    linked = teller.complete_link(SecretStr(token))
+    assert (linked.external_id, linked.institution_name) == ("enr_1", "Chase")
+    assert linked.credential.get_secret_value() == token
+    stub.plays(Reply([]))
+    with pytest.raises(PayloadError) as caught:
+        teller.complete_link(SecretStr(token))
+    assert caught.value.code == "NO_ENROLLMENT"
+
+
+def test_nothing_else_is_taken_for_a_token(teller: TellerProvider) -> None:
+    for odd in ("token_hush hush", "{}", "", "hush", '{"access_token": ["hush"]}'):
         with pytest.raises(PayloadError) as caught:
             teller.complete_link(SecretStr(odd))
         assert "hush" not in str(caught.value)

@@ -96,6 +96,15 @@ def test_an_account_that_cannot_be_read_is_not_gone(
     assert not answer.is_complete
 
 
+def test_an_account_told_twice_is_one(stub: Stub, teller: TellerProvider) -> None:
+    stub.plays(Reply([account(1, name="Old"), account(2), account(1)]))
+    answer = teller.fetch_accounts(TOKEN, archive=Archived())
+    assert [(one.external_id, one.name) for one in answer.accounts] == [
+        ("acc_1", "Checking"),
+        ("acc_2", "Checking"),
+    ]
+
+
 def test_decoration_of_an_account_may_be_unreadable(stub: Stub, teller: TellerProvider) -> None:
     odd: dict[str, object] = {
         "institution": 5,
@@ -276,7 +285,8 @@ def test_a_bank_that_is_down_is_not_waited_for(stub: Stub, teller: TellerProvide
     assert (caught.value.retry_after_s, len(stub.received)) == (300, 1)
 
 
-def test_too_many_calls_say_when_to_come_back(stub: Stub, teller: TellerProvider) -> None:
+def test_too_many_calls_say_when_to_come_back(stub: Stub, build: BuildTeller) -> None:
+    teller = build(stub.url)
     stub.plays(Reply(error_body("too_many"), 429))
     with pytest.raises(RateLimitedError) as caught:
         teller.fetch_accounts(TOKEN, archive=Archived())

@@ -15,8 +15,10 @@ from bank_pipeline.domain.transaction import TransactionStatus
 from bank_pipeline.domain.window import DateWindow
 from bank_pipeline.errors import (
     AccessRevokedError,
+    AccountGoneError,
     ConfigurationError,
     ProductUnsupportedError,
+    RateLimitedError,
     ReauthRequiredError,
     TransientError,
 )
@@ -24,6 +26,7 @@ from bank_pipeline.providers.answers import WindowRequest
 from bank_pipeline.providers.base import EventKind, LinkedConnection
 from bank_pipeline.providers.http import build_http
 from bank_pipeline.providers.retry import Retry
+from bank_pipeline.providers.teller import window
 from bank_pipeline.providers.teller.provider import TellerProvider
 from bank_pipeline.sandbox.clock import VirtualClock
 from bank_pipeline.sandbox.serve import USUAL_START, SandboxServer
@@ -74,7 +77,7 @@ class Sandbox:
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    world = World(7, clock=VirtualClock(USUAL_START), history_days=200)
+    world = World(7, clock=VirtualClock(USUAL_START), logins=4, history_days=200)
     server = SandboxServer(seed=7, world=world)
     server.start()
     yield Sandbox(server)
@@ -112,11 +115,12 @@ def us_logins(sandbox: Sandbox) -> list[str]:
     return [login.id for login in world.logins.values() if login.bank_id in banks]
 
 
-def test_everything_that_is_read_is_the_truth(sandbox: Sandbox, teller: TellerProvider) -> None:
-    logins = us_logins(sandbox)
-    assert logins
-    booked_only = 0
-    for login in logins:
+def test_everything_that_is_read_is_the_truth(
+    sandbox: Sandbox, teller: TellerProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(window, "PAGE_ROWS", 60)
+    pages_counts, without_balances = set(), 0
+    for login in us_logins(sandbox):
         linked = link(sandbox, teller, login)
         truth = sandbox.truth(linked.external_id)
         assert linked.accounts is not None
@@ -130,6 +134,7 @@ def test_everything_that_is_read_is_the_truth(sandbox: Sandbox, teller: TellerPr
             )
             assert (answer.trouble, answer.quarantined) == (None, ())
             assert answer.covered is not None
+            pages_counts.add(answer.pages_count)
             pending = TransactionStatus.PENDING
             found = {
                 row.external_id: (
@@ -154,12 +159,14 @@ def test_everything_that_is_read_is_the_truth(sandbox: Sandbox, teller: TellerPr
             try:
                 balances = teller.fetch_balances(linked.credential, account, archive=Archived())
             except ProductUnsupportedError:
-                booked_only += 1
+                without_balances += 1
                 assert [one.amount for one in answer.balances] == [Decimal(expected["booked"])]
                 continue
             told = {one.kind: one.amount for one in balances.balances}
-            assert told.get(BalanceKind.BOOKED) == Decimal(expected["booked"])
+            assert told[BalanceKind.BOOKED] == Decimal(expected["booked"])
             assert answer.balances == ()
+    assert without_balances
+    assert max(pages_counts) > 3
 
 
 def test_a_broken_login_is_told_and_its_repair_keeps_everything(
@@ -190,13 +197,34 @@ def test_a_deleted_enrollment_is_gone_and_may_be_deleted_again(
         teller.fetch_accounts(linked.credential, archive=Archived())
 
 
-def test_an_outage_at_the_bank_passes(sandbox: Sandbox, teller: TellerProvider) -> None:
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("bad_request", ConfigurationError),
+        ("unauthorized", ConfigurationError),
+        ("forbidden", AccessRevokedError),
+        ("enrollment.disconnected.captcha_required", ReauthRequiredError),
+        ("account.closed.at_the_bank", AccountGoneError),
+        ("unprocessable_entity", ConfigurationError),
+        ("too_many_requests", RateLimitedError),
+        ("internal_server_error", TransientError),
+        ("bad_gateway", TransientError),
+        ("not_found", TransientError),  # the list of accounts says that the account is there
+    ],
+)
+def test_each_failure_has_its_class_and_passes(
+    sandbox: Sandbox, teller: TellerProvider, code: str, expected: type[Exception]
+) -> None:
     linked = link(sandbox, teller, us_logins(sandbox)[0])
-    fault = {"operation": "teller:accounts", "kind": "ERROR", "status": 502, "times": 1}
-    sandbox.switch("POST", "faults", **fault)
-    with pytest.raises(TransientError):
-        teller.fetch_accounts(linked.credential, archive=Archived())
-    assert teller.fetch_accounts(linked.credential, archive=Archived()).is_complete
+    assert linked.accounts is not None
+    account, request = linked.accounts.accounts[0], whole(sandbox)
+    fault = {"kind": "error", "code": code}
+    sandbox.switch("POST", "faults", operation="teller:transactions", fault=fault)
+    with pytest.raises(expected) as caught:
+        teller.fetch_window(linked.credential, account, request, archive=Archived())
+    assert type(caught.value) is expected
+    answer = teller.fetch_window(linked.credential, account, request, archive=Archived())
+    assert answer.covered == request.window
 
 
 def test_what_it_sends_is_believed(sandbox: Sandbox, teller: TellerProvider) -> None:

@@ -183,7 +183,7 @@ def test_the_type_says_how_the_money_moved(word: str | None, method: PaymentMeth
 
 
 def test_all_documented_categories_have_ours() -> None:
-    assert len(CATEGORY_OF_WORD) == 28
+    assert len(CATEGORY_OF_WORD.keys() - {"services"}) == 28
     assert [word for word, ours in CATEGORY_OF_WORD.items() if ours is None] == ["general"]
 
 

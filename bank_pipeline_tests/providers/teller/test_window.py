@@ -83,9 +83,32 @@ def test_one_short_page_covers_the_window(stub: Stub, teller: TellerProvider) ->
     assert queries(stub) == [{"count": "3", "start_date": "2026-11-01"}]
 
 
-def test_an_empty_account_is_covered_too(stub: Stub, teller: TellerProvider) -> None:
-    answer = fetched(stub, teller, [Reply([])])
+def test_that_there_is_nothing_is_asked_twice_and_then_believed(
+    stub: Stub, teller: TellerProvider
+) -> None:
+    archived = Archived()
+    answer = fetched(stub, teller, [Reply([]), Reply([])], archived=archived)
     assert (answer.transactions, answer.covered) == ((), asked().window)
+    assert queries(stub) == [{"count": "3", "start_date": "2026-11-01"}] * 2
+    assert teller.to_window(archived, CHECKING, asked()).covered == asked().window
+
+
+def test_an_empty_page_that_was_a_mistake_ends_no_row(stub: Stub, teller: TellerProvider) -> None:
+    archived = Archived()
+    pages = [Reply([]), Reply(rows(1, 3)), Reply(rows(4, 4)), Reply(rows(1, 3))]
+    answer = fetched(stub, teller, pages, archived=archived)
+    assert (len(ids(answer)), answer.covered) == (4, asked().window)
+    again = teller.to_window(archived, CHECKING, asked())
+    assert (again.transactions, again.covered) == (answer.transactions, answer.covered)
+
+
+def test_a_page_of_a_round_size_may_be_all_that_teller_gives_at_once(
+    stub: Stub, teller: TellerProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(window, "ROUND_ROWS", 2)
+    pages = [Reply(rows(1, 2)), Reply(rows(3, 3)), Reply(rows(1, 2))]
+    answer = fetched(stub, teller, pages)
+    assert (len(ids(answer)), answer.covered) == (3, asked().window)
 
 
 def test_a_first_reading_is_not_bounded_by_a_date(stub: Stub, teller: TellerProvider) -> None:
@@ -183,6 +206,18 @@ def test_what_breaks_off_keeps_its_rows_and_covers_nothing(
     assert (again.transactions, again.covered) == (answer.transactions, None)
 
 
+def test_archived_answers_that_cannot_be_read_break_off_too(
+    stub: Stub, teller: TellerProvider
+) -> None:
+    archived = Archived()
+    fetched(stub, teller, [Reply(rows(1, 3)), Reply(b"<html>")], archived=archived)
+    assert [one.operation for one in archived] == ["accounts", "transactions", "transactions"]
+    again = teller.to_window(archived, CHECKING, asked())
+    assert (len(again.transactions), again.covered) == (3, None)
+    with pytest.raises(TransientError):
+        teller.to_window(archived[2:], CHECKING, asked())
+
+
 def test_what_breaks_on_the_second_look_covers_nothing(stub: Stub, teller: TellerProvider) -> None:
     pages = [Reply(rows(1, 3)), Reply([]), Reply(error_body("x"), 502)]
     answer = fetched(stub, teller, pages)
@@ -193,6 +228,20 @@ def test_what_breaks_on_the_second_look_covers_nothing(stub: Stub, teller: Telle
 def test_a_first_page_that_fails_is_an_error(stub: Stub, teller: TellerProvider) -> None:
     with pytest.raises(ReauthRequiredError):
         fetched(stub, teller, [Reply(error_body("enrollment.disconnected.x"), 404)])
+
+
+def test_pages_without_ids_are_a_failure(stub: Stub, teller: TellerProvider) -> None:
+    page = [{"date": "soon"}, 5, transaction(1, id=None)]
+    answer = fetched(stub, teller, [Reply(page)])
+    assert answer.trouble is not None
+    assert (answer.trouble.code, answer.covered) == ("NO_IDS", None)
+    assert len(answer.quarantined) == 3
+
+
+def test_a_date_that_cannot_be_read_ends_nothing(stub: Stub, teller: TellerProvider) -> None:
+    page = [*rows(1, 2), transaction(3, date="soon")]
+    answer = fetched(stub, teller, [Reply(page), Reply(rows(4, 4)), Reply(page)])
+    assert ids(answer) == ["txn_1", "txn_2", "txn_4"]
 
 
 def test_pages_that_repeat_are_a_failure(stub: Stub, teller: TellerProvider) -> None:
