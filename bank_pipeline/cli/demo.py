@@ -59,7 +59,7 @@ def demo(
         ]
     seconds = time.monotonic() - started_at
     _report(compared, sum(runs), webhooks, seconds=seconds, as_json=as_json)
-    if any(row.differences for row in compared):
+    if any(row.differences for _, row in compared):
         raise typer.Exit(1)
 
 
@@ -72,13 +72,13 @@ def _tell_runs(ground: Playground, wait: timedelta, tell: Any) -> int:  # noqa: 
     return len(outcomes)
 
 
-def _compare(ground: Playground, connection_id: ConnectionId) -> list[Comparison]:
+def _compare(ground: Playground, connection_id: ConnectionId) -> list[tuple[Provider, Comparison]]:
     with ground.services.sync.engine.connect() as db:
         connection = load_connection(db, connection_id)
         held = load_evidence(db, connection_id)
     truth = fetch_json(_truth_url(ground.sandbox.url, connection))
-    bank = f"{connection.institution_name or 'unknown'} ({connection.provider})"
-    return compare_connection(bank, truth, held)
+    compared = compare_connection(connection.institution_name or "unknown", truth, held)
+    return [(connection.provider, row) for row in compared]
 
 
 def _truth_url(sandbox_url: str, connection: Connection) -> str:
@@ -88,18 +88,21 @@ def _truth_url(sandbox_url: str, connection: Connection) -> str:
 
 
 def _report(
-    compared: Sequence[Comparison],
+    compared: Sequence[tuple[Provider, Comparison]],
     runs_count: int,
     webhooks: Sequence[Any],
     *,
     seconds: float,
     as_json: bool,
 ) -> None:
-    rows = [{**asdict(row), "verdict": row.verdict} for row in compared]
+    rows = [
+        {"provider": provider.value, **asdict(row), "verdict": row.verdict}
+        for provider, row in compared
+    ]
     print_rows(
         rows,
         {
-            "institution": "institution",
+            "provider": "provider",
             "account": "account",
             "bank_rows": "rows: bank",
             "table_rows": "table",
@@ -113,11 +116,11 @@ def _report(
     )
     if as_json:
         return
-    for row in compared:
+    for _, row in compared:
         for difference in row.differences[:5]:
             console.print(f"[red]{row.account}[/]: {difference}", highlight=False)
-    total = sum(row.bank_rows for row in compared)
-    same = not any(row.differences for row in compared)
+    total = sum(row.bank_rows for _, row in compared)
+    same = not any(row.differences for _, row in compared)
     console.print(
         f"{total} transactions in {len(compared)} accounts, {runs_count} Dagster runs, "
         f"{len(webhooks)} signed webhooks, {seconds:.0f} s: "

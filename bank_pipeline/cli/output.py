@@ -24,7 +24,9 @@ def _build_console() -> Console:
 
 console: Final = _build_console()
 
-_NEVER_BROKEN: Final = frozenset({"id", "connection", "status", "outcome", "verdict", "date"})
+_NEVER_BROKEN: Final = frozenset(
+    {"id", "connection", "provider", "status", "outcome", "verdict", "date"}
+)
 
 _STYLES: Final = {
     "active": "green",
