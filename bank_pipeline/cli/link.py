@@ -93,10 +93,10 @@ def _link(
     institution: str | None = None,
 ) -> None:
     services = open_services()
-    client = services.sync.provider(provider)
+    can = services.sync.provider(provider).capabilities
     with ExitStack() as stack:
         return_url = None
-        if client.capabilities.is_linked_on_our_page:
+        if can.is_linked_on_our_page:
             gateway_url = services.settings.gateway_url or _own_gateway(stack, services)
             return_url = f"{gateway_url.rstrip('/')}/link/widget/{provider}"
         started = start_link(
@@ -111,7 +111,8 @@ def _link(
         console.print(started.url, style="bold cyan", soft_wrap=True)
         console.print(f"[dim]valid until {started.expires_at:%Y-%m-%d %H:%M} UTC[/]")
         console.print(f"[dim]if this ends early: bank-pipeline link finish {started.session_id}[/]")
-        if client.capabilities.is_finished_by_return and services.settings.gateway_url is None:
+        is_seen = can.is_linked_on_our_page or services.settings.gateway_url is not None
+        if can.is_finished_by_return and not is_seen:
             _tell(_take_pasted(services, started.session_id), started.session_id)
             return
         state = wait_for_link(services, started.session_id, wait_s=wait_s)

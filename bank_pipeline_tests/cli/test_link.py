@@ -82,7 +82,7 @@ def test_a_link_can_be_taken_up_again(cli: CommandLine, installation: Installati
 
     repeated = cli("link", "finish", again)
     assert repeated.code == 0
-    assert "done already" in repeated.out
+    assert "connected:" in repeated.out
     assert len(cli("connections", "--json").json) == 1
 
 
