@@ -96,6 +96,8 @@ def _check_providers(settings: Settings) -> Iterator[Finding]:
     except BankPipelineError as error:
         yield Finding("providers", "missing", str(error))
         return
+    for client in clients.values():
+        at_the_end.callback(client.close)
     places = {
         Provider.PLAID: settings.plaid_base_url or settings.plaid_env,
         Provider.ENABLE_BANKING: settings.enable_banking_base_url or "Enable Banking",
@@ -103,11 +105,11 @@ def _check_providers(settings: Settings) -> Iterator[Finding]:
         Provider.TELLER: settings.teller_base_url or settings.teller_environment,
     }
     for provider, variables in _VARIABLES.items():
-        client = clients.get(provider)
-        if client is None:
+        configured = clients.get(provider)
+        if configured is None:
             yield Finding(provider, "off", f"not configured; set {variables}")
             continue
-        yield _check(provider, partial(_probe_provider, client, places[provider]))
+        yield _check(provider, partial(_probe_provider, configured, places[provider]))
 
 
 def _probe_provider(client: ProviderClient, where: str) -> str:

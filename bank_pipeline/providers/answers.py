@@ -129,6 +129,7 @@ class WindowAnswer:
     stored row of them that is missing is gone; None when the answer breaks off. Rows of other
     dates may come along. `balances` are those that rows state, for want of better.
     `trouble` is why an answer broke off: its rows land, and are asked for again.
+    `counted_calls` is how many calls the bank counts for it, where it counts any.
     """
 
     account_external_id: str
@@ -140,6 +141,7 @@ class WindowAnswer:
     trouble: ProviderError | None = None
     calls_count: int = 1
     pages_count: int = 1
+    counted_calls: int = 1
 
 
 @dataclass(frozen=True)

@@ -64,17 +64,25 @@ def load_recent_calls(
 def load_last_applied(
     db: sa.Connection, connection_id: ConnectionId, *, account_external_id: str, scope: str
 ) -> datetime | None:
-    """Return when the newest call was made whose answer is in the tables; None without one."""
+    """
+    Return when the newest call was made whose answer is in the tables; None without one.
+
+    None, too, when a later one failed: what it was made for is not here.
+    """
     columns = provider_calls.c
-    newest: datetime | None = db.scalar(
-        sa.select(sa.func.max(columns.called_at)).where(
+    newest = {
+        outcome: sa.func.max(columns.called_at).filter(columns.outcome == outcome)
+        for outcome in (APPLIED, FAILED)
+    }
+    applied, failed = db.execute(
+        sa.select(newest[APPLIED], newest[FAILED]).where(
             columns.connection_id == connection_id,
             columns.account_external_id == account_external_id,
             columns.scope == scope,
-            columns.outcome == APPLIED,
         )
-    )
-    return newest
+    ).one()
+    is_outdated = applied is None or (failed is not None and failed > applied)
+    return None if is_outdated else applied
 
 
 def insert_call(

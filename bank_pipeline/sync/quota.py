@@ -33,9 +33,14 @@ _FOR_PEOPLE: Final = frozenset({SyncReason.INITIAL, SyncReason.MANUAL})
 
 @dataclass
 class SpentCall:
-    """A call under way. `seen` is what its answer said of the quota."""
+    """
+    A call under way. `seen` is what its answer said of the quota.
+
+    `counted` is how often the bank was asked for it: some answers take several calls there.
+    """
 
     seen: QuotaSeen | None = None
+    counted: int = 1
 
 
 class CallBook:
@@ -60,6 +65,7 @@ class CallBook:
         self._connection = connection
         self._capabilities = capabilities
         self._reason = reason
+        self._is_scheduled = reason not in _FOR_PEOPLE
         self._is_free = is_user_present and capabilities.answers_present_users
         self._clock = clock
         self.answered: list[int] = []
@@ -98,19 +104,21 @@ class CallBook:
         except Exception:
             self._finish(call_id, FAILED, calls_left=None, resets_at=None)
             raise
-        self.answered.append(call_id)
+        with self._engine.begin() as db:
+            more = [self._insert(db, quota, account_external_id) for _ in range(1, call.counted)]
         seen = call.seen
         resets_in = seen.resets_in if seen else None
-        self._finish(
-            call_id,
-            ANSWERED,
-            calls_left=seen.calls_left if seen else None,
-            resets_at=None if resets_in is None else self._clock() + resets_in,
-        )
+        for answered in (call_id, *more):
+            self.answered.append(answered)
+            self._finish(
+                answered,
+                ANSWERED,
+                calls_left=seen.calls_left if seen else None,
+                resets_at=None if resets_in is None else self._clock() + resets_in,
+            )
 
     def _begin(self, quota: Quota, account_external_id: str) -> int:
         now = self._clock()
-        is_scheduled = self._reason not in _FOR_PEOPLE
         with self._engine.begin() as db:
             past = load_recent_calls(
                 db,
@@ -121,7 +129,7 @@ class CallBook:
                 now=now,
             )
             allowance = Allowance(quota.calls_max, quota.scheduled_max)
-            due = next_call_at(past, allowance, is_scheduled=is_scheduled, now=now)
+            due = next_call_at(past, allowance, is_scheduled=self._is_scheduled, now=now)
             if due > now:
                 raise RateLimitedError(
                     self._connection.provider,
@@ -129,14 +137,17 @@ class CallBook:
                     code=SPENT,
                     retry_after_s=(due - now).total_seconds(),
                 )
-            return insert_call(
-                db,
-                self._connection.id,
-                account_external_id=account_external_id,
-                scope=quota.scope,
-                is_scheduled=is_scheduled,
-                now=now,
-            )
+            return self._insert(db, quota, account_external_id)
+
+    def _insert(self, db: sa.Connection, quota: Quota, account_external_id: str) -> int:
+        return insert_call(
+            db,
+            self._connection.id,
+            account_external_id=account_external_id,
+            scope=quota.scope,
+            is_scheduled=self._is_scheduled,
+            now=self._clock(),
+        )
 
     def _finish(
         self, call_id: int, outcome: str, *, calls_left: int | None, resets_at: datetime | None

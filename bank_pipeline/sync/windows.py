@@ -253,7 +253,7 @@ class _Reader:
                 archive=self.archive,
                 present_user=self.present_user,
             )
-            call.seen = answer.quota
+            call.seen, call.counted = answer.quota, answer.counted_calls
         return answer
 
     def _keep(self, answer: WindowAnswer) -> None:

@@ -127,7 +127,8 @@ def parse_model(model: type[_Model], answer: JsonAnswer) -> _Model:
     Raises:
         PayloadError: its code names the fields that do not fit, never their values.
     """
-    return calls.parse_model(Provider.ENABLE_BANKING, answer.raw.operation, model, answer.body)
+    operation = answer.raw.operation.partition("?")[0]  # what follows is for ourselves
+    return calls.parse_model(Provider.ENABLE_BANKING, operation, model, answer.body)
 
 
 def _error(operation: str, reply: HttpAnswer, today: date | None) -> ProviderError | None:

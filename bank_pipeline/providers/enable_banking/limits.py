@@ -21,7 +21,6 @@ from bank_pipeline.providers.enable_banking.client import EnableBankingClient, p
 from bank_pipeline.providers.enable_banking.schemas import EbLimit
 
 TTL_S: Final = 30 * 24 * 3600
-LAST_PREFERENCE: Final = 9  # any booked balance that a bank states itself is better
 
 
 class Limits:
@@ -46,7 +45,8 @@ class Limits:
         """
         Add what is owed on a card: its limit less what is left of it, and never less than zero.
 
-        Without a known limit nothing is owed that we know of, and nothing is added.
+        What is left counts pending payments too, so this is no booked balance. Without a
+        known limit nobody knows what is owed, and nothing is added.
         """
         left = min(
             (one for one in balances if one.kind is BalanceKind.AVAILABLE),
@@ -58,11 +58,10 @@ class Limits:
             return tuple(balances)
         owed = left.model_copy(
             update={
-                "kind": BalanceKind.BOOKED,
+                "kind": BalanceKind.EXPECTED,
                 "provider_type": f"{left.provider_type} - credit_limit",
                 "amount": min(left.amount - limit, Decimal(0)),
                 "is_credit_limit_included": False,
-                "preference": LAST_PREFERENCE,
             }
         )
         return (*balances, owed)

@@ -205,7 +205,7 @@ class EnableBankingProvider(WindowProvider):
         bank = self._sessions.bank_of(credential)
         quirks, headers = self._manners(bank, present_user)
         named = window.to_operation(bank)
-        loop, count = window.Loop(), Count()
+        loop, begun, paged = window.Loop(), Count(), Count()
 
         def fetch(params: Mapping[str, str], unread: list[RawAnswer]) -> JsonAnswer:
             answer = self._client.call(
@@ -216,7 +216,7 @@ class EnableBankingProvider(WindowProvider):
                 psu_headers=headers,
                 archive=unread.append,
                 today=request.window.last,
-                count=count,
+                count=paged if "continuation_key" in params else begun,
             )
             return replace(answer, raw=replace(answer.raw, operation=named))
 
@@ -232,8 +232,13 @@ class EnableBankingProvider(WindowProvider):
         for answer in loop.pages:
             archive(answer)
         read = self.to_window(loop.pages, account, request)
-        covered = None if loop.trouble else read.covered
-        return replace(read, covered=covered, trouble=loop.trouble, calls_count=count.calls)
+        return replace(
+            read,
+            covered=None if loop.trouble else read.covered,
+            trouble=loop.trouble,
+            calls_count=begun.calls + paged.calls,
+            counted_calls=begun.calls,  # most banks count no further pages
+        )
 
     def to_window(
         self, answers: Sequence[RawAnswer], account: Account, request: WindowRequest

@@ -50,6 +50,8 @@ BANKS: Final[tuple[Bank, ...]] = (
     Bank("Bank Norwegian", Quirks(is_card_balance_what_is_left=True)),
     Bank("mBank", Quirks(is_card_balance_what_is_left=True), ("PL",)),
     Bank("DSK", Quirks(is_hold_without_dates=True), ("BG",)),
+    # The sandbox's stand-in for banks that hand out new references on every look.
+    Bank("Banque Changeante", Quirks(are_references_stable=False), ("LU",)),
 )
 """
 Others need no entry, because they are recognised by what they send: Wise's longest history

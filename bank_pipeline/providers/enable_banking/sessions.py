@@ -40,14 +40,9 @@ class Sessions:
 
     def fetch(self, credential: SecretStr, *, archive: Archive | None = None) -> EbSession:
         """Ask how a session is. Succeeds for one that is gone: look at `status`."""
-        try:
-            answer = self._client.call(OPERATION, "GET", session_path(credential), archive=archive)
-        except ProviderError as error:
-            if error.code not in GONE:
-                raise
-            return EbSession(status=GONE[error.code])
-        session = parse_model(EbSession, answer)
-        self._remember(credential, session.aspsp)
+        session = self._ask(credential, archive)
+        if session.aspsp is not None:
+            self._cache.get_or_create(_key(credential), session.aspsp.model_dump, ttl_s=BANK_TTL_S)
         return session
 
     def bank_of(self, credential: SecretStr) -> EbAspspName | None:
@@ -72,14 +67,20 @@ class Sessions:
         return TransientError(error.provider, error.operation, code=error.code)
 
     def _fetch_bank(self, credential: SecretStr) -> dict[str, Any]:
-        session = self.fetch(credential)
+        # Called while the cache is locked: nothing in here may look into it.
+        session = self._ask(credential, None)
         if session.aspsp is None and session.status.upper() != AUTHORIZED:
             raise error_of_code(OPERATION, session.status)
         return session.aspsp.model_dump() if session.aspsp else {}
 
-    def _remember(self, credential: SecretStr, bank: EbAspspName | None) -> None:
-        if bank is not None:
-            self._cache.get_or_create(_key(credential), bank.model_dump, ttl_s=BANK_TTL_S)
+    def _ask(self, credential: SecretStr, archive: Archive | None) -> EbSession:
+        try:
+            answer = self._client.call(OPERATION, "GET", session_path(credential), archive=archive)
+        except ProviderError as error:
+            if error.code not in GONE:
+                raise
+            return EbSession(status=GONE[error.code])
+        return parse_model(EbSession, answer)
 
 
 def session_path(credential: SecretStr) -> str:

@@ -1,7 +1,7 @@
 """
 GoCardless's accounts, requisitions and agreements in our words. Pure.
 
-Source: https://developer.gocardless.com/bank-account-data/account-details
+Source: https://developer.gocardless.com/bank-account-data/quick-start-guide
 """
 
 import datetime as dt
@@ -38,7 +38,7 @@ Source: https://bankaccountdata.zendesk.com/hc/en-gb/articles/11529718632476
 
 _SCAN: Final = re.compile(r"[0-9]{14}")
 _SORT_CODE_DIGITS: Final = 6
-_MASKED: Final = re.compile(r"[*xX]")
+_MASKED: Final = re.compile(r"\*|[xX]{2}")
 _LAST: Final = 4
 _CARD_LAST: Final = 5  # American Express shows so many
 _BUSINESS: Final = {"ORGA": True, "PRIV": False}
@@ -61,10 +61,10 @@ def to_account(
     said = details or GcDetails()
     iban = _first(said.iban, metadata.iban)
     number = None if quirks.is_iban_masked_pan else to_iban(iban)
-    bban = _first(said.bban, metadata.bban)
+    bban = _first(*(one for one in (said.bban, metadata.bban) if not _is_masked(one)))
     masked = _first(said.masked_pan, iban if number is None and _is_masked(iban) else None)
-    names = [_first(text) for text in (said.name, metadata.name, said.display_name, said.product)]
-    named = [name for name in names if name]
+    texts = (said.name, metadata.name, said.display_name, said.product, said.details)
+    named = [name for name in map(_first, texts) if name]
     scan = said.scan if said.scan and _SCAN.fullmatch(said.scan) else None
     currency = read_currency(said.currency)
     return Account(
@@ -99,7 +99,7 @@ def to_consent_end(agreement: GcAgreement) -> dt.datetime | None:
     """
     Return when the consent ends: days from its acceptance, None before that.
 
-    Source: https://developer.gocardless.com/bank-account-data/endpoints
+    Source: https://developer.gocardless.com/bank-account-data/quick-start-guide
     """
     accepted = to_instant(agreement.accepted)
     days = agreement.access_valid_for_days
@@ -142,7 +142,7 @@ def to_institution(raw: GcInstitution) -> Institution:
     """
     Translate a bank. Its limits are texts; a blank BIC is none.
 
-    Source: https://developer.gocardless.com/bank-account-data/endpoints
+    Source: https://developer.gocardless.com/bank-account-data/quick-start-guide
     """
     features = raw.supported_features or ()
     return Institution(
@@ -166,7 +166,7 @@ def _stable_ids(iban: str | None, bban: str | None, resource_id: str | None) -> 
     compact = "".join((bban or "").split()).upper()
     numbers = (
         f"iban:{iban}" if iban else None,
-        f"bban:{compact}" if compact and not _is_masked(compact) else None,
+        f"bban:{compact}" if compact else None,
     )
     known = tuple(number for number in numbers if number)
     resource = to_text(resource_id)

@@ -67,7 +67,7 @@ class GoCardlessClient:
     """
     GoCardless Bank Account Data over HTTP. Safe to share between threads.
 
-    Source: https://developer.gocardless.com/bank-account-data/endpoints
+    Source: https://developer.gocardless.com/bank-account-data/quick-start-guide
     """
 
     def __init__(

@@ -189,7 +189,8 @@ def _to_code(operation: str, status: int, complaint: Complaint) -> str:
 
 def _code_of_status(operation: str, status: int, complaint: Complaint) -> str:
     if status == _HTTP_NOT_FOUND:
-        return _missing_of(operation)
+        # Under the name of a field it is something that our request spoke of.
+        return "NOT_FOUND" if complaint.fields else _missing_of(operation)
     if status == _HTTP_CONFLICT:
         return "ACCOUNT_PROCESSING"
     if status == _HTTP_BAD_REQUEST and complaint.fields:

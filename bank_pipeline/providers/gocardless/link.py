@@ -95,7 +95,7 @@ def start_link(
 
     `reference` is the request's own state: it comes back with the customer, and is unique.
 
-    Source: https://developer.gocardless.com/bank-account-data/endpoints
+    Source: https://developer.gocardless.com/bank-account-data/quick-start-guide
     """
     terms = Terms.of(institution, gives_history_once=gives_history_once)
     agreement = _create_agreement(client, institution.external_id, terms)
@@ -134,7 +134,7 @@ def disconnect(client: GoCardlessClient, credential: SecretStr) -> None:
     """
     Delete the requisition and with it its agreements; succeed if it is gone already.
 
-    Source: https://developer.gocardless.com/bank-account-data/endpoints
+    Source: https://developer.gocardless.com/bank-account-data/quick-start-guide
     """
     path = f"requisitions/{to_segment(credential.get_secret_value())}/"
     try:
@@ -167,8 +167,8 @@ def check_institution(institution_id: str | None) -> str:
     """
     if not institution_id:
         raise SetupError(
-            "GoCardless needs to know the bank before the link: give the id of an institution, "
-            "such as SANDBOXFINANCE_SFIN0000"
+            "GoCardless needs to know the bank first: give its id, which "
+            "`bank-pipeline institutions search` tells"
         )
     return institution_id
 

@@ -76,15 +76,16 @@ def to_money(raw: GcTransaction, quirks: Quirks, description: str) -> Money:
     amount = stated.amount
     if quirks.is_sign_flipped or (amount > 0 and _is_purchase(raw, quirks, description)):
         amount = amount.copy_negate()  # exact; a minus sign would round to 28 digits
-    billed = _billed(raw, quirks, currency, description)
+    billed = _billed(raw, quirks, description)
     if billed is not None:
+        is_abroad = currency.official not in (None, quirks.billed_in)
         return Money(
             amount=billed.copy_abs().copy_sign(amount),
             currency=quirks.billed_in,
             unofficial_currency=None,
             is_as_stated=False,
-            paid=amount,
-            paid_in=currency.official,
+            paid=amount if is_abroad else None,
+            paid_in=currency.official if is_abroad else None,
         )
     return Money(amount, currency.official, currency.unofficial, amount == stated.amount)
 
@@ -134,11 +135,9 @@ def _is_purchase(raw: GcTransaction, quirks: Quirks, description: str) -> bool:
     )
 
 
-def _billed(
-    raw: GcTransaction, quirks: Quirks, currency: Currency, description: str
-) -> Decimal | None:
+def _billed(raw: GcTransaction, quirks: Quirks, description: str) -> Decimal | None:
     """Find the billed amount of a payment abroad in the texts, where a bank puts it there."""
-    if quirks.billed_in is None or currency.official in (None, quirks.billed_in):
+    if quirks.billed_in is None:
         return None
     for text in (description, raw.additional_information or ""):
         found = _BILLED.search(text)

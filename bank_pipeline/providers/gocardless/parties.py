@@ -15,7 +15,7 @@ from bank_pipeline.providers.gocardless.quirks import Party, Quirks
 from bank_pipeline.providers.gocardless.schemas import GcTransaction
 from bank_pipeline.providers.texts import is_placeholder, is_same_name, to_text
 
-_IBAN: Final = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{10,30}")
+_IBAN: Final = re.compile(r"(?!.*X{4})[A-Z]{2}[0-9]{2}[A-Z0-9]{10,30}")
 _BIC: Final = re.compile(r"[A-Z]{6}[A-Z0-9]{2}([A-Z0-9]{3})?")
 
 

@@ -18,7 +18,7 @@ from bank_pipeline.config import Settings
 from bank_pipeline.domain.account import Account
 from bank_pipeline.domain.connection import Provider, ProviderStatus
 from bank_pipeline.domain.institution import Institution
-from bank_pipeline.errors import ProviderError, SetupError
+from bank_pipeline.errors import PayloadError, ProviderError, SetupError
 from bank_pipeline.providers import calls
 from bank_pipeline.providers.answers import (
     AccountsAnswer,
@@ -63,7 +63,7 @@ DAILY_CALLS: Final = 4
 """
 Successful calls in any 24 hours per account and scope, since March 2025.
 
-Source: https://bankaccountdata.zendesk.com/hc/en-gb/articles/11529584398236
+Source: https://developer.gocardless.com/bank-account-data/overview
 """
 
 _BALANCES: Final = "accounts/balances"
@@ -144,7 +144,7 @@ class GoCardlessProvider(WindowProvider):
         `known` accounts whose details were read keep them. An account that GoCardless is
         still fetching, or has given up, is among the `troubles`.
 
-        Source: https://developer.gocardless.com/bank-account-data/account-details
+        Source: https://developer.gocardless.com/bank-account-data/quick-start-guide
         """
         return self._reader.fetch_accounts(credential, archive=archive, known=known)
 
@@ -222,7 +222,7 @@ class GoCardlessProvider(WindowProvider):
         """
         Fetch one bank with its limits.
 
-        Source: https://developer.gocardless.com/bank-account-data/endpoints
+        Source: https://developer.gocardless.com/bank-account-data/quick-start-guide
         """
         return to_institution(self._fetch_institution(external_id))
 
@@ -230,13 +230,14 @@ class GoCardlessProvider(WindowProvider):
         """
         Fetch every bank of every country, in one call; some are listed twice.
 
-        Source: https://developer.gocardless.com/bank-account-data/endpoints
+        Source: https://developer.gocardless.com/bank-account-data/quick-start-guide
         """
         answer = self._client.call(Call(_INSTITUTIONS, "institutions/"))
-        listed = answer.body if isinstance(answer.body, list) else []
+        if not isinstance(answer.body, list):
+            raise PayloadError(Provider.GOCARDLESS, _INSTITUTIONS, code="NOT_A_LIST")
         rows = Rows(_INSTITUTIONS, has_odd_text=True)
         found: dict[str, Institution] = {}
-        for raw in listed:
+        for raw in answer.body:
             institution = rows.read(raw, GcInstitution, _to_institution, id_key="id")
             if institution is not None:
                 found[institution.external_id] = institution

@@ -74,8 +74,8 @@ class Quirks:
     How one bank is read. The defaults are the contract's.
 
     `is_sign_flipped`: positive is money out. `unsigned_purchase`: rows without an id whose
-    text begins so are money out, whatever their sign. `billed_in`: rows in another currency
-    were billed in this one, the amount being in the text. `dates` are tried in order.
+    text begins so are money out, whatever their sign. `billed_in`: what payments abroad
+    were billed, in this currency, is in the text. `dates` are tried in order.
     `has_only_internal_ids`: the bank's own ids are none. `id_lengths`: an id of another
     length is none. `texts` are tried in order, then `texts_added` follow. `noise` is
     left out of the cleaned text. `parties` are tried in order; `reader`,
@@ -129,12 +129,11 @@ _AMERICAN_EXPRESS: Final = Quirks(is_iban_masked_pan=True, booked_balance="infor
 _SABADELL: Final = Quirks(
     texts=(Source.LINES, *_TEXTS), parties=_ONLY_READ, reader=readings.payee_is_text
 )
+_IRISH_DAY: Final = r"(?:POS|C)?[0-9]{1,2}(?:JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC)"
 _BANK_OF_IRELAND: Final = Quirks(
-    noise=_patterns(
-        r"^(?:POS|C)?[0-9]{1,2}[A-Z]{3}\s+", r"\bsepa dd\b", r"\b365 online\b", r"\bCRV\*\s*"
-    ),
+    noise=_patterns(rf"^{_IRISH_DAY}\s*", r"\bsepa dd\b", r"\b365 online\b", r"\bCRV\*\s*"),
     patterns=_patterns(
-        r"^(?:(?:POS|C)?[0-9]{1,2}[A-Z]{3}\s+)?(?:365 online\s+)?(?:CRV\*\s*)?"
+        rf"^(?:{_IRISH_DAY}\s*)?(?:365 online\s+)?(?:CRV\*\s*)?"
         r"(?P<payee>.+?)(?:\s+sepa dd)?$"
     ),
 )
@@ -147,9 +146,7 @@ _SPARKASSE: Final = Quirks(
     parties=(Party.ULTIMATE, Party.NAME),
     booked_balance="interimAvailable",
 )
-_BNP_BELGIUM: Final = Quirks(
-    dates=_VALUE_FIRST, parties=_READ_FIRST, reader=readings.read_key_values
-)
+_BNP_BELGIUM: Final = Quirks(dates=_VALUE_FIRST, reader=readings.read_key_values)
 _BOURSORAMA: Final = Quirks(
     texts=(Source.LINES, *_TEXTS), parties=_READ_FIRST, reader=readings.read_boursorama
 )
@@ -185,8 +182,10 @@ _HYPE: Final = Quirks(
     dates=_VALUE_FIRST,
     patterns=_patterns(
         r"^PAGAMENTO PRESSO (?P<payee>.+)$",
-        r"DENARO (?:DA|A) (?P<payee>.+?)(?: - (?P<text>.+))?$",
-        r"^BONIFICO (?:RICEVUTO DA|INVIATO A|DA|A) (?P<payee>.+?)(?: - (?P<text>.+))?$",
+        (
+            r"^(?:HAI )?(?:DENARO|INVIATO UN BONIFICO|RICEVUTO UN BONIFICO|BONIFICO)"
+            r"(?: INVIATO| RICEVUTO)? (?:DA|A) (?P<payee>.+?)(?: - (?P<text>.+))?$"
+        ),
     ),
 )
 _ING_GERMANY: Final = Quirks(

@@ -6,7 +6,7 @@ company's own by the minute. The headers are announced in capitals with undersco
 in lower case, and are rewritten or dropped by proxies: nginx drops underscores by default.
 Their values have been seen negative and absurd: what makes no sense is unknown.
 
-Source: https://bankaccountdata.zendesk.com/hc/en-gb/articles/11529584398236
+Source: https://developer.gocardless.com/bank-account-data/overview
 """
 
 import re

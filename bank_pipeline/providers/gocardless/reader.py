@@ -119,10 +119,10 @@ class ConnectionReader:
         reading = _Reading(archive, calls_count=1)
         if requisition.status == LINKED:
             by_id = {account.external_id: account for account in known}
-            for account_id in requisition.accounts:
-                details_known = by_id.get(account_id)
+            for account_id in dict.fromkeys(requisition.accounts):
+                held = by_id.get(account_id)
                 self._read_account(
-                    account_id, requisition, details_known, reading, is_best_effort=is_best_effort
+                    account_id, requisition, held, reading, is_best_effort=is_best_effort
                 )
         else:
             reading.is_complete = False

@@ -88,12 +88,17 @@ _QUOTED: Final = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 
 
 def read_key_values(texts: Texts) -> Reading:
-    """AdditionalInformation holds keys and values: `atmPosName: X, narrative: ['a', 'b']`."""
+    """
+    Read keys and values: `atmPosName: X, narrative: ['a', 'b']`.
+
+    Pending rows name the shop, booked ones begin their narrative with the other side.
+    """
     shop = _ATM_POS.search(texts.additional)
     narrative = _NARRATIVE.search(texts.additional)
-    items = _QUOTED.findall(narrative["items"]) if narrative else ()
-    text = " ".join(one or other for one, other in items).strip()
-    return Reading(payee=shop["payee"].strip(" '\"") if shop else None, text=text or None)
+    quoted = _QUOTED.findall(narrative["items"]) if narrative else ()
+    items = [text for one, other in quoted if (text := (one or other).strip())]
+    payee = shop["payee"].strip(" '\"") if shop else next(iter(items), None)
+    return Reading(payee=payee, text=" ".join(items) or None)
 
 
 _SPLIT_WORDS: Final = (

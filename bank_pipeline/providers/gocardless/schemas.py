@@ -154,6 +154,7 @@ class GcDetails(Schema):
     name: Label = None
     display_name: Label = None
     product: Label = None
+    details: Label = None
     cash_account_type: Label = None
     bic: Label = None
     masked_pan: Label = None

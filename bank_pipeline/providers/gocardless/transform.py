@@ -175,7 +175,11 @@ def _to_day(
     found = next((day for day in days if day is not None), None)
     if found is not None or not is_pending:
         return found
-    read = (reading.day, *(find_day(pattern, description) for pattern in _ANY_DAY))
+    texts = (description, raw.remittance_information_structured or "")
+    read = (
+        reading.day,
+        *(find_day(pattern, text) for text in texts for pattern in _ANY_DAY),
+    )
     oldest = context.today - _PAID_BEFORE
     return next((day for day in read if day and oldest <= day <= context.today + _AHEAD), None)
 

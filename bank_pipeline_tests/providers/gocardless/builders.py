@@ -70,6 +70,7 @@ def answered(
     *,
     bank: str | None = None,
     owner: Account | None = None,
+    today: date = TODAY,
 ) -> WindowAnswer:
     """Read one answer as `to_window` does."""
     lists: dict[str, Any] = {"booked": list(booked)}
@@ -78,7 +79,8 @@ def answered(
     owner = owner or account()
     operation = to_operation(owner, institution_id=bank)
     body = json.dumps({"transactions": lists}).encode()
-    return to_window([RawAnswer(operation, body, b"", None)], owner, window())
+    request = WindowRequest(DateWindow(first=date(2026, 11, 1), last=today), is_first=False)
+    return to_window([RawAnswer(operation, body, b"", None)], owner, request)
 
 
 def booked(bank: str | None = None, **fields: Any) -> Transaction:

@@ -62,7 +62,7 @@ def error(
 
 def test_the_whole_catalogue_is_mapped_as_it_says(contracts: Path) -> None:
     catalogue = json.loads((contracts / "data" / "gc_error_catalog.json").read_bytes())
-    assert len(catalogue["errors"]) == 36
+    assert len(catalogue["errors"]) == 38
     for entry in catalogue["errors"]:
         body = b"<html>Bad Gateway</html>" if entry["body"] is None else entry["body"]
         found = error(entry["http"], body)
@@ -120,6 +120,11 @@ def test_an_error_is_known_by_what_it_says(
 def test_not_found_is_about_what_was_asked_for(operation: str, kind: type[ProviderError]) -> None:
     body = {"summary": "Not found.", "detail": "Not found.", "status_code": 404}
     assert type(error(404, body, operation)) is kind
+
+
+def test_an_agreement_that_a_request_names_and_nobody_knows_ends_no_connection() -> None:
+    body = {"agreement": {"summary": "ID x not found", "detail": "valid?"}, "status_code": 404}
+    assert type(error(404, body, "requisitions/create")) is ConfigurationError
 
 
 def test_the_text_of_an_error_is_never_told() -> None:
