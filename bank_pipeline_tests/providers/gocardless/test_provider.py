@@ -1,0 +1,363 @@
+"""The provider as the house sees it: archived first, trouble where it belongs, few calls."""
+
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from bank_pipeline.domain.window import DateWindow
+from bank_pipeline.errors import (
+    AccessRevokedError,
+    AccountBlockedError,
+    AccountGoneError,
+    PayloadError,
+    ProductUnsupportedError,
+    ReauthRequiredError,
+    TransientError,
+    WebhookRejectedError,
+)
+from bank_pipeline.providers.answers import QuotaSeen
+from bank_pipeline.providers.base import Scope
+from bank_pipeline.providers.gocardless.provider import GoCardlessProvider
+from bank_pipeline_tests.providers.gocardless.builders import (
+    REQUISITION,
+    TODAY,
+    TOKEN_REPLY,
+    Archived,
+    account,
+    agreement,
+    details,
+    institution,
+    metadata,
+    refusal,
+    requisition,
+    row,
+    window,
+)
+from bank_pipeline_tests.providers.stub import Reply, Stub
+
+LEFT = {
+    "http_x_ratelimit_account_success_remaining": "2",
+    "http_x_ratelimit_account_success_reset": "3600",
+}
+
+
+def paths(stub: Stub) -> list[str]:
+    return [request.path.removeprefix("/api/v2/") for request in stub.received]
+
+
+def transactions(*booked: dict[str, Any], **headers: str) -> Reply:
+    return Reply({"transactions": {"booked": list(booked)}}, headers=headers)
+
+
+def test_quotas_are_four_a_day_of_which_the_schedule_spends_half() -> None:
+    quotas = GoCardlessProvider.capabilities.quotas
+    assert {(one.scope, one.calls_max, one.scheduled_max) for one in quotas} == {
+        (Scope.DETAILS, 4, 1),
+        (Scope.BALANCES, 4, 2),
+        (Scope.TRANSACTIONS, 4, 2),
+    }
+
+
+def test_a_status_names_what_is_wrong_and_when_the_consent_ends(
+    stub: Stub, gocardless: GoCardlessProvider, archived: Archived
+) -> None:
+    stub.plays(TOKEN_REPLY, Reply(requisition("EX")), Reply(agreement()), Reply(requisition()))
+    broken = gocardless.fetch_status(REQUISITION, archive=archived)
+    assert broken.error_code == "EX"
+    assert type(gocardless.to_error("EX")) is ReauthRequiredError
+    assert broken.consent_expires_at is not None
+    assert gocardless.fetch_status(REQUISITION, archive=archived).error_code is None
+    assert len(stub.received) == 4, "an agreement is read once an hour"
+    assert [one.operation for one in archived] == ["requisitions/get", "requisitions/get"]
+
+
+def test_an_agreement_that_was_not_accepted_yet_is_asked_for_again(
+    stub: Stub, gocardless: GoCardlessProvider, archived: Archived
+) -> None:
+    waiting, linked = Reply(agreement(accepted=None)), Reply(requisition())
+    stub.plays(TOKEN_REPLY, linked, waiting, linked, Reply(agreement()))
+    assert gocardless.fetch_status(REQUISITION, archive=archived).consent_expires_at is None
+    assert gocardless.fetch_status(REQUISITION, archive=archived).consent_expires_at is not None
+
+
+def test_an_agreement_that_is_gone_has_no_end(
+    stub: Stub, gocardless: GoCardlessProvider, archived: Archived
+) -> None:
+    stub.plays(TOKEN_REPLY, Reply(requisition()), refusal("Not found.", 404))
+    assert gocardless.fetch_status(REQUISITION, archive=archived).consent_expires_at is None
+
+
+def test_a_requisition_that_is_gone_is_a_consent_that_is_gone(
+    stub: Stub, gocardless: GoCardlessProvider, archived: Archived
+) -> None:
+    stub.plays(TOKEN_REPLY, refusal("Not found.", 404))
+    with pytest.raises(AccessRevokedError):
+        gocardless.fetch_accounts(REQUISITION, archive=archived)
+
+
+def test_details_are_read_once_and_kept(
+    stub: Stub, gocardless: GoCardlessProvider, archived: Archived
+) -> None:
+    linked, free = Reply(requisition()), Reply(metadata())
+    stub.plays(TOKEN_REPLY, linked, free, Reply(details()), Reply(agreement()), linked, free)
+    first = gocardless.fetch_accounts(REQUISITION, archive=archived)
+    stub.received.clear()
+    later = gocardless.fetch_accounts(REQUISITION, archive=archived, known=first.accounts)
+    assert later.accounts == first.accounts
+    assert later.is_complete
+    assert paths(stub)[1:] == ["accounts/account-1/"]
+    assert (first.calls_count, later.calls_count) == (3, 2)
+
+
+def test_details_that_fail_leave_an_account_known_by_its_metadata(
+    stub: Stub, gocardless: GoCardlessProvider, archived: Archived
+) -> None:
+    limited = refusal("Rate limit exceeded", 429, detail="4/day. Please try again in 9 seconds")
+    stub.plays(
+        TOKEN_REPLY, Reply(requisition()), Reply(metadata()), limited, Reply(agreement()),
+        Reply(requisition()), Reply(metadata()), Reply(details()),
+    )  # fmt: skip
+    first = gocardless.fetch_accounts(REQUISITION, archive=archived)
+    assert (first.is_complete, dict(first.troubles)) == (True, {})
+    assert first.accounts[0].identifiers.iban == "GB33BUKB20201555555555"
+    later = gocardless.fetch_accounts(REQUISITION, archive=archived, known=first.accounts)
+    assert later.accounts[0].provider_type == "CACC"
+
+
+def test_a_consent_that_ended_under_the_details_is_told(
+    stub: Stub, gocardless: GoCardlessProvider, archived: Archived
+) -> None:
+    expired = refusal("End User Agreement (EUA) 2dea has expired", 401)
+    stub.plays(TOKEN_REPLY, Reply(requisition()), Reply(metadata()), expired)
+    with pytest.raises(ReauthRequiredError):
+        gocardless.fetch_accounts(REQUISITION, archive=archived)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        ("PROCESSING", TransientError),
+        ("DISCOVERED", TransientError),
+        ("ERROR", AccountBlockedError),
+        ("SUSPENDED", AccountBlockedError),
+    ],
+)
+def test_an_account_in_trouble_is_not_asked_and_its_siblings_are(
+    stub: Stub,
+    gocardless: GoCardlessProvider,
+    archived: Archived,
+    status: str,
+    kind: type[Exception],
+) -> None:
+    two = requisition(accounts=["account-1", "account-2"])
+    stub.plays(
+        TOKEN_REPLY, Reply(two), Reply(metadata(status=status)), Reply(metadata()),
+        Reply(details()), Reply(agreement()),
+    )  # fmt: skip
+    answer = gocardless.fetch_accounts(REQUISITION, archive=archived)
+    assert [one.external_id for one in answer.accounts] == ["account-1", "account-2"]
+    assert {key: type(value) for key, value in answer.troubles.items()} == {"account-1": kind}
+    assert answer.status is not None
+    assert answer.status.error_code is None
+    assert "accounts/account-1/details/" not in paths(stub)
+    if kind is TransientError:
+        assert answer.troubles["account-1"].retry_after_s == 120
+
+
+@pytest.mark.parametrize("status", ["EXPIRED", "SUSPENDED"])
+def test_when_no_account_is_left_the_connection_needs_its_owner(
+    stub: Stub, gocardless: GoCardlessProvider, archived: Archived, status: str
+) -> None:
+    stub.plays(
+        TOKEN_REPLY, Reply(requisition()), Reply(metadata(status=status)), Reply(agreement())
+    )
+    answer = gocardless.fetch_accounts(REQUISITION, archive=archived)
+    assert answer.status is not None
+    assert answer.status.error_code is not None
+    assert type(gocardless.to_error(answer.status.error_code)) is ReauthRequiredError
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind", "is_complete"),
+    [
+        (refusal("Account ID x not found", 404), AccountGoneError, True),
+        (refusal("new", 403, type="NewError"), AccountBlockedError, False),
+    ],
+)
+def test_one_account_that_cannot_be_read_stops_no_other(
+    stub: Stub,
+    gocardless: GoCardlessProvider,
+    archived: Archived,
+    failure: Reply,
+    kind: type[Exception],
+    is_complete: bool,
+) -> None:
+    two = requisition(accounts=["account-1", "account-2"])
+    stub.plays(
+        TOKEN_REPLY, Reply(two), failure, Reply(metadata()), Reply(details()), Reply(agreement())
+    )
+    answer = gocardless.fetch_accounts(REQUISITION, archive=archived)
+    assert [one.external_id for one in answer.accounts] == ["account-2"]
+    assert type(answer.troubles["account-1"]) is kind
+    assert answer.is_complete is is_complete
+
+
+def test_an_account_that_is_listed_twice_is_one(
+    stub: Stub, gocardless: GoCardlessProvider, archived: Archived
+) -> None:
+    twice = requisition(accounts=["account-1", "account-1"])
+    stub.plays(TOKEN_REPLY, Reply(twice), Reply(metadata()), Reply(details()), Reply(agreement()))
+    assert len(gocardless.fetch_accounts(REQUISITION, archive=archived).accounts) == 1
+
+
+def test_a_requisition_that_ended_lists_no_accounts_as_gone(
+    stub: Stub, gocardless: GoCardlessProvider, archived: Archived
+) -> None:
+    stub.plays(TOKEN_REPLY, Reply(requisition("EX")), Reply(agreement()))
+    answer = gocardless.fetch_accounts(REQUISITION, archive=archived)
+    assert (answer.accounts, answer.is_complete) == ((), False)
+    assert answer.status is not None
+    assert answer.status.error_code == "EX"
+
+
+def test_balances_come_with_what_is_left_of_the_day(
+    stub: Stub, gocardless: GoCardlessProvider, archived: Archived
+) -> None:
+    good = {"balanceAmount": {"amount": "1534.21", "currency": "EUR"}, "balanceType": "expected"}
+    bad = {"balanceAmount": {"amount": "?", "currency": "EUR"}, "balanceType": "interimBooked"}
+    stub.plays(TOKEN_REPLY, Reply(requisition()), Reply({"balances": [good, bad]}, headers=LEFT))
+    answer = gocardless.fetch_balances(REQUISITION, account(), archive=archived)
+    assert answer.quota == QuotaSeen(2, timedelta(hours=1))
+    assert {one.amount for one in answer.balances} == {Decimal("1534.21")}
+    assert len(answer.quarantined) == 1
+    assert archived[-1].operation == "accounts/balances?account=account-1"
+
+
+def test_no_balances_are_none_and_never_a_zero(
+    stub: Stub, gocardless: GoCardlessProvider, archived: Archived
+) -> None:
+    stub.plays(TOKEN_REPLY, Reply(requisition()), Reply({"balances": []}))
+    assert gocardless.fetch_balances(REQUISITION, account(), archive=archived).balances == ()
+
+
+def test_the_first_window_is_unbounded_and_whole_since_the_consent_permits(
+    stub: Stub, gocardless: GoCardlessProvider, archived: Archived
+) -> None:
+    short = agreement(accepted="2026-11-20T08:00:00Z", max_historical_days=90)
+    stub.plays(TOKEN_REPLY, Reply(requisition()), Reply(short), transactions(row(), **LEFT))
+    request = window(date(2024, 11, 21), is_first=True)
+    answer = gocardless.fetch_window(REQUISITION, account(), request, archive=archived)
+    assert paths(stub)[-1] == "accounts/account-1/transactions/"
+    assert answer.covered == DateWindow(first=date(2026, 8, 22), last=TODAY)
+    assert answer.quota == QuotaSeen(2, timedelta(hours=1))
+    assert len(answer.transactions) == 1
+
+
+def test_a_later_window_is_one_call_from_its_first_day_on(
+    stub: Stub, gocardless: GoCardlessProvider, archived: Archived
+) -> None:
+    stub.plays(TOKEN_REPLY, Reply(requisition()), transactions(row()))
+    for _ in range(2):
+        answer = gocardless.fetch_window(REQUISITION, account(), window(), archive=archived)
+        assert answer.covered == window().window
+    assert paths(stub)[2:] == 2 * ["accounts/account-1/transactions/?date_from=2026-11-01"]
+
+
+def test_an_account_that_was_listed_is_read_without_asking_for_its_bank(
+    stub: Stub, gocardless: GoCardlessProvider, archived: Archived
+) -> None:
+    bank = requisition(institution_id="CETELEM_CETMPTP1XXX")
+    stub.plays(
+        TOKEN_REPLY, Reply(bank), Reply(metadata()), Reply(details()), Reply(agreement()),
+        transactions(row("10.00")),
+    )  # fmt: skip
+    gocardless.fetch_accounts(REQUISITION, archive=archived)
+    answer = gocardless.fetch_window(REQUISITION, account(), window(), archive=archived)
+    assert answer.transactions[0].amount == -10
+    assert len(stub.received) == 6
+
+
+def test_what_is_archived_is_what_can_be_read_again(
+    stub: Stub, gocardless: GoCardlessProvider, archived: Archived
+) -> None:
+    stub.plays(TOKEN_REPLY, Reply(requisition()), transactions(row(), row("1", x=None)))
+    answer = gocardless.fetch_window(REQUISITION, account(), window(), archive=archived)
+    again = gocardless.to_window(archived, account(), window())
+    assert (again.transactions, again.covered) == (answer.transactions, answer.covered)
+
+
+@pytest.mark.parametrize("body", [{"transactions": None}, {}])
+def test_an_answer_that_cannot_be_read_is_archived_all_the_same(
+    stub: Stub, gocardless: GoCardlessProvider, archived: Archived, body: dict[str, Any]
+) -> None:
+    stub.plays(TOKEN_REPLY, Reply(requisition()), Reply(body))
+    with pytest.raises(PayloadError):
+        gocardless.fetch_window(REQUISITION, account(), window(), archive=archived)
+    assert archived[-1].operation.startswith("accounts/transactions?")
+
+
+def test_the_same_answer_at_another_time_is_the_same(
+    stub: Stub, gocardless: GoCardlessProvider, archived: Archived
+) -> None:
+    def updated(moment: str) -> Reply:
+        return Reply({"transactions": {"booked": [row()]}, "last_updated": moment})
+
+    stub.plays(TOKEN_REPLY, Reply(requisition()), updated("2026-11-20"), updated("2026-11-21"))
+    for _ in range(2):
+        gocardless.fetch_window(REQUISITION, account(), window(), archive=archived)
+    assert archived[-1].digest == archived[-2].digest
+    assert archived[-1].body != archived[-2].body
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind"),
+    [
+        (refusal("End User Agreement (EUA) access scope error", 403), ProductUnsupportedError),
+        (refusal("x", 403, type="AccountResourceUnavailable"), ProductUnsupportedError),
+        (refusal("x", 403, type="AccountAccessForbidden"), AccountBlockedError),
+        (refusal("x", 401, type="AccountInactiveError"), AccountGoneError),
+        (refusal("Account suspended", 409), ReauthRequiredError),
+    ],
+)
+def test_a_refused_window_says_whom_it_is_about(
+    stub: Stub,
+    gocardless: GoCardlessProvider,
+    archived: Archived,
+    failure: Reply,
+    kind: type[Exception],
+) -> None:
+    stub.plays(TOKEN_REPLY, Reply(requisition()), failure)
+    with pytest.raises(kind):
+        gocardless.fetch_window(REQUISITION, account(), window(), archive=archived)
+    assert len(stub.received) == 3
+
+
+def test_banks_are_listed_once_and_bad_ones_are_set_aside(
+    stub: Stub, gocardless: GoCardlessProvider
+) -> None:
+    stub.plays(TOKEN_REPLY, Reply([institution(), institution(), {"id": "X"}, None]))
+    answer = gocardless.fetch_institutions()
+    assert [one.external_id for one in answer.institutions] == ["REVOLUT_REVOLT21"]
+    assert len(answer.unreadable) == 2
+    assert paths(stub)[-1] == "institutions/"
+
+
+def test_a_list_of_banks_that_is_none_is_an_error(
+    stub: Stub, gocardless: GoCardlessProvider
+) -> None:
+    stub.plays(TOKEN_REPLY, Reply({"results": []}))
+    with pytest.raises(PayloadError):
+        gocardless.fetch_institutions()
+
+
+def test_a_bank_that_cannot_be_read_is_an_error(stub: Stub, gocardless: GoCardlessProvider) -> None:
+    stub.plays(TOKEN_REPLY, Reply({"id": "X"}))
+    with pytest.raises(PayloadError):
+        gocardless.fetch_institution("X")
+
+
+def test_gocardless_sends_no_webhooks(gocardless: GoCardlessProvider, now: Any) -> None:
+    with pytest.raises(WebhookRejectedError):
+        gocardless.verify_webhook({}, b"{}", now=now)
