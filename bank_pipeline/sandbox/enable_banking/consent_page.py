@@ -16,24 +16,11 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from bank_pipeline.sandbox.enable_banking.profiles import Aspsp
 from bank_pipeline.sandbox.enable_banking.sessions import Session, SessionStatus
 from bank_pipeline.sandbox.enable_banking.simulator import State
+from bank_pipeline.sandbox.page import PAGE
 
 Wish = Mapping[str, Sequence[str]]
 _FOUND: Final = 302
 _BAD_REQUEST: Final = 400
-_PAGE: Final = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; background: #f3f6f4; color: #17211b; margin: 0 }}
-main {{ max-width: 32rem; margin: 3rem auto; background: #fff; padding: 1.5rem 2rem;
-        border-radius: 12px; box-shadow: 0 1px 6px #0002 }}
-h1 {{ font-size: 1.25rem }} h2 {{ font-size: 1rem; margin: 0 0 .25rem }}
-form {{ border-top: 1px solid #dfe5e1; padding: 1rem 0 }} label {{ display: block }}
-button {{ font: inherit; padding: .5rem 1rem; border-radius: 8px; border: 1px solid #17211b;
-          background: #17211b; color: #fff; cursor: pointer; margin-top: .75rem }}
-button.plain {{ background: #fff; color: #17211b }}
-small {{ color: #5b665f }}
-</style></head><body><main>{body}</main></body></html>"""
 _CANCELLED: Final = {
     "error": "access_denied",
     "error_description": "Denied data sharing consent",
@@ -127,7 +114,7 @@ def _form(state: State, login_id: str) -> str:
 
 
 def _page(title: str, body: str, status: int = 200) -> Response:
-    return HTMLResponse(_PAGE.format(title=escape(title), body=body), status)
+    return HTMLResponse(PAGE.format(title=escape(title), body=body), status)
 
 
 def _first(wish: Wish, name: str) -> str:

@@ -25,6 +25,7 @@ from bank_pipeline.sandbox.gocardless.call import root_of
 from bank_pipeline.sandbox.gocardless.requisitions import link_of
 from bank_pipeline.sandbox.gocardless.state import GoCardlessState, Requisition
 from bank_pipeline.sandbox.ledger import BankAccount
+from bank_pipeline.sandbox.page import PAGE
 
 _Wish = Mapping[str, Sequence[str]]
 _FOUND: Final = 302
@@ -44,19 +45,6 @@ REFUSALS: Final[Mapping[str, tuple[str, str]]] = {
 }
 """What the redirect's `error` may say: the status it leaves behind, and its `details`."""
 
-_PAGE: Final = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; background: #f4f5f7; color: #1c1f24; margin: 0 }}
-main {{ max-width: 30rem; margin: 3rem auto; background: #fff; padding: 1.5rem 2rem;
-        border-radius: 12px; box-shadow: 0 1px 6px #0002 }}
-h1 {{ font-size: 1.25rem }} h2 {{ font-size: 1rem; margin: 0 0 .25rem }}
-form {{ border-top: 1px solid #e3e5e8; padding: 1rem 0 }} label {{ display: block }}
-button {{ font: inherit; padding: .5rem 1rem; border-radius: 8px; border: 1px solid #1c1f24;
-          background: #1c1f24; color: #fff; cursor: pointer; margin-top: .75rem }}
-button.plain {{ background: #fff; color: #1c1f24 }} small {{ color: #60666e }}
-</style></head><body><main>{body}</main></body></html>"""
 _CANCEL: Final = """<form method="post"><input type="hidden" name="outcome" value="cancel">
 <button class="plain">Cancel</button></form>"""
 
@@ -88,7 +76,7 @@ def _answer(state: GoCardlessState, link_id: str, wish: _Wish, root: str) -> ASG
         requisition = state.by_link(link_id)
         if requisition is None:
             body = "<h1>This link does not exist</h1><p>Ask the app for a new one.</p>"
-            return HTMLResponse(_PAGE.format(title="Consent", body=body), _NOT_FOUND)
+            return HTMLResponse(PAGE.format(title="Consent", body=body), _NOT_FOUND)
         fault = state.faults.take("gocardless:consent_page", requisition.id)
         if fault is not None and fault.kind in INSTEAD:
             return break_answer(fault, Response(), state.released)
@@ -115,7 +103,7 @@ def _decide(state: GoCardlessState, requisition: Requisition, wish: _Wish, root:
             return _step(state, requisition, wish, root)
         case other:
             body = f"<h1>There is no outcome {escape(other)}</h1>"
-            return HTMLResponse(_PAGE.format(title="Consent", body=body), _BAD_REQUEST)
+            return HTMLResponse(PAGE.format(title="Consent", body=body), _BAD_REQUEST)
 
 
 def _approve(state: GoCardlessState, requisition: Requisition, wish: _Wish) -> Response:
@@ -126,7 +114,7 @@ def _approve(state: GoCardlessState, requisition: Requisition, wish: _Wish) -> R
     chosen = wish.get("account")
     if login_id not in state.world.logins or set(chosen or ()) - set(known):
         body = "<h1>There is no such customer or account</h1>"
-        return HTMLResponse(_PAGE.format(title="Consent", body=body), _BAD_REQUEST)
+        return HTMLResponse(PAGE.format(title="Consent", body=body), _BAD_REQUEST)
     offered = [one.id for one in offered_accounts(state, requisition, login_id)]
     agreement = state.agreement(requisition.agreement_id)
     if agreement is None:
@@ -216,7 +204,7 @@ def _shown(state: GoCardlessState, requisition: Requisition) -> str:
         logins = offered_logins(state, requisition)
         forms = "".join(_login_form(state, requisition, one) for one in logins)
         body = f"<h1>{name}: log in</h1>{forms or '<p>Nobody lives here.</p>'}{_CANCEL}"
-    return _PAGE.format(title=f"Connect to {name}", body=body)
+    return PAGE.format(title=f"Connect to {name}", body=body)
 
 
 def _login_form(state: GoCardlessState, requisition: Requisition, login_id: str) -> str:
@@ -241,11 +229,11 @@ def _confirm(state: GoCardlessState, agreement_id: str, method: str) -> Response
     if method == "GET":
         body = """<h1>Keep sharing your accounts?</h1>
 <form method="post"><button>Yes, for another 90 days</button></form>"""
-        return HTMLResponse(_PAGE.format(title="Reconfirm", body=body))
+        return HTMLResponse(PAGE.format(title="Reconfirm", body=body))
     with state.lock:
         try:
             redirect = reconfirm(state, agreement_id)
         except KeyError:
             body = "<h1>Nothing is to be confirmed here</h1>"
-            return HTMLResponse(_PAGE.format(title="Reconfirm", body=body), _NOT_FOUND)
+            return HTMLResponse(PAGE.format(title="Reconfirm", body=body), _NOT_FOUND)
     return RedirectResponse(redirect or "/", _FOUND)

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from bank_pipeline.sandbox.page import PAGE
 from bank_pipeline.sandbox.plaid.errors import PlaidError, plaid_error
 from bank_pipeline.sandbox.plaid.link import Choice, finish_session, open_accounts
 from bank_pipeline.sandbox.plaid.link_sessions import LinkToken
@@ -23,20 +24,6 @@ from bank_pipeline.sandbox.plaid.simulator import Plaid
 _Wish = Mapping[str, Sequence[str]]
 _SEE_OTHER: Final = 303
 _BAD_REQUEST: Final = 400
-_PAGE: Final = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; background: #f4f5f7; color: #1c1f24; margin: 0 }}
-main {{ max-width: 30rem; margin: 3rem auto; background: #fff; padding: 1.5rem 2rem;
-        border-radius: 12px; box-shadow: 0 1px 6px #0002 }}
-h1 {{ font-size: 1.25rem }} h2 {{ font-size: 1rem; margin: 0 0 .25rem }}
-form {{ border-top: 1px solid #e3e5e8; padding: 1rem 0 }} label {{ display: block }}
-button {{ font: inherit; padding: .5rem 1rem; border-radius: 8px; border: 1px solid #1c1f24;
-          background: #1c1f24; color: #fff; cursor: pointer; margin-top: .75rem }}
-button.plain {{ background: #fff; color: #1c1f24 }}
-small {{ color: #60666e }}
-</style></head><body><main>{body}</main></body></html>"""
 
 
 def hosted_routes(plaid: Plaid) -> list[Route]:
@@ -61,11 +48,11 @@ def _answer(plaid: Plaid, link_token: str, wish: _Wish) -> Response:
             finish_session(plaid, token, _choice(plaid, token, wish))
         except PlaidError:
             body = "<h1>This link no longer works</h1><p>Ask the app for a new one.</p>"
-            return HTMLResponse(_PAGE.format(title="Link", body=body), _BAD_REQUEST)
+            return HTMLResponse(PAGE.format(title="Link", body=body), _BAD_REQUEST)
     if token.completion_uri:
         return RedirectResponse(token.completion_uri, _SEE_OTHER)
     body = "<h1>All done</h1><p>You can close this page.</p>"
-    return HTMLResponse(_PAGE.format(title="Link", body=body))
+    return HTMLResponse(PAGE.format(title="Link", body=body))
 
 
 def _choice(plaid: Plaid, token: LinkToken, wish: _Wish) -> Choice | None:
@@ -101,7 +88,7 @@ def _choose(plaid: Plaid, token: LinkToken) -> str:
 {forms or "<p>No bank of these countries has customers here.</p>"}
 <form method="post"><input type="hidden" name="outcome" value="exit">
 <button class="plain">Leave without connecting</button></form>"""
-    return _PAGE.format(title=f"Connect to {name}", body=body)
+    return PAGE.format(title=f"Connect to {name}", body=body)
 
 
 def _form(plaid: Plaid, login_id: str) -> str:
