@@ -82,6 +82,7 @@ SESSION_CODES: Final = frozenset(
 )
 """Codes that say something of the session: the session itself is asked before it is believed."""
 
+_ASKS_BANK: Final = "accounts/"  # other calls ask no bank
 _WORD = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _SECONDS = re.compile(r"\d{1,9}")
 _DAYS = re.compile(r"(?:allowed for .* is|last) (\d{1,4})\b")
@@ -105,7 +106,7 @@ def to_error(operation: str, answer: HttpAnswer, *, today: date | None = None) -
     if code == "WRONG_REQUEST_PARAMETERS" and "transactionstatus" in _text_of(body).casefold():
         return _build(TransientError, operation, STATUS_CONFUSED, retry_after_s=NEXT_DAY_S)
     kind = _to_kind(code, body, answer.status)
-    error = _build(kind, operation, code, retry_after_s=_to_wait_s(kind, code, answer))
+    error = _build(kind, operation, code, retry_after_s=_to_wait_s(kind, operation, answer))
     if isinstance(error, WindowTooWideError):
         error.earliest = _to_earliest(body, today)
     return error
@@ -156,13 +157,13 @@ def _blames_period(body: Mapping[str, Any]) -> bool:
     return isinstance(title, str) and "period" in title.casefold() and "day" in title.casefold()
 
 
-def _to_wait_s(kind: type[ProviderError], code: str, answer: HttpAnswer) -> float | None:
+def _to_wait_s(kind: type[ProviderError], operation: str, answer: HttpAnswer) -> float | None:
     if kind is FeedMovedError:
         return RESTART_S
     header = answer.headers.get("retry-after", "").strip()
     asked_s = float(header) if _SECONDS.fullmatch(header) else None
     if kind is RateLimitedError and asked_s is None:
-        return BANK_LIMIT_S if code == "ASPSP_RATE_LIMIT_EXCEEDED" else RATE_WINDOW_S
+        return BANK_LIMIT_S if operation.startswith(_ASKS_BANK) else RATE_WINDOW_S
     if asked_s is not None and issubclass(kind, TransientError):
         return min(asked_s, RETRY_AFTER_MAX_S)
     return None

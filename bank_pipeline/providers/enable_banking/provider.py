@@ -205,7 +205,7 @@ class EnableBankingProvider(WindowProvider):
         bank = self._sessions.bank_of(credential)
         quirks, headers = self._manners(bank, present_user)
         named = window.to_operation(bank)
-        loop, begun, paged = window.Loop(), Count(), Count()
+        loop, counts = window.Loop(), window.Counts()
 
         def fetch(params: Mapping[str, str], unread: list[RawAnswer]) -> JsonAnswer:
             answer = self._client.call(
@@ -216,7 +216,7 @@ class EnableBankingProvider(WindowProvider):
                 psu_headers=headers,
                 archive=unread.append,
                 today=request.window.last,
-                count=paged if "continuation_key" in params else begun,
+                count=counts.of(params),
             )
             return replace(answer, raw=replace(answer.raw, operation=named))
 
@@ -236,8 +236,8 @@ class EnableBankingProvider(WindowProvider):
             read,
             covered=None if loop.trouble else read.covered,
             trouble=loop.trouble,
-            calls_count=begun.calls + paged.calls,
-            counted_calls=begun.calls,  # most banks count no further pages
+            calls_count=counts.made,
+            counted_calls=counts.counted,
         )
 
     def to_window(

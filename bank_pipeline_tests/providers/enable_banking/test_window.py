@@ -1,0 +1,324 @@
+"""Windows are read whole or not claimed: pages, keys, stale histories, refusals."""
+
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from bank_pipeline.domain.transaction import TransactionStatus
+from bank_pipeline.domain.window import DateWindow
+from bank_pipeline.errors import (
+    AccountBlockedError,
+    AccountGoneError,
+    FeedMovedError,
+    PayloadError,
+    RateLimitedError,
+    TransientError,
+    WindowTooWideError,
+)
+from bank_pipeline.providers.answers import WindowAnswer, WindowRequest
+from bank_pipeline.providers.enable_banking.errors import STATUS_CONFUSED
+from bank_pipeline.providers.enable_banking.provider import EnableBankingProvider
+from bank_pipeline_tests.providers.enable_banking.builders import (
+    SESSION,
+    TODAY,
+    UID,
+    Archived,
+    account,
+    amount,
+    failure,
+    page,
+    session,
+    transaction,
+    window,
+)
+from bank_pipeline_tests.providers.stub import Reply, Stub
+
+RATE_LIMITED = failure("ASPSP_RATE_LIMIT_EXCEEDED", 429)
+
+
+def fetch(
+    bank: EnableBankingProvider,
+    stub: Stub,
+    *replies: Reply,
+    request: WindowRequest | None = None,
+    of: Reply | None = None,
+    archive: Archived | None = None,
+) -> WindowAnswer:
+    stub.plays(of or session(), *replies)
+    kept = Archived() if archive is None else archive
+    return bank.fetch_window(SESSION, account(), request or window(), archive=kept)
+
+
+def queries(stub: Stub) -> list[dict[str, str]]:
+    asked = [urlsplit(one.path) for one in stub.received if "/transactions" in one.path]
+    return [{key: value[0] for key, value in parse_qs(one.query).items()} for one in asked]
+
+
+def ids(answer: WindowAnswer) -> list[str]:
+    return [row.external_id for row in answer.transactions]
+
+
+def test_a_window_is_asked_for_by_its_first_day_alone(
+    bank: EnableBankingProvider, stub: Stub
+) -> None:
+    answer = fetch(bank, stub, page(transaction()))
+
+    assert queries(stub) == [{"date_from": "2026-02-19"}]
+    assert stub.received[1].path.startswith(f"/accounts/{UID}/transactions?")
+    assert answer.covered == window().window
+    assert (ids(answer), answer.calls_count, answer.pages_count) == (["entry-1"], 1, 1)
+
+
+def test_every_page_is_read_even_behind_an_empty_one(
+    bank: EnableBankingProvider, stub: Stub, archived: Archived
+) -> None:
+    pages = [page(transaction(1), key="k1"), page(key="k2"), page(transaction(2), key="")]
+    answer = fetch(bank, stub, *pages, archive=archived)
+
+    assert queries(stub) == [
+        {"date_from": "2026-02-19"},
+        {"date_from": "2026-02-19", "continuation_key": "k1"},
+        {"date_from": "2026-02-19", "continuation_key": "k2"},
+    ]
+    assert (ids(answer), answer.covered) == (["entry-1", "entry-2"], window().window)
+    assert len(archived) == answer.pages_count == answer.calls_count == 3
+    assert answer.counted_calls == 1  # most banks count no further pages
+
+
+def test_what_is_archived_reads_the_same_again(
+    bank: EnableBankingProvider, stub: Stub, archived: Archived
+) -> None:
+    rows = [transaction(1, entry_reference=None), transaction(1, entry_reference=None)]
+    answer = fetch(bank, stub, page(*rows, key="k1"), page(transaction(3)), archive=archived)
+
+    assert len(answer.transactions) == 3
+    assert bank.to_window(archived, account(), window()) == answer
+
+
+def test_rows_that_do_not_fit_are_set_aside_and_their_siblings_land(
+    bank: EnableBankingProvider, stub: Stub, archived: Archived
+) -> None:
+    bad = transaction(2, transaction_amount=amount("--"))
+    answer = fetch(bank, stub, page(transaction(1), bad, "odd"), archive=archived)
+
+    assert ids(answer) == ["entry-1"]
+    assert [one.external_id for one in answer.quarantined] == ["entry-2", None]
+    assert answer.covered == window().window
+
+
+def test_rows_of_other_dates_are_kept(bank: EnableBankingProvider, stub: Stub) -> None:
+    answer = fetch(bank, stub, page(transaction(booking_date="2024-01-15")))
+
+    assert answer.transactions[0].booking_date == date(2024, 1, 15)
+
+
+def test_a_repeated_key_is_a_failure(
+    bank: EnableBankingProvider, stub: Stub, archived: Archived
+) -> None:
+    with pytest.raises(PayloadError, match="CONTINUATION_STUCK"):
+        fetch(bank, stub, page(transaction(), key="same"), archive=archived)
+    assert len(archived) == 2
+
+
+def test_pages_without_end_are_a_failure(bank: EnableBankingProvider, stub: Stub) -> None:
+    with pytest.raises(PayloadError, match="PAGES_MAX"):
+        fetch(bank, stub, *(page(key=f"k{number}") for number in range(201)))
+    assert len(queries(stub)) == 200
+
+
+def test_a_refused_key_starts_the_window_again_once(
+    bank: EnableBankingProvider, stub: Stub, archived: Archived
+) -> None:
+    refused = failure("WRONG_CONTINUATION_KEY", 422)
+    first = page(transaction(1), key="k1")
+    answer = fetch(bank, stub, first, refused, first, page(transaction(2)), archive=archived)
+
+    assert (ids(answer), answer.covered) == (["entry-1", "entry-2"], window().window)
+    assert (len(archived), answer.calls_count) == (2, 4)
+    stub.plays(first, refused, first, refused)
+    with pytest.raises(FeedMovedError):
+        bank.fetch_window(SESSION, account(), window(), archive=archived)
+
+
+def test_pages_read_before_a_limit_are_kept_and_conclude_nothing(
+    bank: EnableBankingProvider, stub: Stub, archived: Archived
+) -> None:
+    pages = page(transaction(1), key="k1"), RATE_LIMITED
+    answer = fetch(bank, stub, *pages, archive=archived)
+
+    assert (ids(answer), answer.covered) == (["entry-1"], None)
+    assert isinstance(answer.trouble, RateLimitedError)
+    assert answer.trouble.retry_after_s == 6 * 3600
+    assert (len(archived), answer.calls_count) == (1, 2)
+    assert bank.to_window(archived, account(), window()).covered is None
+
+
+def test_a_limit_on_the_first_page_is_the_answer(bank: EnableBankingProvider, stub: Stub) -> None:
+    with pytest.raises(RateLimitedError):
+        fetch(bank, stub, RATE_LIMITED)
+
+
+def test_a_bank_that_loses_track_of_its_pages_is_not_asked_twice(
+    bank: EnableBankingProvider, stub: Stub
+) -> None:
+    confused = failure(
+        "WRONG_REQUEST_PARAMETERS",
+        422,
+        detail={"message": "transactionStatus in request is not the same as in continuationKey"},
+    )
+    answer = fetch(bank, stub, page(transaction(1), key="k1"), confused)
+
+    assert (ids(answer), answer.covered, answer.calls_count) == (["entry-1"], None, 2)
+    assert answer.trouble is not None
+    assert answer.trouble.code == STATUS_CONFUSED
+
+
+def test_a_failure_at_the_bank_is_tried_once_more(bank: EnableBankingProvider, stub: Stub) -> None:
+    fetch(bank, stub, page())
+    for failed in (failure("ASPSP_ERROR"), failure("ASPSP_TIMEOUT", 408), Reply(b"", 502)):
+        stub.plays(failed, page(transaction()))
+        answer = bank.fetch_window(SESSION, account(), window(), archive=Archived())
+        assert (answer.calls_count, answer.covered) == (2, window().window)
+        assert answer.counted_calls == 2
+    stub.received.clear()
+    stub.plays(failure("ASPSP_ERROR"))
+    with pytest.raises(TransientError, match="ASPSP_ERROR"):
+        bank.fetch_window(SESSION, account(), window(), archive=Archived())
+    assert len(queries(stub)) == 2
+
+
+def test_an_answer_that_cannot_be_read_is_archived_before_it_is_an_error(
+    bank: EnableBankingProvider, stub: Stub, archived: Archived
+) -> None:
+    with pytest.raises(PayloadError, match="SHAPE"):
+        fetch(bank, stub, Reply({"transactions": "none"}), archive=archived)
+    assert [one.body for one in archived] == [b'{"transactions": "none"}']
+
+
+@pytest.mark.parametrize(
+    ("failed", "kind"),
+    [
+        (failure("ACCOUNT_DOES_NOT_EXIST", 404), AccountGoneError),
+        (failure("ASPSP_ACCOUNT_NOT_ACCESSIBLE"), AccountBlockedError),
+    ],
+)
+def test_what_is_wrong_with_one_account_says_so(
+    bank: EnableBankingProvider, stub: Stub, failed: Reply, kind: type[Exception]
+) -> None:
+    with pytest.raises(kind):
+        fetch(bank, stub, failed)
+
+
+@pytest.mark.parametrize(
+    ("failed", "earliest"),
+    [
+        (
+            failure("WRONG_TRANSACTIONS_PERIOD", 422, detail={"date_from": "2025-11-06"}),
+            date(2025, 11, 6),
+        ),
+        (
+            failure("WRONG_TRANSACTIONS_PERIOD", 422, detail={"date_from": "2020-01-01"}),
+            None,
+        ),
+        (failure("WRONG_TRANSACTIONS_PERIOD", 422), None),
+        (
+            Reply(
+                {"title": "Range is out of the last 90-day period", "code": "PERIOD_INVALID"}, 400
+            ),
+            TODAY - timedelta(days=89),
+        ),
+    ],
+)
+def test_a_refused_period_offers_only_what_is_shorter(
+    bank: EnableBankingProvider, stub: Stub, failed: Reply, earliest: date | None
+) -> None:
+    with pytest.raises(WindowTooWideError) as caught:
+        fetch(bank, stub, failed, request=window(730, is_first=True))
+    assert caught.value.earliest == earliest
+
+
+def test_a_bank_that_only_fails_beyond_its_history_is_known_for_it(
+    bank: EnableBankingProvider, stub: Stub
+) -> None:
+    fortis = session(aspsp={"name": "BNP Paribas Fortis", "country": "BE"})
+    failed = failure("ASPSP_ERROR")
+    with pytest.raises(WindowTooWideError) as caught:
+        fetch(bank, stub, failed, request=window(730, is_first=True), of=fortis)
+    earliest = caught.value.earliest
+    assert earliest is not None
+    inside = WindowRequest(DateWindow(first=earliest, last=TODAY), is_first=True)
+    stub.plays(failed)
+    with pytest.raises(TransientError, match="ASPSP_ERROR"):
+        bank.fetch_window(SESSION, account(), inside, archive=Archived())
+
+
+def first(**fields: Any) -> WindowRequest:
+    return window(730, is_first=True)
+
+
+def test_right_after_the_consent_the_longest_history_is_asked_for(
+    bank: EnableBankingProvider, stub: Stub
+) -> None:
+    rows = transaction(1, booking_date="2026-03-01"), transaction(2, booking_date="2025-11-30")
+    answer = fetch(bank, stub, page(*rows), request=first())
+
+    assert queries(stub) == [{"date_from": "2024-03-05", "strategy": "longest"}]
+    # What the bank gave covers no day before its oldest row: there may be more.
+    assert answer.covered == DateWindow(first=date(2025, 11, 30), last=TODAY)
+
+
+def test_a_longest_history_that_ends_long_ago_is_looked_at_again(
+    bank: EnableBankingProvider, stub: Stub, archived: Archived
+) -> None:
+    old = transaction(1, booking_date="2026-02-20")
+    ghost = transaction(7, status="PDNG", booking_date=None, transaction_date="2026-02-19")
+    new = transaction(2, booking_date="2026-03-05")
+    answer = fetch(bank, stub, page(old, ghost), page(old, new), request=first(), archive=archived)
+
+    assert queries(stub)[1] == {"date_from": "2026-02-03"}
+    assert ids(answer) == ["entry-1", "entry-2"]
+    assert answer.covered == DateWindow(first=date(2026, 2, 3), last=TODAY)
+    again = bank.to_window(archived, account(), first())
+    assert replace(again, counted_calls=3) == answer  # the longest took the bank two
+
+
+def test_equal_purchases_of_a_history_seen_twice_stay_as_many_as_they_are(
+    bank: EnableBankingProvider, stub: Stub
+) -> None:
+    twin = transaction(1, entry_reference=None, booking_date="2026-02-20")
+    answer = fetch(bank, stub, page(twin, twin), page(twin, twin, twin), request=first())
+
+    assert len(answer.transactions) == 3
+    assert len({*ids(answer)}) == 3
+
+
+def test_a_second_look_that_fails_leaves_the_first_and_concludes_nothing(
+    bank: EnableBankingProvider, stub: Stub, archived: Archived
+) -> None:
+    old = transaction(1, booking_date="2026-01-20")
+    answer = fetch(bank, stub, page(old), RATE_LIMITED, request=first(), archive=archived)
+
+    assert (ids(answer), answer.covered) == (["entry-1"], None)
+    assert isinstance(answer.trouble, RateLimitedError)
+    assert bank.to_window(archived, account(), first()).covered is None
+
+
+def test_an_account_without_rows_covers_what_was_asked_for_twice(
+    bank: EnableBankingProvider, stub: Stub
+) -> None:
+    answer = fetch(bank, stub, page(), page(), request=first())
+
+    assert answer.transactions == ()
+    assert answer.covered == DateWindow(first=date(2026, 2, 3), last=TODAY)
+
+
+def test_a_pending_row_that_books_within_one_answer_is_one_row(
+    bank: EnableBankingProvider, stub: Stub
+) -> None:
+    pending = transaction(1, status="PDNG", booking_date=None)
+    answer = fetch(bank, stub, page(pending, transaction(1)))
+
+    assert [row.status for row in answer.transactions] == [TransactionStatus.BOOKED]
