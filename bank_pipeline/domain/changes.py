@@ -10,7 +10,7 @@ Pure: no clock, no network, no database. Three rules carry the promises:
 * Removal is soft and only ever follows from the provider's word.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -200,12 +200,15 @@ def missing_keys(
 
     `covered` are the dates of which the answer holds every row: only rows of these dates are
     judged, pending ones by the day they were paid. `unread` are ids of rows that were shown
-    but could not be read, as in `to_reconciling`. An answer without a single row denies no
-    booked ones: an empty list is more often a failure than a bank that took all back.
+    but could not be read, as in `to_reconciling`. An answer without a single booked row denies
+    no booked ones: an empty list is more often a failure than a bank that took all back.
     """
     if None in unread:
         return frozenset()
-    names = {transaction.external_id for transaction in shown}
+    names, has_booked = set(), False
+    for transaction in shown:
+        names.add(transaction.external_id)
+        has_booked = has_booked or transaction.status is not TransactionStatus.PENDING
     return frozenset(
         row.key
         for row in stored
@@ -213,10 +216,50 @@ def missing_keys(
         and not row.is_removed
         and row.external_id not in names
         and row.external_id not in unread
-        and (names or _is_pending(row))
+        and (has_booked or _is_pending(row))
         and (day := row.booking_date or row.transaction_date) is not None
         and day in covered
     )
+
+
+def renamed_keys(
+    stored: Iterable[StoredTransaction],
+    shown: Iterable[Transaction],
+    *,
+    account: str,
+    covered: DateWindow,
+) -> frozenset[Key]:
+    """
+    Return the names that rows of other dates than `covered` go by no more.
+
+    There an answer denies nothing. But a booked row that comes along under a new name, while
+    one that is equal to it is not shown under its own, is that one.
+    """
+    shown = [row for row in shown if row.status is TransactionStatus.BOOKED]
+    names = {row.external_id for row in shown}
+    held = [row for row in stored if row.account_external_id == account and not row.is_removed]
+    known = {row.external_id for row in held}
+    fresh = Counter(
+        _content(row)
+        for row in shown
+        if not row.pending_external_id and row.external_id not in known
+    )
+    renamed: set[Key] = set()
+    for row in held:
+        if row.status is not TransactionStatus.BOOKED or row.external_id in names:
+            continue
+        if (
+            row.booking_date is not None
+            and row.booking_date not in covered
+            and fresh[_content(row)]
+        ):
+            fresh[_content(row)] -= 1
+            renamed.add(row.key)
+    return frozenset(renamed)
+
+
+def _content(row: Transaction | StoredTransaction) -> tuple[object, ...]:
+    return (row.amount, row.currency, row.booking_date, frozenset(_words(row.description)))
 
 
 class _Rows:
@@ -291,14 +334,15 @@ def _match_booked_by_content(
     for transaction in sorted(unmatched, key=_told_apart_by):
         if transaction.status is not TransactionStatus.BOOKED or transaction.pending_external_id:
             continue
-        candidates = waiting[
-            (transaction.account_external_id, transaction.amount, transaction.currency)
-        ]
+        paid = (transaction.account_external_id, transaction.amount)
+        candidates = [*waiting[*paid, transaction.currency]]
+        if transaction.currency is not None:
+            candidates += waiting[*paid, None]  # some banks learn only later to tell it
         match = next((row for row in candidates if _is_renamed(transaction, row)), None)
         if match is None:
             match = next((row for row in candidates if _is_same_payment(transaction, row)), None)
         if match is not None:
-            candidates.remove(match)
+            waiting[*paid, match.currency].remove(match)
             matched[_key(transaction)] = match
     return matched
 

@@ -75,6 +75,7 @@ class Connection(BaseModel):
     is the next planned try, None when the daily schedule is plan enough. `error_retries`
     counts failures since the last success and is for show only. `last_full_accounts_at` is
     when the full list of accounts was last read, None when it must be read again.
+    `refused_beyond_days` is how far back the bank goes under this consent, None until it refused.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -95,6 +96,7 @@ class Connection(BaseModel):
     error_retries: int
     last_success_at: datetime | None
     last_full_accounts_at: datetime | None
+    refused_beyond_days: int | None = None
     created_at: datetime
 
 

@@ -10,11 +10,16 @@ name, today and on every later look at that day.
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import Final
 
+from bank_pipeline.domain.changes import StoredTransaction
 from bank_pipeline.domain.transaction import Transaction, TransactionStatus
 
 FINGERPRINT_PREFIX: Final = "fp-"
+REUSED_AFTER: Final = timedelta(days=31)
+"""A correction of an amount comes within a month; an id that comes back later is used again."""
+_RANKS: Final = {TransactionStatus.PENDING: 0, TransactionStatus.BOOKED: 2}
 UNIDENTIFIED: Final = "unidentified"
 """What a transform writes as `external_id` of a row until `identified` has named it."""
 
@@ -25,7 +30,7 @@ def identified(rows: Iterable[tuple[str | None, Transaction]]) -> tuple[Transact
 
     `rows` are pairs of the provider's id, None without one, and the row. Rows with one id and
     equal content are one row, told twice; of a pending and a booked row with one id, the booked
-    one is its later life.
+    one is its later life, and what was booked is money whatever else is said of it.
     """
     pairs = list(rows)
     distrusted = _distrusted(pairs)
@@ -37,9 +42,44 @@ def identified(rows: Iterable[tuple[str | None, Transaction]]) -> tuple[Transact
             counts[content] += 1
             name = f"{FINGERPRINT_PREFIX}{content}-{counts[content]}"
             named[name] = row.model_copy(update={"external_id": name})
-        elif external_id not in named or row.status is not TransactionStatus.PENDING:
+        elif external_id not in named or _rank(row) >= _rank(named[external_id]):
             named[external_id] = row.model_copy(update={"external_id": external_id})
     return tuple(named.values())
+
+
+def told_apart(
+    rows: Sequence[Transaction], stored: Iterable[StoredTransaction]
+) -> tuple[Transaction, ...]:
+    """
+    Name those rows anew whose id belongs to another row that is stored already.
+
+    Some banks count their rows from 1 every month. A booked row that had another direction or
+    currency, or another amount more than a month away, is not the same one, whatever it is called.
+    """
+    known = {row.external_id: row for row in stored}
+    pairs = [
+        (None if _is_another(row, known.get(row.external_id)) else row.external_id, row)
+        for row in rows
+    ]
+    if all(external_id is not None for external_id, _ in pairs):
+        return tuple(rows)
+    # Names by content are counted anew, so that no two rows get one.
+    return identified(
+        (None if (name or "").startswith(FINGERPRINT_PREFIX) else name, row) for name, row in pairs
+    )
+
+
+def _is_another(row: Transaction, stored: StoredTransaction | None) -> bool:
+    if stored is None or {row.status, stored.status} != {TransactionStatus.BOOKED}:
+        return False
+    if row.currency and stored.currency and row.currency != stored.currency:
+        return True
+    if row.amount is None or stored.amount is None or row.amount == stored.amount:
+        return False
+    if row.amount * stored.amount < 0:
+        return True
+    days = (row.booking_date, stored.booking_date)
+    return days[0] is not None and days[1] is not None and abs(days[0] - days[1]) > REUSED_AFTER
 
 
 def fingerprint(row: Transaction) -> str:
@@ -60,6 +100,10 @@ def fingerprint(row: Transaction) -> str:
         (row.counterparty.name if row.counterparty else "").casefold(),
     )
     return hashlib.blake2b("\x1f".join(content).encode(), digest_size=10).hexdigest()
+
+
+def _rank(row: Transaction) -> int:
+    return _RANKS.get(row.status, 1)
 
 
 def _distrusted(pairs: Sequence[tuple[str | None, Transaction]]) -> frozenset[str]:

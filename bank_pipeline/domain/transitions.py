@@ -180,8 +180,13 @@ def settle(
     * a stop is not lifted by a sync that began before it;
     * a sync that found a stop before a renewal does not undo the renewal: it looks again;
     * a warning is not overwritten by a success that knew nothing of it;
-    * a try that was asked for meanwhile is not put off.
+    * a try that was asked for meanwhile is not put off;
+    * what a sync found under a consent that was replaced says nothing of the new one.
     """
+    if is_sync and stored.external_id != seen.external_id:
+        return Transition(
+            stored.status, stored.status_reason, stored.next_attempt_at, stored.error_retries
+        )
     asked = stored.next_attempt_at if stored.next_attempt_at != seen.next_attempt_at else None
     if (stored.status, stored.status_since) != (seen.status, seen.status_since):
         kept = replace(wanted, status=stored.status, reason=stored.status_reason)

@@ -1,5 +1,6 @@
 """Where customers come back to from their bank, and where a provider's widget runs."""
 
+import logging
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qsl
@@ -11,13 +12,16 @@ from starlette.routing import Route
 
 from bank_pipeline.bootstrap import Services
 from bank_pipeline.domain.connection import Provider
-from bank_pipeline.errors import BankPipelineError, NotFoundError
+from bank_pipeline.errors import BankPipelineError, NotFoundError, ProviderError
 from bank_pipeline.gateway.bodies import read_bounded
 from bank_pipeline.gateway.pages import message_page, widget_page
 from bank_pipeline.sync.link import accept_return, find_link_widget
 from bank_pipeline.sync.linked import LinkState
 
 FORM_BYTES_MAX: Final = 16 * 1024  # a token, two ids and a signature take less than 1 kB
+
+_ONLY_IN_FORMS: Final = frozenset({"access_token"})
+_log: Final = logging.getLogger(__name__)
 
 _UNKNOWN: Final = "This address belongs to no link that is under way. Please start again."
 
@@ -26,7 +30,8 @@ def link_routes(services: Services) -> list[Route]:
     """Return the pages: one to come back to for every provider, one for those with a widget."""
 
     async def come_back(request: Request) -> Response:
-        returned = dict(request.query_params)
+        # What opens a connection comes in a form: addresses end up in histories and logs.
+        returned = {k: v for k, v in request.query_params.items() if k not in _ONLY_IN_FORMS}
         if request.method == "POST":
             body = await read_bounded(request, bytes_max=FORM_BYTES_MAX)
             if body is None:
@@ -50,7 +55,9 @@ def _take_up(services: Services, name: str, returned: Mapping[str, str]) -> Resp
         state = accept_return(services.sync, _to_provider(services, name), returned)
     except NotFoundError:
         return message_page("Unknown link", _UNKNOWN, status=404)
-    except BankPipelineError:
+    except BankPipelineError as error:
+        code = error.code if isinstance(error, ProviderError) else type(error).__name__
+        _log.warning("a link through %s was not completed: %s", name, code)
         text = "The bank's answer could not be read just now. Please start again."
         return message_page("That did not work", text, status=502)
     return _tell(state)

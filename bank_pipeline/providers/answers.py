@@ -112,8 +112,8 @@ class WindowRequest:
     """
     Which dates of one account to read.
 
-    `window.last` is today, in UTC. `is_first`: nothing of the account was read before under
-    this consent; some banks give their whole history only now.
+    `window.last` is today, in UTC. `is_first`: nothing of the account was read before; some banks
+    give their whole history only right after the consent.
     """
 
     window: DateWindow

@@ -2,19 +2,26 @@
 
 import json
 import logging
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from dogpile.cache import make_region
+from dogpile.cache import make_region, register_backend
+from dogpile.cache.backends.file import DBMBackend, FileLock
 from dogpile.cache.region import CacheRegion
+from dogpile.util import KeyReentrantMutex
 from pydantic import SecretStr
 
 from bank_pipeline.config import Settings
 from bank_pipeline.errors import BankPipelineError
 
 INSTITUTION_TTL_S: Final = 24 * 3600
+LOCK_S_MAX: Final = 900  # above the slowest creation: the lock of a killed process ends then
+SOCKET_S_MAX: Final = 5.0
+LOCK_FILES: Final = 64  # creations of different keys rarely wait for each other
 
+_FILE_BACKEND: Final = "bank_pipeline.file"
 _log: Final = logging.getLogger(__name__)
 
 
@@ -100,6 +107,8 @@ def build_cache(settings: Settings, *, seal: Seal | None = None) -> Cache:
                     "url": settings.redis_url.get_secret_value(),
                     "distributed_lock": True,
                     "thread_local_lock": False,
+                    "lock_timeout": LOCK_S_MAX,
+                    "socket_timeout": SOCKET_S_MAX,
                 },
             ),
             seal=seal,
@@ -111,8 +120,32 @@ def build_file_cache(folder: Path, *, seal: Seal | None = None) -> Cache:
     """Build a cache in one file of `folder`, shared by the processes of this machine."""
     folder.mkdir(parents=True, exist_ok=True)
     return Cache(
-        make_region().configure(
-            "dogpile.cache.dbm", arguments={"filename": str(folder / "cache.dbm")}
-        ),
+        make_region().configure(_FILE_BACKEND, arguments={"filename": str(folder / "cache.dbm")}),
         seal=seal,
     )
+
+
+class _FileBackend(DBMBackend):
+    """
+    A cache in a file, with many locks for creating values instead of one for all keys.
+
+    Who creates one value may need another on the way, and a slow creation must not hold up
+    everybody else's.
+    """
+
+    def __init__(self, arguments: dict[str, Any]) -> None:
+        super().__init__(arguments)  # type: ignore[no-untyped-call]  # the library has no types
+        self._mutexes = [
+            KeyReentrantMutex.factory(  # type: ignore[no-untyped-call]
+                FileLock(f"{self.filename}.{number:02d}.lock")  # type: ignore[no-untyped-call]
+            )
+            for number in range(LOCK_FILES)
+        ]
+
+    def get_mutex(self, key: str) -> Any:  # noqa: ANN401 - as the library has it
+        return self._mutexes[zlib.crc32(key.encode()) % LOCK_FILES](key)
+
+
+register_backend(  # type: ignore[no-untyped-call]
+    _FILE_BACKEND, __name__, _FileBackend.__name__
+)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from bank_pipeline.domain.connection import Provider
-from bank_pipeline.errors import PayloadError, SetupError, TransientError
+from bank_pipeline.errors import ConfigurationError, PayloadError, SetupError, TransientError
 from bank_pipeline.providers.exact_json import parse_json
 
 if TYPE_CHECKING:
@@ -41,6 +41,10 @@ def build_http(*, read_timeout_s: float, tls: ssl.SSLContext | None = None) -> "
     return httpx.Client(
         timeout=timeout, follow_redirects=False, verify=True if tls is None else tls
     )
+
+
+class _AnswerTooLargeError(Exception):
+    """The answer passes BODY_BYTES_MAX."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,7 @@ class HttpSender:
         Raises:
             TransientError: no answer, or not a whole one.
             PayloadError: an answer too large to accept.
+            ConfigurationError: this cannot be sent.
         """
         import httpx  # noqa: PLC0415 - see the module
 
@@ -108,8 +113,12 @@ class HttpSender:
         except httpx.HTTPError as error:
             code = f"NO_ANSWER_{type(error).__name__}"
             raise TransientError(self._provider, operation, code=code) from None
-        except ValueError:
+        except _AnswerTooLargeError:
             raise PayloadError(self._provider, operation, code="ANSWER_TOO_LARGE") from None
+        except (httpx.InvalidURL, ValueError, TypeError) as error:
+            # What we wanted to send cannot be sent. Its text may quote a header: a secret.
+            code = f"REQUEST_{type(error).__name__}"
+            raise ConfigurationError(self._provider, operation, code=code) from None
 
     def close(self) -> None:
         """Close all idle connections."""
@@ -148,7 +157,7 @@ def fetch_json(url: str, *, read_timeout_s: float = 5.0) -> Any:  # noqa: ANN401
             return parse_json(_read_bounded(answer))
     except httpx.HTTPError as error:
         raise SetupError(f"cannot reach {redact_url(url)}: {type(error).__name__}") from None
-    except ValueError:
+    except (ValueError, _AnswerTooLargeError):
         raise SetupError(f"{redact_url(url)} did not answer with readable JSON") from None
 
 
@@ -158,7 +167,7 @@ def _read_bounded(answer: "httpx.Response") -> bytes:
     for chunk in answer.iter_bytes():
         body += chunk
         if len(body) > BODY_BYTES_MAX:
-            raise ValueError("too large")
+            raise _AnswerTooLargeError
         if time.monotonic() > deadline_s:
             raise TimeoutError
     return bytes(body)

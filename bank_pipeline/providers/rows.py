@@ -126,10 +126,17 @@ def _read_odd_text(model: type[_Schema], raw: Any) -> tuple[_Schema, Mapping[str
         if key in model.VITAL:
             raise OddTextError
         odd[escape_odd(key)] = dump_json(value)
-        if key in model.TEXTS and isinstance(value, str):
-            fit[key] = to_storable(value)
+        if key in model.TEXTS and isinstance(value, str | list):
+            fit[key] = _mended(value)
     row, unreadable = read_row(model, fit, has_odd_text=False)
     return row, {**unreadable, **odd}
+
+
+def _mended(value: Any) -> Any:  # noqa: ANN401 - a text, or lines of text
+    """Mend texts, also those in lists; what else is in there says nothing to people."""
+    if isinstance(value, list):
+        return [_mended(item) for item in value]
+    return to_storable(value) if isinstance(value, str) else None
 
 
 def _may_hold_odd_text(body: bytes) -> bool:

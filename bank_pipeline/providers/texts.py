@@ -138,7 +138,9 @@ def to_cleaned(description: str) -> str | None:
 def _clean_once(text: str) -> str:
     text = " ".join(_decode(text).split())
     for pattern, kept in RULES:
-        text = _unless_mute(" ".join(pattern.sub(kept, text).split()), text)
+        cleaned = pattern.sub(kept, text)
+        if cleaned is not text:  # most rules find nothing, and this is done for every row
+            text = _unless_mute(" ".join(cleaned.split()), text)
     return _unless_mute(text.strip(_EDGES), text)
 
 

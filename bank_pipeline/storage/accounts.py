@@ -1,7 +1,7 @@
 """Accounts: written where they differ, closed where a complete answer no longer lists them."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -65,7 +65,8 @@ def rename_accounts(
 def save_accounts(
     db: sa.Connection, connection: Connection, answered: Sequence[Account], *, now: datetime
 ) -> SavedCounts:
-    """Write new, changed and reopened accounts; equal ones are not touched."""
+    """Write new, changed and reopened accounts; equal ones are not touched, nor told twice."""
+    answered = [*{account.external_id: account for account in answered}.values()]
     query = sa.select(accounts.c.external_id, accounts.c.content_hash, accounts.c.closed_at)
     stored = {
         row.external_id: row
@@ -90,6 +91,25 @@ def save_accounts(
                 .values(values)
             )
     return SavedCounts(inserted, updated, len(answered) - inserted - updated)
+
+
+def close_accounts(
+    db: sa.Connection, connection_id: ConnectionId, external_ids: Collection[str], *, now: datetime
+) -> int:
+    """Close the open ones of these accounts; return how many."""
+    if not external_ids:
+        return 0
+    closed = db.execute(
+        accounts.update()
+        .where(
+            accounts.c.connection_id == connection_id,
+            accounts.c.closed_at.is_(None),
+            accounts.c.external_id.in_(external_ids),
+        )
+        .values(closed_at=now, updated_at=now)
+        .returning(accounts.c.id)
+    )
+    return len(closed.all())
 
 
 def close_missing_accounts(

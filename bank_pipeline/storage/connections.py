@@ -38,6 +38,18 @@ def load_connection(db: sa.Connection, connection_id: ConnectionId) -> Connectio
     return _load(db, connection_id, for_update=False)
 
 
+def lock_connection(db: sa.Connection, connection_id: ConnectionId) -> Connection:
+    """
+    Load one connection, and keep others from writing to it until the transaction ends.
+
+    Whoever writes accounts as well locks the connection first: so nobody waits for each other.
+
+    Raises:
+        NotFoundError: there is none of this id, or it is no id at all.
+    """
+    return _load(db, connection_id, for_update=True)
+
+
 def load_connection_by_external_id(
     db: sa.Connection, provider: Provider, external_id: str
 ) -> Connection | None:
@@ -69,32 +81,31 @@ def insert_or_renew_connection(
     Raises:
         ConcurrentSyncError: another team holds the connection of this external id.
     """
-    known = load_connection_by_external_id(db, provider, external_id)
-    if known is not None:
-        if known.team_id != team_id:
-            raise ConcurrentSyncError("another team holds this connection")
-        request_sync(db, known.id, reason="linked again", now=now)
-        return known.id
     connection_id = ConnectionId(new_id())
-    db.execute(
-        connections.insert().values(
-            id=connection_id,
-            team_id=team_id,
-            provider=provider,
-            external_id=external_id,
-            institution_external_id=institution_external_id,
-            institution_name=institution_name,
-            status=ConnectionStatus.PENDING,
-            status_reason="linked",
-            status_since=now,
-            history_stage=HistoryStage.AWAITING_INITIAL,
-            consent_expires_at=consent_expires_at,
-            next_attempt_at=now,
-            created_at=now,
-        )
+    statement = insert(connections).values(
+        id=connection_id,
+        team_id=team_id,
+        provider=provider,
+        external_id=external_id,
+        institution_external_id=institution_external_id,
+        institution_name=institution_name,
+        status=ConnectionStatus.PENDING,
+        status_reason="linked",
+        status_since=now,
+        history_stage=HistoryStage.AWAITING_INITIAL,
+        consent_expires_at=consent_expires_at,
+        next_attempt_at=now,
+        created_at=now,
     )
-    _insert_event(db, connection_id, None, ConnectionStatus.PENDING, "linked", None, now)
-    return connection_id
+    # Two may complete one link at once: a command that asks, and the customer who comes back.
+    if db.execute(statement.on_conflict_do_nothing()).rowcount == 1:
+        _insert_event(db, connection_id, None, ConnectionStatus.PENDING, "linked", None, now)
+        return connection_id
+    known = load_connection_by_external_id(db, provider, external_id)
+    if known is None or known.team_id != team_id:
+        raise ConcurrentSyncError("another team holds this connection")
+    request_sync(db, known.id, reason="linked again", now=now)
+    return known.id
 
 
 def replace_connection(
@@ -118,7 +129,11 @@ def replace_connection(
     db.execute(
         connections.update()
         .where(connections.c.id == connection_id)
-        .values(external_id=external_id, consent_expires_at=consent_expires_at)
+        .values(
+            external_id=external_id,
+            consent_expires_at=consent_expires_at,
+            refused_beyond_days=None,  # a new consent may open more
+        )
     )
     request_sync(db, connection_id, reason="consent renewed", now=now)
 
@@ -130,7 +145,8 @@ def request_sync(
     Make a connection syncable and due now, as after its consent was renewed.
 
     Its accounts will be read anew: a renewal may add some and withdraw others. One that we
-    ended stays ended.
+    ended stays ended. Its status begins anew even where it is the same, so that a sync which
+    began before has no say in it (`domain.transitions.settle`).
     """
     connection = load_connection(db, connection_id)
     if connection.status is ConnectionStatus.DISCONNECTED:
@@ -139,7 +155,13 @@ def request_sync(
     status = ConnectionStatus.PENDING if is_new else ConnectionStatus.ACTIVE
     transition = Transition(status, reason, now, 0)
     apply_transition(
-        db, connection, transition, sync_run_id=None, now=now, last_full_accounts_at=None
+        db,
+        connection,
+        transition,
+        sync_run_id=None,
+        now=now,
+        last_full_accounts_at=None,
+        status_since=now,
     )
 
 

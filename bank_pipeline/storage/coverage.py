@@ -49,8 +49,3 @@ def save_coverage(
         for window in after
     ]
     db.execute(account_coverage.insert(), rows)
-
-
-def delete_coverage(db: sa.Connection, account_ids: Collection[AccountId]) -> None:
-    """Forget what was covered, so that the next sync reads the whole history again."""
-    db.execute(account_coverage.delete().where(account_coverage.c.account_id.in_(account_ids)))

@@ -93,6 +93,7 @@ connections = sa.Table(
     moment("last_success_at"),
     moment("last_full_accounts_at"),
     moment("created_at", nullable=False),
+    sa.Column("refused_beyond_days", sa.Integer),
     one_of("provider", Provider),
     one_of("status", ConnectionStatus),
     one_of("history_stage", HistoryStage),
@@ -267,6 +268,12 @@ transactions = sa.Table(
         postgresql_where=sa.text("pending_external_id IS NOT NULL"),
     ),
     sa.Index("transactions_booking_date_idx", "account_id", "booking_date"),
+    sa.Index(
+        "transactions_unbooked_idx",
+        "account_id",
+        "transaction_date",
+        postgresql_where=sa.text("booking_date IS NULL AND removed_at IS NULL"),
+    ),
     comment="One row per movement of money. The id outlives booking; removed_at is reversible.",
 )
 
@@ -331,6 +338,7 @@ provider_calls = sa.Table(
         "scope",
         sa.text("called_at DESC"),
     ),
+    sa.Index("provider_calls_called_at_idx", "called_at"),
     comment="Calls that a provider counts, one row each, written before the call. No outcome: "
     "under way, or the process died; it counts. calls_left and resets_at: the provider's word.",
 )

@@ -126,6 +126,7 @@ def load_oldest_pending(
         .where(
             transactions.c.account_id.in_(account_ids),
             transactions.c.status == TransactionStatus.PENDING,
+            transactions.c.booking_date.is_(None),
             transactions.c.removed_at.is_(None),
         )
         .group_by(transactions.c.account_id)
@@ -307,15 +308,17 @@ _OF_KEYS: Final = " UNION ALL ".join(
     """
     for column in ("external_id", "pending_external_id")
 )
-_OF_DATES: Final = f"""
+_OF_DATES: Final = " UNION ALL ".join(  # in two, so that each finds its index
+    f"""
     {_SELECT}
     FROM unnest(%(accounts)s::uuid[], %(firsts)s::date[], %(lasts)s::date[])
          AS asked (account_id, first_day, last_day)
     JOIN bank.transactions t ON t.account_id = asked.account_id AND t.removed_at IS NULL
-         AND coalesce(t.booking_date, t.transaction_date)
-             BETWEEN asked.first_day AND asked.last_day
+         AND {day} BETWEEN asked.first_day AND asked.last_day
     JOIN bank.accounts a ON a.id = t.account_id
-"""
+    """
+    for day in ("t.booking_date", "t.booking_date IS NULL AND t.transaction_date")
+)
 _LIVE_HASHES: Final = """
     SELECT external_id, content_hash FROM bank.transactions
     WHERE account_id = %(account)s AND removed_at IS NULL

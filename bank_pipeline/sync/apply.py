@@ -1,21 +1,41 @@
 """The half of a sync that writes: one database transaction for everything one sync learned."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from bank_pipeline.domain.changes import missing_keys, to_reconciling
+from bank_pipeline.domain.changes import (
+    StoredTransaction,
+    missing_keys,
+    renamed_keys,
+    to_reconciling,
+)
 from bank_pipeline.domain.connection import Connection, HistoryStage
+from bank_pipeline.domain.identity import told_apart
+from bank_pipeline.domain.ids import AccountId
 from bank_pipeline.domain.transaction import TransactionDelta
 from bank_pipeline.domain.transitions import Transition, after_part, after_success
-from bank_pipeline.errors import ProviderError
+from bank_pipeline.domain.window import DateWindow
+from bank_pipeline.errors import ConcurrentSyncError, ProviderError
 from bank_pipeline.providers.answers import QuarantinedRow, WindowAnswer
-from bank_pipeline.storage.accounts import close_missing_accounts, load_account_ids, save_accounts
+from bank_pipeline.storage.accounts import (
+    close_accounts,
+    close_missing_accounts,
+    load_account_ids,
+    rename_accounts,
+    save_accounts,
+)
 from bank_pipeline.storage.balances import save_balances
 from bank_pipeline.storage.calls import set_calls_applied
-from bank_pipeline.storage.connections import advance_cursor, apply_transition
+from bank_pipeline.storage.connections import (
+    advance_cursor,
+    apply_transition,
+    lock_connection,
+)
 from bank_pipeline.storage.coverage import save_coverage
 from bank_pipeline.storage.institutions import learn_history_days
 from bank_pipeline.storage.quarantine import (
@@ -47,10 +67,12 @@ def apply_fetched(
     Write everything one sync learned, all or nothing, and return what it came to.
 
     Raises:
-        ConcurrentSyncError: somebody moved the cursor meanwhile; nothing was written.
+        ConcurrentSyncError: somebody moved the cursor or renewed the consent meanwhile, under
+            which accounts have other ids; nothing was written.
     """
     trouble = fetched.trouble
     with engine.begin() as db:
+        _check_consent(db, started.connection)
         writer = _Writer(db, started, now)
         accounts = writer.write_accounts(fetched)
         balances = writer.write_balances(fetched)
@@ -89,6 +111,19 @@ def apply_fetched(
             now=now,
         )
     return report
+
+
+def _check_consent(db: sa.Connection, seen: Connection) -> None:
+    if lock_connection(db, seen.id).external_id != seen.external_id:
+        raise ConcurrentSyncError(f"the consent of connection {seen.id} was renewed meanwhile")
+
+
+def _told_days(answer: WindowAnswer) -> DateWindow:
+    """Return the days of an answer, with those of rows that came along."""
+    assert answer.covered is not None, "asked of whole answers only"
+    days = [row.booking_date for row in answer.transactions if row.booking_date is not None]
+    first = min([answer.covered.first, *days])
+    return DateWindow(first=first, last=max([answer.covered.last, *days]))
 
 
 def _outcome(stage: HistoryStage, trouble: ProviderError | None) -> str:
@@ -137,11 +172,14 @@ class _Writer:
 
     def write_accounts(self, fetched: Fetched) -> StepCounts:
         answer = fetched.accounts
+        rename_accounts(self._db, self._connection.id, fetched.renamed_accounts)
         saved = save_accounts(self._db, self._connection, answer.accounts, now=self._now)
-        closed_count = 0
+        closed_count = close_accounts(
+            self._db, self._connection.id, fetched.gone_account_ids, now=self._now
+        )
         if answer.is_complete:
             shown = {account.external_id for account in answer.accounts}
-            closed_count = close_missing_accounts(
+            closed_count += close_missing_accounts(
                 self._db, self._connection.id, shown=shown, now=self._now
             )
         return StepCounts(saved.inserted, saved.updated, closed_count, saved.unchanged)
@@ -212,7 +250,8 @@ class _Writer:
         self, fetched: Fetched, stage: HistoryStage, trouble: ProviderError | None
     ) -> Transition:
         status = fetched.accounts.status
-        expires_at = status.consent_expires_at if status else self._connection.consent_expires_at
+        told = status.consent_expires_at if status else None
+        expires_at = told or self._connection.consent_expires_at
         is_whole = Step.TRANSACTIONS in self._started.request.steps
         transition = self._to_transition(stage, expires_at, trouble, is_whole=is_whole)
         facts: dict[str, Any] = {
@@ -221,6 +260,8 @@ class _Writer:
         }
         if fetched.accounts.is_complete:
             facts["last_full_accounts_at"] = self._now
+        if fetched.refused_beyond_days is not None:
+            facts["refused_beyond_days"] = fetched.refused_beyond_days
         self._remember_history(fetched)
         set_calls_applied(self._db, fetched.answered_call_ids)
         apply_transition(
@@ -249,8 +290,10 @@ class _Writer:
         What a complete answer does not show any more is gone.
         """
         account_ids = load_account_ids(self._db, self._connection.id)
+        answers = self._told_apart(answers, account_ids)
         covered = {one.account_external_id: one.covered for one in answers if one.covered}
-        stored = load_stored_in(self._db, account_ids=account_ids, windows=covered)
+        told = {one.account_external_id: _told_days(one) for one in answers if one.covered}
+        stored = load_stored_in(self._db, account_ids=account_ids, windows=told)
         missing = [
             missing_keys(
                 stored,
@@ -258,6 +301,12 @@ class _Writer:
                 account=answer.account_external_id,
                 covered=answer.covered,
                 unread={row.external_id for row in answer.quarantined},
+            )
+            | renamed_keys(
+                stored,
+                answer.transactions,
+                account=answer.account_external_id,
+                covered=answer.covered,
             )
             for answer in answers
             if answer.covered
@@ -278,6 +327,21 @@ class _Writer:
             save_coverage(self._db, account_ids[external_id], window, now=self._now)
         return counts
 
+    def _told_apart(
+        self, answers: Sequence[WindowAnswer], account_ids: Mapping[str, AccountId]
+    ) -> list[WindowAnswer]:
+        """Give other names to rows whose ids belong to other rows that we hold."""
+        keys = {
+            (row.account_external_id, row.external_id) for a in answers for row in a.transactions
+        }
+        held: dict[str, list[StoredTransaction]] = defaultdict(list)
+        for row in load_stored(self._db, account_ids=account_ids, keys=keys):
+            held[row.account_external_id].append(row)
+        return [
+            replace(a, transactions=told_apart(a.transactions, held[a.account_external_id]))
+            for a in answers
+        ]
+
     def _to_transition(
         self,
         stage: HistoryStage,
@@ -296,6 +360,7 @@ class _Writer:
         )
 
     def _remember_history(self, fetched: Fetched) -> None:
+        """Remember what was refused: for this connection, and for the bank's later customers."""
         bank, days = self._connection.institution_external_id, fetched.learned_history_days
         if bank is not None and days is not None:
             learn_history_days(self._db, self._connection.provider, bank, days)

@@ -4,7 +4,8 @@ The half of a sync that talks to a provider with a change feed.
 No database transaction is open here.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -31,8 +32,11 @@ class Fetched:
     provider all the same; the sync keeps what came and ends as a failure.
 
     Of a provider without a change feed: `windows` are the answers account by account, None when
-    transactions were not asked for; `learned_history_days` is how long a history the bank
-    turned out to give, `answered_call_ids` the counted calls behind it all.
+    transactions were not asked for. `learned_history_days` is how long a history the bank
+    turned out to give right after a consent, `refused_beyond_days` to this connection at all.
+    `gone_account_ids` are accounts of which the bank said that they are, `renamed_accounts`
+    those that go by another id now, {old: new}. `answered_call_ids` are the counted calls
+    behind it all.
     """
 
     accounts: AccountsAnswer
@@ -42,7 +46,10 @@ class Fetched:
     trouble: ProviderError | None = None
     windows: tuple[WindowAnswer, ...] | None = None
     learned_history_days: int | None = None
+    refused_beyond_days: int | None = None
+    gone_account_ids: frozenset[str] = frozenset()
     answered_call_ids: tuple[int, ...] = ()
+    renamed_accounts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def pages_count(self) -> int:

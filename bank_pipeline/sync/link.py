@@ -1,10 +1,9 @@
 """Connect a customer's bank: start a link, watch it, and keep what it yields."""
 
-import logging
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from pydantic import SecretStr
@@ -21,6 +20,7 @@ from bank_pipeline.storage.connections import (
 from bank_pipeline.storage.credentials import load_credential, store_credential
 from bank_pipeline.storage.institutions import add_popularity
 from bank_pipeline.storage.link_sessions import (
+    EXPIRED,
     LinkSession,
     finish_link_session,
     insert_link_session,
@@ -33,8 +33,8 @@ from bank_pipeline.sync.linked import LINKED, RENEWED, LinkState, finish_without
 from bank_pipeline.sync.renewal import finish_renewal, renew_by_new_consent, renew_same_consent
 
 _STATE_BYTES: Final = 32
-
-_log: Final = logging.getLogger(__name__)
+_GRACE: Final = timedelta(minutes=10)
+"""A customer who was at their bank when the link's time ended is not sent away."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def start_link(
             now=now,
             renews=credential,
             renews_external_id=old.external_id if old else None,
-            institution_external_id=institution or (old.institution_external_id if old else None),
+            institution_external_id=old.institution_external_id if old else institution,
             return_url=return_url,
         )
     )
@@ -131,7 +131,8 @@ def find_link_widget(context: SyncContext, provider: Provider, state: str) -> Li
     """
     with context.engine.connect() as db:
         session = load_returned_link_session(db, SecretStr(state), vault=context.vault)
-        if session.provider is not provider or session.outcome is not None:
+        is_over = session.outcome is not None or context.clock() >= session.expires_at
+        if session.provider is not provider or is_over:
             raise NotFoundError("no link of this state is under way")
         renews = session.renews_connection_id
         external_id = load_connection(db, renews).external_id if renews else None
@@ -162,6 +163,8 @@ def complete_link(
     session = _load(context, session_id)
     if session.outcome is not None:
         return _ended(session)
+    if context.clock() >= session.expires_at + _GRACE:
+        return finish_without(context, session_id, EXPIRED)
     client = context.provider(session.provider)
     progress = client.fetch_link_progress(session.state, returned=returned)
     if not progress.is_finished:

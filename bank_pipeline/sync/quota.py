@@ -37,10 +37,12 @@ class SpentCall:
     A call under way. `seen` is what its answer said of the quota.
 
     `counted` is how often the bank was asked for it: some answers take several calls there.
+    One that is not whole is no reason to spare a repetition.
     """
 
     seen: QuotaSeen | None = None
     counted: int = 1
+    is_whole: bool = True
 
 
 class CallBook:
@@ -64,16 +66,18 @@ class CallBook:
         self._engine = engine
         self._connection = connection
         self._capabilities = capabilities
-        self._reason = reason
-        self._is_scheduled = reason not in _FOR_PEOPLE
+        # A first sync that failed is repeated by ourselves, with nobody waiting any more.
+        is_repeated = reason is SyncReason.INITIAL and connection.error_retries > 0
+        self._is_repetition = reason is SyncReason.RECOVERY or is_repeated
+        self._is_scheduled = reason not in _FOR_PEOPLE or is_repeated
         self._is_free = is_user_present and capabilities.answers_present_users
         self._clock = clock
         self.answered: list[int] = []
-        """The calls of this sync that were answered, for whoever applies what they brought."""
+        """The calls of this sync answered in full, for whoever applies what they brought."""
 
     def is_fresh(self, scope: Scope, account_external_id: str) -> bool:
         """Say whether a repetition after a failure can spare this call: what it brings is here."""
-        if self._reason is not SyncReason.RECOVERY or self._capabilities.quota(scope) is None:
+        if not self._is_repetition or self._capabilities.quota(scope) is None:
             return False
         with self._engine.connect() as db:
             last = load_last_applied(
@@ -109,7 +113,8 @@ class CallBook:
         seen = call.seen
         resets_in = seen.resets_in if seen else None
         for answered in (call_id, *more):
-            self.answered.append(answered)
+            if call.is_whole:
+                self.answered.append(answered)
             self._finish(
                 answered,
                 ANSWERED,

@@ -10,7 +10,12 @@ from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.errors import ProviderError
 from bank_pipeline.providers.base import LinkedConnection, ProviderClient
 from bank_pipeline.storage.accounts import load_accounts, rename_accounts
-from bank_pipeline.storage.connections import load_connection, replace_connection, request_sync
+from bank_pipeline.storage.connections import (
+    load_connection,
+    lock_connection,
+    replace_connection,
+    request_sync,
+)
 from bank_pipeline.storage.credentials import load_credential, store_credential
 from bank_pipeline.storage.link_sessions import LinkSession, finish_link_session
 from bank_pipeline.sync.context import SyncContext
@@ -39,6 +44,7 @@ def renew_by_new_consent(
     """
     now, client = context.clock(), context.provider(session.provider)
     with context.engine.begin() as db:
+        lock_connection(db, connection_id)  # a sync that began before it writes nothing any more
         old_credential = load_credential(db, connection_id, context.vault)
         known = load_accounts(db, connection_id)
         shown = linked.accounts.accounts if linked.accounts else ()

@@ -5,15 +5,15 @@ One account's failure leaves its siblings alone, and what came is kept. No datab
 transaction is open while the provider answers.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Final
 
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from bank_pipeline.domain.account import Account
+from bank_pipeline.domain.account import Account, match_accounts
 from bank_pipeline.domain.balance import Balance
 from bank_pipeline.domain.connection import Connection
 from bank_pipeline.domain.window import (
@@ -37,6 +37,7 @@ from bank_pipeline.errors import (
     WindowTooWideError,
 )
 from bank_pipeline.providers.answers import (
+    AccountsAnswer,
     Archive,
     PresentUser,
     QuarantinedRow,
@@ -58,10 +59,8 @@ _GRAVEST_FIRST: Final[tuple[type[ProviderError], ...]] = (
     PayloadError,
     AccountBlockedError,
     WindowTooWideError,
-    # What passes soon goes before what takes long: the ledger keeps the latter from being asked.
-    RateLimitedError,
-    ProviderError,
 )
+"""Then what passes soon, and last a limit: the ledger keeps it from being met again too early."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +68,23 @@ class Held:
     """
     What we know of a connection's accounts before we ask, by their external ids.
 
-    `history_days` is the longest history that the bank is known to give, None when unknown.
+    `history_days` is the longest history that the bank is known to give right after a consent,
+    `refused_beyond_days` that beyond which it refused to go under this one; None when unknown.
     """
 
     accounts: tuple[Account, ...]
     covered: Mapping[str, tuple[DateWindow, ...]]
     oldest_pending: Mapping[str, date]
     history_days: int | None
+    refused_beyond_days: int | None = None
+
+    def renamed(self, names: Mapping[str, str]) -> "Held":
+        """Return the same under the ids that accounts go by now: {old: new}."""
+        return replace(
+            self,
+            covered={names.get(one, one): windows for one, windows in self.covered.items()},
+            oldest_pending={names.get(one, one): day for one, day in self.oldest_pending.items()},
+        )
 
 
 def load_held(db: sa.Connection, connection: Connection) -> Held:
@@ -92,6 +101,7 @@ def load_held(db: sa.Connection, connection: Connection) -> Held:
         history_days=None
         if institution is None
         else load_history_days(db, connection.provider, institution),
+        refused_beyond_days=connection.refused_beyond_days,
     )
 
 
@@ -115,19 +125,23 @@ def fetch_windows(
     answer = provider.fetch_accounts(credential, known=held.accounts, archive=archive)
     if answer.status is not None and answer.status.error_code is not None:
         raise provider.to_error(answer.status.error_code)
-    reader = _Reader(provider, credential, held, calls, archive, present_user, now)
+    renamed = _find_renamed(held.accounts, answer)
+    accounts = {account.external_id: account for account in answer.accounts}.values()
+    reader = _Reader(provider, credential, held.renamed(renamed), calls, archive, present_user, now)
     try:
-        for account in answer.accounts:
+        for account in accounts:
             trouble = answer.troubles.get(account.external_id)
             if trouble is None:
                 reader.read(account, steps)
             else:
-                reader.note(account, trouble)
+                reader.note(account.external_id, trouble)
+        for external_id in answer.troubles.keys() - {one.external_id for one in accounts}:
+            reader.note(external_id, answer.troubles[external_id])
     except (UserActionError, ConfigurationError) as error:
         if not reader.has_read:
             raise
         reader.stopped_by = error  # it will say so again; what came need not wait
-    listed = tuple(one for one in answer.accounts if one.external_id not in reader.gone)
+    listed = tuple(one for one in accounts if one.external_id not in reader.gone)
     return Fetched(
         accounts=replace(
             answer,
@@ -141,8 +155,27 @@ def fetch_windows(
         calls_count=answer.calls_count + reader.calls_count,
         trouble=reader.trouble(accounts_count=len(listed)),
         learned_history_days=reader.learned_history_days,
+        refused_beyond_days=reader.refused_beyond_days,
+        gone_account_ids=frozenset(reader.gone),
         answered_call_ids=tuple(calls.answered),
+        renamed_accounts=renamed,
     )
+
+
+def _find_renamed(known: Sequence[Account], answer: AccountsAnswer) -> dict[str, str]:
+    """
+    Return the accounts that go by another id now: {old: new}.
+
+    A renewal tells which they are, unless the accounts could not be read just then.
+    """
+    if not answer.is_complete:
+        return {}
+    shown = {account.external_id for account in answer.accounts}
+    judged = [
+        one for one in known if one.external_id in shown or one.external_id not in answer.troubles
+    ]
+    matched = match_accounts(judged, answer.accounts)
+    return {old: new for new, old in matched.items() if old != new}
 
 
 @dataclass
@@ -160,11 +193,13 @@ class _Reader:
     balances: list[Balance] = field(default_factory=list)
     quarantined: list[QuarantinedRow] = field(default_factory=list)
     gone: set[str] = field(default_factory=set)
+    last_gone: AccountGoneError | None = None
     blocked: set[str] = field(default_factory=set)
     troubles: list[ProviderError] = field(default_factory=list)
     stopped_by: ProviderError | None = None
     calls_count: int = 0
     learned_history_days: int | None = None
+    refused_beyond_days: int | None = None
 
     @property
     def has_read(self) -> bool:
@@ -177,24 +212,29 @@ class _Reader:
         if Step.TRANSACTIONS in steps and account.external_id not in self.gone:
             self._guard(account, Scope.TRANSACTIONS, self._read_window)
 
-    def note(self, account: Account, error: ProviderError) -> None:
+    def note(self, external_id: str, error: ProviderError) -> None:
         """Write down what is wrong with one account."""
         if isinstance(error, AccountGoneError):
-            self.gone.add(account.external_id)
+            self.gone.add(external_id)
+            self.last_gone = error
             return
         if isinstance(error, AccountBlockedError):
-            self.blocked.add(account.external_id)
+            self.blocked.add(external_id)
         self.troubles.append(error)
 
     def trouble(self, *, accounts_count: int) -> ProviderError | None:
         """
         Return the failure that this sync ends with, the gravest one; None when all is well.
 
-        A bank that refuses every account refuses the customer.
+        A bank that refuses every account refuses the customer. A connection without a single
+        account is no success.
         """
         if self.stopped_by is not None:
             return self.stopped_by
-        if accounts_count and len(self.blocked) == accounts_count:
+        told = {answer.account_external_id for answer in self.windows}
+        told |= {balance.account_external_id for balance in self.balances}
+        refused = self.blocked - told
+        if accounts_count and len(refused) == accounts_count:
             blocked = next(one for one in self.troubles if isinstance(one, AccountBlockedError))
             return ReauthRequiredError(
                 blocked.provider,
@@ -202,6 +242,9 @@ class _Reader:
                 code=blocked.code,
                 request_id=blocked.request_id,
             )
+        if not accounts_count and not self.troubles:
+            nothing = TransientError(self.provider.provider, "accounts", code="NO_ACCOUNTS")
+            return self.last_gone or nothing
         return min(self.troubles, key=_gravity, default=None)
 
     def _guard(self, account: Account, scope: Scope, read: Callable[[Account], None]) -> None:
@@ -214,7 +257,7 @@ class _Reader:
         except ProductUnsupportedError:
             return  # this account has no such data: no failure, and nothing to try again
         except ProviderError as error:
-            self.note(account, error)
+            self.note(account.external_id, error)
 
     def _read_balances(self, account: Account) -> None:
         with self.calls.spend(Scope.BALANCES, account.external_id) as call:
@@ -237,7 +280,9 @@ class _Reader:
                 if shorter is None:
                     raise
                 request = replace(request, window=shorter)
-                self.learned_history_days = (shorter.last - shorter.first).days
+                self.refused_beyond_days = (shorter.last - shorter.first).days
+                if request.is_first:  # later, some banks give less than right after the consent
+                    self.learned_history_days = self.refused_beyond_days
             else:
                 self._keep(answer)
                 return
@@ -254,6 +299,7 @@ class _Reader:
                 present_user=self.present_user,
             )
             call.seen, call.counted = answer.quota, answer.counted_calls
+            call.is_whole = answer.trouble is None
         return answer
 
     def _keep(self, answer: WindowAnswer) -> None:
@@ -276,12 +322,26 @@ class _Reader:
             overlap_days=self.provider.capabilities.overlap_days,
             today=today,
         )
+        days = self._refused_beyond_days()
+        if days is not None:  # to be refused again would cost a call every day
+            first = max(window.first, today - timedelta(days=days))
+            window = DateWindow(first=first, last=today)
         return WindowRequest(window=window, is_first=False)
 
+    def _refused_beyond_days(self) -> int | None:
+        refused = (self.held.refused_beyond_days, self.refused_beyond_days)
+        return min((days for days in refused if days is not None), default=None)
+
     def _history_days(self) -> int:
-        known = (self.held.history_days, self.provider.capabilities.history_days_max)
+        known = (
+            self.held.history_days,
+            self._refused_beyond_days(),
+            self.provider.capabilities.history_days_max,
+        )
         return min((days for days in known if days is not None), default=HISTORY_STEPS[0])
 
 
-def _gravity(error: ProviderError) -> int:
-    return next(rank for rank, kind in enumerate(_GRAVEST_FIRST) if isinstance(error, kind))
+def _gravity(error: ProviderError) -> tuple[int, bool, float]:
+    ranks = (rank for rank, kind in enumerate(_GRAVEST_FIRST) if isinstance(error, kind))
+    wait_s = error.retry_after_s or 0.0
+    return next(ranks, len(_GRAVEST_FIRST)), isinstance(error, RateLimitedError), wait_s

@@ -1,18 +1,22 @@
 from collections import Counter
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bank_pipeline.domain.changes import StoredTransaction
 from bank_pipeline.domain.identity import (
     FINGERPRINT_PREFIX,
     UNIDENTIFIED,
     fingerprint,
     identified,
+    told_apart,
 )
-from bank_pipeline.domain.transaction import Transaction
+from bank_pipeline.domain.transaction import Transaction, TransactionDelta, TransactionStatus
 from bank_pipeline_tests.builders import pending, transaction
+from bank_pipeline_tests.domain.test_changes import DAY, PENDING, Ledger, movement
 
 rows = st.builds(
     lambda amount, day, text: transaction(
@@ -58,9 +62,49 @@ def test_of_a_pending_and_a_booked_row_with_one_id_the_booked_one_counts() -> No
         assert row.booking_date is not None
 
 
+def test_what_was_booked_is_money_though_it_is_told_as_cancelled_too() -> None:
+    booked = transaction(1)
+    cancelled = booked.model_copy(update={"status": TransactionStatus.CANCELLED})
+    for pair in ([booked, cancelled], [cancelled, booked]):
+        [row] = identified([("7", row) for row in pair])
+        assert row.status is TransactionStatus.BOOKED
+
+
 def test_a_row_has_the_same_name_under_another_account_id() -> None:
     here, there = transaction(1), transaction(1, account_external_id="acc-2", external_id="x")
     assert fingerprint(here) == fingerprint(there)
+
+
+def held(row: Transaction) -> list[StoredTransaction]:
+    ledger = Ledger()
+    ledger.apply(TransactionDelta(upserts=(row,), removed=frozenset()))
+    return [*ledger.rows.values()]
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        movement("9998", amount="500"),
+        movement("9998", amount="-25", day=DAY + timedelta(days=90)),
+    ],
+)
+def test_an_id_that_comes_back_for_another_row_names_none(again: Transaction) -> None:
+    """Else a bakery of June would be overwritten by a salary of September."""
+    [told] = told_apart([again], held(movement("9998", amount="-10")))
+    assert told.external_id.startswith(FINGERPRINT_PREFIX)
+    assert told_apart([again], held(told)) == (again,)
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        movement("1", amount="-10", day=DAY + timedelta(days=90)),
+        movement("1", amount="-11"),
+        movement("1", PENDING, amount="-11"),
+    ],
+)
+def test_a_row_that_was_corrected_keeps_its_name(again: Transaction) -> None:
+    assert told_apart([again], held(movement("1", amount="-10"))) == (again,)
 
 
 @given(st.lists(st.tuples(ids, rows), max_size=12), st.randoms())

@@ -46,9 +46,11 @@ def test_rows_of_other_dates_and_accounts_are_not_judged() -> None:
     assert missing(stored(april, other), [movement("y")]) == set()
 
 
-def test_an_answer_without_rows_denies_pending_ones_only() -> None:
+def test_an_answer_without_booked_rows_denies_pending_ones_only() -> None:
+    """Banks send the booked and the pending rows apart, and one list may fail alone."""
     held = stored(movement("booked"), movement("held", PENDING, amount="-7"))
     assert missing(held, []) == {"held"}
+    assert missing(held, [movement("new", PENDING, amount="-8")]) == {"held"}
 
 
 def test_a_row_that_was_shown_but_could_not_be_read_is_not_gone() -> None:

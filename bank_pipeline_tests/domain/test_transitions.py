@@ -170,6 +170,17 @@ def test_a_stop_that_a_sync_found_before_a_renewal_does_not_undo_the_renewal() -
     assert (settled.status, settled.next_attempt_at) == (ConnectionStatus.ACTIVE, LATER)
 
 
+@pytest.mark.parametrize("status", ConnectionStatus)
+def test_what_a_sync_found_under_a_replaced_consent_says_nothing_of_the_new_one(
+    status: ConnectionStatus,
+) -> None:
+    """The old consent was ended by us: that it is gone is no news."""
+    stored = SEEN.model_copy(update={"external_id": "renewed", "next_attempt_at": LATER})
+    settled = settle(wanted(status), seen=SEEN, stored=stored, is_sync=True)
+    assert (settled.status, settled.reason) == (stored.status, stored.status_reason)
+    assert settled.next_attempt_at == LATER
+
+
 def test_a_stop_by_webhook_holds_whatever_was_before() -> None:
     stored = changed(ConnectionStatus.ACTIVE)
     stop = wanted(ConnectionStatus.REVOKED)

@@ -35,8 +35,9 @@ def _value(column: sa.Column[Any], now: datetime, rows: dict[str, dict[str, Any]
     allowed = _allowed(column)
     if allowed is not None:
         return allowed
-    if isinstance(column.type, sa.Uuid):
-        return new_id()
+    item = column.type.item_type if isinstance(column.type, ARRAY) else column.type
+    if isinstance(item, sa.Uuid):
+        return new_id() if item is column.type else [new_id()]
     if isinstance(column.type, sa.DateTime | sa.Date):
         dated = now if isinstance(column.type, sa.DateTime) else now.date()
         return None if column.name in {"removed_at", "closed_at"} else dated

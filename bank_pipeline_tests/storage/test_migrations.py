@@ -117,6 +117,21 @@ def test_a_full_database_goes_down_and_up_again(empty: sa.Engine, now: datetime)
                 db.execute(sa.delete(table))
 
 
+def test_stable_ids_of_accounts_survive_the_way_down_and_up(
+    empty: sa.Engine, now: datetime
+) -> None:
+    migrate(empty)
+    with empty.begin() as db:
+        insert_row_everywhere(db, now)
+        db.execute(sa.text("UPDATE bank.accounts SET stable_external_ids = '{iban:1,bban:2}'"))
+    downgrade(empty, "0003")
+    with empty.connect() as db:
+        assert db.scalar(sa.text("SELECT stable_external_id FROM bank.accounts")) == "iban:1"
+    migrate(empty)
+    with empty.connect() as db:
+        assert db.scalar(sa.text("SELECT stable_external_ids FROM bank.accounts")) == ["iban:1"]
+
+
 def test_base_leaves_nothing_of_ours(empty: sa.Engine) -> None:
     migrate(empty)
     downgrade(empty, "base")

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from bank_pipeline.sandbox.serve import SandboxServer
 from bank_pipeline.storage.credentials import Vault
+from bank_pipeline_tests.providers.contract.banks import Banks, banks_over, quiet_world
 from bank_pipeline_tests.sync.ground import Ground, gateway_over, ground_over, sandbox_server
 
 
@@ -31,4 +32,12 @@ def ground(
 def announced(ground: Ground) -> Iterator[Ground]:
     """The pipeline over the sandbox, with the real gateway to receive its webhooks."""
     with gateway_over(ground) as (one, _):
+        yield one
+
+
+@pytest.fixture(scope="module")
+def banks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Banks]:
+    """Banks of all providers at which only scripted things happen."""
+    vault = Vault([bytes(range(32))])  # as the fixture `vault`
+    with banks_over(quiet_world(), tmp_path_factory.mktemp("banks"), vault) as one:
         yield one

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -12,6 +12,7 @@ from typing import Any, Final, Self
 import sqlalchemy as sa
 
 from bank_pipeline.storage.tables import metadata
+from bank_pipeline.sync.context import SyncContext
 from bank_pipeline_tests.sync import mortal
 from bank_pipeline_tests.sync.ground import Ground
 
@@ -49,20 +50,23 @@ class Killer:
 
     def kill(self, ground: Ground, point: int, **order: str) -> Death:
         """Let a process work on `order` and die at its nth point; return when it is gone."""
+        told = {"sandbox_url": ground.sandbox.url, "cache_dir": str(ground.cache_dir), **order}
+        return self.kill_over(ground.context, point, told)
+
+    def kill_over(self, context: SyncContext, point: int, order: Mapping[str, Any]) -> Death:
+        """Do the same for any context; `order` says which provider, and how it is set up."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         told = {
             "point": point,
-            "database_url": ground.engine.url.render_as_string(hide_password=False),
-            "sandbox_url": ground.sandbox.url,
-            "now": ground.context.clock().isoformat(),
-            "cache_dir": str(ground.cache_dir),
+            "database_url": context.engine.url.render_as_string(hide_password=False),
+            "now": context.clock().isoformat(),
             "act": "sync",
             **order,
         }
         print(json.dumps(told), file=self._process.stdin, flush=True)
         answer = json.loads(self._process.stdout.readline())
-        _wait_until_gone(ground)
+        _wait_until_gone(context.engine)
         return Death(answer["was_killed"], tuple(answer["points"]), answer["status"])
 
 
@@ -103,16 +107,16 @@ class Snapshot:
             db.exec_driver_sql("DROP SCHEMA kept CASCADE")
 
 
-def _wait_until_gone(ground: Ground) -> None:
+def _wait_until_gone(engine: sa.Engine) -> None:
     """Wait until the server has noticed that its client is dead, as it does at once."""
     pause = threading.Event()
+    query = sa.text(
+        "SELECT 1 FROM pg_stat_activity WHERE application_name = :name AND datname = :db"
+    )
     for _ in range(int(_GONE_S / _LOOK_S)):
-        if not _sessions(ground):
+        with engine.connect() as db:
+            found = db.execute(query, {"name": mortal.NAME, "db": engine.url.database}).all()
+        if not found:
             return
         pause.wait(_LOOK_S)
     raise AssertionError("the server still holds a dead process's session")
-
-
-def _sessions(ground: Ground) -> Any:
-    query = "SELECT 1 FROM pg_stat_activity WHERE application_name = :name AND datname = :db"
-    return ground.query(query, name=mortal.NAME, db=ground.engine.url.database)

@@ -16,12 +16,18 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 import psycopg
 import urllib3
 
+from bank_pipeline.bootstrap import VaultSeal
+from bank_pipeline.config import Settings
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId, LinkSessionId
-from bank_pipeline.providers.cache import build_file_cache
+from bank_pipeline.providers.base import ProviderClient
+from bank_pipeline.providers.cache import Cache, build_file_cache
+from bank_pipeline.providers.enable_banking.provider import build_enable_banking
+from bank_pipeline.providers.gocardless.provider import build_gocardless
 from bank_pipeline.providers.plaid import sdk
 from bank_pipeline.providers.retry import Retry
 from bank_pipeline.storage.credentials import Vault
@@ -29,7 +35,7 @@ from bank_pipeline.storage.engine import build_engine
 from bank_pipeline.sync.connection import sync_connection
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.disconnect import disconnect
-from bank_pipeline.sync.link import complete_link
+from bank_pipeline.sync.link import accept_return, complete_link
 from bank_pipeline.sync.reports import SyncReason, SyncRequest
 from bank_pipeline_tests.sync.ground import build_provider
 
@@ -63,11 +69,14 @@ def _live(order: dict[str, Any], told: int) -> int:
         context = _build_context(order)
         if "session_id" in order:
             complete_link(context, LinkSessionId(order["session_id"]))
+        elif "returned" in order:
+            accept_return(context, Provider(order["provider"]), order["returned"])
         elif order["act"] == "disconnect":
             disconnect(context, ConnectionId(order["connection_id"]))
         else:
             connection_id = ConnectionId(order["connection_id"])
-            sync_connection(context, SyncRequest(connection_id, SyncReason.MANUAL))
+            reason = SyncReason(order.get("reason", SyncReason.MANUAL))
+            sync_connection(context, SyncRequest(connection_id, reason))
     except BaseException as error:  # noqa: BLE001 - the parent has to know of all
         os.write(told, f"{type(error).__name__}: {error}\n".encode())
         return 1
@@ -76,13 +85,25 @@ def _live(order: dict[str, Any], told: int) -> int:
 
 def _build_context(order: dict[str, Any]) -> SyncContext:
     now = datetime.fromisoformat(order["now"])
+    vault = Vault([KEY])
+    cache = build_file_cache(Path(order["cache_dir"]), seal=VaultSeal(vault))
+    provider = Provider(order.get("provider", Provider.PLAID))
     return SyncContext(
         engine=build_engine(order["database_url"], application_name=NAME),
-        providers={Provider.PLAID: build_provider(order["sandbox_url"], Retry(1))},
-        vault=Vault([KEY]),
+        providers={provider: _build_provider(provider, order, cache)},
+        vault=vault,
         clock=lambda: now,
-        cache=build_file_cache(Path(order["cache_dir"])),
+        cache=cache,
     )
+
+
+def _build_provider(provider: Provider, order: dict[str, Any], cache: Cache) -> ProviderClient:
+    if provider is Provider.PLAID:
+        return build_provider(order["sandbox_url"], Retry(1))
+    settings = Settings.model_validate(order["settings"])
+    if provider is Provider.GOCARDLESS:
+        return build_gocardless(settings, cache, retry=Retry(1))
+    return build_enable_banking(settings, cache, retry=Retry(1))
 
 
 class _Points:
@@ -101,6 +122,7 @@ class _Points:
 
 
 _TOLD: Final = ("execute", "urlopen")  # what their arguments say is said too
+_REQUEST: Final = "handle_request"
 
 
 def _watch(points: _Points) -> None:
@@ -111,6 +133,7 @@ def _watch(points: _Points) -> None:
     _wrap(psycopg.Copy, "write_row", points)
     _wrap(psycopg.Copy, "finish", points)
     _wrap(urllib3.connectionpool.HTTPConnectionPool, "urlopen", points)
+    _wrap(httpx.HTTPTransport, _REQUEST, points)
 
 
 def _wrap(owner: type, name: str, points: _Points) -> None:
@@ -119,6 +142,8 @@ def _wrap(owner: type, name: str, points: _Points) -> None:
     @wraps(method)
     def watched(*args: Any, **named: Any) -> Any:
         words = " ".join(map(str, args[1:3])).split() if name in _TOLD else []
+        if name == _REQUEST:
+            words = [args[1].method, args[1].url.path]  # a query may hold what opens a link
         points.reach(" ".join([name, *words])[:80])
         return method(*args, **named)
 

@@ -118,6 +118,11 @@ def to_stable_ids(primary: str | None, others: Sequence[str] | None) -> tuple[st
     return tuple(dict.fromkeys(one for one in (primary, *(others or ())) if one))
 
 
+def to_hashes(shared: EbSessionAccount) -> tuple[str, ...]:
+    """Return the hashes of an account of a session."""
+    return to_stable_ids(shared.identification_hash, shared.identification_hashes)
+
+
 def has_uid(account: Account) -> bool:
     """Say whether an account can be asked for; see `to_account`."""
     return account.external_id not in account.stable_external_ids
@@ -244,7 +249,7 @@ def to_shared(session: EbSession) -> Mapping[str, EbSessionAccount]:
         try:
             account = EbSessionAccount.model_validate(raw)
         except ValidationError:
-            continue  # its uid is in the other list
+            continue  # its uid is in the other list, without which nothing is concluded
         told[account.uid] = account
     named = {uid: EbSessionAccount(uid=uid) for uid in session.accounts or ()}
     return named | told
@@ -252,10 +257,9 @@ def to_shared(session: EbSession) -> Mapping[str, EbSessionAccount]:
 
 def to_minimal_account(shared: EbSessionAccount) -> Account:
     """Return what a session says of an account that its bank tells nothing of."""
-    hashes = to_stable_ids(shared.identification_hash, shared.identification_hashes)
     return Account(
         external_id=shared.uid,
-        stable_external_ids=hashes,
+        stable_external_ids=to_hashes(shared),
         name="",
         type=AccountType.OTHER,
         provider_type="",

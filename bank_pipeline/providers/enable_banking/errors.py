@@ -86,6 +86,10 @@ _ASKS_BANK: Final = "accounts/"  # other calls ask no bank
 _WORD = re.compile(r"[A-Za-z0-9_-]{1,80}")
 _SECONDS = re.compile(r"\d{1,9}")
 _DAYS = re.compile(r"(?:allowed for .* is|last) (\d{1,4})\b")
+_YEARS = re.compile(r"within (?:the last )?(\d{1,2}) years?\b")
+_DAYS_A_YEAR: Final = 365
+_PERIOD = re.compile(r"\bperiod\b|\bdate[ _]?(?:from|to|range)\b", re.IGNORECASE)
+_LENGTH = re.compile(r"\b(?:day|month|year)s?\b", re.IGNORECASE)
 _HTTP_DENIED: Final = frozenset({401, 403})
 _HTTP_TIMEOUT, _HTTP_TOO_MANY, _HTTP_SERVER = 408, 429, 500
 
@@ -146,15 +150,21 @@ def _to_kind(code: str, body: Mapping[str, Any], status: int) -> type[ProviderEr
         return RateLimitedError
     if status == _HTTP_TIMEOUT or status >= _HTTP_SERVER:
         return TransientError
+    if status not in _HTTP_DENIED and _blames_period(body):
+        return WindowTooWideError
     if status in _HTTP_DENIED or code.startswith("HTTP_"):
         return ConfigurationError  # no word that we know: a proxy, a wrong host, our key
-    return WindowTooWideError if _blames_period(body) else TransientError
+    return TransientError
 
 
 def _blames_period(body: Mapping[str, Any]) -> bool:
-    # N26: "Range is out of the last 90-day period".
-    title = body.get("title")
-    return isinstance(title, str) and "period" in title.casefold() and "day" in title.casefold()
+    """
+    Say whether a bank's own words, passed through, are about how far back it goes.
+
+    N26: "Range is out of the last 90-day period". Others name the dates and the years.
+    """
+    text = _text_of(body)
+    return _PERIOD.search(text) is not None and _LENGTH.search(text) is not None
 
 
 def _to_wait_s(kind: type[ProviderError], operation: str, answer: HttpAnswer) -> float | None:
@@ -171,7 +181,7 @@ def _to_wait_s(kind: type[ProviderError], operation: str, answer: HttpAnswer) ->
 
 def _to_earliest(body: Mapping[str, Any], today: date | None) -> date | None:
     """
-    Read how far back the bank goes: a date, or a number of days.
+    Read how far back the bank goes: a date, or a number of days or years.
 
     Of the days one is left out: with some banks the last one is beyond the limit.
     """
@@ -181,10 +191,17 @@ def _to_earliest(body: Mapping[str, Any], today: date | None) -> date | None:
             return date.fromisoformat(str(detail.get("date_from")))
         except ValueError:
             pass  # not stated, or not as a date
-    days = _DAYS.search(_text_of(body))
+    days = _days_in(_text_of(body))
     if today is None or days is None:
         return None
-    return today - timedelta(days=max(int(days[1]) - 1, 0))
+    return today - timedelta(days=max(days - 1, 0))
+
+
+def _days_in(text: str) -> int | None:
+    days, years = _DAYS.search(text), _YEARS.search(text)
+    if days is not None:
+        return int(days[1])
+    return int(years[1]) * _DAYS_A_YEAR if years is not None else None
 
 
 def _text_of(body: Mapping[str, Any]) -> str:

@@ -16,11 +16,13 @@ from bank_pipeline.providers.enable_banking.accounts import (
     AUTHORIZED,
     account_path,
     has_uid,
+    to_hashes,
     to_minimal_account,
     to_shared,
     to_status,
 )
 from bank_pipeline.providers.enable_banking.client import EnableBankingClient
+from bank_pipeline.providers.enable_banking.errors import SESSION_CODES
 from bank_pipeline.providers.enable_banking.link import blocked, read_accounts
 from bank_pipeline.providers.enable_banking.schemas import EbSession, EbSessionAccount
 from bank_pipeline.providers.enable_banking.sessions import Sessions
@@ -41,18 +43,24 @@ def fetch_accounts(
     Return the `known` accounts that the session still shares, as they were told.
 
     A session names no more than their ids. Only an account that is not known, as after a
-    link that was cut off, is asked for. Of a session that is not usable nothing is gone: the
-    answer is not complete then.
+    link that was cut off, is asked for. Of a session that is not usable, or does not say what
+    it shares, nothing is gone: the answer is not complete then.
 
     Source: https://enablebanking.com/docs/api/reference/#get-session
     """
     session = sessions.fetch(credential, archive=archive)
     status = to_status(session)
-    if session.status.upper() != AUTHORIZED:
+    if session.status.upper() != AUTHORIZED or session.accounts is None:
         return AccountsAnswer(tuple(known), (), is_complete=False, status=status)
     shared = to_shared(session)
-    kept = [one for one in known if one.external_id in shared or not has_uid(one)]
-    missing = shared.keys() - {one.external_id for one in kept}
+    missing = shared.keys() - {one.external_id for one in known}
+    unblocked = {one for uid in missing for one in to_hashes(shared[uid])}
+    kept = [
+        one
+        for one in known
+        if one.external_id in shared
+        or (not has_uid(one) and unblocked.isdisjoint(one.stable_external_ids))
+    ]
     answers = [
         _fetch_details(client, shared[uid], session, archive) for uid in shared if uid in missing
     ]
@@ -88,7 +96,10 @@ def _fetch_details(
         account = to_minimal_account(shared)
         troubles = {account.external_id: error}
         return AccountsAnswer((account,), (), is_complete=True, status=None, troubles=troubles)
-    except TransientError:
+    except ProviderError as error:
+        # Of the session it is known better: it has just said that it is usable.
+        if not isinstance(error, TransientError) and error.code not in SESSION_CODES:
+            raise
         return AccountsAnswer((), (), is_complete=False, status=None)
     body = answer.body
     raw = {**body, "uid": shared.uid} if isinstance(body, dict) else body

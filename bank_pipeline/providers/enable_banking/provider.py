@@ -204,7 +204,6 @@ class EnableBankingProvider(WindowProvider):
         """
         bank = self._sessions.bank_of(credential)
         quirks, headers = self._manners(bank, present_user)
-        named = window.to_operation(bank)
         loop, counts = window.Loop(), window.Counts()
 
         def fetch(params: Mapping[str, str], unread: list[RawAnswer]) -> JsonAnswer:
@@ -218,6 +217,8 @@ class EnableBankingProvider(WindowProvider):
                 today=request.window.last,
                 count=counts.of(params),
             )
+            looks_again = request.is_first and "strategy" not in params
+            named = window.to_operation(bank, since=params["date_from"] if looks_again else None)
             return replace(answer, raw=replace(answer.raw, operation=named))
 
         try:

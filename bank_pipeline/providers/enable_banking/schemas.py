@@ -65,6 +65,7 @@ class EbTransaction(Row):
     model_config = ConfigDict(extra="allow")
 
     VITAL = frozenset({"transaction_amount", "credit_debit_indicator", "status"})
+    TEXTS = frozenset({"remittance_information"})
 
     transaction_amount: EbAmount
     credit_debit_indicator: Indicator

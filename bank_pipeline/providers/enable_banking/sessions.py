@@ -50,7 +50,10 @@ class Sessions:
         remembered = self._cache.get_or_create(
             _key(credential), lambda: self._fetch_bank(credential), ttl_s=BANK_TTL_S
         )
-        return EbAspspName.model_validate(remembered) if remembered.get("name") else None
+        if not remembered.get("name"):
+            self._cache.drop(_key(credential))  # what was not said may be said next time
+            return None
+        return EbAspspName.model_validate(remembered)
 
     def to_confirmed(self, credential: SecretStr, error: ProviderError) -> ProviderError:
         """

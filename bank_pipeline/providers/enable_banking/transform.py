@@ -35,7 +35,13 @@ from bank_pipeline.providers.enable_banking.quirks import Quirks
 from bank_pipeline.providers.enable_banking.schemas import EbAmount, EbTransaction
 from bank_pipeline.providers.exact_json import to_plain, without_nulls
 from bank_pipeline.providers.iso20022 import BankTransactionCode
-from bank_pipeline.providers.texts import is_same_name, join_lines, to_cleaned, to_text
+from bank_pipeline.providers.texts import (
+    is_placeholder,
+    is_same_name,
+    join_lines,
+    to_cleaned,
+    to_text,
+)
 
 FUTURE_DAYS_MAX: Final = 1  # a bank east of UTC is a day ahead; what is dated later has not been
 
@@ -51,6 +57,7 @@ _PLAIN_WORDS: Final = frozenset({"BOOK", "PDNG", "SCHD", "CNCL", "RJCT"})
 _NUMBERED_DAY: Final = re.compile(r"(\d{4}-\d{2}-\d{2})-\d{1,4}")
 _CARD_NAME: Final = re.compile(r"CARD-\d+")
 _PAIR: Final = re.compile(r"\s*(omschrijving|kenmerk|naam)\s*:\s*(.*\S)", re.IGNORECASE)
+_CODE_KEYS: Final = frozenset({"code", "sub_code"})  # texts of these are in a column
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
@@ -80,6 +87,7 @@ def to_transaction(
     booking_date = raw.booking_date
     if raw.status == "BOOK":
         booking_date = booking_date or raw.value_date or raw.transaction_date
+    paid_on = booking_date or raw.value_date  # a row without a day would be pending for ever
     balance = _to_running_balance(raw, account, quirks)
     exchange = _to_foreign_exchange(raw, currency)
     transaction = Transaction(
@@ -91,7 +99,7 @@ def to_transaction(
         unofficial_currency=unofficial,
         booking_date=None if is_pending else booking_date,
         value_date=raw.value_date,
-        transaction_date=raw.transaction_date or (booking_date if is_pending else None),
+        transaction_date=raw.transaction_date or (paid_on if is_pending else None),
         description=description,
         cleaned_description=_to_cleaned(description, pairs, code),
         counterparty=counterparty,
@@ -135,6 +143,13 @@ def _to_reference(raw: EbTransaction, quirks: Quirks) -> str | None:
     return None if numbered and numbered[1] in days else reference
 
 
+def is_name(reference: str, quirks: Quirks) -> bool:
+    """Say whether a row of which nothing but its reference is known goes by it for certain."""
+    stated = to_text(reference)
+    numbered = stated is not None and _NUMBERED_DAY.fullmatch(stated)
+    return stated is not None and quirks.are_references_stable and not numbered
+
+
 def _signed(raw: EbTransaction, amount: Decimal) -> Decimal:
     size = amount.copy_abs()  # exact; abs() would round to 28 digits
     return size if raw.credit_debit_indicator == "CRDT" else size.copy_negate()
@@ -144,7 +159,7 @@ def _to_pairs(lines: object) -> Mapping[str, str]:
     """Read the lines of ABN AMRO that say what they are: description, reference, name."""
     texts: Iterable[object] = lines if isinstance(lines, list) else (lines,)
     found = [_PAIR.fullmatch(text) for text in texts if isinstance(text, str)]
-    return {match[1].lower(): match[2] for match in found if match}
+    return {match[1].lower(): match[2] for match in found if match and not is_placeholder(match[2])}
 
 
 def _to_cleaned(
@@ -274,9 +289,9 @@ def _to_details(
         **(raw.model_extra or {}),
         **_party_details(raw, counterparty),
         "bank_transaction_code": {
-            **part_of(raw.bank_transaction_code),
-            "code": None,
-            "sub_code": None,
+            key: value
+            for key, value in part_of(raw.bank_transaction_code).items()
+            if key not in _CODE_KEYS or not isinstance(value, str)
         },
         "exchange_rate": _exchange_details(raw, exchange),
     }

@@ -6,7 +6,7 @@ Source: https://enablebanking.com/docs/api/reference/#get-account-transactions
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any, Final
 from urllib.parse import parse_qs, urlencode
@@ -21,10 +21,16 @@ from bank_pipeline.errors import (
     PayloadError,
     ProviderError,
     TransientError,
+    UserActionError,
     WindowTooWideError,
 )
 from bank_pipeline.providers import calls
-from bank_pipeline.providers.answers import RawAnswer, WindowAnswer, WindowRequest
+from bank_pipeline.providers.answers import (
+    QuarantinedRow,
+    RawAnswer,
+    WindowAnswer,
+    WindowRequest,
+)
 from bank_pipeline.providers.calls import JsonAnswer
 from bank_pipeline.providers.enable_banking.accounts import to_institution_id
 from bank_pipeline.providers.enable_banking.client import Count, parse_model
@@ -34,11 +40,11 @@ from bank_pipeline.providers.enable_banking.schemas import (
     EbTransaction,
     EbTransactionsPage,
 )
-from bank_pipeline.providers.enable_banking.transform import to_transaction
+from bank_pipeline.providers.enable_banking.transform import is_name, to_transaction
 from bank_pipeline.providers.rows import Rows
 
 OPERATION: Final = "accounts/transactions"
-PAGES_MAX: Final = 200  # banks give 10 rows a page and more; beyond this something loops
+PAGES_MAX: Final = 1_000  # 10 rows a page are 10,000 rows; beyond this something loops
 STALE_AFTER_DAYS: Final = 7  # a longest history that ends earlier may lack its newest rows
 STALE_LOOK_DAYS: Final = 30
 
@@ -111,9 +117,9 @@ class Loop:
             self.unread.clear()
             try:
                 answer = fetch(asked, self.unread)
-            except FeedMovedError:
+            except (FeedMovedError, WindowTooWideError, UserActionError, PayloadError):
                 raise
-            except TransientError as error:
+            except ProviderError as error:
                 if len(self.pages) == begun:
                     raise
                 self.unread.clear()
@@ -121,11 +127,12 @@ class Loop:
                 return
             key = parse_model(EbTransactionsPage, answer).continuation_key or ""
             self.unread.clear()
+            if key in seen:  # this page may be one of those before, once more
+                self.trouble = _payload_error("CONTINUATION_STUCK")
+                return
             self.pages.append(answer.raw)
             if not key:
                 return
-            if key in seen:
-                raise _payload_error("CONTINUATION_STUCK")
             if len(self.pages) - begun >= PAGES_MAX:
                 raise _payload_error("PAGES_MAX")
             seen.add(key)
@@ -146,11 +153,29 @@ def read_window(fetch: Fetch, account: Account, request: WindowRequest, loop: Lo
         loop.read_series(fetch, {"date_from": since.isoformat()})
         return
     loop.read_series(fetch, {"date_from": since.isoformat(), "strategy": "longest"})
-    if loop.trouble is None and _read(loop.pages, account, request).is_stale(request):
+    if loop.trouble is None:
+        read = _read(loop.pages, account, request)
+        if read.is_stale(request):
+            _look_again(fetch, read.newest, request, loop)
+
+
+def _look_again(fetch: Fetch, newest: date | None, request: WindowRequest, loop: Loop) -> None:
+    """Read on from where a history ends; of a bank that refuses that, the newest days."""
+    begun, recent = len(loop.pages), _recent(request)
+    end = recent if newest is None else max(min(newest, recent), request.window.first)
+    refused: ProviderError | None = None
+    for day in dict.fromkeys((end, recent)):
         try:
-            loop.read_series(fetch, {"date_from": _recent(request).isoformat()})
-        except (TransientError, WindowTooWideError) as error:
+            loop.read_series(fetch, {"date_from": day.isoformat()})
+        except WindowTooWideError as error:
+            del loop.pages[begun:]
+            refused = error
+        except TransientError as error:
             loop.trouble = error
+            return
+        else:
+            return
+    loop.trouble = refused
 
 
 def _recent(request: WindowRequest) -> date:
@@ -158,19 +183,30 @@ def _recent(request: WindowRequest) -> date:
     return max(request.window.first, recent)
 
 
-def to_operation(bank: EbAspspName | None) -> str:
+def to_operation(bank: EbAspspName | None, *, since: str | None = None) -> str:
     """
-    Name the call and the bank it goes to.
+    Name the call, the bank it goes to, and from when on a history is looked at again.
 
-    Who reads the archived answer again has nothing else to know the bank by.
+    Who reads the archived answer again has nothing else to know it by.
     """
-    return f"{OPERATION}?{urlencode({'bank': to_institution_id(bank)})}" if bank else OPERATION
+    facts = {"bank": to_institution_id(bank)} if bank else {}
+    if since is not None:
+        facts["since"] = since
+    return f"{OPERATION}?{urlencode(facts)}" if facts else OPERATION
+
+
+def _fact(answer: RawAnswer, name: str) -> str:
+    return next(iter(parse_qs(answer.operation.partition("?")[2]).get(name, ())), "")
 
 
 def _quirks_of(answers: Sequence[RawAnswer]) -> Quirks:
-    facts = parse_qs(answers[0].operation.partition("?")[2]) if answers else {}
-    country, _, name = next(iter(facts.get("bank", ())), "").partition(":")
+    country, _, name = (_fact(answers[0], "bank") if answers else "").partition(":")
     return quirks_of(country, name)
+
+
+def _looked_from(answer: RawAnswer, request: WindowRequest) -> date:
+    since = _fact(answer, "since")
+    return date.fromisoformat(since) if since else _recent(request)
 
 
 def to_window(
@@ -180,15 +216,15 @@ def to_window(
     Translate the pages of one window, in their order. Pure.
 
     They cover the window when the last one names no further page. The longest history is
-    what the bank gives, and covers no day before its oldest row; one that may be stale
-    covers nothing until it was looked at again.
+    what the bank gives, and covers no day before its oldest booked row; one that may be stale
+    covers nothing until it was looked at again, and nothing older than a gap before that look.
     """
     read = _read(answers, account, request)
     return WindowAnswer(
         account_external_id=account.external_id,
         transactions=identified(_merged(read.series)),
         covered=read.covered(request),
-        quarantined=tuple(dict.fromkeys(read.rows.quarantined)),
+        quarantined=read.unread,
         calls_count=len(answers),
         pages_count=len(answers),
     )
@@ -217,18 +253,18 @@ class _Read:
     """The rows of a window by series: the longest history, and the newest days again."""
 
     series: tuple[list[_Pair], ...]
+    looked_from: date | None
     is_ended: bool
-    rows: Rows
+    unread: tuple[QuarantinedRow, ...]
+
+    @property
+    def newest(self) -> date | None:
+        """The day of the newest booked row of the first series."""
+        return max(_booked_days(self.series[:1]), default=None)
 
     def is_stale(self, request: WindowRequest) -> bool:
         """Say whether the newest booked row is so old that there may be newer ones."""
-        days = (
-            row.booking_date
-            for pairs in self.series
-            for _, row in pairs
-            if row.status is TransactionStatus.BOOKED and row.booking_date
-        )
-        newest = max(days, default=date.min)
+        newest = max(_booked_days(self.series), default=date.min)
         return newest < request.window.last - timedelta(days=STALE_AFTER_DAYS)
 
     def covered(self, request: WindowRequest) -> DateWindow | None:
@@ -237,36 +273,52 @@ class _Read:
             return None
         if not request.is_first:
             return request.window
-        looked_again = len(self.series) > 1
-        if not looked_again and self.is_stale(request):
+        if self.looked_from is None and self.is_stale(request):
             return None
-        days = [day for pairs in self.series for _, row in pairs if (day := _day_of(row))]
-        since = min([*days, _recent(request)] if looked_again else days)
+        since = self._since()
         first = min(max(since, request.window.first), request.window.last)
         return DateWindow(first=first, last=request.window.last)
+
+    def _since(self) -> date:
+        days = _booked_days(self.series)
+        if self.looked_from is None:
+            return min(days)
+        if self.newest is None or self.newest < self.looked_from:
+            return self.looked_from  # nobody has read the days between the two
+        return min(*days, self.looked_from)
 
 
 def _read(answers: Sequence[RawAnswer], account: Account, request: WindowRequest) -> _Read:
     rows = Rows.of(OPERATION, [answer.body for answer in answers])
     quirks = _quirks_of(answers)
 
-    def transform(raw: EbTransaction, unreadable: Mapping[str, Any]) -> _Pair:
-        return to_transaction(
+    def transform(raw: EbTransaction, unreadable: Mapping[str, Any]) -> _Pair | None:
+        pair = to_transaction(
             raw, unreadable, account=account, quirks=quirks, last_day=request.window.last
         )
+        return pair if _can_end(pair[1]) else None
 
     series: list[list[_Pair]] = []
+    looked_from: date | None = None
     is_ended = True
     for answer in answers:
         page = parse_model(EbTransactionsPage, to_answer(answer))
         if is_ended:
+            looked_from = _looked_from(answer, request) if series else None
             series.append([])
         for row in page.transactions:
             pair = rows.read(row, EbTransaction, transform, id_key="entry_reference")
             if pair is not None:
                 series[-1].append(pair)
         is_ended = not page.continuation_key
-    return _Read(tuple(series), is_ended, rows)
+    unread = tuple(dict.fromkeys(_to_unread(row, quirks) for row in rows.quarantined))
+    return _Read(tuple(series), looked_from, is_ended, unread)
+
+
+def _to_unread(row: QuarantinedRow, quirks: Quirks) -> QuarantinedRow:
+    """Take away an id that the row may not be stored by: nobody knows which one it is."""
+    is_known = row.external_id is not None and is_name(row.external_id, quirks)
+    return row if is_known else replace(row, external_id=None)
 
 
 def _merged(series: Sequence[Sequence[_Pair]]) -> list[_Pair]:
@@ -288,8 +340,23 @@ def _merged(series: Sequence[Sequence[_Pair]]) -> list[_Pair]:
     return merged
 
 
-def _day_of(row: Transaction) -> date | None:
-    return row.booking_date or row.value_date or row.transaction_date
+def _can_end(row: Transaction) -> bool:
+    """
+    Say whether anybody will notice that a pending row is gone.
+
+    Without any date no answer covers it: it would be pending for ever, so it is left out
+    until it is booked.
+    """
+    return row.status is not TransactionStatus.PENDING or row.transaction_date is not None
+
+
+def _booked_days(series: Sequence[Sequence[_Pair]]) -> list[date]:
+    return [
+        row.booking_date
+        for pairs in series
+        for _, row in pairs
+        if row.status is TransactionStatus.BOOKED and row.booking_date
+    ]
 
 
 def _content(pair: _Pair) -> tuple[str | None, str]:

@@ -50,7 +50,8 @@ _WORDS: Final[tuple[tuple[AccountType, str], ...]] = (
         AccountType.CHECKING,
         (
             r"current|checkings?|giro\w*|konto|compte courant|betaalrekening|lönekonto|"
-            r"lønkonto|brukskonto|conto corrente|cuenta corriente|rachunek bieżący|main"
+            r"lønkonto|brukskonto|conto corrente|cuenta corriente|rachunek bieżący|main|"
+            r"sichteinlagen?"
         ),
     ),
 )

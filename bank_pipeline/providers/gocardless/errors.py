@@ -43,7 +43,7 @@ _CODES: Final[Mapping[type[ProviderError], str]] = {
     ),
     AccessRevokedError: "REQUISITION_NOT_FOUND",
     AccountGoneError: "ACCOUNT_NOT_FOUND AccountInactiveError",
-    AccountBlockedError: "AccountAccessForbidden ACCOUNT_ERROR ACCOUNT_NOT_SERVED",
+    AccountBlockedError: "AccountAccessForbidden ACCOUNT_ERROR",
     ProductUnsupportedError: "EUA_SCOPE AccountResourceUnavailable",
     RateLimitedError: "DAILY_LIMIT COMPANY_LIMIT RateLimitError",
     TransientError: (
@@ -92,7 +92,8 @@ _SUMMARIES: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
     (re.compile(r"EUA cannot be accepted more than once"), "ACCEPTED_TWICE"),
 )
 _DATES: Final = frozenset({"date_from", "date_to"})
-_NOT_FIELDS: Final = frozenset({"summary", "detail", "type", "status_code"})
+_SAID_OF_ALL: Final = frozenset({"summary", "detail"})
+_NOT_FIELDS: Final = frozenset({*_SAID_OF_ALL, "type", "status_code"})
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,79}")
 _HTTP_BAD_REQUEST, _HTTP_NOT_FOUND, _HTTP_TIMEOUT = 400, 404, 408
 _HTTP_FORBIDDEN, _HTTP_CONFLICT, _HTTP_TOO_MANY, _HTTP_SERVER = 403, 409, 429, 500
@@ -127,7 +128,7 @@ def read_complaint(body: bytes) -> Complaint:
         detail=_to_text(said.get("detail")).strip(),
         type=word if isinstance(word, str) and _WORD.fullmatch(word) else None,
         fields={}
-        if is_account
+        if is_account or not said.keys().isdisjoint(_SAID_OF_ALL)
         else {key: _to_text(value) for key, value in said.items() if key not in _NOT_FIELDS},
         account_status=str(said["status"]) if is_account else None,
     )
@@ -188,9 +189,10 @@ def _to_code(operation: str, status: int, complaint: Complaint) -> str:
 
 
 def _code_of_status(operation: str, status: int, complaint: Complaint) -> str:
-    if status == _HTTP_NOT_FOUND:
-        # Under the name of a field it is something that our request spoke of.
-        return "NOT_FOUND" if complaint.fields else _missing_of(operation)
+    if status == _HTTP_NOT_FOUND and complaint.fields:
+        return "NOT_FOUND"  # something that our request spoke of, under the name of its field
+    if status == _HTTP_NOT_FOUND and (complaint.summary or complaint.detail):
+        return _missing_of(operation)  # a proxy's page says nothing of what exists
     if status == _HTTP_CONFLICT:
         return "ACCOUNT_PROCESSING"
     if status == _HTTP_BAD_REQUEST and complaint.fields:

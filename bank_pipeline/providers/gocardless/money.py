@@ -21,7 +21,7 @@ from bank_pipeline.providers.texts import is_placeholder
 
 _ISO: Final = re.compile(r"[A-Z]{3}")
 _NUMBER: Final[TypeAdapter[Decimal]] = TypeAdapter(NumberText)
-_BILLED: Final = re.compile(r"billingAmount:\s*(?P<amount>[-+]?[0-9][0-9.,]*[0-9]|[0-9])")
+_BILLED: Final = re.compile(r"billingAmount:\s*(?P<amount>[-+]?[0-9](?:[0-9.,]*[0-9])?)")
 
 
 @dataclass(frozen=True)
@@ -130,9 +130,9 @@ def _part(value: object, key: str) -> dict[str, Any] | None:
 
 def _is_purchase(raw: GcTransaction, quirks: Quirks, description: str) -> bool:
     start = quirks.unsigned_purchase
-    return (
-        start is not None and is_placeholder(raw.transaction_id) and description.startswith(start)
-    )
+    if start is None or not is_placeholder(raw.transaction_id):
+        return False
+    return f"{description} ".startswith(start)  # the word may be all there is
 
 
 def _billed(raw: GcTransaction, quirks: Quirks, description: str) -> Decimal | None:

@@ -198,15 +198,15 @@ class GoCardlessProvider(WindowProvider):
         """
         facts = self._reader.facts_of(account, credential, archive=archive)
         date_from = windows.to_date_from(request, facts.institution)
-        whole_since = None
-        if date_from is None:
-            whole_since = self._reader.history_start(facts, today=request.window.last)
+        whole_since = self._reader.whole_since(facts, today=request.window.last)
         call = Call(
             windows.TRANSACTIONS,
             f"accounts/{to_segment(account.external_id)}/transactions/",
             params={"date_from": date_from.isoformat()} if date_from else None,
             archived_as=windows.to_operation(
-                account, institution_id=facts.institution, whole_since=whole_since
+                account,
+                institution_id=facts.institution,
+                whole_since=whole_since if whole_since > request.window.first else None,
             ),
         )
         answer = self._client.call(call, archive=archive)

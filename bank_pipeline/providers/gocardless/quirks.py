@@ -242,7 +242,11 @@ _BANKS: Final[tuple[tuple[Quirks, str], ...]] = (
         "BERLINER_SPARKASSE_BELADEBEXXX SPK_KARLSRUHE_KARSDE66XXX SSK_MUNCHEN_SSKMDEMMXXX",
     ),
     (
-        Quirks(drops_pending=True, parties=(Party.ULTIMATE, Party.NAME)),
+        Quirks(
+            drops_pending=True,
+            texts_added=(Source.ADDITIONAL,),
+            parties=(Party.ULTIMATE, Party.NAME),
+        ),
         "SSK_DUSSELDORF_DUSSDEDDXXX",
     ),
     (_BNP_BELGIUM, "BNP_BE_GEBABEBB FINTRO_BE_GEBABEBB HELLO_BE_GEBABEBB"),

@@ -20,6 +20,8 @@ from bank_pipeline.errors import (
     AccountBlockedError,
     AccountGoneError,
     ConfigurationError,
+    PayloadError,
+    ProductUnsupportedError,
     ProviderError,
     RateLimitedError,
     TransientError,
@@ -118,6 +120,7 @@ class ConnectionReader:
         """Read the accounts of a requisition; `is_best_effort` raises for no details."""
         reading = _Reading(archive, calls_count=1)
         if requisition.status == LINKED:
+            reading.is_complete = bool(requisition.accounts)  # none at all denies no account
             by_id = {account.external_id: account for account in known}
             for account_id in dict.fromkeys(requisition.accounts):
                 held = by_id.get(account_id)
@@ -151,8 +154,13 @@ class ConnectionReader:
         agreement = self._fetch_agreement(requisition.agreement)
         return to_consent_end(agreement) if agreement else None
 
-    def history_start(self, facts: AccountFacts, *, today: date) -> date:
-        """Return since when an answer to an unbounded question is whole."""
+    def whole_since(self, facts: AccountFacts, *, today: date) -> date:
+        """
+        Return since when an answer is whole, however early it was asked to begin.
+
+        A consent that was given anew shows less than the one before it: what we hold from
+        before its first day is not gone for being absent.
+        """
         agreement = self._fetch_agreement(facts.agreement)
         first = to_history_start(agreement) if agreement else None
         return first or today - timedelta(days=HISTORY_DAYS_USUAL)
@@ -199,6 +207,8 @@ class ConnectionReader:
         except ProviderError as error:
             reading.troubles[account_id] = error
             reading.is_complete = False
+            if known is not None:
+                reading.accounts.append(known)  # so that its trouble is told
             return
         self._remember(account_id, requisition)
         fault = error_of_account(_METADATA, metadata.status)
@@ -230,20 +240,23 @@ class ConnectionReader:
                 raise
         except AccountGoneError as error:
             reading.troubles[account_id] = error
+        except ProductUnsupportedError:
+            return GcDetails()  # there are none: to ask every day would only count as failures
         except ProviderError:
             pass
         return None
 
     def _remember(self, account_id: str, requisition: GcRequisition) -> None:
-        self._cache.get_or_create(
-            _facts_key(account_id), lambda: _to_facts(requisition), ttl_s=FACTS_TTL_S
-        )
+        key, facts = _facts_key(account_id), _to_facts(requisition)
+        if self._cache.get_or_create(key, lambda: facts, ttl_s=FACTS_TTL_S) != facts:
+            self._cache.drop(key)  # the account keeps its id under another consent
+            self._cache.get_or_create(key, lambda: facts, ttl_s=FACTS_TTL_S)
 
     def _status_of(self, requisition: GcRequisition, reading: _Reading) -> ProviderStatus | None:
         """Return the connection's status; it is not worth the failure of a whole answer."""
         try:
             consent_ends_at = self.consent_end(requisition)
-        except TransientError:
+        except (TransientError, PayloadError):
             if requisition.status == LINKED:
                 return None
             consent_ends_at = None

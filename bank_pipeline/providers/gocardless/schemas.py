@@ -47,7 +47,9 @@ class GcTransaction(Row):
     TEXTS = frozenset(
         {
             "remittanceInformationUnstructured",
+            "remittanceInformationUnstructuredArray",
             "remittanceInformationStructured",
+            "remittanceInformationStructuredArray",
             "additionalInformation",
             "creditorName",
             "debtorName",

@@ -38,32 +38,51 @@ class TokenKeeper:
         self._cache = cache
         self._create = create
         self._lock = threading.Lock()
+        self._creating = threading.Lock()
         self._token: SecretStr | None = None
+        self._refused: SecretStr | None = None
         self._forget_at_s = 0.0
+
+    # The cache is never asked under a lock of ours: whoever creates something else in the cache
+    # may hold a lock of its own and need a token to go on.
 
     def current(self) -> SecretStr:
         """Return a token, made anew only when neither we nor the cache have a fresh one."""
-        with self._lock:
-            if self._token is None or time.monotonic() >= self._forget_at_s:
-                self._remember(self._from_cache())
-            assert self._token is not None, "a token was just remembered"
-            return self._token
+        return self._remembered() or self._remember(self._from_cache())
 
     def renewed(self, refused: SecretStr) -> SecretStr:
         """Return another token than the one that was refused, which is forgotten."""
         with self._lock:
-            if self._token is not None and self._token != refused:
-                return self._token  # another thread was faster
+            self._refused = refused
+            if self._token == refused:
+                self._token = None
+        remembered = self._remembered()
+        if remembered is not None:
+            return remembered  # another thread was faster
+        token = self._from_cache()
+        if token == refused:
+            self._cache.drop(self._key)
             token = self._from_cache()
-            if token == refused:
-                self._cache.drop(self._key)
-                token = self._from_cache()
-            self._remember(token)
-            return token
+        return self._remember(token)
 
     def _from_cache(self) -> SecretStr:
-        return self._cache.get_or_create_secret(self._key, self._create, ttl_s=LIFE_S - MARGIN_S)
+        return self._cache.get_or_create_secret(
+            self._key, self._create_once, ttl_s=LIFE_S - MARGIN_S
+        )
 
-    def _remember(self, token: SecretStr) -> None:
-        self._token = token
-        self._forget_at_s = time.monotonic() + _REMEMBERED_S
+    def _create_once(self) -> SecretStr:
+        """Ask for a token, unless another thread did while we waited for our turn."""
+        with self._creating:
+            return self._remembered() or self._remember(self._create())
+
+    def _remembered(self) -> SecretStr | None:
+        with self._lock:
+            is_fresh = time.monotonic() < self._forget_at_s
+            return self._token if is_fresh else None
+
+    def _remember(self, token: SecretStr) -> SecretStr:
+        with self._lock:
+            if token != self._refused:  # read from the cache just before it was refused
+                self._token = token
+                self._forget_at_s = time.monotonic() + _REMEMBERED_S
+        return token

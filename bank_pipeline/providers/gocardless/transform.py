@@ -75,7 +75,7 @@ def to_transaction(
     row = Transaction(
         account_external_id=context.account.external_id,
         external_id=UNIDENTIFIED,
-        status=_to_status(day, context, is_pending=is_pending),
+        status=_to_status(raw, day, context, is_pending=is_pending),
         amount=money.amount,
         currency=money.currency,
         unofficial_currency=money.unofficial_currency,
@@ -187,13 +187,17 @@ def _to_day(
 def _paid_on(reading: Reading, booked_on: dt.date) -> dt.date | None:
     """Return the day of payment that the text names, if it can be this booking's."""
     day = reading.day
-    return day if day and booked_on - _PAID_BEFORE <= day <= booked_on else None
+    return day if day and dt.timedelta(0) <= booked_on - day <= _PAID_BEFORE else None
 
 
-def _to_status(day: dt.date, context: Context, *, is_pending: bool) -> TransactionStatus:
+def _to_status(
+    raw: GcTransaction, day: dt.date, context: Context, *, is_pending: bool
+) -> TransactionStatus:
+    """Say whether it is booked: by its booking date, even where we go by another of its dates."""
     if is_pending:
         return TransactionStatus.PENDING
-    is_ahead = day > context.today + _AHEAD
+    booked_on = to_day(raw.booking_date) or to_day(raw.booking_date_time) or day
+    is_ahead = booked_on > context.today + _AHEAD
     return TransactionStatus.SCHEDULED if is_ahead else TransactionStatus.BOOKED
 
 

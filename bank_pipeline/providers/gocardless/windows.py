@@ -6,8 +6,9 @@ operation it is archived under says it: the account, its institution, and since 
 answer is whole, where the consent begins later than what was asked for.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import partial
 from typing import Any, Final
@@ -15,11 +16,11 @@ from urllib.parse import parse_qs, urlencode
 
 from bank_pipeline.domain.account import Account
 from bank_pipeline.domain.connection import Provider
-from bank_pipeline.domain.identity import identified
+from bank_pipeline.domain.identity import fingerprint, identified
 from bank_pipeline.domain.transaction import Transaction, TransactionStatus
 from bank_pipeline.domain.window import DateWindow
 from bank_pipeline.providers import calls
-from bank_pipeline.providers.answers import RawAnswer, WindowAnswer, WindowRequest
+from bank_pipeline.providers.answers import QuarantinedRow, RawAnswer, WindowAnswer, WindowRequest
 from bank_pipeline.providers.gocardless.quirks import Quirks, quirks_of
 from bank_pipeline.providers.gocardless.schemas import (
     GcBooked,
@@ -92,7 +93,7 @@ def to_window(
         account_external_id=account.external_id,
         transactions=tuple(_capped(row, request.window.last) for row in identified(pairs)),
         covered=_covered(request.window, next(iter(facts.get("since", ())), None)),
-        quarantined=tuple(rows.quarantined),
+        quarantined=tuple(map(_unnamed, rows.quarantined)),
     )
 
 
@@ -103,6 +104,11 @@ def _read(raws: Sequence[Any], rows: Rows, context: Context, *, is_pending: bool
     model = GcTransaction if is_pending else GcBooked
     read = (rows.read(raw, model, translate, id_key=_ID_KEY) for raw in raws)
     return [named for named in read if named is not None]
+
+
+def _unnamed(bad: QuarantinedRow) -> QuarantinedRow:
+    """Leave out an id that names no row: then the bad row could be any that we hold."""
+    return replace(bad, external_id=None) if is_placeholder(bad.external_id) else bad
 
 
 def _translate(
@@ -128,8 +134,14 @@ def _trusted(bank_id: str | None, quirks: Quirks) -> str | None:
 
 
 def _unbooked(pending: Sequence[_Named], booked: Sequence[_Named]) -> list[_Named]:
-    """Leave out what is in both lists, under one id of the bank: it is booked."""
-    seen = {(named.bank_id, named.row.amount) for named in booked if named.bank_id is not None}
+    """
+    Leave out what is in both lists, under one id of the bank: it is booked.
+
+    An id that different booked rows share is none.
+    """
+    known = {(one.bank_id, fingerprint(one.row)) for one in booked if one.bank_id is not None}
+    times = Counter[str | None](bank_id for bank_id, _ in known)
+    seen = {(one.bank_id, one.row.amount) for one in booked if times[one.bank_id] == 1}
     return [named for named in pending if (named.bank_id, named.row.amount) not in seen]
 
 

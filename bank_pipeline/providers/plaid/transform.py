@@ -33,6 +33,7 @@ from bank_pipeline.providers.plaid.schemas import (
     PlaidItemAnswer,
     PlaidTransaction,
 )
+from bank_pipeline.providers.texts import is_placeholder, is_same_name
 
 _BUSINESS: Final[Mapping[str, bool]] = {"business": True, "personal": False}
 
@@ -205,19 +206,22 @@ def _to_counterparty(raw: PlaidTransaction) -> Counterparty | None:
         stated = _text(meta, "payer") or _text(meta, "by_order_of")
     else:
         stated = None
-    own_name = (raw.account_owner or "").casefold()
-    if stated and stated.casefold() != own_name:
+    if stated and _is_somebody(stated, raw):
         return Counterparty(name=stated)
     parties = [
         party
         for party in raw.counterparties or ()
-        if (name := _text(party, "name")) and name.casefold() != own_name
+        if (name := _text(party, "name")) and _is_somebody(name, raw)
     ]
     if parties:
         return _to_party(min(parties, key=_party_rank))
-    if raw.merchant_name and raw.merchant_name.casefold() != own_name:
+    if raw.merchant_name and _is_somebody(raw.merchant_name, raw):
         return Counterparty(name=raw.merchant_name, type=CounterpartyType.MERCHANT)
     return None
+
+
+def _is_somebody(name: str, raw: PlaidTransaction) -> bool:
+    return not is_placeholder(name) and not is_same_name(name, raw.account_owner)
 
 
 def _party_rank(party: Mapping[str, Any]) -> int:

@@ -191,10 +191,7 @@ class TellerProvider(WindowProvider):
                 error, credential, account, TRANSACTIONS, archive=archive
             ) from error
         if isinstance(fetched.trouble, AccountGoneError):
-            gone = fetched.trouble
-            fetched.trouble = self._accounts.confirm(
-                gone, credential, account, TRANSACTIONS, archive=archive
-            )
+            fetched.trouble = self._confirm(fetched.trouble, credential, account, archive)
         answer = to_window_answer(fetched, account, request)
         answer = replace(answer, calls_count=answer.calls_count + calls_count)
         return self._with_running_balance(answer, account)
@@ -281,7 +278,8 @@ class TellerProvider(WindowProvider):
         over again.
 
         Raises:
-            PayloadError: the token opens another enrollment than the one it came with.
+            PayloadError: the token opens another enrollment than the one it came with, or none
+                that it names.
 
         Source: https://teller.io/docs/guides/environments
         """
@@ -298,7 +296,8 @@ class TellerProvider(WindowProvider):
                 institution_external_id=None,
                 institution_name=exchange.institution_name,
             )
-        external_id = listed.enrollment_id or stated_id
+        # A list that names no enrollment proves none: then only Teller's signature does.
+        external_id = listed.enrollment_id or (stated_id if exchange.is_signed else None)
         if external_id is None or stated_id not in (None, external_id):
             code = "ENROLLMENT_MISMATCH" if external_id else "NO_ENROLLMENT"
             raise PayloadError(Provider.TELLER, ACCOUNTS, code=code)
@@ -338,6 +337,15 @@ class TellerProvider(WindowProvider):
         self._client.call(_INSTITUTIONS, "/institutions")
         if self._presents_certificate:
             self._client.probe_certificate()
+
+    def _confirm(
+        self, gone: AccountGoneError, credential: SecretStr, account: Account, archive: Archive
+    ) -> ProviderError:
+        """Say what is wrong in truth after rows have come, which are not lost for it."""
+        try:
+            return self._accounts.confirm(gone, credential, account, TRANSACTIONS, archive=archive)
+        except ProviderError as error:
+            return error
 
     def _with_running_balance(self, answer: WindowAnswer, account: Account) -> WindowAnswer:
         if not self._accounts.lacks(account, BALANCES):

@@ -87,22 +87,24 @@ def to_event(body: bytes, *, or_key: str) -> ProviderEvent:
         parsed = parse_json(body)
     except ValueError:
         parsed = None
-    if not isinstance(parsed, dict) or not is_storable(parsed):
-        return ProviderEvent(Provider.TELLER, EventKind.IGNORE, "UNREADABLE", None, or_key)
-    word = to_word(parsed.get("type")) or "UNKNOWN"
-    payload = parsed.get("payload")
+    said = parsed if isinstance(parsed, dict) else {}
+    payload = said.get("payload")
     told = payload if isinstance(payload, dict) else {}
+    kept = {
+        **{key: said[key] for key in _ENVELOPE if isinstance(said.get(key), str)},
+        "payload": _to_kept(told),
+    }
+    if not said or not is_storable(kept):
+        return ProviderEvent(Provider.TELLER, EventKind.IGNORE, "UNREADABLE", None, or_key)
+    word = to_word(said.get("type")) or "UNKNOWN"
     enrollment_id = told.get("enrollment_id")
     return ProviderEvent(
         provider=Provider.TELLER,
         kind=KIND_OF_TYPE.get(word, EventKind.IGNORE),
         code=_to_code(word, told.get("reason")),
         external_id=enrollment_id if isinstance(enrollment_id, str) and enrollment_id else None,
-        event_key=to_word(parsed.get("id")) or or_key,
-        payload={
-            **{key: parsed[key] for key in _ENVELOPE if isinstance(parsed.get(key), str)},
-            "payload": _to_kept(told),
-        },
+        event_key=to_word(said.get("id")) or or_key,
+        payload=kept,
     )
 
 

@@ -126,7 +126,7 @@ class PageReader:
 
     def _fetch_older(self) -> None:
         pages, used = self._fetched.pages, set[str]()
-        while not pages[-1].is_last(self._request.window.first):
+        while not pages[-1].is_last(_first_day(self._request)):
             anchor = pages[-1].anchor()
             if anchor is None or anchor["id"] in used:
                 raise _payload_error("PAGE_REPEATED" if anchor else "NO_IDS")
@@ -199,13 +199,14 @@ def to_window_answer(fetched: Fetched, account: Account, request: WindowRequest)
     read = _reader(rows, account, request)
     found: dict[str, Transaction] = {}
     strangers: list[QuarantinedRow] = []
-    for page in _in_time(fetched.pages, request.window.first):
+    first = _first_day(request)
+    for page in _in_time(fetched.pages, first):
         for raw in page.rows:
             if _is_of_another(raw, account):
                 strangers.append(_to_stranger(raw))
             elif (row := read(raw)) is not None and _is_news(row, found):
                 found[row.external_id] = row
-    is_whole = fetched.trouble is None and _is_whole(fetched.pages, request.window.first)
+    is_whole = fetched.trouble is None and _is_whole(fetched.pages, first)
     return WindowAnswer(
         account_external_id=account.external_id,
         transactions=tuple(found.values()),
@@ -215,6 +216,11 @@ def to_window_answer(fetched: Fetched, account: Account, request: WindowRequest)
         calls_count=fetched.calls_count,
         pages_count=len(fetched.pages),
     )
+
+
+def _first_day(request: WindowRequest) -> date:
+    """Return the first day that is read: of an account that is new to us, all that there is."""
+    return date.min if request.is_first else request.window.first
 
 
 def _is_news(row: Transaction, found: Mapping[str, Transaction]) -> bool:

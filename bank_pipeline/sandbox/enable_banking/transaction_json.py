@@ -84,7 +84,7 @@ def transaction_json(row: Row, telling: Telling) -> Json:
     dates = dates_of(profile, entry)
     amount, code = money_shown(profile, entry)
     currency = code or NO_CURRENCY
-    shown = amount if profile.negative_amounts and amount < 0 else abs(amount)
+    shown = amount if profile.negative_amounts and amount < 0 else amount.copy_abs()
     required = {
         "transaction_amount": {
             "currency": currency,
@@ -199,7 +199,7 @@ def _exchange(entry: Entry) -> Json | None:
         "contract_identification": None,
         "instructed_amount": {
             "currency": source,
-            "amount": amount_text(abs(entry.source_amount), source),
+            "amount": amount_text(entry.source_amount.copy_abs(), source),
         },
     }
 

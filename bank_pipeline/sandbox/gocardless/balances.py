@@ -44,15 +44,15 @@ def _row(
 def _measured(
     measure: Measure, shown: AccountTruth, stale: AccountTruth, now: datetime
 ) -> Decimal | None:
-    booked = shown.booked or Decimal(0)
+    booked = shown.booked
     amounts = {
-        Measure.BOOKED: shown.booked,
+        Measure.BOOKED: booked,
         Measure.AVAILABLE: shown.available,
         Measure.STALE: stale.booked,
         Measure.OTHER_CURRENCY: _SPARE,
-        Measure.EXPECTED: booked + _pending(shown),
+        Measure.EXPECTED: None if booked is None else booked + _pending(shown),
         Measure.NOT_INVOICED: _this_month(shown, now),
-        Measure.INVOICED_DEBT: _this_month(shown, now) - booked,
+        Measure.INVOICED_DEBT: None if booked is None else _this_month(shown, now) - booked,
     }
     return amounts[measure]
 

@@ -55,7 +55,7 @@ def pending_row(shelf: Shelf, entry: Entry) -> Row:
     """Return a pending transaction, which never has GoCardless's own id."""
     amount = entry.amount
     if shelf.profile.sign is Sign.UNSIGNED_PENDING and amount < 0:
-        amount = -amount
+        amount = amount.copy_negate()
     return {
         **_pending_ids(shelf, entry),
         **_pending_dates(shelf.profile, entry),
@@ -167,7 +167,7 @@ def _amount(profile: Profile, entry: Entry, amount: Decimal) -> dict[str, str]:
     if profile.sign is Sign.FOREIGN and is_foreign(entry):
         assert entry.source_amount is not None, "a foreign payment has its amount"
         return amount_json(entry.source_amount, entry.source_currency, profile.amounts)
-    shown = -amount if profile.sign is Sign.FLIPPED else amount
+    shown = amount.copy_negate() if profile.sign is Sign.FLIPPED else amount
     return amount_json(shown, entry.currency, profile.amounts)
 
 

@@ -65,7 +65,7 @@ def balances_of(truth: AccountTruth) -> tuple[Decimal | None, Decimal | None]:
     """
     booked = truth.booked
     if booked is not None and truth.account.kind in OWED_KINDS:
-        booked = -booked
+        booked = booked.copy_negate()
     return truth.available, booked
 
 

@@ -47,7 +47,7 @@ def transaction_to_json(row: Row, style: Style) -> dict[str, Any]:
     return {
         "account_id": row.account_id,
         "account_owner": None,
-        "amount": -entry.amount,
+        "amount": entry.amount.copy_negate(),
         "authorized_date": entry.transaction_date.isoformat(),
         "authorized_datetime": optional_moment_text(entry.occurred_at),
         "category": None,

@@ -74,7 +74,7 @@ def _transaction(grant: Grant, entry: Entry) -> dict[str, Any]:
     return {
         "transaction_id": derive_transaction_id(grant.account_id, entry.id, pending=pending),
         "entry_id": entry.id,
-        "amount": number_text(-entry.amount),
+        "amount": number_text(entry.amount.copy_negate()),
         "iso_currency_code": entry.currency,
         "unofficial_currency_code": entry.unofficial_currency,
         "pending": pending,

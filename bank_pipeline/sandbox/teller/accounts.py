@@ -55,7 +55,7 @@ def account_to_json(
 def balances_to_json(grant: Grant, truth: AccountTruth, base: str) -> dict[str, Any]:
     """Describe what the account holds, or for a card what is owed and what can be spent."""
     is_card = truth.account.kind is AccountKind.CREDIT_CARD
-    owed = None if truth.booked is None else -truth.booked
+    owed = None if truth.booked is None else truth.booked.copy_negate()
     here = f"{base}/accounts/{grant.account_id}"
     return {
         "account_id": grant.account_id,

@@ -1,16 +1,16 @@
 """Money as Teller writes it: signed decimal strings with cents. Pure."""
 
 from decimal import Decimal
-from typing import Final
 
-_CENTS: Final = Decimal("0.01")
+from bank_pipeline.sandbox.wire import number_text
+
+_CENTS_LENGTH = 2
 
 
 def money_text(value: Decimal) -> str:
     """Return `value` with two decimals, or with all it has when it has more; never a `-0`."""
-    exact = value.normalize()
-    rounded = exact.quantize(_CENTS)
-    return format((rounded if rounded == exact else exact) or abs(rounded), "f")
+    whole, _, decimals = number_text(value).partition(".")
+    return f"{whole}.{decimals.ljust(_CENTS_LENGTH, '0')}"
 
 
 def optional_money_text(value: Decimal | None) -> str | None:

@@ -142,7 +142,7 @@ class Ledger:
             "account_id": self._grant.account_id,
             "date": row.place[0].isoformat(),
             "description": entry.original_description,
-            "amount": money_text(-entry.amount if is_card else entry.amount),
+            "amount": money_text(entry.amount.copy_negate() if is_card else entry.amount),
             "status": "pending" if entry.state is EntryState.PENDING else "posted",
             "type": type_of(entry, self._account.kind),
             "running_balance": None if row.running is None else money_text(row.running),

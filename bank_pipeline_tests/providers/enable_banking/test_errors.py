@@ -1,7 +1,7 @@
 """Every documented code has its meaning; what is not documented keeps the connection."""
 
 import json
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +176,15 @@ def test_n26_refuses_a_period_in_its_own_words() -> None:
         error = failed(400, title="Range is out of the last 90-day period", code=code)
         assert isinstance(error, WindowTooWideError)
         assert (error.code, error.earliest) == (code, date(2026, 2, 16))
+
+
+def test_a_bank_may_count_its_history_in_years() -> None:
+    words = "date_from and date_to have to lie within 3 years"
+    error = failed(400, error="Request refused", message=words)
+    assert isinstance(error, WindowTooWideError)
+    assert error.earliest == TODAY - timedelta(days=3 * 365 - 1)
+    assert isinstance(failed(400, message="date_from is no date"), ConfigurationError)
+    assert isinstance(failed(403, message=words), ConfigurationError)
 
 
 def test_a_bank_that_loses_track_of_its_own_pages_is_no_fault_of_ours() -> None:

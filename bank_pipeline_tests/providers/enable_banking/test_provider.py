@@ -106,6 +106,30 @@ def test_known_accounts_cost_no_call_to_the_bank(
     assert isinstance(answer.troubles["hash-9"], AccountBlockedError)
 
 
+@pytest.mark.parametrize("told", [None, "odd"])
+def test_a_session_that_does_not_say_what_it_shares_takes_no_account_along(
+    bank: EnableBankingProvider, stub: Stub, archived: Archived, told: str | None
+) -> None:
+    stub.plays(session(accounts=told, accounts_data=told))
+    answer = bank.fetch_accounts(SESSION, archive=archived, known=[account()])
+
+    assert (answer.accounts, answer.is_complete) == ((account(),), False)
+    assert answer.status is not None
+    assert answer.status.error_code is None
+
+
+def test_an_account_that_can_be_asked_for_again_is_not_listed_twice(
+    bank: EnableBankingProvider, stub: Stub, archived: Archived
+) -> None:
+    blocked = account(external_id="hash-of-uid-2", stable_external_ids=("hash-of-uid-2",))
+    told = account_json(2, identification_hash="hash-of-uid-2", identification_hashes=None)
+    stub.plays(session("AUTHORIZED", UID, "uid-2"), Reply(told))
+    answer = bank.fetch_accounts(SESSION, archive=archived, known=[account(), blocked])
+
+    assert [one.external_id for one in answer.accounts] == [UID, "uid-2"]
+    assert (answer.is_complete, dict(answer.troubles)) == (True, {})
+
+
 def test_an_account_that_nobody_told_of_is_asked_for_once(
     bank: EnableBankingProvider, stub: Stub, archived: Archived
 ) -> None:
@@ -126,10 +150,25 @@ def test_an_account_that_cannot_be_asked_for_now_is_left_for_later(
     later = bank.fetch_accounts(SESSION, archive=archived, known=[account()])
     assert (later.accounts, later.is_complete) == ((account(),), False)
 
+    stub.plays(session("AUTHORIZED", UID, "uid-2"), failure("EXPIRED_SESSION", 401))
+    confused = bank.fetch_accounts(SESSION, archive=archived, known=[account()])
+    assert (confused.accounts, confused.is_complete) == ((account(),), False)
+
     stub.plays(session("AUTHORIZED", UID, "uid-2"), failure("ASPSP_ACCOUNT_NOT_ACCESSIBLE"))
     blocked = bank.fetch_accounts(SESSION, archive=archived, known=[account()])
     assert blocked.accounts[1].stable_external_ids == ("hash-of-uid-2",)
     assert (blocked.is_complete, {*blocked.troubles}) == (True, {"uid-2"})
+
+
+def test_a_bank_that_a_session_did_not_name_is_asked_for_again(
+    bank: EnableBankingProvider, stub: Stub, archived: Archived
+) -> None:
+    stub.plays(session(aspsp=None), BALANCES, session(), BALANCES)
+    for _ in range(3):
+        bank.fetch_balances(SESSION, account(), archive=archived)
+
+    asked = [one.path.split("/")[1] for one in stub.received]
+    assert asked == ["sessions", "accounts", "sessions", "accounts", "accounts"]
 
 
 def test_balances_are_archived_and_none_is_none(

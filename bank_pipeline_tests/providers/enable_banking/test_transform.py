@@ -14,10 +14,11 @@ from bank_pipeline.domain.transaction import (
     Transaction,
     TransactionStatus,
 )
-from bank_pipeline.providers.answers import QuarantinedRow
+from bank_pipeline.providers.answers import QuarantinedRow, RawAnswer
 from bank_pipeline.providers.enable_banking.quirks import quirks_of
 from bank_pipeline.providers.enable_banking.schemas import EbTransaction
 from bank_pipeline.providers.enable_banking.transform import to_transaction
+from bank_pipeline.providers.enable_banking.window import OPERATION, to_window
 from bank_pipeline.providers.exact_json import dump_json, parse_json
 from bank_pipeline.providers.rows import Rows
 from bank_pipeline_tests.providers.enable_banking.builders import (
@@ -25,6 +26,7 @@ from bank_pipeline_tests.providers.enable_banking.builders import (
     account,
     amount,
     transaction,
+    window,
 )
 
 NORDEA = ("FI", "Nordea")
@@ -149,6 +151,19 @@ def test_a_pending_row_has_no_booking_date_but_a_day_it_was_paid() -> None:
     both = row(status="PDNG", booking_date="2026-03-04", transaction_date="2026-03-02")
     assert both.transaction_date == date(2026, 3, 2)
     assert both.details["booking_date"] == "2026-03-04"
+    valued = row(status="PDNG", booking_date=None, value_date="2026-03-03")
+    assert valued.transaction_date == date(2026, 3, 3)
+
+
+def test_a_pending_row_that_nobody_could_see_end_is_left_out() -> None:
+    """Without a day no answer would ever cover it; a day of any kind will do."""
+    undated = transaction(1, status="PDNG", booking_date=None)
+    dated = transaction(2, status="HOLD", booking_date=None, value_date="2026-03-04")
+    body = dump_json({"transactions": [undated, dated]}).encode()
+    answer = to_window([RawAnswer(OPERATION, body, b"", None)], account(), window())
+
+    assert [row.external_id for row in answer.transactions] == ["entry-2"]
+    assert answer.quarantined == ()
 
 
 @pytest.mark.parametrize(
@@ -253,6 +268,12 @@ def test_codes_say_how_and_for_what_the_money_moved() -> None:
     assert found.counterparty is not None
     assert found.counterparty.type is CounterpartyType.MERCHANT
     assert row(merchant_category_code="5411").payment_method is PaymentMethod.CARD
+
+
+def test_a_code_that_is_no_text_is_kept_as_it_came() -> None:
+    found = row(bank_transaction_code={"description": "Purchase", "code": 12, "sub_code": "32"})
+    assert found.details["bank_transaction_code"] == {"description": "Purchase", "code": 12}
+    assert found.bank_transaction_code == "32"
 
 
 def test_a_purchase_in_another_currency_is_signed_like_the_row() -> None:

@@ -12,15 +12,18 @@ from bank_pipeline.domain.window import DateWindow
 from bank_pipeline.errors import (
     AccountBlockedError,
     AccountGoneError,
+    ConfigurationError,
     FeedMovedError,
     PayloadError,
     RateLimitedError,
+    ReauthRequiredError,
     TransientError,
     WindowTooWideError,
 )
 from bank_pipeline.providers.answers import WindowAnswer, WindowRequest
 from bank_pipeline.providers.enable_banking.errors import STATUS_CONFUSED
 from bank_pipeline.providers.enable_banking.provider import EnableBankingProvider
+from bank_pipeline.providers.enable_banking.window import PAGES_MAX
 from bank_pipeline_tests.providers.enable_banking.builders import (
     SESSION,
     TODAY,
@@ -109,24 +112,42 @@ def test_rows_that_do_not_fit_are_set_aside_and_their_siblings_land(
     assert answer.covered == window().window
 
 
+@pytest.mark.parametrize("name", ["2026-03-04-1", "NOTPROVIDED"])
+def test_an_unreadable_row_is_not_called_what_it_may_not_be_stored_by(
+    bank: EnableBankingProvider, stub: Stub, name: str
+) -> None:
+    answer = fetch(bank, stub, page(transaction(1), transaction(entry_reference=name, status="?")))
+
+    assert [one.external_id for one in answer.quarantined] == [None]
+
+
 def test_rows_of_other_dates_are_kept(bank: EnableBankingProvider, stub: Stub) -> None:
     answer = fetch(bank, stub, page(transaction(booking_date="2024-01-15")))
 
     assert answer.transactions[0].booking_date == date(2024, 1, 15)
 
 
-def test_a_repeated_key_is_a_failure(
+def test_a_repeated_key_ends_the_reading_and_doubles_nothing(
     bank: EnableBankingProvider, stub: Stub, archived: Archived
 ) -> None:
-    with pytest.raises(PayloadError, match="CONTINUATION_STUCK"):
-        fetch(bank, stub, page(transaction(), key="same"), archive=archived)
-    assert len(archived) == 2
+    same = page(transaction(1, entry_reference=None), key="same")
+    answer = fetch(bank, stub, same, archive=archived)
+
+    assert (len(answer.transactions), answer.covered) == (1, None)
+    assert answer.trouble is not None
+    assert answer.trouble.code == "CONTINUATION_STUCK"
+    assert (len(archived), len(queries(stub))) == (1, 2)
+    assert bank.to_window(archived, account(), window()).covered is None
 
 
-def test_pages_without_end_are_a_failure(bank: EnableBankingProvider, stub: Stub) -> None:
+def test_pages_without_end_are_a_failure(
+    bank: EnableBankingProvider, stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert PAGES_MAX * 10 >= 10_000  # ten rows a page is common, and so are busy accounts
+    monkeypatch.setattr("bank_pipeline.providers.enable_banking.window.PAGES_MAX", 5)
     with pytest.raises(PayloadError, match="PAGES_MAX"):
-        fetch(bank, stub, *(page(key=f"k{number}") for number in range(201)))
-    assert len(queries(stub)) == 200
+        fetch(bank, stub, *(page(key=f"k{number}") for number in range(6)))
+    assert len(queries(stub)) == 5
 
 
 def test_a_refused_key_starts_the_window_again_once(
@@ -154,6 +175,25 @@ def test_pages_read_before_a_limit_are_kept_and_conclude_nothing(
     assert answer.trouble.retry_after_s == 6 * 3600
     assert (len(archived), answer.calls_count) == (1, 2)
     assert bank.to_window(archived, account(), window()).covered is None
+
+
+def test_a_refusal_of_a_later_page_costs_no_page_before_it(
+    bank: EnableBankingProvider, stub: Stub
+) -> None:
+    refused = failure("WRONG_REQUEST_PARAMETERS", 422)
+    answer = fetch(bank, stub, page(transaction(1), key="k1"), refused)
+
+    assert (ids(answer), answer.covered) == (["entry-1"], None)
+    assert isinstance(answer.trouble, ConfigurationError)
+
+
+def test_a_session_that_ends_between_two_pages_is_over(
+    bank: EnableBankingProvider, stub: Stub, archived: Archived
+) -> None:
+    replies = page(transaction(1), key="k1"), failure("EXPIRED_SESSION", 401), session("EXPIRED")
+    with pytest.raises(ReauthRequiredError):
+        fetch(bank, stub, *replies, archive=archived)
+    assert len(archived) == 1
 
 
 def test_a_limit_on_the_first_page_is_the_answer(bank: EnableBankingProvider, stub: Stub) -> None:
@@ -285,6 +325,51 @@ def test_a_longest_history_that_ends_long_ago_is_looked_at_again(
     assert replace(again, counted_calls=3) == answer  # the longest took the bank two
 
 
+def test_a_stale_history_is_read_on_from_where_it_ends(
+    bank: EnableBankingProvider, stub: Stub, archived: Archived
+) -> None:
+    old = [transaction(1, booking_date="2025-11-30"), transaction(2, booking_date="2025-12-30")]
+    answer = fetch(bank, stub, page(*old), page(transaction(3)), request=first(), archive=archived)
+
+    assert queries(stub)[1] == {"date_from": "2025-12-30"}
+    assert answer.covered == DateWindow(first=date(2025, 11, 30), last=TODAY)
+    assert bank.to_window(archived, account(), first()).covered == answer.covered
+
+
+def test_days_between_a_stale_history_and_the_newest_ones_are_not_claimed(
+    bank: EnableBankingProvider, stub: Stub, archived: Archived
+) -> None:
+    old = [transaction(1, booking_date="2025-11-30"), transaction(2, booking_date="2025-12-30")]
+    refused = failure("WRONG_TRANSACTIONS_PERIOD", 422)
+    replies = page(*old), refused, page(transaction(3))
+    answer = fetch(bank, stub, *replies, request=first(), archive=archived)
+
+    assert [one["date_from"] for one in queries(stub)] == ["2024-03-05", "2025-12-30", "2026-02-03"]
+    assert (len(answer.transactions), answer.trouble) == (3, None)
+    assert answer.covered == DateWindow(first=date(2026, 2, 3), last=TODAY)
+    assert bank.to_window(archived, account(), first()).covered == answer.covered
+
+
+def test_a_bank_that_refuses_every_second_look_leaves_the_first(
+    bank: EnableBankingProvider, stub: Stub
+) -> None:
+    old = transaction(1, booking_date="2025-12-30")
+    refused = failure("WRONG_TRANSACTIONS_PERIOD", 422)
+    answer = fetch(bank, stub, page(old), refused, refused, request=first())
+
+    assert (ids(answer), answer.covered) == (["entry-1"], None)
+    assert isinstance(answer.trouble, WindowTooWideError)
+
+
+def test_an_old_hold_does_not_make_a_history_longer(
+    bank: EnableBankingProvider, stub: Stub
+) -> None:
+    hold = transaction(2, status="HOLD", booking_date=None, transaction_date="2024-06-01")
+    answer = fetch(bank, stub, page(transaction(1), hold), request=first())
+
+    assert answer.covered == DateWindow(first=date(2026, 3, 4), last=TODAY)
+
+
 def test_equal_purchases_of_a_history_seen_twice_stay_as_many_as_they_are(
     bank: EnableBankingProvider, stub: Stub
 ) -> None:
@@ -318,7 +403,7 @@ def test_an_account_without_rows_covers_what_was_asked_for_twice(
 def test_a_pending_row_that_books_within_one_answer_is_one_row(
     bank: EnableBankingProvider, stub: Stub
 ) -> None:
-    pending = transaction(1, status="PDNG", booking_date=None)
+    pending = transaction(1, status="PDNG")
     answer = fetch(bank, stub, page(pending, transaction(1)))
 
     assert [row.status for row in answer.transactions] == [TransactionStatus.BOOKED]

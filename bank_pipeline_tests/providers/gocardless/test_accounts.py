@@ -120,6 +120,7 @@ def test_an_account_without_a_name_is_called_by_its_number() -> None:
         (None, "Kreditkarte Gold", AccountType.CREDIT_CARD),
         (None, "Boliglån", AccountType.MORTGAGE),
         (None, "RACHUNEK BIEŻĄCY", AccountType.CHECKING),
+        (None, "Sichteinlage privat", AccountType.CHECKING),
         ("NEWW", "Something", AccountType.OTHER),
         (None, None, AccountType.OTHER),
     ],

@@ -16,6 +16,7 @@ from bank_pipeline.errors import (
 )
 from bank_pipeline.providers.cache import Cache, build_file_cache
 from bank_pipeline.providers.gocardless.provider import GoCardlessProvider
+from bank_pipeline.providers.gocardless.tokens import TokenKeeper
 from bank_pipeline_tests.providers.gocardless.builders import (
     REQUISITION,
     SECRET,
@@ -100,6 +101,16 @@ def test_a_token_that_is_refused_is_renewed_once(
     tokens = [request.headers.get("authorization") for request in stub.received]
     assert tokens == [None, *2 * ["Bearer token-1"], None, *2 * ["Bearer token-2"]]
     provider.close()
+
+
+def test_a_token_that_was_refused_is_not_taken_up_again(tmp_path: Path) -> None:
+    """Another thread had read it from the cache just before."""
+    made = iter(["token-1", "token-2"])
+    keeper = TokenKeeper(build_file_cache(tmp_path), lambda: SecretStr(next(made)), name="x")
+    refused = keeper.current()
+    renewed = keeper.renewed(refused)
+    keeper._remember(refused)  # noqa: SLF001 - as that thread does next
+    assert (renewed, keeper.current()) == (SecretStr("token-2"), SecretStr("token-2"))
 
 
 def test_a_token_that_another_process_renewed_is_taken_from_the_cache(

@@ -76,8 +76,8 @@ def test_every_request_is_valid_by_the_official_specification(
     specification = json.loads((contracts / "openapi.json").read_bytes())
     stub.plays(
         TOKEN_REPLY, Reply(institution()), Reply(agreement()), Reply(requisition("CR")),
-        Reply({"balances": []}), Reply({"transactions": {"booked": []}}), Reply([]), Reply({}),
-        Reply({}),
+        Reply({"balances": []}), Reply(agreement()), Reply({"transactions": {"booked": []}}),
+        Reply([]), Reply({}), Reply({}),
     )  # fmt: skip
     request = link_request("t", institution="X", return_url="https://books.example.com")
     gocardless.start_link(request)
@@ -107,7 +107,7 @@ def test_every_request_is_valid_by_the_official_specification(
             ), path
             checked += 1
     assert checked == 3
-    assert len(stub.received) == 10
+    assert len(stub.received) == 11
 
 
 def _template(path: str) -> str:

@@ -122,6 +122,17 @@ def test_not_found_is_about_what_was_asked_for(operation: str, kind: type[Provid
     assert type(error(404, body, operation)) is kind
 
 
+@pytest.mark.parametrize("operation", ["accounts/get", "requisitions/get"])
+@pytest.mark.parametrize("body", [b"<html>Not Found</html>", b"", b"{}", b"[]"])
+def test_a_404_that_is_not_gocardless_own_ends_nothing(operation: str, body: bytes) -> None:
+    assert type(error(404, body, operation)) is ConfigurationError
+
+
+def test_what_is_said_beside_a_summary_is_no_field() -> None:
+    body = {"summary": "Not found.", "detail": "Not found.", "request_id": "r-1"}
+    assert type(error(404, body, "requisitions/get")) is AccessRevokedError
+
+
 def test_an_agreement_that_a_request_names_and_nobody_knows_ends_no_connection() -> None:
     body = {"agreement": {"summary": "ID x not found", "detail": "valid?"}, "status_code": 404}
     assert type(error(404, body, "requisitions/create")) is ConfigurationError

@@ -1,18 +1,16 @@
 """The provider as the house sees it: archived first, trouble where it belongs, few calls."""
 
-from datetime import date, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from bank_pipeline.domain.window import DateWindow
 from bank_pipeline.errors import (
     AccessRevokedError,
     AccountBlockedError,
     AccountGoneError,
     PayloadError,
-    ProductUnsupportedError,
     ReauthRequiredError,
     TransientError,
     WebhookRejectedError,
@@ -22,7 +20,6 @@ from bank_pipeline.providers.base import Scope
 from bank_pipeline.providers.gocardless.provider import GoCardlessProvider
 from bank_pipeline_tests.providers.gocardless.builders import (
     REQUISITION,
-    TODAY,
     TOKEN_REPLY,
     Archived,
     account,
@@ -32,8 +29,6 @@ from bank_pipeline_tests.providers.gocardless.builders import (
     metadata,
     refusal,
     requisition,
-    row,
-    window,
 )
 from bank_pipeline_tests.providers.stub import Reply, Stub
 
@@ -45,10 +40,6 @@ LEFT = {
 
 def paths(stub: Stub) -> list[str]:
     return [request.path.removeprefix("/api/v2/") for request in stub.received]
-
-
-def transactions(*booked: dict[str, Any], **headers: str) -> Reply:
-    return Reply({"transactions": {"booked": list(booked)}}, headers=headers)
 
 
 def test_quotas_are_four_a_day_of_which_the_schedule_spends_half() -> None:
@@ -204,6 +195,52 @@ def test_one_account_that_cannot_be_read_stops_no_other(
     assert answer.is_complete is is_complete
 
 
+@pytest.mark.parametrize("failure", [Reply(b"<html>", 502), Reply([])])
+def test_the_trouble_of_a_known_account_is_told_with_the_account(
+    stub: Stub, gocardless: GoCardlessProvider, archived: Archived, failure: Reply
+) -> None:
+    """Whoever reads the answer goes by its accounts: one that is left out is forgotten."""
+    failures = [failure] * (2 if failure.status == 502 else 1)
+    stub.plays(TOKEN_REPLY, Reply(requisition()), *failures, Reply(agreement()))
+    answer = gocardless.fetch_accounts(REQUISITION, archive=archived, known=[account()])
+    assert (answer.accounts, answer.is_complete) == ((account(),), False)
+    assert list(answer.troubles) == ["account-1"]
+
+
+def test_a_requisition_without_any_account_denies_none(
+    stub: Stub, gocardless: GoCardlessProvider, archived: Archived
+) -> None:
+    stub.plays(TOKEN_REPLY, Reply(requisition(accounts=[])), Reply(agreement()))
+    answer = gocardless.fetch_accounts(REQUISITION, archive=archived)
+    assert (answer.accounts, answer.is_complete) == ((), False)
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        refusal("End User Agreement (EUA) access scope error", 403),
+        refusal("x", 403, type="AccountResourceUnavailable"),
+    ],
+)
+def test_details_that_a_bank_does_not_give_are_not_asked_for_again(
+    stub: Stub, gocardless: GoCardlessProvider, archived: Archived, refused: Reply
+) -> None:
+    linked, free = Reply(requisition()), Reply(metadata())
+    stub.plays(TOKEN_REPLY, linked, free, refused, Reply(agreement()), linked, free)
+    first = gocardless.fetch_accounts(REQUISITION, archive=archived)
+    stub.received.clear()
+    gocardless.fetch_accounts(REQUISITION, archive=archived, known=first.accounts)
+    assert paths(stub)[1:] == ["accounts/account-1/"]
+
+
+def test_an_agreement_of_another_shape_costs_no_accounts(
+    stub: Stub, gocardless: GoCardlessProvider, archived: Archived
+) -> None:
+    stub.plays(TOKEN_REPLY, Reply(requisition()), Reply(metadata()), Reply(details()), Reply([]))
+    answer = gocardless.fetch_accounts(REQUISITION, archive=archived)
+    assert (len(answer.accounts), answer.status) == (1, None)
+
+
 def test_an_account_that_is_listed_twice_is_one(
     stub: Stub, gocardless: GoCardlessProvider, archived: Archived
 ) -> None:
@@ -240,98 +277,6 @@ def test_no_balances_are_none_and_never_a_zero(
 ) -> None:
     stub.plays(TOKEN_REPLY, Reply(requisition()), Reply({"balances": []}))
     assert gocardless.fetch_balances(REQUISITION, account(), archive=archived).balances == ()
-
-
-def test_the_first_window_is_unbounded_and_whole_since_the_consent_permits(
-    stub: Stub, gocardless: GoCardlessProvider, archived: Archived
-) -> None:
-    short = agreement(accepted="2026-11-20T08:00:00Z", max_historical_days=90)
-    stub.plays(TOKEN_REPLY, Reply(requisition()), Reply(short), transactions(row(), **LEFT))
-    request = window(date(2024, 11, 21), is_first=True)
-    answer = gocardless.fetch_window(REQUISITION, account(), request, archive=archived)
-    assert paths(stub)[-1] == "accounts/account-1/transactions/"
-    assert answer.covered == DateWindow(first=date(2026, 8, 22), last=TODAY)
-    assert answer.quota == QuotaSeen(2, timedelta(hours=1))
-    assert len(answer.transactions) == 1
-
-
-def test_a_later_window_is_one_call_from_its_first_day_on(
-    stub: Stub, gocardless: GoCardlessProvider, archived: Archived
-) -> None:
-    stub.plays(TOKEN_REPLY, Reply(requisition()), transactions(row()))
-    for _ in range(2):
-        answer = gocardless.fetch_window(REQUISITION, account(), window(), archive=archived)
-        assert answer.covered == window().window
-    assert paths(stub)[2:] == 2 * ["accounts/account-1/transactions/?date_from=2026-11-01"]
-
-
-def test_an_account_that_was_listed_is_read_without_asking_for_its_bank(
-    stub: Stub, gocardless: GoCardlessProvider, archived: Archived
-) -> None:
-    bank = requisition(institution_id="CETELEM_CETMPTP1XXX")
-    stub.plays(
-        TOKEN_REPLY, Reply(bank), Reply(metadata()), Reply(details()), Reply(agreement()),
-        transactions(row("10.00")),
-    )  # fmt: skip
-    gocardless.fetch_accounts(REQUISITION, archive=archived)
-    answer = gocardless.fetch_window(REQUISITION, account(), window(), archive=archived)
-    assert answer.transactions[0].amount == -10
-    assert len(stub.received) == 6
-
-
-def test_what_is_archived_is_what_can_be_read_again(
-    stub: Stub, gocardless: GoCardlessProvider, archived: Archived
-) -> None:
-    stub.plays(TOKEN_REPLY, Reply(requisition()), transactions(row(), row("1", x=None)))
-    answer = gocardless.fetch_window(REQUISITION, account(), window(), archive=archived)
-    again = gocardless.to_window(archived, account(), window())
-    assert (again.transactions, again.covered) == (answer.transactions, answer.covered)
-
-
-@pytest.mark.parametrize("body", [{"transactions": None}, {}])
-def test_an_answer_that_cannot_be_read_is_archived_all_the_same(
-    stub: Stub, gocardless: GoCardlessProvider, archived: Archived, body: dict[str, Any]
-) -> None:
-    stub.plays(TOKEN_REPLY, Reply(requisition()), Reply(body))
-    with pytest.raises(PayloadError):
-        gocardless.fetch_window(REQUISITION, account(), window(), archive=archived)
-    assert archived[-1].operation.startswith("accounts/transactions?")
-
-
-def test_the_same_answer_at_another_time_is_the_same(
-    stub: Stub, gocardless: GoCardlessProvider, archived: Archived
-) -> None:
-    def updated(moment: str) -> Reply:
-        return Reply({"transactions": {"booked": [row()]}, "last_updated": moment})
-
-    stub.plays(TOKEN_REPLY, Reply(requisition()), updated("2026-11-20"), updated("2026-11-21"))
-    for _ in range(2):
-        gocardless.fetch_window(REQUISITION, account(), window(), archive=archived)
-    assert archived[-1].digest == archived[-2].digest
-    assert archived[-1].body != archived[-2].body
-
-
-@pytest.mark.parametrize(
-    ("failure", "kind"),
-    [
-        (refusal("End User Agreement (EUA) access scope error", 403), ProductUnsupportedError),
-        (refusal("x", 403, type="AccountResourceUnavailable"), ProductUnsupportedError),
-        (refusal("x", 403, type="AccountAccessForbidden"), AccountBlockedError),
-        (refusal("x", 401, type="AccountInactiveError"), AccountGoneError),
-        (refusal("Account suspended", 409), ReauthRequiredError),
-    ],
-)
-def test_a_refused_window_says_whom_it_is_about(
-    stub: Stub,
-    gocardless: GoCardlessProvider,
-    archived: Archived,
-    failure: Reply,
-    kind: type[Exception],
-) -> None:
-    stub.plays(TOKEN_REPLY, Reply(requisition()), failure)
-    with pytest.raises(kind):
-        gocardless.fetch_window(REQUISITION, account(), window(), archive=archived)
-    assert len(stub.received) == 3
 
 
 def test_banks_are_listed_once_and_bad_ones_are_set_aside(

@@ -50,7 +50,7 @@ def payee(found: Transaction) -> str | None:
         ("BOURSORAMA_BOUSFRPP", {LINES: ["Réf : X", "VIR a note", "SOMEONE"]}, "SOMEONE"),
         ("BOURSORAMA_BOUSFRPP", {LINES: ["VIR INST SOMEONE", "a note"]}, "SOMEONE"),
         ("BOURSORAMA_BOUSFRPP", {LINES: ["RETRAIT DAB 01/03/25 Paris CB*1"]}, None),
-        ("BOURSORAMA_BOUSFRPP", {LINES: ["ECH PRET:1823918329832913"]}, None),
+        ("BOURSORAMA_BOUSFRPP", {LINES: ["ECH PRET:4711"]}, None),
         ("BOURSORAMA_BOUSFRPP", {LINES: ["SHOP\\PARIS\\ FR"]}, "SHOP"),
         (
             "BPER_RETAIL_BPMOIT22",
@@ -82,12 +82,12 @@ def payee(found: Transaction) -> str | None:
         ("NBG_ETHNGRAAXXX", {UNSTRUCTURED: "ΑΓΟΡΑ SHOP"}, "SHOP"),
         (
             "RAIFFEISEN_AT_RZBAATWW",
-            {STRUCTURED: "COMPANY ABCD 2610  D5   01.01. 13:37"},
-            "COMPANY ABCD",
+            {STRUCTURED: "WERKSTATT 1 1070  D2   24.03. 09:15"},
+            "WERKSTATT 1",
         ),
         (
             "RAIFFEISEN_AT_RZBAATWW",
-            {STRUCTURED: "POS           1,11 AT  D4   01.01. 13:37", UNSTRUCTURED: "SHOP 1010"},
+            {STRUCTURED: "POS          23,40 AT  D7   24.03. 09:15", UNSTRUCTURED: "SHOP 1010"},
             "SHOP 1010",
         ),
         ("REVOLUT_REVOLT21", {LINES: ["Bizum payment to: SOMEONE", "a note"]}, "SOMEONE"),
@@ -98,9 +98,9 @@ def payee(found: Transaction) -> str | None:
             {UNSTRUCTURED: "PIRKUMS 42******4242 28.10.24 13:37 22.99 EUR (111111) SHOP"},
             "SHOP",
         ),
-        ("VIRGIN_NRNBGB22", {UNSTRUCTURED: "FPS, Joe Bloggs, Food"}, "Joe Bloggs"),
-        ("VIRGIN_NRNBGB22", {UNSTRUCTURED: "Card 99, Tesco Express"}, "Tesco Express"),
-        ("VIRGIN_NRNBGB22", {UNSTRUCTURED: "DIRECT DEBIT PAYMENT"}, None),
+        ("VIRGIN_NRNBGB22", {UNSTRUCTURED: "FPS, Ann Other, Rent"}, "Ann Other"),
+        ("VIRGIN_NRNBGB22", {UNSTRUCTURED: "Card 12, Corner Shop"}, "Corner Shop"),
+        ("VIRGIN_NRNBGB22", {UNSTRUCTURED: "DIRECT DEBIT OF MAY"}, None),
     ],
 )
 def test_the_other_side_is_found_where_the_bank_puts_it(
@@ -198,8 +198,8 @@ def test_ids_that_are_none_at_this_bank_name_no_row(bank: str) -> None:
 @pytest.mark.parametrize(
     ("text", "is_id"),
     [
-        ("a896729bb8b30b5ca862fe70bd5967185e2b5d3a", True),
-        ("a896729bb8b30b5ca862fe70bd596718", True),
+        ("5e1f5e1f5e1f5e1f5e1f5e1f5e1f5e1f5e1f5e1f", True),
+        ("5e1f5e1f5e1f5e1f5e1f5e1f5e1f5e1f", True),
         ("0123456789", False),
         ("00DEBIT202401010000000000-1000SUPERMARKE", False),
     ],
@@ -207,6 +207,13 @@ def test_ids_that_are_none_at_this_bank_name_no_row(bank: str) -> None:
 def test_an_id_of_another_length_is_none_at_nationwide(text: str, is_id: bool) -> None:
     found = booked("NATIONWIDE_NAIAGB21", transactionId=text)
     assert (found.external_id == text) is is_id
+
+
+def test_what_belongs_to_a_text_follows_it() -> None:
+    said = {UNSTRUCTURED: "Rechnung 7", ADDITIONAL: "Kundennummer 12"}
+    for bank in ("SSK_DUSSELDORF_DUSSDEDDXXX", "SPK_KARLSRUHE_KARSDE66XXX"):
+        assert booked(bank, **said).description == "Rechnung 7 Kundennummer 12"
+    assert booked(**said).description == "Rechnung 7"
 
 
 def test_placeholders_for_pending_rows_are_left_out() -> None:

@@ -122,6 +122,22 @@ def test_a_pending_row_that_is_dated_ahead_keeps_its_name_from_day_to_day() -> N
 def test_a_row_booked_ahead_is_scheduled() -> None:
     assert booked(bookingDate="2026-11-21").status is TransactionStatus.BOOKED
     assert booked(bookingDate="2026-11-22").status is TransactionStatus.SCHEDULED
+    # Interest may begin later than the booking, also at a bank that we book by that date.
+    valued = booked("ISYBANK_ITBBITMM", bookingDate="2026-11-20", valueDate="2026-11-23")
+    assert valued.status is TransactionStatus.BOOKED
+    ahead = booked("ISYBANK_ITBBITMM", bookingDate="2026-11-23", valueDate="2026-11-20")
+    assert ahead.status is TransactionStatus.SCHEDULED
+
+
+def test_a_row_of_the_first_or_the_last_day_of_all_can_be_read() -> None:
+    """Such a date stands for none at some banks; the text names another."""
+    for day, text in (("0001-01-01", "2026-11-18"), ("9999-12-31", "9999-12-31")):
+        card = booked(
+            "LHV_LHVBEE22",
+            bookingDate=day,
+            remittanceInformationUnstructured=f"(..1234) {text} 09:32 Shop",
+        )
+        assert str(card.booking_date) == day
 
 
 def test_a_time_counts_only_when_a_bank_gives_a_real_one() -> None:

@@ -72,6 +72,13 @@ def test_the_list_of_pending_rows_may_be_missing() -> None:
     assert len(answered([row()], []).transactions) == 1
 
 
+@pytest.mark.parametrize(("stated", "kept"), [("", None), ("NOTPROVIDED", None), ("i-1", "i-1")])
+def test_a_bad_row_without_an_id_may_be_any_row(stated: str, kept: str | None) -> None:
+    """Else the row that it was, held under another of its ids, would count as gone."""
+    bad = row("much", internalTransactionId=stated, transactionId="t-1")
+    assert [one.external_id for one in answered([bad]).quarantined] == [kept]
+
+
 def test_an_answer_covers_what_was_asked_for() -> None:
     assert answered([row()]).covered == window().window
 

@@ -86,7 +86,7 @@ def transaction(number: int = 1, **fields: Any) -> dict[str, Any]:
         "details": {
             "processing_status": "complete",
             "category": "groceries",
-            "counterparty": {"name": "WHOLE FOODS MARKET", "type": "organization"},
+            "counterparty": {"name": "GREEN STREET GROCERS", "type": "organization"},
         },
         "links": {"self": f"{url}/transactions/txn_{number}", "account": url},
     } | fields

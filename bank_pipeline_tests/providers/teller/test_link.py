@@ -208,6 +208,19 @@ def test_a_bank_that_does_not_answer_costs_no_signed_token(
         trusting.complete_link(token_of(trusting))
 
 
+def test_a_list_that_names_no_enrollment_proves_none_that_teller_did_not_sign(
+    build: BuildTeller, stub: Stub
+) -> None:
+    """Else a token of one's own, without accounts, would take over somebody's enrollment."""
+    stub.plays(Reply([]))
+    trusting = build(stub.url)
+    with pytest.raises(PayloadError) as caught:
+        trusting.complete_link(token_of(trusting))
+    assert caught.value.code == "NO_ENROLLMENT"
+    careful = build(stub.url, teller_token_signing_key=PUBLIC_KEY)
+    assert careful.complete_link(token_of(careful)).external_id == "enr_1"
+
+
 @pytest.mark.parametrize("token", ["token_hush", "test_token_hush"])
 def test_the_token_of_an_enrollment_made_elsewhere_is_kept_too(
     teller: TellerProvider, stub: Stub, token: str

@@ -131,7 +131,7 @@ def test_the_other_side_is_who_teller_recognised() -> None:
     row = translated(details=enriched(counterparty=party))
     assert row.counterparty == Counterparty(name="J LEWIS", type=CounterpartyType.PERSON)
     assert translated().counterparty == Counterparty(
-        name="WHOLE FOODS MARKET", type=CounterpartyType.ORGANISATION
+        name="GREEN STREET GROCERS", type=CounterpartyType.ORGANISATION
     )
 
 

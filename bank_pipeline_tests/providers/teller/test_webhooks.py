@@ -154,6 +154,14 @@ def test_what_is_unknown_or_about_no_connection_is_kept_and_ignored(content: byt
     assert event.event_key
 
 
+def test_odd_text_in_a_row_silences_no_news() -> None:
+    content = body(transactions=[transaction(1, description="A\0B")])
+    event = verified(content, header(content, NEW))
+    assert (event.kind, event.external_id) == (EventKind.SYNC, "enr_1")
+    content = body(transactions=[transaction(1, account_id="A\0B")])
+    assert verified(content, header(content, NEW)).code == "UNREADABLE"
+
+
 def test_the_payload_is_small_and_names_nobody() -> None:
     content = body(transactions=[transaction(n) for n in range(300)], secret="hush")
     event = verified(content, header(content, NEW))

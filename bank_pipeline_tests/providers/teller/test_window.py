@@ -112,8 +112,15 @@ def test_a_page_of_a_round_size_may_be_all_that_teller_gives_at_once(
 
 
 def test_a_first_reading_is_not_bounded_by_a_date(stub: Stub, teller: TellerProvider) -> None:
-    fetched(stub, teller, [Reply(rows(1, 2))], is_first=True)
-    assert queries(stub) == [{"count": "3"}]
+    first, archived = TODAY - timedelta(days=1), Archived()
+    pages = [Reply(rows(1, 3)), Reply(rows(4, 6)), Reply(rows(7, 7)), Reply(rows(1, 3))]
+    answer = fetched(stub, teller, pages, is_first=True, first=first, archived=archived)
+    assert [one.get("from_id") for one in queries(stub)] == [None, "txn_3", "txn_6", None]
+    assert not any("start_date" in one for one in queries(stub))
+    assert ids(answer) == [f"txn_{n}" for n in range(1, 8)]
+    request = asked(first=first, is_first=True)
+    assert answer.covered == request.window
+    assert teller.to_window(archived, CHECKING, request).transactions == answer.transactions
 
 
 def test_older_pages_are_asked_by_id_alone_and_the_first_is_read_again(
@@ -258,6 +265,16 @@ def test_too_many_pages_are_a_failure(
     assert answer.trouble is not None
     assert (answer.trouble.code, answer.covered) == ("PAGES_MAX", None)
     assert len(answer.transactions) == 6
+
+
+def test_rows_that_came_are_kept_though_nobody_says_what_became_of_their_account(
+    stub: Stub, teller: TellerProvider
+) -> None:
+    down = Reply(error_body("x"), 502)
+    stub.plays(LISTED, Reply(rows(1, 3)), Reply(error_body("not_found"), 404), down)
+    answer = teller.fetch_window(TOKEN, CHECKING, asked(), archive=Archived())
+    assert ids(answer) == ["txn_1", "txn_2", "txn_3"]
+    assert (type(answer.trouble), answer.covered) == (TransientError, None)
 
 
 def test_an_id_that_is_gone_between_two_pages_ends_no_account(

@@ -101,6 +101,15 @@ def upgrade() -> None:
     op.drop_column("accounts", "stable_external_id", schema="bank")
     preference = sa.Column("preference", sa.Integer, nullable=False, server_default="0")
     op.add_column("balances", preference, schema="bank")
+    refused = sa.Column("refused_beyond_days", sa.Integer)
+    op.add_column("connections", refused, schema="bank")
+    op.create_index(
+        "transactions_unbooked_idx",
+        "transactions",
+        ["account_id", "transaction_date"],
+        schema="bank",
+        postgresql_where=sa.text("booking_date IS NULL AND removed_at IS NULL"),
+    )
     op.add_column("link_sessions", sa.Column("return_fingerprint", BYTEA), schema="bank")
     op.add_column(
         "link_sessions",
@@ -128,6 +137,8 @@ def downgrade() -> None:
     for view in reversed(COMMENTS):
         op.execute(f"DROP VIEW analytics.{view}")
     op.execute(_accounts_view(BY_AGE))
+    op.drop_index("transactions_unbooked_idx", table_name="transactions", schema="bank")
+    op.drop_column("connections", "refused_beyond_days", schema="bank")
     op.drop_column("link_sessions", "connection_ids", schema="bank")
     op.drop_column("link_sessions", "return_fingerprint", schema="bank")
     op.drop_table("provider_calls", schema="bank")
@@ -147,10 +158,6 @@ def downgrade() -> None:
         "bic",
     ):
         op.drop_column("institutions", name, schema="bank")
-
-
-def _texts(name: str) -> sa.Column[Any]:
-    return sa.Column(name, ARRAY(sa.Text), nullable=False, server_default="{}")
 
 
 def _create_coverage() -> None:
@@ -203,6 +210,7 @@ def _create_calls() -> None:
         ["connection_id", "account_external_id", "scope", sa.text("called_at DESC")],
         schema="bank",
     )
+    op.create_index("provider_calls_called_at_idx", "provider_calls", ["called_at"], schema="bank")
 
 
 def _accounts_view(order: str) -> str:

@@ -1,0 +1,173 @@
+"""Counted calls: which are made again after a failure, and which are not."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+import pytest
+import sqlalchemy as sa
+
+from bank_pipeline.domain.connection import ConnectionStatus, HistoryStage
+from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline.errors import BusyError, RateLimitedError, TransientError
+from bank_pipeline.providers.base import Scope
+from bank_pipeline.sandbox.faults import FaultKind
+from bank_pipeline.storage.credentials import Vault
+from bank_pipeline.sync.connection import sync_connection
+from bank_pipeline.sync.quota import SPENT, CallBook
+from bank_pipeline.sync.reports import SyncReason, SyncRequest
+from bank_pipeline_tests.providers.contract.banks import Banks
+from bank_pipeline_tests.providers.contract.cases import CASES
+from bank_pipeline_tests.providers.contract.stage import Stage, stage_of
+
+COUNTED: Final = tuple(case for case in CASES if case.capabilities.quotas)
+LEASE: Final = timedelta(minutes=15)
+DAY: Final = timedelta(days=1)
+
+
+@pytest.fixture(params=COUNTED, ids=str)
+def stage(
+    request: pytest.FixtureRequest, banks: Banks, engine: sa.Engine, vault: Vault
+) -> Iterator[Stage]:
+    """Each provider that counts calls."""
+    with stage_of(request.param, banks, engine, vault) as one:
+        yield one
+
+
+@pytest.fixture
+def european(banks: Banks, engine: sa.Engine, vault: Vault) -> Iterator[Stage]:
+    """The provider whose answers come in pages."""
+    case = next(case for case in CASES if case.provider == "enable_banking")
+    with stage_of(case, banks, engine, vault) as one:
+        yield one
+
+
+def test_pages_that_broke_off_are_asked_for_again_by_the_next_try(european: Stage) -> None:
+    """What came lands at once; that it was applied does not make it whole."""
+    stage = european
+    login = stage.new_login()
+    account = stage.account(login)
+    stage.world.add_booked(account, Decimal("-4.00"))
+    connection = stage.link(login)
+    subject = stage.account_id(connection, account)
+    stage.fail(stage.case.transactions, FaultKind.EMPTY_PAGE, subject=subject)  # and one more
+    stage.fail(
+        stage.case.transactions,
+        FaultKind.HTTP_STATUS,
+        status=503,
+        subject=subject,
+        times=None,
+        after=1,
+    )
+    with pytest.raises(TransientError):
+        stage.sync(connection, SyncReason.INITIAL)
+    assert stage.live() == []
+    assert stage.connection(connection).history_stage is HistoryStage.INITIAL
+
+    stage.heal()
+    stage.pass_time(LEASE)
+    stage.sync(connection, SyncReason.RECOVERY)
+
+    assert len(stage.live()) == 1
+    assert stage.differences(connection) == []
+
+
+def test_a_repetition_reads_only_what_failed(stage: Stage) -> None:
+    logins = iter(stage.new_login, None)
+    login = next(one for one in logins if len(stage.world.login_accounts(one)) > 1)
+    connection = stage.link(login)
+    stage.sync(connection)
+    stage.pass_time(DAY)
+    accounts = [*stage.truth(connection)["accounts"]]
+    code = "service_error" if stage.case.provider == "gocardless" else "ASPSP_ERROR"
+    stage.fail(stage.case.transactions, code, subject=accounts[1], times=None)
+    with pytest.raises(TransientError):
+        stage.sync(connection, SyncReason.SCHEDULE)
+    stage.heal()
+    stage.pass_time(LEASE)
+    before = stage.calls()
+
+    stage.sync(connection, SyncReason.RECOVERY)
+
+    made = stage.calls() - before
+    names = {name.partition(":")[2] for name in stage.case.operations.values()}
+    asked = {key for key in made if key[0] in names}
+    assert asked == {(stage.case.transactions.partition(":")[2], accounts[1])}
+    assert stage.differences(connection) == []
+
+
+def spend_all(stage: Stage, connection: ConnectionId) -> None:
+    """Sync until no call is left."""
+    for _ in range(5):
+        try:
+            stage.sync(connection, SyncReason.MANUAL)
+        except RateLimitedError:
+            return
+    raise AssertionError("nobody counts")
+
+
+def test_when_every_call_is_spent_nothing_is_asked_and_the_next_try_has_a_date(
+    stage: Stage,
+) -> None:
+    login, connection = stage.linked()
+    spend_all(stage, connection)
+    stage.world.add_booked(stage.account(login), Decimal("-4.00"))
+    before = stage.calls()
+    with pytest.raises(RateLimitedError) as raised:
+        stage.sync(connection, SyncReason.MANUAL)
+
+    assert raised.value.code == SPENT
+    names = {name.partition(":")[2] for name in stage.case.operations.values()}
+    assert not {key for key in stage.calls() - before if key[0] in names}
+    after = stage.connection(connection)
+    assert after.status is ConnectionStatus.ACTIVE
+    assert after.next_attempt_at is not None
+    stage.pass_time(after.next_attempt_at - stage.world.clock.now() + DAY)
+    stage.sync(connection, SyncReason.RECOVERY)
+    assert stage.differences(connection) == []
+
+
+def test_of_two_syncs_at_once_one_is_refused_and_spends_nothing(stage: Stage) -> None:
+    login, connection = stage.linked()
+    stage.pass_time(DAY)
+    stage.world.add_booked(stage.account(login), Decimal("-4.00"))
+    request = SyncRequest(connection, SyncReason.MANUAL)
+    refused: list[BusyError] = []
+
+    def clock() -> datetime:
+        if not refused:
+            spent = stage.query("SELECT count(*) FROM bank.provider_calls")
+            try:
+                sync_connection(stage.context, request)
+            except BusyError as error:
+                refused.append(error)
+            assert stage.query("SELECT count(*) FROM bank.provider_calls") == spent
+        return stage.sandbox.clock.now()
+
+    sync_connection(replace(stage.context, clock=clock), request)
+
+    assert len(refused) == 1
+    assert len(stage.live()) == 1
+    assert stage.differences(connection) == []
+
+
+def test_a_call_whose_answer_is_not_whole_is_not_among_those_to_be_applied(
+    stage: Stage,
+) -> None:
+    _, connection = stage.linked()
+    book = CallBook(
+        stage.context.engine,
+        stage.connection(connection),
+        stage.provider.capabilities,
+        reason=SyncReason.RECOVERY,
+        is_user_present=False,
+        clock=lambda: datetime(2027, 1, 1, tzinfo=UTC),
+    )
+    with book.spend(Scope.TRANSACTIONS, "one") as call:
+        call.is_whole = False
+    assert book.answered == []
+    with book.spend(Scope.TRANSACTIONS, "one"):
+        pass
+    assert len(book.answered) == 1
