@@ -139,7 +139,7 @@ class LinkedConnection:
     answer they were read from, without what opens the connection.
     """
 
-    external_id: str
+    external_id: str = field(repr=False)  # at some providers the credential, too
     credential: SecretStr
     institution_external_id: str | None
     institution_name: str | None

@@ -111,6 +111,10 @@ class HttpSender:
         except (httpx.TimeoutException, TimeoutError):
             raise TransientError(self._provider, operation, code="TIMEOUT") from None
         except httpx.HTTPError as error:
+            if self._tls is not None and _refuses_certificate(error):
+                raise ConfigurationError(
+                    self._provider, operation, code="CERTIFICATE_REFUSED"
+                ) from None
             code = f"NO_ANSWER_{type(error).__name__}"
             raise TransientError(self._provider, operation, code=code) from None
         except _AnswerTooLargeError:
@@ -132,6 +136,16 @@ class HttpSender:
             if self._http is None:
                 self._http = build_http(read_timeout_s=self._timeout_s, tls=self._tls)
             return self._http
+
+
+def _refuses_certificate(error: BaseException | None) -> bool:
+    """Say whether the other side ended the handshake with a word about our certificate."""
+    while error is not None:
+        reason = getattr(error, "reason", None)
+        if isinstance(error, ssl.SSLError) and isinstance(reason, str) and "_ALERT_" in reason:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def redact_url(url: str) -> str:

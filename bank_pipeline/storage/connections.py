@@ -98,7 +98,8 @@ def insert_or_renew_connection(
         created_at=now,
     )
     # Two may complete one link at once: a command that asks, and the customer who comes back.
-    if db.execute(statement.on_conflict_do_nothing()).rowcount == 1:
+    inserted = statement.on_conflict_do_nothing().returning(connections.c.id)
+    if db.execute(inserted).one_or_none() is not None:
         _insert_event(db, connection_id, None, ConnectionStatus.PENDING, "linked", None, now)
         return connection_id
     known = load_connection_by_external_id(db, provider, external_id)

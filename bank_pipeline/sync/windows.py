@@ -137,7 +137,7 @@ def fetch_windows(
                 reader.note(account.external_id, trouble)
         for external_id in answer.troubles.keys() - {one.external_id for one in accounts}:
             reader.note(external_id, answer.troubles[external_id])
-    except (UserActionError, ConfigurationError) as error:
+    except UserActionError as error:
         if not reader.has_read:
             raise
         reader.stopped_by = error  # it will say so again; what came need not wait
@@ -206,11 +206,17 @@ class _Reader:
         return bool(self.windows or self.balances)
 
     def read(self, account: Account, steps: frozenset[Step]) -> None:
-        """Read one account; only what stops the whole connection is raised."""
-        if Step.BALANCES in steps:
+        """
+        Read one account; only what stops the whole connection is raised.
+
+        Rows before balances; and where the bank did not answer for the one, it is not asked for
+        the other: some providers suspend an account whose calls keep failing.
+        """
+        is_up = True
+        if Step.TRANSACTIONS in steps:
+            is_up = self._guard(account, Scope.TRANSACTIONS, self._read_window)
+        if Step.BALANCES in steps and is_up and account.external_id not in self.gone:
             self._guard(account, Scope.BALANCES, self._read_balances)
-        if Step.TRANSACTIONS in steps and account.external_id not in self.gone:
-            self._guard(account, Scope.TRANSACTIONS, self._read_window)
 
     def note(self, external_id: str, error: ProviderError) -> None:
         """Write down what is wrong with one account."""
@@ -247,17 +253,20 @@ class _Reader:
             return self.last_gone or nothing
         return min(self.troubles, key=_gravity, default=None)
 
-    def _guard(self, account: Account, scope: Scope, read: Callable[[Account], None]) -> None:
+    def _guard(self, account: Account, scope: Scope, read: Callable[[Account], None]) -> bool:
+        """Read one scope, and say whether the bank answered for this account."""
         if self.calls.is_fresh(scope, account.external_id):
-            return
+            return True
         try:
             read(account)
-        except (UserActionError, ConfigurationError):
+        except UserActionError:
             raise
         except ProductUnsupportedError:
-            return  # this account has no such data: no failure, and nothing to try again
+            pass  # this account has no such data: no failure, and nothing to try again
         except ProviderError as error:
             self.note(account.external_id, error)
+            return not isinstance(error, TransientError) or isinstance(error, RateLimitedError)
+        return True
 
     def _read_balances(self, account: Account) -> None:
         with self.calls.spend(Scope.BALANCES, account.external_id) as call:

@@ -13,7 +13,7 @@ from bank_pipeline.providers.texts import to_text
 
 TAIL: Final = 4  # digits that banks show of a number
 _CODE_LENGTH: Final = 3
-_CARD: Final = frozenset({"CPAN"})
+_CARD: Final = "CPAN"
 _ACCOUNT: Final = frozenset({"BBAN", "IBAN", "MIBN", "CPAN"})
 
 
@@ -67,7 +67,7 @@ def to_identifiers(account: object, others: object, agent: object) -> AccountIde
     plain = next((numbers[scheme] for scheme in numbers if scheme not in _ACCOUNT), None)
     iban = _compact(text_of(primary, "iban")) or _compact(numbers.get("IBAN"))
     bban = numbers.get("BBAN")
-    shown = numbers.get("CPAN") or iban or bban or plain or numbers.get("MIBN")
+    shown = numbers.get(_CARD) or iban or bban or plain or numbers.get("MIBN")
     return AccountIdentifiers(
         iban=iban,
         bban=bban,
@@ -75,6 +75,19 @@ def to_identifiers(account: object, others: object, agent: object) -> AccountIde
         account_number=plain,
         masked_number=shown[-TAIL:] if shown else None,
     )
+
+
+def without_card_number(value: object) -> object:
+    """Return what a bank says of accounts, of a card's whole number no more than its end."""
+    if isinstance(value, list):
+        return [without_card_number(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    plain = {key: without_card_number(item) for key, item in value.items()}
+    scheme, number = _number(value)
+    if scheme == _CARD and number is not None and number.isdecimal():
+        plain["identification"] = number[-TAIL:]
+    return plain
 
 
 def _parts(value: object) -> Iterator[Mapping[str, Any]]:

@@ -30,6 +30,7 @@ from bank_pipeline.providers.enable_banking.parts import (
     text_of,
     to_amount,
     to_identifiers,
+    without_card_number,
 )
 from bank_pipeline.providers.enable_banking.quirks import Quirks
 from bank_pipeline.providers.enable_banking.schemas import EbAmount, EbTransaction
@@ -58,6 +59,7 @@ _NUMBERED_DAY: Final = re.compile(r"(\d{4}-\d{2}-\d{2})-\d{1,4}")
 _CARD_NAME: Final = re.compile(r"CARD-\d+")
 _PAIR: Final = re.compile(r"\s*(omschrijving|kenmerk|naam)\s*:\s*(.*\S)", re.IGNORECASE)
 _CODE_KEYS: Final = frozenset({"code", "sub_code"})  # texts of these are in a column
+_NUMBERS: Final = "_account_additional_identification"
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
@@ -237,7 +239,7 @@ def _to_party_type(raw: EbTransaction, party: Mapping[str, Any]) -> Counterparty
 
 
 def _party_identifiers(raw: EbTransaction, side: str) -> AccountIdentifiers:
-    others = (raw.model_extra or {}).get(f"{side}_account_additional_identification")
+    others = (raw.model_extra or {}).get(f"{side}{_NUMBERS}")
     return to_identifiers(getattr(raw, f"{side}_account"), others, getattr(raw, f"{side}_agent"))
 
 
@@ -286,7 +288,7 @@ def _to_details(
     What could not be read is kept whole.
     """
     details: dict[str, Any] = {
-        **(raw.model_extra or {}),
+        **_extra_details(raw),
         **_party_details(raw, counterparty),
         "bank_transaction_code": {
             key: value
@@ -309,10 +311,18 @@ def _to_details(
     return kept
 
 
+def _extra_details(raw: EbTransaction) -> dict[str, Any]:
+    extra = raw.model_extra or {}
+    return {
+        key: without_card_number(value) if key.endswith(_NUMBERS) else value
+        for key, value in extra.items()
+    }
+
+
 def _party_details(raw: EbTransaction, counterparty: Counterparty | None) -> dict[str, Any]:
     names = ("creditor", "creditor_account", "creditor_agent")
     keys = (*names, *(name.replace("creditor", "debtor") for name in names))
-    details: dict[str, Any] = {key: getattr(raw, key) for key in keys}
+    details: dict[str, Any] = {key: without_card_number(getattr(raw, key)) for key in keys}
     if counterparty is None:
         return details
     side, ids = _other_side(raw), counterparty.identifiers

@@ -1,12 +1,13 @@
 """Claims about answers that are not as documented: new things are kept, broken rows set aside."""
 
+from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
 from bank_pipeline.domain.ids import ConnectionId
-from bank_pipeline.errors import PayloadError
+from bank_pipeline.errors import PayloadError, TransientError
 from bank_pipeline.providers.base import WindowProvider
 from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline_tests.providers.contract.stage import ANCHOR, Stage
@@ -104,7 +105,8 @@ def test_an_account_that_one_answer_leaves_out_loses_nothing(stage: Stage) -> No
     before = {row.id for row in stage.live()}
     accounts = stage.query("SELECT id::text FROM bank.accounts")
     stage.fail(stage.case.calls, FaultKind.MISSING_ACCOUNT)
-    stage.sync(connection)
+    with suppress(TransientError):  # where it was the only one, no success either
+        stage.sync(connection)
     assert {row.id for row in stage.live()} == before
     stage.pass_time(timedelta(days=1))
     stage.sync(connection)

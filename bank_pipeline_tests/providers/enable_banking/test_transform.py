@@ -361,6 +361,20 @@ def test_nothing_is_lost_for_want_of_a_column() -> None:
     }
 
 
+def test_a_cards_number_is_never_kept_whole() -> None:
+    card = {"identification": "4000001234567899", "scheme_name": "CPAN", "issuer": None}
+    masked = {"identification": "400000******7899", "scheme_name": "CPAN"}
+    found = row(
+        debtor_account={"iban": None, "other": card},
+        debtor_account_additional_identification=[card, masked, "odd"],
+    )
+    end = {"identification": "7899", "scheme_name": "CPAN"}
+    assert found.details == {
+        "debtor_account": {"other": end},
+        "debtor_account_additional_identification": [end, masked, "odd"],
+    }
+
+
 def test_text_that_no_database_can_hold_costs_only_its_field() -> None:
     found = row(note="a\0b", reference_number="\ud800")
     assert found.amount == Decimal("-12.34")
