@@ -11,8 +11,8 @@ import dagster as dg
 import sqlalchemy as sa
 
 from bank_pipeline.bootstrap import Services
-from bank_pipeline.cli.simulated import link_simulated_bank
 from bank_pipeline.cli.proof import compare_connection
+from bank_pipeline.cli.simulated import link_simulated_bank
 from bank_pipeline.domain.connection import Connection
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.providers.http import fetch_json

@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from bank_pipeline.bootstrap import Services, build_services
-from bank_pipeline.cli.simulated import link_simulated_bank
 from bank_pipeline.cli.proof import compare_connection
+from bank_pipeline.cli.simulated import link_simulated_bank
 from bank_pipeline.config import Settings
 from bank_pipeline.domain.connection import Connection, HistoryStage
 from bank_pipeline.domain.ids import ConnectionId

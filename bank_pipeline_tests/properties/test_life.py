@@ -53,7 +53,7 @@ class CrashError(Exception):
 
 
 @settings(
-    max_examples=30,
+    max_examples=18,
     deadline=None,
     phases=(Phase.reuse, Phase.generate, Phase.shrink),  # explaining costs minutes here
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -89,7 +89,7 @@ def test_after_any_life_a_sync_holds_the_truth(
 
 
 @settings(
-    max_examples=20,
+    max_examples=12,
     deadline=None,
     phases=(Phase.reuse, Phase.generate, Phase.shrink),  # explaining costs minutes here
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

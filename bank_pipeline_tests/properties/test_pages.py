@@ -12,6 +12,7 @@ from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId, SyncRunId
 from bank_pipeline.domain.transaction import TransactionDelta
 from bank_pipeline.providers.answers import RawAnswer
+from bank_pipeline.providers.base import FeedProvider
 from bank_pipeline.storage.accounts import load_account_ids
 from bank_pipeline.storage.connections import load_connection
 from bank_pipeline.storage.credentials import load_credential
@@ -91,6 +92,7 @@ def _told_update(
     with ground.engine.connect() as db:
         credential = load_credential(db, connection, ground.context.vault)
     provider = ground.context.provider(Provider.PLAID)
+    assert isinstance(provider, FeedProvider)
     provider.fetch_changes(credential, cursor=held.cursor, archive=answers.append)
     return connection, answers
 
@@ -116,6 +118,7 @@ def _apply(
 ) -> StepCounts:
     connection = load_connection(db, connection_id)
     provider = ground.context.provider(Provider.PLAID)
+    assert isinstance(provider, FeedProvider)
     delta: TransactionDelta = provider.to_changes(answers, cursor_before=connection.cursor).delta
     return write_update(
         db,

@@ -35,7 +35,7 @@ from bank_pipeline_tests.providers.contract.stage import Stage, stage_of
 from bank_pipeline_tests.sync.killing import Death, Killer, snapshot
 
 DAY: Final = timedelta(days=1)
-TRIED: Final = 5  # points of each story, spread evenly
+TRIED: Final = 3  # points of each story, spread evenly
 ARE_ALL_TRIED: Final = os.environ.get("HYPOTHESIS_PROFILE") == "explore"
 COUNTED: Final = tuple(case for case in CASES if case.capabilities.quotas)
 
@@ -263,7 +263,7 @@ def test_a_link_killed_at_any_point_is_whole_or_says_that_it_is_lost(scene: Scen
     lost = 0
     with snapshot(stage.context.engine) as before:
         whole = scene.kill(0, returned=scene.begin(login))
-        points = range(1, len(whole.points) + 1, 1 if ARE_ALL_TRIED else 5)
+        points = range(1, len(whole.points) + 1, 1 if ARE_ALL_TRIED else 9)
         for point in points:
             before.restore()
             scene.forget_calls()
@@ -292,7 +292,7 @@ def test_a_renewal_killed_at_any_point_keeps_rows_and_a_consent_that_works(scene
     before = {row.id for row in stage.rows()}
     whole = scene.kill(0, returned=scene.begin(login, renews=connection))
     assert (whole.was_killed, whole.status) == (False, 0), whole.points
-    for point in range(1, len(whole.points) + 1, 1 if ARE_ALL_TRIED else 9):
+    for point in range(1, len(whole.points) + 1, 1 if ARE_ALL_TRIED else 13):
         stage.pass_time(DAY)
         returned = scene.begin(login, renews=connection)
         death = scene.kill(point, returned=returned)
