@@ -26,12 +26,24 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 _FOLDER: Final = "BANK_PIPELINE_TEST_SERVER"
 """Set by the first process of a session for its xdist workers: the server's state folder."""
+_SHARE_SERVERS: Final = frozenset({"sandbox", "providers", "corpus"})
 _TEMPLATE: Final = "migrated"
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         os.environ[_FOLDER] = tempfile.mkdtemp(prefix="bank-tests-")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Start what takes longest first, and keep a module's tests beside the server they share."""
+    for item in items:
+        has_own_group = item.get_closest_marker("xdist_group") is not None
+        if not has_own_group and _SHARE_SERVERS & set(item.path.parts):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem + str(item.path.parent)))
+    yield
+    items.sort(key=lambda item: item.get_closest_marker("large") is None)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -15,7 +15,8 @@ from bank_pipeline.bootstrap import Services
 from bank_pipeline.defs.jobs import sync_connections_job
 from bank_pipeline.defs.schedules import daily_sync_schedule
 from bank_pipeline.defs.sensors import connection_sensor, webhook_sensor
-from bank_pipeline.domain.cadence import SLOT_MINUTES
+from bank_pipeline.domain.cadence import SLOT_MINUTES, is_due
+from bank_pipeline.storage.listing import load_connection_ids
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """The event log keeps everything; the terminal belongs to the caller."""
@@ -61,9 +62,12 @@ def _missed_syncs(
 ) -> Iterator[dg.RunRequest]:
     slot = timedelta(minutes=SLOT_MINUTES)
     now = services.sync.clock()
+    with services.sync.engine.connect() as db:
+        known = load_connection_ids(db)
     tick_at = since.replace(minute=0, second=0, microsecond=0)
     while tick_at <= now:
-        if tick_at > since:
+        # A tick opens an instance of its own, so those that can only be empty are left out.
+        if tick_at > since and any(is_due(one, tick_at) for one in known):
             with dg.build_schedule_context(
                 instance=instance,
                 scheduled_execution_time=tick_at,

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -38,9 +39,15 @@ def build_http(*, read_timeout_s: float, tls: ssl.SSLContext | None = None) -> "
     import httpx  # noqa: PLC0415 - see the module
 
     timeout = httpx.Timeout(read_timeout_s, connect=min(CONNECT_TIMEOUT_S, read_timeout_s))
-    return httpx.Client(
-        timeout=timeout, follow_redirects=False, verify=True if tls is None else tls
-    )
+    return httpx.Client(timeout=timeout, follow_redirects=False, verify=tls or _usual_tls())
+
+
+@cache
+def _usual_tls() -> ssl.SSLContext:
+    """Read the certificate authorities once: it takes 20 ms, more than many a call."""
+    import httpx  # noqa: PLC0415 - see the module
+
+    return httpx.create_ssl_context()
 
 
 class _AnswerTooLargeError(Exception):
