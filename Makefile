@@ -18,7 +18,7 @@ demo: $(VENV)/.runtime ## Eight banks at four simulated providers, synced and co
 	@$(RUN) bank-pipeline demo
 
 test: $(VENV)/.dev ## All tests, on an embedded Postgres and simulated providers
-	@$(RUN) pytest -n 3 --dist loadgroup --no-loadscope-reorder
+	@$(RUN) pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 dev: $(VENV)/.runtime ## The Dagster UI with its daemon, the gateway and the sandbox
 	@$(RUN) bank-pipeline up --sandbox
