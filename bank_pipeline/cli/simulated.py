@@ -34,8 +34,9 @@ def link_simulated_bank(
     services: Services, login_id: str, provider: Provider = Provider.PLAID
 ) -> ConnectionId:
     """Link one simulated person's bank as a person would: through the provider's own page."""
+    can = services.sync.provider(provider).capabilities
     institution = None
-    if services.sync.provider(provider).capabilities.is_institution_chosen_first:
+    if can.is_institution_chosen_first:
         institution = _find_institution(services, provider, login_id)
     started = start_link(
         services.sync,
@@ -43,7 +44,7 @@ def link_simulated_bank(
         team_name=TEAM,
         institution=institution,
         return_url=f"{services.settings.gateway_url}/link/widget/{provider}"
-        if services.sync.provider(provider).capabilities.is_linked_on_our_page
+        if can.is_linked_on_our_page
         else None,
     )
     if provider is Provider.TELLER:

@@ -37,6 +37,10 @@ Archive = Callable[[RawAnswer], None]
 """Stores an answer durably. Returns when it is stored, so that reading it may fail."""
 
 
+def keep_nothing(_answer: RawAnswer) -> None:
+    """Archive nothing: for answers that are public, or may hold a credential."""
+
+
 @dataclass(frozen=True)
 class QuarantinedRow:
     """

@@ -4,7 +4,7 @@ JSON whose numbers stay exactly what they were: fractions are Decimals, never fl
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -77,6 +77,18 @@ def to_plain(value: Any) -> Any:  # noqa: ANN401 - any parsed JSON
     if isinstance(value, list):
         return [to_plain(item) for item in value]
     return _plain_number(value) if isinstance(value, Decimal) else value
+
+
+def text_in(part: Mapping[str, Any] | None, key: str) -> str | None:
+    """Return the text under a key of an object that may be missing; None when it is blank."""
+    value = part.get(key) if part else None
+    return value if isinstance(value, str) and value.strip() else None
+
+
+def object_in(value: object, key: str) -> dict[str, Any] | None:
+    """Return the object under a key; None when either is something else."""
+    part = value.get(key) if isinstance(value, dict) else None
+    return part if isinstance(part, dict) else None
 
 
 def is_storable(value: Any) -> bool:  # noqa: ANN401 - any parsed JSON

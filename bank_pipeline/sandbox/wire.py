@@ -36,6 +36,11 @@ def number_text(value: Decimal) -> str:
     return printed.rstrip("0").rstrip(".") if "." in printed else printed
 
 
+def optional_number_text(value: Decimal | None) -> str | None:
+    """Return `number_text`, or None for None."""
+    return None if value is None else number_text(value)
+
+
 def moment_text(moment: datetime) -> str:
     """Return an aware moment as `2026-01-02T03:04:05Z`, with milliseconds where there are any."""
     if not moment.microsecond:

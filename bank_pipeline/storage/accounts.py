@@ -99,17 +99,7 @@ def close_accounts(
     """Close the open ones of these accounts; return how many."""
     if not external_ids:
         return 0
-    closed = db.execute(
-        accounts.update()
-        .where(
-            accounts.c.connection_id == connection_id,
-            accounts.c.closed_at.is_(None),
-            accounts.c.external_id.in_(external_ids),
-        )
-        .values(closed_at=now, updated_at=now)
-        .returning(accounts.c.id)
-    )
-    return len(closed.all())
+    return _close(db, connection_id, accounts.c.external_id.in_(external_ids), now=now)
 
 
 def close_missing_accounts(
@@ -122,13 +112,15 @@ def close_missing_accounts(
     """
     if not shown:
         return 0
+    return _close(db, connection_id, accounts.c.external_id.not_in(shown), now=now)
+
+
+def _close(
+    db: sa.Connection, connection_id: ConnectionId, chosen: sa.ColumnElement[bool], *, now: datetime
+) -> int:
     closed = db.execute(
         accounts.update()
-        .where(
-            accounts.c.connection_id == connection_id,
-            accounts.c.closed_at.is_(None),
-            accounts.c.external_id.not_in(shown),
-        )
+        .where(accounts.c.connection_id == connection_id, accounts.c.closed_at.is_(None), chosen)
         .values(closed_at=now, updated_at=now)
         .returning(accounts.c.id)
     )

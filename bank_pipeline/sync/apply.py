@@ -214,14 +214,7 @@ class _Writer:
                 accounts={account.external_id for account in fetched.accounts.accounts},
                 unread={row.external_id for row in changes.quarantined},
             )
-        return write_update(
-            self._db,
-            delta,
-            team_id=self._connection.team_id,
-            account_ids=account_ids,
-            sync_run_id=self._started.id,
-            now=self._now,
-        )
+        return self._write_update(delta, account_ids)
 
     def write_stage(self, fetched: Fetched) -> HistoryStage:
         """
@@ -315,7 +308,15 @@ class _Writer:
             upserts=tuple(row for answer in answers for row in answer.transactions),
             removed=frozenset().union(*missing),
         )
-        counts = write_update(
+        counts = self._write_update(delta, account_ids)
+        for external_id, window in covered.items():
+            save_coverage(self._db, account_ids[external_id], window, now=self._now)
+        return counts
+
+    def _write_update(
+        self, delta: TransactionDelta, account_ids: Mapping[str, AccountId]
+    ) -> StepCounts:
+        return write_update(
             self._db,
             delta,
             team_id=self._connection.team_id,
@@ -323,9 +324,6 @@ class _Writer:
             sync_run_id=self._started.id,
             now=self._now,
         )
-        for external_id, window in covered.items():
-            save_coverage(self._db, account_ids[external_id], window, now=self._now)
-        return counts
 
     def _told_apart(
         self, answers: Sequence[WindowAnswer], account_ids: Mapping[str, AccountId]

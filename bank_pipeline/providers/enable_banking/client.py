@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.errors import ProviderError
 from bank_pipeline.providers import calls
-from bank_pipeline.providers.answers import Archive, RawAnswer
+from bank_pipeline.providers.answers import Archive, keep_nothing
 from bank_pipeline.providers.calls import JsonAnswer
 from bank_pipeline.providers.enable_banking.errors import to_error
 from bank_pipeline.providers.enable_banking.signer import Signer
@@ -62,7 +62,7 @@ class EnableBankingClient:
         Raises:
             ProviderError: any of them; see `errors.to_error`, which `today` is for.
         """
-        keep = _keep_nothing if archive is None else archive
+        keep = keep_nothing if archive is None else archive
         counted = Count() if count is None else count
 
         def attempt() -> JsonAnswer:
@@ -133,7 +133,3 @@ def parse_model(model: type[_Model], answer: JsonAnswer) -> _Model:
 
 def _error(operation: str, reply: HttpAnswer, today: date | None) -> ProviderError | None:
     return None if reply.status in _OK else to_error(operation, reply, today=today)
-
-
-def _keep_nothing(_answer: RawAnswer) -> None:
-    """Answers that may hold a credential go nowhere."""

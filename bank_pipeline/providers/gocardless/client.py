@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.errors import PayloadError, ProviderError
 from bank_pipeline.providers import calls
-from bank_pipeline.providers.answers import Archive, QuotaSeen, RawAnswer
+from bank_pipeline.providers.answers import Archive, QuotaSeen, RawAnswer, keep_nothing
 from bank_pipeline.providers.cache import Cache
 from bank_pipeline.providers.gocardless.errors import INVALID_TOKEN, read_complaint, to_error
 from bank_pipeline.providers.gocardless.quotas import to_quota
@@ -101,7 +101,7 @@ class GoCardlessClient:
 
     def attempt(self, call: Call, *, archive: Archive | None = None) -> Answer | Refusal:
         """Make one call that GoCardless may refuse for some of its fields: see `call`."""
-        keep = _keep_nothing if archive is None else archive
+        keep = keep_nothing if archive is None else archive
         return self._retry.call(lambda: self._call_once(call, keep))
 
     def close(self) -> None:
@@ -180,7 +180,3 @@ def _to_raw(call: Call, body: bytes) -> RawAnswer:
 
 def _to_json(call: Call, body: bytes) -> Any:  # noqa: ANN401 - JSON enters
     return calls.to_json(Provider.GOCARDLESS, call.operation, body)
-
-
-def _keep_nothing(_answer: RawAnswer) -> None:
-    """Answers of links and deletions go nowhere."""

@@ -8,12 +8,13 @@ which banks differ is data in `quirks.py`.
 import re
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
 from bank_pipeline.domain.money import to_currency
 from bank_pipeline.domain.transaction import ForeignExchange
+from bank_pipeline.providers.exact_json import object_in
 from bank_pipeline.providers.fields import NumberText
 from bank_pipeline.providers.gocardless.quirks import Quirks
 from bank_pipeline.providers.gocardless.schemas import GcTransaction
@@ -119,13 +120,8 @@ def to_foreign_exchange(value: object, money: Money) -> ForeignExchange | None:
 
 def to_running_balance(value: object) -> Decimal | None:
     """Read `balanceAfterTransaction`: nested as specified, flat, or no object at all."""
-    part = _part(value, "balanceAmount") or (value if isinstance(value, dict) else {})
+    part = object_in(value, "balanceAmount") or (value if isinstance(value, dict) else {})
     return to_number(part.get("amount"))
-
-
-def _part(value: object, key: str) -> dict[str, Any] | None:
-    part = value.get(key) if isinstance(value, dict) else None
-    return part if isinstance(part, dict) else None
 
 
 def _is_purchase(raw: GcTransaction, quirks: Quirks, description: str) -> bool:

@@ -21,7 +21,7 @@ from bank_pipeline.errors import (
     TransientError,
 )
 from bank_pipeline.providers import calls
-from bank_pipeline.providers.answers import Archive, RawAnswer
+from bank_pipeline.providers.answers import Archive, RawAnswer, keep_nothing
 from bank_pipeline.providers.http import HttpAnswer
 from bank_pipeline.providers.plaid.errors import to_error, to_word
 from bank_pipeline.providers.plaid.schemas import PlaidSyncPage
@@ -117,7 +117,7 @@ class PlaidClient:
         Raises:
             ProviderError: any of them; see `to_error`.
         """
-        keep = _keep_nothing if archive is None else archive
+        keep = keep_nothing if archive is None else archive
         if not retries:
             return self._call_once(operation, send, archive=keep)
         return self._retry.call(lambda: self._call_once(operation, send, archive=keep))
@@ -234,10 +234,6 @@ class PlaidClient:
             secret=self._secret,
             timeout_s=(min(CONNECT_TIMEOUT_S, self._timeout_s), self._timeout_s),
         )
-
-
-def _keep_nothing(_answer: RawAnswer) -> None:
-    """Answers that may hold a credential go nowhere."""
 
 
 def _to_unread(operation: str, body: bytes) -> RawAnswer:

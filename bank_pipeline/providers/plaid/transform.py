@@ -22,7 +22,7 @@ from bank_pipeline.domain.transaction import (
     Transaction,
     TransactionStatus,
 )
-from bank_pipeline.providers.exact_json import to_plain, without_nulls
+from bank_pipeline.providers.exact_json import object_in, text_in, to_plain, without_nulls
 from bank_pipeline.providers.plaid.account_types import to_account_type
 from bank_pipeline.providers.plaid.categories import to_category
 from bank_pipeline.providers.plaid.payments import to_payment_method
@@ -82,7 +82,7 @@ def to_transaction(raw: PlaidTransaction, unreadable: Mapping[str, Any] = _NOTHI
         payment_method=to_payment_method(raw),
         payment_channel=raw.payment_channel,
         bank_transaction_code=raw.transaction_code,
-        reference=_text(raw.payment_meta, "reference_number"),
+        reference=text_in(raw.payment_meta, "reference_number"),
         check_number=raw.check_number,
         category=to_category(raw.personal_finance_category),
         provider_category=_to_provider_category(raw.personal_finance_category),
@@ -201,9 +201,9 @@ def _to_counterparty(raw: PlaidTransaction) -> Counterparty | None:
     """
     meta = raw.payment_meta
     if raw.amount > 0:
-        stated = _text(meta, "payee")
+        stated = text_in(meta, "payee")
     elif raw.amount < 0:
-        stated = _text(meta, "payer") or _text(meta, "by_order_of")
+        stated = text_in(meta, "payer") or text_in(meta, "by_order_of")
     else:
         stated = None
     if stated and _is_somebody(stated, raw):
@@ -211,7 +211,7 @@ def _to_counterparty(raw: PlaidTransaction) -> Counterparty | None:
     parties = [
         party
         for party in raw.counterparties or ()
-        if (name := _text(party, "name")) and _is_somebody(name, raw)
+        if (name := text_in(party, "name")) and _is_somebody(name, raw)
     ]
     if parties:
         return _to_party(min(parties, key=_party_rank))
@@ -225,21 +225,21 @@ def _is_somebody(name: str, raw: PlaidTransaction) -> bool:
 
 
 def _party_rank(party: Mapping[str, Any]) -> int:
-    return _PARTY_RANKS.get(_text(party, "type") or "", len(_PARTY_RANKS))
+    return _PARTY_RANKS.get(text_in(party, "type") or "", len(_PARTY_RANKS))
 
 
 def _to_party(party: Mapping[str, Any]) -> Counterparty:
-    word = _text(party, "type")
+    word = text_in(party, "type")
     kind = _PARTY_TYPES.get(word, CounterpartyType.OTHER) if word else None
-    numbers = _part(party, "account_numbers")
+    numbers = object_in(party, "account_numbers")
     if numbers is None:
         return Counterparty(name=party["name"], type=kind)
-    world, bacs = _part(numbers, "international"), _part(numbers, "bacs")
+    world, bacs = object_in(numbers, "international"), object_in(numbers, "bacs")
     identifiers = AccountIdentifiers(
-        iban=_text(world, "iban"),
-        bic=_text(world, "bic"),
-        account_number=_text(bacs, "account"),
-        routing_number=_text(bacs, "sort_code"),
+        iban=text_in(world, "iban"),
+        bic=text_in(world, "bic"),
+        account_number=text_in(bacs, "account"),
+        routing_number=text_in(bacs, "sort_code"),
     )
     return Counterparty(name=party["name"], type=kind, identifiers=identifiers)
 
@@ -287,7 +287,7 @@ def _to_details(
     }
     meta = raw.payment_meta
     if meta:
-        has_column = _text(meta, "reference_number") is not None
+        has_column = text_in(meta, "reference_number") is not None
         details["payment_meta"] = {**meta, "reference_number": None} if has_column else meta
     category = raw.personal_finance_category
     if category is not None and category.model_extra:
@@ -302,13 +302,3 @@ def _to_details(
     if unreadable:
         kept |= {key: to_plain(value) for key, value in unreadable.items()}
     return kept
-
-
-def _text(part: Mapping[str, Any] | None, key: str) -> str | None:
-    value = part.get(key) if part else None
-    return value if isinstance(value, str) and value.strip() else None
-
-
-def _part(part: Mapping[str, Any], key: str) -> Mapping[str, Any] | None:
-    value = part.get(key)
-    return value if isinstance(value, dict) else None

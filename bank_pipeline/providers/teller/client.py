@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.errors import PayloadError, ProviderError, RateLimitedError
-from bank_pipeline.providers.answers import Archive, RawAnswer
+from bank_pipeline.providers.answers import Archive, RawAnswer, keep_nothing
 from bank_pipeline.providers.calls import JsonAnswer, to_json, to_raw
 from bank_pipeline.providers.http import HttpAnswer, HttpSender
 from bank_pipeline.providers.retry import Retry
@@ -62,7 +62,7 @@ class TellerClient:
         Raises:
             ProviderError: any of them; see `to_error`.
         """
-        keep = _keep_nothing if archive is None else archive
+        keep = keep_nothing if archive is None else archive
         unread: list[RawAnswer] = []
 
         def attempt() -> JsonAnswer:
@@ -185,7 +185,3 @@ def rows_of(answer: JsonAnswer) -> list[Any]:
 
 def _request_id(reply: HttpAnswer) -> str | None:
     return to_word(reply.headers.get("x-request-id"))
-
-
-def _keep_nothing(_answer: RawAnswer) -> None:
-    """What is not kept is either public or held by nobody but us."""

@@ -30,6 +30,7 @@ from bank_pipeline.providers.answers import (
     RawAnswer,
     WindowAnswer,
     WindowRequest,
+    keep_nothing,
 )
 from bank_pipeline.providers.base import (
     Capabilities,
@@ -286,7 +287,7 @@ class TellerProvider(WindowProvider):
         exchange = link.read_token(exchange_token)
         stated_id = exchange.enrollment_id
         try:
-            listed = self._accounts.fetch(exchange.access_token, _keep_nothing)
+            listed = self._accounts.fetch(exchange.access_token, keep_nothing)
         except (TransientError, ReauthRequiredError):
             if not exchange.is_signed or stated_id is None:
                 raise
@@ -390,7 +391,3 @@ def build_teller(
 def _split(secrets: SecretStr | None) -> tuple[SecretStr, ...]:
     texts = (secrets.get_secret_value() if secrets else "").split(",")
     return tuple(SecretStr(text.strip()) for text in texts if text.strip())
-
-
-def _keep_nothing(_answer: RawAnswer) -> None:
-    """No connection is stored yet that this answer could belong to."""

@@ -26,7 +26,7 @@ from bank_pipeline.domain.transaction import (
     Transaction,
     TransactionStatus,
 )
-from bank_pipeline.providers.exact_json import to_plain, without_nulls
+from bank_pipeline.providers.exact_json import object_in, text_in, to_plain, without_nulls
 from bank_pipeline.providers.teller.schemas import (
     TellerAccount,
     TellerBalances,
@@ -154,7 +154,7 @@ def to_transaction(
     is_booked = status is TransactionStatus.BOOKED
     description = raw.description or ""
     details = raw.details or {}
-    category = _text(details, "category")
+    category = text_in(details, "category")
     running = raw.running_balance
     return Transaction(
         account_external_id=raw.account_id,
@@ -197,11 +197,11 @@ def _to_booking(raw: TellerTransaction, *, today: date) -> TransactionStatus:
 
 def _to_counterparty(details: Mapping[str, Any], account: Account) -> Counterparty | None:
     """Name the other side as Teller recognised it, never the holder."""
-    party = _part(details, "counterparty")
-    name = _text(party, "name")
+    party = object_in(details, "counterparty")
+    name = text_in(party, "name")
     if name is None or is_placeholder(name) or _is_own(name, account):
         return None
-    word = _text(party, "type")
+    word = text_in(party, "type")
     kind = PARTY_TYPE_OF_WORD.get(word.lower(), CounterpartyType.OTHER) if word else None
     return Counterparty(name=name, type=kind)
 
@@ -220,7 +220,7 @@ def _to_details(
     """
     extra = {key: value for key, value in (raw.model_extra or {}).items() if key != "links"}
     inner = dict(raw.details or {})
-    if _text(inner, "category") is not None:
+    if text_in(inner, "category") is not None:
         inner.pop("category")
     party = _to_counterparty(inner, account)
     if party is not None and party.type is not CounterpartyType.OTHER:
@@ -230,13 +230,3 @@ def _to_details(
     if unreadable:
         kept |= {key: to_plain(value) for key, value in unreadable.items()}
     return kept
-
-
-def _text(part: Mapping[str, Any] | None, key: str) -> str | None:
-    value = part.get(key) if part else None
-    return value if isinstance(value, str) and value.strip() else None
-
-
-def _part(part: Mapping[str, Any], key: str) -> Mapping[str, Any] | None:
-    value = part.get(key)
-    return value if isinstance(value, dict) else None

@@ -24,7 +24,7 @@ from bank_pipeline.sandbox.enable_banking.words import (
     text_of,
 )
 from bank_pipeline.sandbox.ledger import AccountKind, AccountTruth, BankAccount, Entry, EntryState
-from bank_pipeline.sandbox.wire import number_text
+from bank_pipeline.sandbox.wire import number_text, optional_number_text
 
 Json = dict[str, Any]
 _UNTRUSTED: Final = (References.NONE, References.RESTLESS)
@@ -65,8 +65,8 @@ def _account(state: State, session: Session, grant: Grant, now: datetime) -> tup
         "name": account.name,
         "currency": account.currency,
         "unofficial_currency": None,
-        "booked": _text(booked),
-        "available": _text(available),
+        "booked": optional_number_text(booked),
+        "available": optional_number_text(available),
         "identification_hashes": hashes,
         "transactions": [_row(state, profile, one) for one in entries],
         "not_money": [{**_row(state, profile, one), "status": status_} for status_, one in planned],
@@ -136,7 +136,3 @@ def _row(state: State, profile: Profile, entry: Entry) -> Json:
 
 def _day(profile: Profile, entry: Entry) -> date:
     return entry.transaction_date if entry.booking_date is None else dates_of(profile, entry).day
-
-
-def _text(value: Decimal | None) -> str | None:
-    return None if value is None else number_text(value)

@@ -25,7 +25,7 @@ from bank_pipeline.sandbox.gocardless.state import (
 )
 from bank_pipeline.sandbox.gocardless.texts import words_of
 from bank_pipeline.sandbox.ledger import AccountTruth, Entry, EntryState
-from bank_pipeline.sandbox.wire import number_text
+from bank_pipeline.sandbox.wire import number_text, optional_number_text
 
 _AHEAD: Final = timedelta(days=2)
 
@@ -111,7 +111,7 @@ def _balance(measure: Measure | None, shown: AccountTruth) -> str | None:
     amount = {Measure.BOOKED: shown.booked, Measure.AVAILABLE: shown.available}.get(
         measure or Measure.STALE
     )
-    return None if amount is None else number_text(amount)
+    return optional_number_text(amount)
 
 
 def _dated(

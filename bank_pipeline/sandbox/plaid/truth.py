@@ -6,7 +6,6 @@ Computed from the world's own truth, without the change log that feeds `/transac
 
 from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from bank_pipeline.sandbox.ledger import AccountTruth, Entry, EntryState
@@ -15,7 +14,7 @@ from bank_pipeline.sandbox.plaid.items import Item
 from bank_pipeline.sandbox.plaid.readiness import plaid_date
 from bank_pipeline.sandbox.plaid.simulator import Plaid
 from bank_pipeline.sandbox.plaid.sync_feed import Grant
-from bank_pipeline.sandbox.wire import number_text
+from bank_pipeline.sandbox.wire import number_text, optional_number_text
 
 
 def truth_of(plaid: Plaid, item: Item) -> dict[str, Any]:
@@ -53,8 +52,8 @@ def _account(plaid: Plaid, item: Item, grant: Grant, now: datetime) -> dict[str,
         "mask": account.mask,
         "currency": account.currency,
         "unofficial_currency": account.unofficial_currency,
-        "booked": _text(shown.booked),
-        "available": _text(shown.available),
+        "booked": optional_number_text(shown.booked),
+        "available": optional_number_text(shown.available),
         "transactions": _transactions(plaid, item, grant, shown, now),
     }
 
@@ -82,7 +81,3 @@ def _transaction(grant: Grant, entry: Entry) -> dict[str, Any]:
         "authorized_date": entry.transaction_date.isoformat(),
         "name": entry.description,
     }
-
-
-def _text(value: Decimal | None) -> str | None:
-    return None if value is None else number_text(value)

@@ -4,14 +4,13 @@ What a pipeline that did everything right would hold now, in Teller's ids.
 Computed from the world's own truth, without the list that answers are made of.
 """
 
-from decimal import Decimal
 from typing import Any
 
 from bank_pipeline.sandbox.ledger import AccountKind, AccountTruth, Entry, EntryState
 from bank_pipeline.sandbox.teller.enrollments import Enrollment, Grant
 from bank_pipeline.sandbox.teller.ids import derive_transaction_id
 from bank_pipeline.sandbox.teller.options import TellerOptions
-from bank_pipeline.sandbox.wire import number_text
+from bank_pipeline.sandbox.wire import number_text, optional_number_text
 from bank_pipeline.sandbox.world import World
 
 
@@ -47,8 +46,10 @@ def _account(
         "name": account.name,
         "currency": account.currency,
         "unofficial_currency": account.unofficial_currency,
-        "booked": _text(shown.booked) if _tells_booked(options, grant, shown) else None,
-        "available": _text(shown.available) if grant.has_balances else None,
+        "booked": optional_number_text(shown.booked)
+        if _tells_booked(options, grant, shown)
+        else None,
+        "available": optional_number_text(shown.available) if grant.has_balances else None,
         "transactions": _transactions(options, grant, shown),
     }
 
@@ -82,7 +83,3 @@ def _transaction(
         "day": day.isoformat(),
         "description": entry.original_description,
     }
-
-
-def _text(value: Decimal | None) -> str | None:
-    return None if value is None else number_text(value)
