@@ -1,58 +1,28 @@
 """The half of a sync that writes: one database transaction for everything one sync learned."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from bank_pipeline.domain.changes import (
-    StoredTransaction,
-    missing_keys,
-    renamed_keys,
-    to_reconciling,
-)
 from bank_pipeline.domain.connection import Connection, HistoryStage
-from bank_pipeline.domain.identity import told_apart
-from bank_pipeline.domain.ids import AccountId
-from bank_pipeline.domain.transaction import TransactionDelta
 from bank_pipeline.domain.transitions import Transition, after_part, after_success
-from bank_pipeline.domain.window import DateWindow
 from bank_pipeline.errors import ConcurrentSyncError, ProviderError
-from bank_pipeline.providers.answers import QuarantinedRow, WindowAnswer
-from bank_pipeline.storage.accounts import (
-    close_accounts,
-    close_missing_accounts,
-    load_account_ids,
-    rename_accounts,
-    save_accounts,
-)
-from bank_pipeline.storage.balances import save_balances
 from bank_pipeline.storage.calls import set_calls_applied
 from bank_pipeline.storage.connections import (
     advance_cursor,
     apply_transition,
     lock_connection,
 )
-from bank_pipeline.storage.coverage import save_coverage
 from bank_pipeline.storage.institutions import learn_history_days
-from bank_pipeline.storage.quarantine import (
-    ORPHANED,
-    save_quarantined,
-    set_orphans_resolved,
-)
 from bank_pipeline.storage.sync_runs import finish_sync_run
-from bank_pipeline.storage.transactions import load_stored, load_stored_in
 from bank_pipeline.storage.webhook_events import mark_events_handled
 from bank_pipeline.sync.failures import classify, request_id_of, to_transition
 from bank_pipeline.sync.fetch import Fetched
-from bank_pipeline.sync.reports import Step, StepCounts, SyncReport
+from bank_pipeline.sync.reports import Step, SyncReport
 from bank_pipeline.sync.started import StartedSync
-from bank_pipeline.sync.update import write_update
+from bank_pipeline.sync.writer import RowWriter
 
-_NOTHING: Final = StepCounts()
 _STAGES: Final = (HistoryStage.AWAITING_INITIAL, HistoryStage.INITIAL, HistoryStage.COMPLETE)
 
 
@@ -73,13 +43,13 @@ def apply_fetched(
     trouble = fetched.trouble
     with engine.begin() as db:
         _check_consent(db, started.connection)
-        writer = _Writer(db, started, now)
+        writer, end = RowWriter(db, started, now), _End(db, started, now)
         accounts = writer.write_accounts(fetched)
         balances = writer.write_balances(fetched)
         transactions = writer.write_transactions(fetched)
-        stage = writer.write_stage(fetched)
+        stage = end.write_stage(fetched)
         quarantined_count = writer.write_quarantine(fetched)
-        transition = writer.write_end(fetched, stage, trouble)
+        transition = end.write(fetched, stage, trouble)
         report = SyncReport(
             connection_id=started.connection.id,
             sync_run_id=started.id,
@@ -118,14 +88,6 @@ def _check_consent(db: sa.Connection, seen: Connection) -> None:
         raise ConcurrentSyncError(f"the consent of connection {seen.id} was renewed meanwhile")
 
 
-def _told_days(answer: WindowAnswer) -> DateWindow:
-    """Return the days of an answer, with those of rows that came along."""
-    assert answer.covered is not None, "asked of whole answers only"
-    days = [row.booking_date for row in answer.transactions if row.booking_date is not None]
-    first = min([answer.covered.first, *days])
-    return DateWindow(first=first, last=max([answer.covered.last, *days]))
-
-
 def _outcome(stage: HistoryStage, trouble: ProviderError | None) -> str:
     if trouble is not None:
         return "failed"
@@ -160,61 +122,14 @@ def _told_stage(fetched: Fetched) -> HistoryStage | None:
     return HistoryStage.INITIAL if has_some else HistoryStage.AWAITING_INITIAL
 
 
-class _Writer:
-    """The steps of one write, inside one open database transaction."""
+class _End:
+    """What one sync means for its connection, inside the transaction of its rows."""
 
     def __init__(self, db: sa.Connection, started: StartedSync, now: datetime) -> None:
         self._db = db
         self._started = started
         self._connection: Connection = started.connection
         self._now = now
-        self._orphans: list[QuarantinedRow] = []
-
-    def write_accounts(self, fetched: Fetched) -> StepCounts:
-        answer = fetched.accounts
-        rename_accounts(self._db, self._connection.id, fetched.renamed_accounts)
-        saved = save_accounts(self._db, self._connection, answer.accounts, now=self._now)
-        closed_count = close_accounts(
-            self._db, self._connection.id, fetched.gone_account_ids, now=self._now
-        )
-        if answer.is_complete:
-            shown = {account.external_id for account in answer.accounts}
-            closed_count += close_missing_accounts(
-                self._db, self._connection.id, shown=shown, now=self._now
-            )
-        return StepCounts(saved.inserted, saved.updated, closed_count, saved.unchanged)
-
-    def write_balances(self, fetched: Fetched) -> StepCounts:
-        balances = fetched.accounts.balances
-        inserted = save_balances(
-            self._db,
-            self._connection,
-            balances,
-            account_ids=load_account_ids(self._db, self._connection.id),
-            sync_run_id=self._started.id,
-            now=self._now,
-        )
-        return StepCounts(inserted=inserted, unchanged=len(balances) - inserted)
-
-    def write_transactions(self, fetched: Fetched) -> StepCounts:
-        changes = fetched.changes
-        if fetched.windows is not None:
-            return self._write_windows(fetched.windows)
-        if changes is None:
-            return _NOTHING
-        account_ids = load_account_ids(self._db, self._connection.id)
-        set_orphans_resolved(self._db, self._connection.id, account_ids, now=self._now)
-        delta = self._without_orphans(changes.delta, frozenset(account_ids))
-        is_ready = changes.stage is not HistoryStage.AWAITING_INITIAL
-        must_reconcile = fetched.must_reconcile and is_ready
-        if must_reconcile:
-            delta = to_reconciling(
-                delta,
-                load_stored(self._db, account_ids=account_ids, keys=None),
-                accounts={account.external_id for account in fetched.accounts.accounts},
-                unread={row.external_id for row in changes.quarantined},
-            )
-        return self._write_update(delta, account_ids)
 
     def write_stage(self, fetched: Fetched) -> HistoryStage:
         """
@@ -232,14 +147,7 @@ class _Writer:
         advance_cursor(self._db, self._connection.id, before=before, after=after, stage=stage)
         return stage
 
-    def write_quarantine(self, fetched: Fetched) -> int:
-        changed = fetched.changes.quarantined if fetched.changes else ()
-        rows = (*fetched.accounts.quarantined, *changed, *self._orphans)
-        return save_quarantined(
-            self._db, self._connection.id, rows, sync_run_id=self._started.id, now=self._now
-        )
-
-    def write_end(
+    def write(
         self, fetched: Fetched, stage: HistoryStage, trouble: ProviderError | None
     ) -> Transition:
         status = fetched.accounts.status
@@ -276,70 +184,6 @@ class _Writer:
             )
         return transition
 
-    def _write_windows(self, answers: Sequence[WindowAnswer]) -> StepCounts:
-        """
-        Bring rows to what the answers say, and what they cover is covered.
-
-        What a complete answer does not show any more is gone.
-        """
-        account_ids = load_account_ids(self._db, self._connection.id)
-        answers = self._told_apart(answers, account_ids)
-        covered = {one.account_external_id: one.covered for one in answers if one.covered}
-        told = {one.account_external_id: _told_days(one) for one in answers if one.covered}
-        stored = load_stored_in(self._db, account_ids=account_ids, windows=told)
-        missing = [
-            missing_keys(
-                stored,
-                answer.transactions,
-                account=answer.account_external_id,
-                covered=answer.covered,
-                unread={row.external_id for row in answer.quarantined},
-            )
-            | renamed_keys(
-                stored,
-                answer.transactions,
-                account=answer.account_external_id,
-                covered=answer.covered,
-            )
-            for answer in answers
-            if answer.covered
-        ]
-        delta = TransactionDelta(
-            upserts=tuple(row for answer in answers for row in answer.transactions),
-            removed=frozenset().union(*missing),
-        )
-        counts = self._write_update(delta, account_ids)
-        for external_id, window in covered.items():
-            save_coverage(self._db, account_ids[external_id], window, now=self._now)
-        return counts
-
-    def _write_update(
-        self, delta: TransactionDelta, account_ids: Mapping[str, AccountId]
-    ) -> StepCounts:
-        return write_update(
-            self._db,
-            delta,
-            team_id=self._connection.team_id,
-            account_ids=account_ids,
-            sync_run_id=self._started.id,
-            now=self._now,
-        )
-
-    def _told_apart(
-        self, answers: Sequence[WindowAnswer], account_ids: Mapping[str, AccountId]
-    ) -> list[WindowAnswer]:
-        """Give other names to rows whose ids belong to other rows that we hold."""
-        keys = {
-            (row.account_external_id, row.external_id) for a in answers for row in a.transactions
-        }
-        held: dict[str, list[StoredTransaction]] = defaultdict(list)
-        for row in load_stored(self._db, account_ids=account_ids, keys=keys):
-            held[row.account_external_id].append(row)
-        return [
-            replace(a, transactions=told_apart(a.transactions, held[a.account_external_id]))
-            for a in answers
-        ]
-
     def _to_transition(
         self,
         stage: HistoryStage,
@@ -362,22 +206,3 @@ class _Writer:
         bank, days = self._connection.institution_external_id, fetched.learned_history_days
         if bank is not None and days is not None:
             learn_history_days(self._db, self._connection.provider, bank, days)
-
-    def _without_orphans(
-        self, delta: TransactionDelta, account_ids: frozenset[str]
-    ) -> TransactionDelta:
-        """Set aside rows of accounts that the provider does not list: kept, not guessed."""
-        orphans = [t for t in delta.upserts if t.account_external_id not in account_ids]
-        if not orphans:
-            return delta
-        self._orphans = [
-            QuarantinedRow(
-                operation=ORPHANED,
-                external_id=t.external_id,
-                raw=t.model_dump_json(exclude_none=True),
-                reason="the provider lists no such account in this connection",
-            )
-            for t in orphans
-        ]
-        kept = tuple(t for t in delta.upserts if t.account_external_id in account_ids)
-        return delta.model_copy(update={"upserts": kept})

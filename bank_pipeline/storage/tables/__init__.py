@@ -1,0 +1,54 @@
+"""
+The schema `bank` on a few pages: what each table holds and what keeps it true.
+
+Conventions: ids are UUIDv7; times are timestamptz in UTC; dates are the bank's; amounts are
+numeric without a scale, signed from the account holder; unknown is NULL. Enumerations are
+text with a check, so that a new value is a migration of one line. Migrations build the real
+tables; a test compares them with this page.
+"""
+
+from bank_pipeline.storage.tables.base import metadata
+from bank_pipeline.storage.tables.connections import (
+    connection_events,
+    connections,
+    credentials,
+    institutions,
+    link_sessions,
+    teams,
+)
+from bank_pipeline.storage.tables.money import (
+    account_coverage,
+    accounts,
+    balances,
+    transaction_annotations,
+    transaction_revisions,
+    transactions,
+)
+from bank_pipeline.storage.tables.work import (
+    provider_calls,
+    quarantine,
+    raw_payloads,
+    sync_runs,
+    webhook_events,
+)
+
+__all__ = [
+    "account_coverage",
+    "accounts",
+    "balances",
+    "connection_events",
+    "connections",
+    "credentials",
+    "institutions",
+    "link_sessions",
+    "metadata",
+    "provider_calls",
+    "quarantine",
+    "raw_payloads",
+    "sync_runs",
+    "teams",
+    "transaction_annotations",
+    "transaction_revisions",
+    "transactions",
+    "webhook_events",
+]

@@ -1,0 +1,113 @@
+"""Whose data it is, which banks there are, and what connects them."""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, UUID
+
+from bank_pipeline.domain.connection import ConnectionStatus, HistoryStage, Provider
+from bank_pipeline.storage.columns import moment, one_of, own_id, owner, ref, text
+from bank_pipeline.storage.tables.base import metadata
+
+teams = sa.Table(
+    "teams",
+    metadata,
+    own_id(),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    moment("created_at", nullable=False),
+    comment="Whose data it is. Everything else belongs to one team.",
+)
+
+institutions = sa.Table(
+    "institutions",
+    metadata,
+    sa.Column("provider", sa.Text, primary_key=True),
+    sa.Column("external_id", sa.Text, primary_key=True),
+    text("name", nullable=False),
+    sa.Column("countries", ARRAY(sa.Text), nullable=False),
+    text("url"),
+    sa.Column("is_oauth", sa.Boolean),
+    sa.Column("history_days_max", sa.Integer),
+    sa.Column("consent_days_max", sa.Integer),
+    moment("fetched_at", nullable=False),
+    text("bic"),
+    text("logo_url"),
+    sa.Column("is_beta", sa.Boolean),
+    sa.Column("customer_kinds", ARRAY(sa.Text), nullable=False, server_default="{}"),
+    sa.Column("history_days_learned", sa.Integer),
+    sa.Column("popularity", sa.Integer, nullable=False, server_default="0"),
+    moment("removed_at"),
+    one_of("provider", Provider),
+    comment="Banks, as a provider offers them. history_days_learned: what the bank gave when "
+    "it refused more. popularity: how often it was linked here. removed_at: no longer offered.",
+)
+
+connections = sa.Table(
+    "connections",
+    metadata,
+    own_id(),
+    ref("team_id", "teams", index=True),
+    text("provider", nullable=False),
+    text("external_id", nullable=False),
+    text("institution_external_id"),
+    text("institution_name"),
+    text("status", nullable=False),
+    text("status_reason"),
+    moment("status_since", nullable=False),
+    text("history_stage", nullable=False),
+    text("cursor"),
+    moment("consent_expires_at"),
+    moment("next_attempt_at"),
+    sa.Column("error_retries", sa.Integer, nullable=False, server_default="0"),
+    moment("last_attempt_at"),
+    moment("last_success_at"),
+    moment("last_full_accounts_at"),
+    moment("created_at", nullable=False),
+    sa.Column("refused_beyond_days", sa.Integer),
+    one_of("provider", Provider),
+    one_of("status", ConnectionStatus),
+    one_of("history_stage", HistoryStage),
+    sa.UniqueConstraint("provider", "external_id"),
+    comment="One customer's consent for one institution. The Dagster partition key is the id.",
+)
+
+connection_events = sa.Table(
+    "connection_events",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    ref("connection_id", "connections", index=True),
+    moment("at", nullable=False),
+    text("from_status"),
+    text("to_status", nullable=False),
+    text("reason"),
+    sa.Column("sync_run_id", UUID(as_uuid=False)),
+    comment="Every change of a connection's status. Append-only.",
+)
+
+credentials = sa.Table(
+    "credentials",
+    metadata,
+    owner("connection_id", "connections"),
+    sa.Column("ciphertext", BYTEA, nullable=False),
+    text("key_id", nullable=False),
+    moment("updated_at", nullable=False),
+    comment="The secret that opens a connection, encrypted and bound to its connection.",
+)
+
+link_sessions = sa.Table(
+    "link_sessions",
+    metadata,
+    own_id(),
+    ref("team_id", "teams"),
+    text("provider", nullable=False),
+    sa.Column("state_fingerprint", BYTEA, nullable=False, unique=True),
+    sa.Column("state_ciphertext", BYTEA, nullable=False),
+    text("key_id", nullable=False),
+    ref("renews_connection_id", "connections", nullable=True),
+    text("outcome"),
+    moment("created_at", nullable=False),
+    moment("expires_at", nullable=False),
+    moment("finished_at"),
+    sa.Column("return_fingerprint", BYTEA, unique=True),
+    sa.Column("connection_ids", ARRAY(UUID(as_uuid=False)), nullable=False, server_default="{}"),
+    one_of("provider", Provider),
+    comment="Links under way: who started one, until the provider says how it ended.",
+)

@@ -1,0 +1,106 @@
+"""What syncs did, called, were told and could not read."""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import BYTEA, JSONB, UUID
+
+from bank_pipeline.domain.connection import Provider
+from bank_pipeline.storage.columns import moment, one_of, own_id, ref, text
+from bank_pipeline.storage.tables.base import metadata
+
+sync_runs = sa.Table(
+    "sync_runs",
+    metadata,
+    own_id(),
+    ref("connection_id", "connections"),
+    text("reason", nullable=False),
+    text("dagster_run_id"),
+    moment("started_at", nullable=False),
+    moment("ended_at"),
+    text("outcome"),
+    text("error_class"),
+    text("error_code"),
+    text("request_id"),
+    sa.Column("counts", JSONB, nullable=False, server_default="{}"),
+    moment("next_attempt_at"),
+    sa.Index("sync_runs_connection_id_idx", "connection_id", sa.text("started_at DESC")),
+    comment="One row per sync of one connection. No outcome and no end: running, or killed.",
+)
+
+provider_calls = sa.Table(
+    "provider_calls",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    ref("connection_id", "connections"),
+    text("account_external_id", nullable=False),
+    text("scope", nullable=False),
+    sa.Column("is_scheduled", sa.Boolean, nullable=False),
+    moment("called_at", nullable=False),
+    text("outcome"),
+    sa.Column("calls_left", sa.Integer),
+    moment("resets_at"),
+    sa.Index(
+        "provider_calls_recent_idx",
+        "connection_id",
+        "account_external_id",
+        "scope",
+        sa.text("called_at DESC"),
+    ),
+    sa.Index("provider_calls_called_at_idx", "called_at"),
+    comment="Calls that a provider counts, one row each, written before the call. No outcome: "
+    "under way, or the process died; it counts. calls_left and resets_at: the provider's word.",
+)
+
+raw_payloads = sa.Table(
+    "raw_payloads",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    ref("connection_id", "connections"),
+    sa.Column("sync_run_id", UUID(as_uuid=False), nullable=False, index=True),
+    text("operation", nullable=False),
+    text("request_id"),
+    moment("received_at", nullable=False),
+    sa.Column("digest", BYTEA, nullable=False),
+    sa.Column("body", BYTEA, nullable=False),
+    sa.UniqueConstraint("connection_id", "operation", "digest"),
+    comment="What the provider said, as it said it (zlib), for replay. Each answer once.",
+)
+
+quarantine = sa.Table(
+    "quarantine",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    ref("connection_id", "connections"),
+    sa.Column("sync_run_id", UUID(as_uuid=False), nullable=False),
+    text("operation", nullable=False),
+    text("external_id"),
+    text("reason", nullable=False),
+    text("raw", nullable=False),
+    sa.Column("digest", BYTEA, nullable=False),
+    moment("at", nullable=False),
+    moment("resolved_at"),
+    sa.UniqueConstraint("connection_id", "digest"),
+    comment="Rows that do not fit the documented shape, with their text, until resolved.",
+)
+
+webhook_events = sa.Table(
+    "webhook_events",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    text("provider", nullable=False),
+    text("event_key", nullable=False),
+    text("kind", nullable=False),
+    text("code", nullable=False),
+    text("connection_external_id"),
+    moment("received_at", nullable=False),
+    moment("handled_at"),
+    sa.Column("handled_by_sync_run_id", UUID(as_uuid=False)),
+    one_of("provider", Provider),
+    sa.UniqueConstraint("provider", "event_key"),
+    sa.Index(
+        "webhook_events_unhandled_idx",
+        "provider",
+        "connection_external_id",
+        postgresql_where=sa.text("handled_at IS NULL"),
+    ),
+    comment="The inbox: verified webhooks, stored before they are acknowledged.",
+)
