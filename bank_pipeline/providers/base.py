@@ -64,7 +64,8 @@ class Capabilities:
 
     `history_days_max` is the longest history any of its banks gives, None when it states
     none. `overlap_days` are read again before the last complete answer, because banks book
-    late. `is_institution_chosen_first`: a link needs to know the bank; else the provider asks.
+    late, and `deep_days` once a week, because some book very late.
+    `is_institution_chosen_first`: a link needs to know the bank; else the provider asks.
     `is_renewed_by_new_connection`: a renewed consent is another connection there, with other
     account ids. `answers_present_users`: a user who is there right now lifts quotas.
     """
@@ -73,6 +74,7 @@ class Capabilities:
     has_webhooks: bool
     history_days_max: int | None
     overlap_days: int
+    deep_days: int = 0
     quotas: tuple[Quota, ...] = ()
     is_institution_chosen_first: bool = False
     is_renewed_by_new_connection: bool = False

@@ -24,11 +24,12 @@ from bank_pipeline.storage.accounts import (
     close_accounts,
     close_missing_accounts,
     load_account_ids,
+    load_open_account_external_ids,
     rename_accounts,
     save_accounts,
 )
 from bank_pipeline.storage.balances import save_balances
-from bank_pipeline.storage.coverage import save_coverage
+from bank_pipeline.storage.coverage import load_coverage, load_oldest_days, save_coverage
 from bank_pipeline.storage.quarantine import (
     ORPHANED,
     save_quarantined,
@@ -36,7 +37,7 @@ from bank_pipeline.storage.quarantine import (
 )
 from bank_pipeline.storage.transactions import load_stored, load_stored_in
 from bank_pipeline.sync.fetch import Fetched
-from bank_pipeline.sync.reports import StepCounts
+from bank_pipeline.sync.reports import AccountReading, StepCounts
 from bank_pipeline.sync.started import StartedSync
 from bank_pipeline.sync.update import write_update
 
@@ -100,7 +101,16 @@ class RowWriter:
                 accounts={account.external_id for account in fetched.accounts.accounts},
                 unread={row.external_id for row in changes.quarantined},
             )
-        return self._write_update(delta, account_ids)
+        counts = self._write_update(delta, account_ids)
+        if changes.stage is HistoryStage.COMPLETE and fetched.trouble is None:
+            self._cover_feed(fetched, account_ids)
+        return counts
+
+    def known_readings(self, fetched: Fetched) -> dict[AccountId, AccountReading]:
+        """Return what accounts of ours were asked for, by our ids of them."""
+        account_ids = load_account_ids(self._db, self._connection.id) if fetched.readings else {}
+        known = ((account_ids.get(one.account_external_id), one) for one in fetched.readings)
+        return {account_id: one for account_id, one in known if account_id is not None}
 
     def write_quarantine(self, fetched: Fetched) -> int:
         """Set aside what does not fit; return how many rows are newly there."""
@@ -146,6 +156,30 @@ class RowWriter:
         for external_id, window in covered.items():
             save_coverage(self._db, account_ids[external_id], window, now=self._now)
         return counts
+
+    def _cover_feed(self, fetched: Fetched, account_ids: Mapping[str, AccountId]) -> None:
+        """
+        Cover what a change feed told: everything that the provider has.
+
+        That reaches from the oldest row it ever showed to the day on which the provider last
+        got data from the bank, where it says so, else to today.
+        """
+        open_ids = load_open_account_external_ids(self._db, self._connection.id)
+        ours = [account_ids[external_id] for external_id in sorted(open_ids)]
+        held = load_coverage(self._db, ours)
+        new = ours if fetched.is_deep else [one for one in ours if one not in held]
+        oldest = load_oldest_days(self._db, new) if new else {}
+        status = fetched.accounts.status
+        refreshed_at = status.last_refreshed_at if status else None
+        last = self._started.started_at.date()
+        if refreshed_at is not None:
+            last = min(last, refreshed_at.date())
+        for account_id in ours:
+            known = held[account_id][0].first if account_id in held else last
+            first = min(known, oldest.get(account_id, known))
+            if first <= last:
+                window = DateWindow(first=first, last=last)
+                save_coverage(self._db, account_id, window, now=self._now)
 
     def _write_update(
         self, delta: TransactionDelta, account_ids: Mapping[str, AccountId]
