@@ -1,12 +1,11 @@
 """The command that reads history again, and says of each account what came of it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from typing import Annotated, Any, Final
 
-import sqlalchemy as sa
 import typer
 
 from bank_pipeline.bootstrap import Services
@@ -105,61 +104,56 @@ def backfill(
         raise typer.Exit(1)
 
 
-def _backfill(services: Services, connection_id: ConnectionId, since: date) -> Iterator[Backfilled]:
-    engine = services.sync.engine
+def _backfill(services: Services, connection_id: ConnectionId, since: date) -> list[Backfilled]:
     request = SyncRequest(connection_id, SyncReason.BACKFILL, depth=Depth.BACKFILL, since=since)
-    outcome, reason, readings = "done", None, None
-    before: dict[AccountId, tuple[DateWindow, ...]] = {}
+    base, before = Backfilled(connection_id), _load_covered(services, connection_id)
     try:
-        with engine.connect() as db:
-            load_connection(db, connection_id)
-            before = _covered(db, connection_id)
         sync_connection(services.sync, request)
     except NotFoundError as error:
-        yield Backfilled(connection_id, outcome="failed", reason=str(error))
-        return
+        return [replace(base, outcome="failed", reason=str(error))]
     except BusyError:
-        outcome, readings = "busy", {}
         reason = "another sync holds the connection; the one after it reads the history"
+        base = replace(base, outcome="busy", reason=reason)
     except BankPipelineError as error:
-        outcome, reason = "failed", to_reason(error)
-    with engine.connect() as db:
+        base = replace(base, outcome="failed", reason=to_reason(error))
+    after = _load_covered(services, connection_id)
+    with services.sync.engine.connect() as db:
         known = load_connection(db, connection_id)
         [run] = load_sync_runs(db, connection_id, limit=1)
-        if readings is None:
-            readings = run.counts.get("windows", {})
-        written = listing.load_row_counts(db, connection_id, run.id) if readings else {}
-        after = _covered(db, connection_id)
+        readings = {} if base.outcome == "busy" else run.counts.get("windows", {})
+        written = listing.load_row_counts(db, connection_id, run.id)
         accounts = listing.list_accounts(db, connection_id=connection_id)
-    base = Backfilled(
-        connection_id,
-        known.institution_name,
-        outcome=outcome,
-        reason=reason,
-        next_try=known.next_attempt_at,
-    )
-    opened = [one for one in accounts if one.closed_at is None]
-    if not opened:
-        yield base
-    for one in opened:
-        account_id, counts = AccountId(one.id), written.get(one.id, listing.RowCounts())
-        row = replace(
-            base,
-            account_id=one.id,
-            account=one.name,
-            covered_before=_ranges(before.get(account_id, ())),
-            covered_after=_ranges(after.get(account_id, ())),
+    base = replace(base, institution=known.institution_name, next_try=known.next_attempt_at)
+    rows = [
+        _to_row(
+            replace(
+                base,
+                account_id=one.id,
+                account=one.name,
+                covered_before=_ranges(before.get(AccountId(one.id), ())),
+                covered_after=_ranges(after.get(AccountId(one.id), ())),
+            ),
+            readings.get(one.id),
+            written.get(one.id, listing.RowCounts()),
         )
-        reading = readings.get(one.id)
-        if reading is None:
-            yield row if outcome != "done" else replace(row, outcome="not asked")
-        else:
-            yield replace(
-                _read(row, reading),
-                new=counts.inserted,
-                changed=counts.updated,
-                removed=counts.removed,
-            )
+        for one in accounts
+        if one.closed_at is None
+    ]
+    return rows or [base]
+
+
+def _to_row(
+    row: Backfilled, reading: Mapping[str, Any] | None, written: listing.RowCounts
+) -> Backfilled:
+    """Add what an account was asked for, and what came; without that, why not."""
+    if reading is None:
+        return row if row.outcome != "done" else replace(row, outcome="not asked")
+    return replace(
+        _read(row, reading),
+        new=written.inserted,
+        changed=written.updated,
+        removed=written.removed,
+    )
 
 
 def _read(row: Backfilled, reading: Mapping[str, Any]) -> Backfilled:
@@ -178,11 +172,12 @@ def _read(row: Backfilled, reading: Mapping[str, Any]) -> Backfilled:
     )
 
 
-def _covered(
-    db: sa.Connection, connection_id: ConnectionId
+def _load_covered(
+    services: Services, connection_id: ConnectionId
 ) -> dict[AccountId, tuple[DateWindow, ...]]:
-    accounts = listing.list_accounts(db, connection_id=connection_id)
-    return load_coverage(db, [AccountId(one.id) for one in accounts])
+    with services.sync.engine.connect() as db:
+        accounts = listing.list_accounts(db, connection_id=connection_id)
+        return load_coverage(db, [AccountId(one.id) for one in accounts])
 
 
 def _ranges(windows: Sequence[DateWindow]) -> tuple[str, ...]:

@@ -74,7 +74,7 @@ def is_deep_due(connection: Connection, *, has_feed: bool, now: datetime) -> boo
     A change feed tells what changed however old it is, so it has no such day.
     """
     asked_at, last_at = connection.deep_requested_at, connection.last_deep_at
-    if asked_at is not None and (last_at is None or asked_at > last_at):
+    if asked_at is not None and (last_at is None or asked_at >= last_at):
         return True
     looked_at = last_at or connection.created_at
     return not has_feed and looked_at.date() < deep_day(connection.id, now.date())

@@ -18,7 +18,7 @@ def request_deep_pass(db: sa.Connection, connection_id: ConnectionId, *, now: da
     While one is asked for and not made, asking again changes nothing: returns whether it did.
     """
     last_at, asked_at = connections.c.last_deep_at, connections.c.deep_requested_at
-    is_waiting = asked_at.is_not(None) & (last_at.is_(None) | (asked_at > last_at))
+    is_waiting = asked_at.is_not(None) & (last_at.is_(None) | (asked_at >= last_at))
     statement = connections.update().where(connections.c.id == connection_id, ~is_waiting)
     return db.execute(statement.values(deep_requested_at=now)).rowcount == 1
 

@@ -201,7 +201,8 @@ def load_row_counts(
         "count(*) FILTER (WHERE t.first_sync_run_id <> :run AND NOT g.is_gone), "
         "count(*) FILTER (WHERE t.first_sync_run_id <> :run AND g.is_gone) "
         "FROM bank.accounts a JOIN bank.transactions t ON t.account_id = a.id "
-        "CROSS JOIN LATERAL (SELECT t.removed_at IS NOT NULL OR t.status = 'vanished') AS g(is_gone) "
+        "CROSS JOIN LATERAL "
+        "(SELECT t.removed_at IS NOT NULL OR t.status = 'vanished') AS g(is_gone) "
         "WHERE a.connection_id = :connection AND t.last_sync_run_id = :run GROUP BY 1"
     )
     rows = db.execute(query, {"connection": connection_id, "run": sync_run_id})
