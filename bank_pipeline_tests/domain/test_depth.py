@@ -1,5 +1,6 @@
 """Which syncs look deeper: planned by the week, asked for, or a backfill that is not done."""
 
+import itertools
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
@@ -55,7 +56,7 @@ def test_one_scheduled_sync_a_week_goes_deep() -> None:
         if reach_of(connection(last_deep_at=last), now=now).depth is Depth.DEEP:
             deep.append(now)
             last = now
-    gaps = [(later - earlier).days for earlier, later in zip(deep[1:], deep[2:], strict=False)]
+    gaps = [(later - earlier).days for earlier, later in itertools.pairwise(deep[1:])]
     assert set(gaps) == {7}
     assert {one.weekday() for one in deep[1:]} == {deep_day(connection().id, NOW.date()).weekday()}
 

