@@ -1,6 +1,6 @@
 """Date windows, inclusive at both ends: which to ask for, and what they cover. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import pairwise
@@ -98,8 +98,8 @@ def plan_window(
     """
     Return what to ask for of an account of which some dates are covered.
 
-    That is `next_window` after the newest of them, from the last covered day before the oldest
-    gap that can be filled, and from `since`, whichever is the earliest. `given_from` is the first
+    That is `next_window` after the newest of them, or after those before the oldest gap that can
+    be filled, and from `since`, whichever is the earliest. `given_from` is the first
     day that the bank is known to give, None when it refused none: what lies before it is not
     asked for again, unless `since` does.
     """
@@ -108,12 +108,38 @@ def plan_window(
     )
     fillable = (gap for gap in gaps_in(covered) if given_from is None or gap.last >= given_from)
     gap = next(fillable, None)
-    first = usual.first if gap is None else min(usual.first, gap.first - _DAY)
+    first = usual.first
+    if gap is not None:  # rows from before it show that the bank goes back so far
+        first = min(first, gap.first - _DAY - timedelta(days=overlap_days))
     if given_from is not None:  # to be refused again would cost a call every day
         first = max(first, given_from)
     if since is not None:
         first = min(first, since)
     return DateWindow(first=min(first, today), last=today)
+
+
+def believed_window(
+    covered: DateWindow,
+    *,
+    sure_from: date,
+    shown: Collection[date],
+    missed: Collection[date],
+    known_from: date | None,
+) -> DateWindow:
+    """
+    Return what an answer covers of a bank that may cut what is too old, without a word.
+
+    From `sure_from` on it is believed, and from the oldest row that it shows. Older days are
+    not denied when rows that we hold are not among the `shown` ones: so many are hardly taken
+    back at once. And days from before all that we know, since `known_from`, are not covered for
+    being asked for. All are booking dates.
+    """
+    floor = min([sure_from, *shown])
+    if covered.first >= floor:
+        return covered
+    is_cut = any(covered.first <= day < floor for day in missed)
+    first = floor if is_cut or known_from is None else min(floor, max(covered.first, known_from))
+    return DateWindow(first=min(first, covered.last), last=covered.last)
 
 
 def shorter_window(window: DateWindow, *, earliest: date | None) -> DateWindow | None:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Final
 
 import sqlalchemy as sa
@@ -18,7 +18,7 @@ from bank_pipeline.domain.connection import Connection, HistoryStage
 from bank_pipeline.domain.identity import told_apart
 from bank_pipeline.domain.ids import AccountId
 from bank_pipeline.domain.transaction import TransactionDelta
-from bank_pipeline.domain.window import DateWindow
+from bank_pipeline.domain.window import DateWindow, believed_window
 from bank_pipeline.providers.answers import QuarantinedRow, WindowAnswer
 from bank_pipeline.storage.accounts import (
     close_accounts,
@@ -37,6 +37,7 @@ from bank_pipeline.storage.quarantine import (
 )
 from bank_pipeline.storage.transactions import load_stored, load_stored_in
 from bank_pipeline.sync.fetch import Fetched
+from bank_pipeline.sync.history import Horizon
 from bank_pipeline.sync.reports import AccountReading, StepCounts
 from bank_pipeline.sync.started import StartedSync
 from bank_pipeline.sync.update import write_update
@@ -86,7 +87,7 @@ class RowWriter:
         """Bring the transactions to what was told, and note which dates that covers."""
         changes = fetched.changes
         if fetched.windows is not None:
-            return self._write_windows(fetched.windows)
+            return self._write_windows(fetched.windows, fetched.horizon)
         if changes is None:
             return _NOTHING
         account_ids = load_account_ids(self._db, self._connection.id)
@@ -120,7 +121,9 @@ class RowWriter:
             self._db, self._connection.id, rows, sync_run_id=self._started.id, now=self._now
         )
 
-    def _write_windows(self, answers: Sequence[WindowAnswer]) -> StepCounts:
+    def _write_windows(
+        self, answers: Sequence[WindowAnswer], horizon: Horizon | None
+    ) -> StepCounts:
         """
         Bring rows to what the answers say, and what they cover is covered.
 
@@ -128,9 +131,11 @@ class RowWriter:
         """
         account_ids = load_account_ids(self._db, self._connection.id)
         answers = self._told_apart(answers, account_ids)
-        covered = {one.account_external_id: one.covered for one in answers if one.covered}
         told = {one.account_external_id: _told_days(one) for one in answers if one.covered}
         stored = load_stored_in(self._db, account_ids=account_ids, windows=told)
+        if horizon is not None and horizon.capabilities.cuts_quietly:
+            answers = self._believed(answers, stored, account_ids, horizon)
+        covered = {one.account_external_id: one.covered for one in answers if one.covered}
         missing = [
             missing_keys(
                 stored,
@@ -156,6 +161,29 @@ class RowWriter:
         for external_id, window in covered.items():
             save_coverage(self._db, account_ids[external_id], window, now=self._now)
         return counts
+
+    def _believed(
+        self,
+        answers: Sequence[WindowAnswer],
+        stored: Sequence[StoredTransaction],
+        account_ids: Mapping[str, AccountId],
+        horizon: Horizon,
+    ) -> list[WindowAnswer]:
+        """Take back what answers claim of days of which the bank may have told nothing."""
+        known = load_coverage(self._db, account_ids.values())
+        sure_from = horizon.today - timedelta(days=horizon.capabilities.overlap_days)
+        booked: dict[str, dict[str, date]] = defaultdict(dict)
+        for row in stored:
+            if row.booking_date is not None:
+                booked[row.account_external_id][row.external_id] = row.booking_date
+        return [
+            one
+            if one.covered is None
+            else replace(
+                one, covered=_believed(one, one.covered, booked, known, account_ids, sure_from)
+            )
+            for one in answers
+        ]
 
     def _cover_feed(self, fetched: Fetched, account_ids: Mapping[str, AccountId]) -> None:
         """
@@ -234,3 +262,25 @@ def _told_days(answer: WindowAnswer) -> DateWindow:
     days = [row.booking_date for row in answer.transactions if row.booking_date is not None]
     first = min([answer.covered.first, *days])
     return DateWindow(first=first, last=max([answer.covered.last, *days]))
+
+
+def _believed(
+    answer: WindowAnswer,
+    covered: DateWindow,
+    booked: Mapping[str, Mapping[str, date]],
+    known: Mapping[AccountId, Sequence[DateWindow]],
+    account_ids: Mapping[str, AccountId],
+    sure_from: date,
+) -> DateWindow:
+    name = answer.account_external_id
+    rows = answer.transactions
+    shown = {row.external_id for row in rows}
+    held = booked.get(name, {})
+    before = known.get(account_ids[name], ())
+    return believed_window(
+        covered,
+        sure_from=sure_from,
+        shown=[row.booking_date for row in rows if row.booking_date is not None],
+        missed=[day for external_id, day in held.items() if external_id not in shown],
+        known_from=before[0].first if before else covered.first,
+    )

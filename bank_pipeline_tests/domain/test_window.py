@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from bank_pipeline.domain.window import (
     HISTORY_STEPS,
     DateWindow,
+    believed_window,
     first_window,
     gaps_in,
     merged,
@@ -120,8 +121,9 @@ def test_days_between_covered_ranges_are_gaps() -> None:
     assert gaps_in(GAPPED[:1]) == gaps_in(()) == ()
 
 
-def test_a_gap_is_asked_for_from_the_last_covered_day_before_it() -> None:
-    assert planned(GAPPED) == date(2025, 10, 20)
+def test_a_gap_is_asked_for_with_days_before_it_that_are_covered() -> None:
+    """Rows of those days show that the bank goes back so far."""
+    assert planned(GAPPED) == date(2025, 10, 10)
 
 
 def test_a_gap_that_the_bank_gives_in_part_is_asked_for_as_far_as_it_gives() -> None:
@@ -130,7 +132,7 @@ def test_a_gap_that_the_bank_gives_in_part_is_asked_for_as_far_as_it_gives() -> 
 
 def test_a_gap_that_the_bank_does_not_give_any_more_is_not_asked_for_daily() -> None:
     """The next younger one is, and without any the window is the usual one."""
-    assert planned(GAPPED, given_from=date(2025, 11, 10)) == date(2025, 12, 20)
+    assert planned(GAPPED, given_from=date(2025, 11, 10)) == date(2025, 12, 10)
     assert planned(GAPPED, given_from=date(2026, 1, 5)) == date(2026, 2, 19)
 
 
@@ -175,3 +177,29 @@ def test_what_is_covered_of_several_accounts_is_what_is_covered_of_each() -> Non
     found = to_coverage([GAPPED, other, ()])
     assert (found.until, found.gap_days) == (date(2026, 2, 27), 20 + 15)
     assert to_coverage([]).until is None
+
+
+def believed(*shown: date, missed: tuple[date, ...] = (), known_from: date | None = None) -> date:
+    """Return since when an answer is believed that was asked for the whole of GAPPED."""
+    asked = DateWindow(first=GAPPED[0].first, last=TODAY)
+    window = believed_window(
+        asked, sure_from=date(2026, 2, 1), shown=shown, missed=missed, known_from=known_from
+    )
+    assert window.last == TODAY
+    return window.first
+
+
+def test_rows_that_an_answer_leaves_out_with_all_older_ones_are_not_denied() -> None:
+    """A bank that quietly gives sixty days must not take away all that it gave before."""
+    first, oldest = GAPPED[0].first, date(2026, 1, 10)
+    old = (date(2025, 10, 5), date(2025, 12, 1))
+
+    assert believed(oldest, missed=old, known_from=first) == oldest
+    assert believed(missed=old, known_from=first) == date(2026, 2, 1)
+    assert believed(oldest, date(2025, 10, 1), missed=old, known_from=first) == first
+
+
+def test_a_quiet_account_keeps_its_coverage_and_gets_none_from_before_it_was_known() -> None:
+    assert believed(known_from=date(2025, 11, 15)) == date(2025, 11, 15)
+    assert believed(known_from=date(2026, 2, 20)) == date(2026, 2, 1)
+    assert believed(date(2025, 11, 1), known_from=date(2025, 11, 15)) == date(2025, 11, 1)

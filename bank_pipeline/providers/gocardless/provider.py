@@ -96,6 +96,7 @@ class GoCardlessProvider(WindowProvider):
         ),
         is_institution_chosen_first=True,
         is_renewed_by_new_connection=True,
+        cuts_quietly=True,
     )
 
     def __init__(
