@@ -4,7 +4,12 @@ import dagster as dg
 
 from bank_pipeline.defs.assets import sync_connections
 from bank_pipeline.defs.institution_assets import institutions
-from bank_pipeline.defs.jobs import institutions_job, prune_job, sync_connections_job
+from bank_pipeline.defs.jobs import (
+    backfill_job,
+    institutions_job,
+    prune_job,
+    sync_connections_job,
+)
 from bank_pipeline.defs.resources import ServicesResource
 from bank_pipeline.defs.schedules import (
     daily_sync_schedule,
@@ -15,7 +20,7 @@ from bank_pipeline.defs.sensors import connection_sensor, webhook_sensor
 
 defs = dg.Definitions(
     assets=[institutions, sync_connections],
-    jobs=[institutions_job, prune_job, sync_connections_job],
+    jobs=[backfill_job, institutions_job, prune_job, sync_connections_job],
     schedules=[daily_sync_schedule, institutions_schedule, prune_schedule],
     sensors=[connection_sensor, webhook_sensor],
     resources={"services": ServicesResource()},

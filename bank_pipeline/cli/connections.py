@@ -183,7 +183,7 @@ def _sync_one(services: Services, connection_id: ConnectionId) -> dict[str, Any]
     except BusyError as error:
         return {**row, **counts, "outcome": "busy", "reason": str(error)}
     except BankPipelineError as error:
-        return {**row, **counts, "outcome": "failed", "reason": _reason(error)}
+        return {**row, **counts, "outcome": "failed", "reason": to_reason(error)}
     written = report.transactions
     return {
         **row,
@@ -198,7 +198,8 @@ def _sync_one(services: Services, connection_id: ConnectionId) -> dict[str, Any]
     }
 
 
-def _reason(error: BankPipelineError) -> str:
+def to_reason(error: BankPipelineError) -> str:
+    """Say why a sync failed, in words of ours."""
     if not isinstance(error, ProviderError):
         return str(error)
     kind, code = classify(error)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from bank_pipeline.cli import (
+    backfill,
     connections,
     database,
     demo,
@@ -46,6 +47,7 @@ app.command("connections")(connections.list_connections)
 app.command("accounts")(connections.list_accounts)
 app.command("transactions")(connections.list_transactions)
 app.command("sync")(connections.sync)
+app.command("backfill")(backfill.backfill)
 app.command("disconnect")(connections.disconnect_connection)
 
 

@@ -8,6 +8,7 @@ hold up the others.
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from datetime import date
 from typing import Final
 
 import dagster as dg
@@ -17,6 +18,7 @@ from bank_pipeline.bootstrap import Services
 from bank_pipeline.defs.failures import Failures
 from bank_pipeline.defs.metadata import to_materializations
 from bank_pipeline.defs.partitions import connection_partitions
+from bank_pipeline.domain.depth import Depth
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.errors import BusyError
 from bank_pipeline.sync.connection import sync_connection
@@ -34,6 +36,36 @@ class SyncConfig(dg.Config):
         default=[], description="Connections to sync; empty means those of the run's partitions."
     )
     reason: SyncReason = Field(default=SyncReason.MANUAL, description="What asked for the sync.")
+    depth: Depth = Field(
+        default=Depth.NORMAL,
+        description="How far back: as usual, DEEP as far as the bank gives without another "
+        "refusal, or BACKFILL from a day on.",
+    )
+    since: str | None = Field(
+        default=None,
+        description="First day of a BACKFILL, as 2025-01-31; none: as far back as banks go.",
+    )
+
+    def to_request(
+        self, connection_id: str, steps: frozenset[Step], dagster_run_id: str
+    ) -> SyncRequest:
+        """
+        Return the request for one connection.
+
+        Raises:
+            dagster.Failure: `since` is no date, or has no backfill to begin.
+        """
+        try:
+            return SyncRequest(
+                ConnectionId(connection_id),
+                self.reason,
+                steps,
+                dagster_run_id,
+                depth=self.depth,
+                since=None if self.since is None else date.fromisoformat(self.since),
+            )
+        except ValueError as error:
+            raise dg.Failure(f"`since`: {error}", allow_retries=False) from None
 
 
 def _spec(step: Step, description: str, *, deps: tuple[str, ...] = ()) -> dg.AssetSpec:
@@ -94,7 +126,7 @@ def sync_connections(
         )
     steps = frozenset(Step(key.to_user_string()) for key in context.selected_asset_keys)
     requests = [
-        SyncRequest(ConnectionId(connection_id), config.reason, steps, context.run.run_id)
+        config.to_request(connection_id, steps, context.run.run_id)
         for connection_id in connection_ids
     ]
     failures = Failures(context, steps, is_planned=is_planned)

@@ -18,6 +18,15 @@ sync_connections_job = dg.define_asset_job(
     description="Bring connections up to date: accounts, balances and transactions.",
 )
 
+backfill_job = dg.define_asset_job(
+    "backfill_job",
+    selection=[sync_connections],
+    executor_def=dg.in_process_executor,
+    config={"ops": {"sync_connections": {"config": {"reason": "BACKFILL", "depth": "BACKFILL"}}}},
+    description="Read the history of connections again, from the day `since` of the run's "
+    "config on, else as far back as banks go. Choose partitions and launch a backfill.",
+)
+
 institutions_job = dg.define_asset_job(
     "institutions_job",
     selection=[institutions],

@@ -20,12 +20,16 @@ def to_materializations(report: SyncReport) -> Iterator[dg.AssetMaterialization]
         "history": dg.MetadataValue.text(report.stage.value),
         "reason": dg.MetadataValue.text(report.reason.value),
         "sync_run": dg.MetadataValue.text(report.sync_run_id),
+        "depth": dg.MetadataValue.text(report.reach.depth.value),
+        "gap_days": dg.MetadataValue.int(report.coverage.gap_days),
         "provider_calls": dg.MetadataValue.int(report.calls_count),
         "quarantined_rows": dg.MetadataValue.int(report.quarantined_count),
         "duration_s": dg.MetadataValue.float(
             round((report.ended_at - report.started_at).total_seconds(), 3)
         ),
     }
+    if report.coverage.until is not None:
+        shared["covered_until"] = dg.MetadataValue.text(report.coverage.until.isoformat())
     if report.next_attempt_at is not None:
         shared["next_attempt"] = dg.MetadataValue.timestamp(report.next_attempt_at)
     for step in sorted(report.steps):

@@ -1,13 +1,14 @@
 """When each connection syncs, spread over the day so that banks never see us all at once. Pure."""
 
 import hashlib
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 
 from bank_pipeline.domain.ids import ConnectionId
 
 SLOT_MINUTES: Final = 15
 SLOTS_PER_DAY: Final = 24 * 60 // SLOT_MINUTES
+_WEEK: Final = 7  # days
 
 
 def slot_of(connection_id: ConnectionId) -> int:
@@ -18,6 +19,12 @@ def slot_of(connection_id: ConnectionId) -> int:
 def is_due(connection_id: ConnectionId, at: datetime) -> bool:
     """Say whether `at` (UTC) falls in the connection's slot."""
     return slot_of(connection_id) == (at.hour * 60 + at.minute) // SLOT_MINUTES
+
+
+def deep_day(connection_id: ConnectionId, today: date) -> date:
+    """Return the newest of the connection's days of the week, today's date at the latest."""
+    weekday = _number_of(connection_id) // SLOTS_PER_DAY % _WEEK
+    return today - timedelta(days=(today.weekday() - weekday) % _WEEK)
 
 
 def spread(connection_id: ConnectionId, within: timedelta) -> timedelta:

@@ -1,6 +1,6 @@
 """A connection: one customer's consent for one institution, through one provider. Pure."""
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
@@ -75,7 +75,12 @@ class Connection(BaseModel):
     is the next planned try, None when the daily schedule is plan enough. `error_retries`
     counts failures since the last success and is for show only. `last_full_accounts_at` is
     when the full list of accounts was last read, None when it must be read again.
-    `refused_beyond_days` is how far back the bank goes under this consent, None until it refused.
+    `refused_beyond_days` is how far back the bank goes under this consent, None until it refused;
+    `given_days` is how far back it answered, at `given_at`, later than right after the consent.
+
+    `last_deep_at` is when a sync last looked as far back as the bank goes, `deep_requested_at`
+    when that was last asked for. `backfill_since` is the first day of a backfill that is not
+    done, asked for at `backfill_requested_at`. None: never, or none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -97,6 +102,12 @@ class Connection(BaseModel):
     last_success_at: datetime | None
     last_full_accounts_at: datetime | None
     refused_beyond_days: int | None = None
+    given_days: int | None = None
+    given_at: datetime | None = None
+    last_deep_at: datetime | None = None
+    deep_requested_at: datetime | None = None
+    backfill_since: date | None = None
+    backfill_requested_at: datetime | None = None
     created_at: datetime
 
 

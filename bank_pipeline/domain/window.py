@@ -1,7 +1,9 @@
 """Date windows, inclusive at both ends: which to ask for, and what they cover. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import pairwise
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -52,6 +54,92 @@ def next_window(
     """
     from_day = covered.last if oldest_pending is None else min(covered.last, oldest_pending)
     return DateWindow(first=min(from_day, today) - timedelta(days=overlap_days), last=today)
+
+
+def gaps_in(covered: Sequence[DateWindow]) -> tuple[DateWindow, ...]:
+    """Return the days between ranges that neither overlap nor touch, oldest first."""
+    return tuple(
+        DateWindow(first=before.last + _DAY, last=after.first - _DAY)
+        for before, after in pairwise(covered)
+    )
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """
+    What is covered of a connection's open accounts.
+
+    `until` is the last day that is covered of every account of which any is, None when none is.
+    `gap_days` are the days between covered ranges, of all accounts together.
+    """
+
+    until: date | None
+    gap_days: int
+
+
+def to_coverage(covered: Iterable[Sequence[DateWindow]]) -> Coverage:
+    """Sum up the covered ranges of several accounts."""
+    known = [windows for windows in covered if windows]
+    return Coverage(
+        until=min((windows[-1].last for windows in known), default=None),
+        gap_days=sum(gap.days for windows in known for gap in gaps_in(windows)),
+    )
+
+
+def plan_window(
+    covered: Sequence[DateWindow],
+    *,
+    oldest_pending: date | None,
+    overlap_days: int,
+    given_from: date | None,
+    since: date | None,
+    today: date,
+) -> DateWindow:
+    """
+    Return what to ask for of an account of which some dates are covered.
+
+    That is `next_window` after the newest of them, or after those before the oldest gap that can
+    be filled, and from `since`, whichever is the earliest. `given_from` is the first
+    day that the bank is known to give, None when it refused none: what lies before it is not
+    asked for again, unless `since` does.
+    """
+    usual = next_window(
+        covered[-1], oldest_pending=oldest_pending, overlap_days=overlap_days, today=today
+    )
+    fillable = (gap for gap in gaps_in(covered) if given_from is None or gap.last >= given_from)
+    gap = next(fillable, None)
+    first = usual.first
+    if gap is not None:  # rows from before it show that the bank goes back so far
+        first = min(first, gap.first - _DAY - timedelta(days=overlap_days))
+    if given_from is not None:  # to be refused again would cost a call every day
+        first = max(first, given_from)
+    if since is not None:
+        first = min(first, since)
+    return DateWindow(first=min(first, today), last=today)
+
+
+def believed_window(
+    covered: DateWindow,
+    *,
+    sure_from: date,
+    shown: Collection[date],
+    missed: Collection[date],
+    known_from: date | None,
+) -> DateWindow:
+    """
+    Return what an answer covers of a bank that may cut what is too old, without a word.
+
+    From `sure_from` on it is believed, and from the oldest row that it shows. Older days are
+    not denied when rows that we hold are not among the `shown` ones: so many are hardly taken
+    back at once. And days from before all that we know, since `known_from`, are not covered for
+    being asked for. All are booking dates.
+    """
+    floor = min([sure_from, *shown])
+    if covered.first >= floor:
+        return covered
+    is_cut = any(covered.first <= day < floor for day in missed)
+    first = floor if is_cut or known_from is None else min(floor, max(covered.first, known_from))
+    return DateWindow(first=min(first, covered.last), last=covered.last)
 
 
 def shorter_window(window: DateWindow, *, earliest: date | None) -> DateWindow | None:

@@ -64,7 +64,9 @@ class Capabilities:
 
     `history_days_max` is the longest history any of its banks gives, None when it states
     none. `overlap_days` are read again before the last complete answer, because banks book
-    late. `is_institution_chosen_first`: a link needs to know the bank; else the provider asks.
+    late, and `deep_days` once a week, because some book very late. `cuts_quietly`: its banks
+    may leave out what is too old for them, and say nothing of it.
+    `is_institution_chosen_first`: a link needs to know the bank; else the provider asks.
     `is_renewed_by_new_connection`: a renewed consent is another connection there, with other
     account ids. `answers_present_users`: a user who is there right now lifts quotas.
     """
@@ -73,12 +75,14 @@ class Capabilities:
     has_webhooks: bool
     history_days_max: int | None
     overlap_days: int
+    deep_days: int = 0
     quotas: tuple[Quota, ...] = ()
     is_institution_chosen_first: bool = False
     is_renewed_by_new_connection: bool = False
     is_linked_on_our_page: bool = False
     is_finished_by_return: bool = False
     answers_present_users: bool = False
+    cuts_quietly: bool = False
 
     def quota(self, scope: Scope) -> Quota | None:
         """Return the quota of a scope, None where calls are not counted."""

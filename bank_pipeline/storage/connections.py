@@ -134,6 +134,8 @@ def replace_connection(
             external_id=external_id,
             consent_expires_at=consent_expires_at,
             refused_beyond_days=None,  # a new consent may open more
+            given_days=None,
+            given_at=None,
         )
     )
     request_sync(db, connection_id, reason="consent renewed", now=now)

@@ -8,7 +8,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from bank_pipeline.domain.connection import ConnectionStatus
-from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline.domain.ids import ConnectionId, SyncRunId
 from bank_pipeline.storage.tables import connections, webhook_events
 
 OVERDUE_AFTER: Final = timedelta(hours=26)  # a day, and the two hours that a late tick may take
@@ -87,6 +87,15 @@ class ListedTransaction:
     description: str
     counterparty_name: str | None
     category: str | None
+
+
+@dataclass(frozen=True)
+class RowCounts:
+    """Transactions of one account that a sync inserted, changed, and found to be gone."""
+
+    inserted: int = 0
+    updated: int = 0
+    removed: int = 0
 
 
 def load_connection_ids(db: sa.Connection) -> list[ConnectionId]:
@@ -181,6 +190,23 @@ def list_connections(db: sa.Connection) -> list[ListedConnection]:
         "FROM analytics.connections c ORDER BY c.created_at DESC, c.connection_id DESC"
     )
     return [ListedConnection(**row) for row in db.execute(query).mappings()]
+
+
+def load_row_counts(
+    db: sa.Connection, connection_id: ConnectionId, sync_run_id: SyncRunId
+) -> dict[str, RowCounts]:
+    """Count per account what a sync wrote, as the rows tell it; accounts without are absent."""
+    query = sa.text(
+        "SELECT t.account_id::text, count(*) FILTER (WHERE t.first_sync_run_id = :run), "
+        "count(*) FILTER (WHERE t.first_sync_run_id <> :run AND NOT g.is_gone), "
+        "count(*) FILTER (WHERE t.first_sync_run_id <> :run AND g.is_gone) "
+        "FROM bank.accounts a JOIN bank.transactions t ON t.account_id = a.id "
+        "CROSS JOIN LATERAL "
+        "(SELECT t.removed_at IS NOT NULL OR t.status = 'vanished') AS g(is_gone) "
+        "WHERE a.connection_id = :connection AND t.last_sync_run_id = :run GROUP BY 1"
+    )
+    rows = db.execute(query, {"connection": connection_id, "run": sync_run_id})
+    return {row[0]: RowCounts(*row[1:]) for row in rows}
 
 
 def list_accounts(

@@ -14,9 +14,11 @@ from bank_pipeline.storage.connections import (
     apply_transition,
     lock_connection,
 )
+from bank_pipeline.storage.coverage import load_summary
 from bank_pipeline.storage.institutions import learn_history_days
 from bank_pipeline.storage.sync_runs import finish_sync_run
 from bank_pipeline.storage.webhook_events import mark_events_handled
+from bank_pipeline.sync.deepening import write_depth
 from bank_pipeline.sync.failures import classify, request_id_of, to_transition
 from bank_pipeline.sync.fetch import Fetched
 from bank_pipeline.sync.reports import Step, SyncReport
@@ -50,6 +52,7 @@ def apply_fetched(
         stage = end.write_stage(fetched)
         quarantined_count = writer.write_quarantine(fetched)
         transition = end.write(fetched, stage, trouble)
+        readings = writer.known_readings(fetched)
         report = SyncReport(
             connection_id=started.connection.id,
             sync_run_id=started.id,
@@ -68,6 +71,9 @@ def apply_fetched(
             started_at=started.started_at,
             ended_at=now,
             next_attempt_at=transition.next_attempt_at,
+            coverage=load_summary(db, started.connection.id),
+            reach=fetched.reach,
+            readings=readings,
         )
         finish_sync_run(
             db,
@@ -161,8 +167,7 @@ class _End:
         }
         if fetched.accounts.is_complete:
             facts["last_full_accounts_at"] = self._now
-        if fetched.refused_beyond_days is not None:
-            facts["refused_beyond_days"] = fetched.refused_beyond_days
+        facts |= write_depth(self._db, self._started, fetched, trouble, now=self._now)
         self._remember_history(fetched)
         set_calls_applied(self._db, fetched.answered_call_ids)
         apply_transition(
@@ -202,7 +207,8 @@ class _End:
         )
 
     def _remember_history(self, fetched: Fetched) -> None:
-        """Remember what was refused: for this connection, and for the bank's later customers."""
-        bank, days = self._connection.institution_external_id, fetched.learned_history_days
+        """Remember what was refused right after the consent for the bank's later customers."""
+        bank = self._connection.institution_external_id
+        days = fetched.horizon.learned_bank_days if fetched.horizon else None
         if bank is not None and days is not None:
             learn_history_days(self._db, self._connection.provider, bank, days)

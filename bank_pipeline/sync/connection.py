@@ -13,6 +13,7 @@ from typing import Final
 from pydantic import SecretStr
 
 from bank_pipeline.domain.connection import ConnectionStatus
+from bank_pipeline.domain.depth import Reach, planned_reach
 from bank_pipeline.domain.transitions import LEASE
 from bank_pipeline.errors import ProviderError
 from bank_pipeline.providers.answers import Archive, RawAnswer
@@ -27,11 +28,13 @@ from bank_pipeline.storage.sync_runs import finish_sync_run, start_sync_run
 from bank_pipeline.storage.webhook_events import load_newest_event_id
 from bank_pipeline.sync.apply import apply_fetched
 from bank_pipeline.sync.context import SyncContext
+from bank_pipeline.sync.deepening import keep_backfill
 from bank_pipeline.sync.failures import classify, request_id_of, to_transition
 from bank_pipeline.sync.fetch import Fetched, fetch_all
+from bank_pipeline.sync.history import horizon_of
 from bank_pipeline.sync.institutions import remember_institution
 from bank_pipeline.sync.quota import CallBook
-from bank_pipeline.sync.reports import SyncReport, SyncRequest
+from bank_pipeline.sync.reports import SyncReason, SyncReport, SyncRequest
 from bank_pipeline.sync.started import StartedSync
 from bank_pipeline.sync.windows import fetch_windows, load_held
 
@@ -61,6 +64,7 @@ def sync_connection(context: SyncContext, request: SyncRequest) -> SyncReport:
         ProviderError: the failure is recorded with its class, its reason and the next try.
         NotFoundError: there is no such connection.
     """
+    keep_backfill(context, request)
     with connection_lock(context.engine, request.connection_id):
         started = _start(context, request)
         with _recorded_failure(context, started):
@@ -113,8 +117,15 @@ def _fetch(context: SyncContext, started: StartedSync) -> Fetched:
         status = provider.fetch_status(credential, archive=archive)
         if status.error_code is not None:
             raise provider.to_error(status.error_code)
+    reach = planned_reach(
+        connection,
+        started.request.depth,
+        is_scheduled=started.request.reason is SyncReason.SCHEDULE,
+        has_feed=isinstance(provider, FeedProvider),
+        now=started.started_at,
+    )
     if isinstance(provider, WindowProvider):
-        return _fetch_windows(context, started, provider, credential)
+        return _fetch_windows(context, started, provider, credential, reach)
     assert isinstance(provider, FeedProvider), "a provider tells changes, or dates"
     return fetch_all(
         provider,
@@ -125,15 +136,28 @@ def _fetch(context: SyncContext, started: StartedSync) -> Fetched:
         awaited_account_ids=started.awaited_account_ids,
         archive=archive,
         now=started.started_at,
+        reach=reach,
     )
 
 
 def _fetch_windows(
-    context: SyncContext, started: StartedSync, provider: WindowProvider, credential: SecretStr
+    context: SyncContext,
+    started: StartedSync,
+    provider: WindowProvider,
+    credential: SecretStr,
+    reach: Reach,
 ) -> Fetched:
     request = started.request
     with context.engine.connect() as db:
         held = load_held(db, started.connection)
+    horizon = horizon_of(
+        started.connection,
+        reach,
+        provider.capabilities,
+        bank_days=held.history_days,
+        is_new=not held.covered,
+        now=started.started_at,
+    )
     calls = CallBook(
         context.engine,
         started.connection,
@@ -147,10 +171,10 @@ def _fetch_windows(
         credential,
         steps=request.steps,
         held=held,
+        horizon=horizon,
         calls=calls,
         archive=_archive(context, started),
         present_user=request.present_user,
-        now=started.started_at,
     )
 
 

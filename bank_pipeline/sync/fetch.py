@@ -12,11 +12,13 @@ from typing import Final
 from pydantic import SecretStr
 
 from bank_pipeline.domain.connection import Connection, HistoryStage
+from bank_pipeline.domain.depth import AS_USUAL, Depth, Reach
 from bank_pipeline.domain.transitions import ends_soon
 from bank_pipeline.errors import CursorRejectedError, ProviderError, TransientError
 from bank_pipeline.providers.answers import AccountsAnswer, Archive, ChangesAnswer, WindowAnswer
 from bank_pipeline.providers.base import FeedProvider
-from bank_pipeline.sync.reports import Step
+from bank_pipeline.sync.history import Horizon
+from bank_pipeline.sync.reports import AccountReading, Step
 
 FULL_ACCOUNTS_EVERY: Final = timedelta(days=7)
 _NO_ACCOUNTS: Final = AccountsAnswer(accounts=(), balances=(), is_complete=False, status=None)
@@ -32,8 +34,9 @@ class Fetched:
     provider all the same; the sync keeps what came and ends as a failure.
 
     Of a provider without a change feed: `windows` are the answers account by account, None when
-    transactions were not asked for. `learned_history_days` is how long a history the bank
-    turned out to give right after a consent, `refused_beyond_days` to this connection at all.
+    transactions were not asked for. `horizon` is what is known by now of how far back the bank
+    goes, `readings` what each account was asked for. `is_deep`: this looked as far back as the
+    bank goes, and `reach` is how far back it was meant to look.
     `gone_account_ids` are accounts of which the bank said that they are, `renamed_accounts`
     those that go by another id now, {old: new}. `answered_call_ids` are the counted calls
     behind it all.
@@ -45,8 +48,10 @@ class Fetched:
     calls_count: int
     trouble: ProviderError | None = None
     windows: tuple[WindowAnswer, ...] | None = None
-    learned_history_days: int | None = None
-    refused_beyond_days: int | None = None
+    horizon: Horizon | None = None
+    readings: tuple[AccountReading, ...] = ()
+    reach: Reach = AS_USUAL
+    is_deep: bool = False
     gone_account_ids: frozenset[str] = frozenset()
     answered_call_ids: tuple[int, ...] = ()
     renamed_accounts: Mapping[str, str] = field(default_factory=dict)
@@ -59,7 +64,7 @@ class Fetched:
         return sum(answer.pages_count for answer in self.windows or ())
 
 
-def fetch_all(
+def fetch_all(  # noqa: PLR0913 - what is known of the connection, one by one
     provider: FeedProvider,
     connection: Connection,
     credential: SecretStr,
@@ -69,9 +74,12 @@ def fetch_all(
     awaited_account_ids: frozenset[str],
     archive: Archive,
     now: datetime,
+    reach: Reach = AS_USUAL,
 ) -> Fetched:
     """
     Fetch what the steps need with the fewest calls.
+
+    A `reach` beyond the usual replays the history: the feed then tells every row as it is now.
 
     Rows of `awaited_account_ids` were set aside because the provider did not list their
     account. When it does, the history is replayed: that brings the rows as they are now.
@@ -84,7 +92,10 @@ def fetch_all(
     """
     changes, must_reconcile, calls_count = None, False, 0
     if Step.TRANSACTIONS in steps:
-        changes, must_reconcile = _fetch_changes(provider, connection, credential, archive)
+        is_replay = reach.depth is not Depth.NORMAL
+        changes, must_reconcile = _fetch_changes(
+            provider, connection, credential, archive, is_replay=is_replay
+        )
         calls_count += changes.calls_count
     accounts = changes.accounts if changes is not None else _NO_ACCOUNTS
     trouble = None
@@ -104,26 +115,44 @@ def fetch_all(
         changes = provider.fetch_changes(credential, cursor=None, archive=archive)
         must_reconcile = True
         calls_count += changes.calls_count
-    return Fetched(accounts, changes, must_reconcile, calls_count, trouble)
+    is_whole = changes is not None and changes.cursor_before is None
+    readings: tuple[AccountReading, ...] = ()
+    if is_whole:
+        readings = tuple(AccountReading(external_id, asked=None) for external_id in sorted(listed))
+    return Fetched(
+        accounts,
+        changes,
+        must_reconcile,
+        calls_count,
+        trouble,
+        readings=readings,
+        reach=reach,
+        is_deep=is_whole,
+    )
 
 
 def _fetch_changes(
-    provider: FeedProvider, connection: Connection, credential: SecretStr, archive: Archive
+    provider: FeedProvider,
+    connection: Connection,
+    credential: SecretStr,
+    archive: Archive,
+    *,
+    is_replay: bool,
 ) -> tuple[ChangesAnswer, bool]:
     had_data = connection.history_stage is not HistoryStage.AWAITING_INITIAL
-    was_rejected = False
+    cursor = None if is_replay else connection.cursor
     try:
-        changes = provider.fetch_changes(credential, cursor=connection.cursor, archive=archive)
+        changes = provider.fetch_changes(credential, cursor=cursor, archive=archive)
     except CursorRejectedError:
-        if connection.cursor is None:
+        if cursor is None:
             raise
-        was_rejected = True
+        cursor = None
         changes = provider.fetch_changes(credential, cursor=None, archive=archive)
     if had_data and changes.stage is HistoryStage.AWAITING_INITIAL:
         # Nothing was read, so nothing may be taken as covered: neither events nor removals.
         raise TransientError(connection.provider, "transactions", code="DATA_WITHDRAWN")
     # A replay cannot tell what the provider took back before it: what it omits is gone.
-    return changes, had_data and (was_rejected or connection.cursor is None)
+    return changes, had_data and cursor is None
 
 
 def _needs_full_accounts(

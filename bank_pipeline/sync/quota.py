@@ -28,7 +28,7 @@ SPENT: Final = "QUOTA_SPENT"
 FRESH_FOR: Final = timedelta(hours=6)
 """What one account brought so lately is not asked for again because a sibling failed."""
 
-_FOR_PEOPLE: Final = frozenset({SyncReason.INITIAL, SyncReason.MANUAL})
+_FOR_PEOPLE: Final = frozenset({SyncReason.INITIAL, SyncReason.MANUAL, SyncReason.BACKFILL})
 
 
 @dataclass
@@ -75,15 +75,23 @@ class CallBook:
         self.answered: list[int] = []
         """The calls of this sync answered in full, for whoever applies what they brought."""
 
-    def is_fresh(self, scope: Scope, account_external_id: str) -> bool:
-        """Say whether a repetition after a failure can spare this call: what it brings is here."""
+    def is_fresh(
+        self, scope: Scope, account_external_id: str, *, since: datetime | None = None
+    ) -> bool:
+        """
+        Say whether a repetition after a failure can spare this call: what it brings is here.
+
+        Nothing from before `since` is: it was asked for something else.
+        """
         if not self._is_repetition or self._capabilities.quota(scope) is None:
             return False
         with self._engine.connect() as db:
             last = load_last_applied(
                 db, self._connection.id, account_external_id=account_external_id, scope=scope
             )
-        return last is not None and self._clock() - last < FRESH_FOR
+        if last is None or (since is not None and last < since):
+            return False
+        return self._clock() - last < FRESH_FOR
 
     @contextmanager
     def spend(self, scope: Scope, account_external_id: str) -> Iterator[SpentCall]:

@@ -1,12 +1,15 @@
 """What a sync was asked for and what it did: plain values for every entry point."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Final
 
 from bank_pipeline.domain.connection import ConnectionStatus, HistoryStage, Provider
-from bank_pipeline.domain.ids import ConnectionId, SyncRunId
+from bank_pipeline.domain.depth import Depth, Reach
+from bank_pipeline.domain.ids import AccountId, ConnectionId, SyncRunId
+from bank_pipeline.domain.window import Coverage, DateWindow
 from bank_pipeline.providers.answers import PresentUser
 
 
@@ -18,6 +21,7 @@ class SyncReason(StrEnum):
     WEBHOOK = "webhook"
     MANUAL = "manual"
     RECOVERY = "recovery"
+    BACKFILL = "backfill"
 
 
 class Step(StrEnum):
@@ -36,7 +40,8 @@ class SyncRequest:
     """
     One connection to bring up to date, why, and which parts of it.
 
-    `present_user` is the customer, if they are asking for it right now.
+    `present_user` is the customer, if they are asking for it right now. `since` is the first
+    day of a backfill; without one it goes as far back as banks do.
     """
 
     connection_id: ConnectionId
@@ -44,6 +49,29 @@ class SyncRequest:
     steps: frozenset[Step] = ALL_STEPS
     dagster_run_id: str | None = None
     present_user: PresentUser | None = None
+    depth: Depth = Depth.NORMAL
+    since: date | None = None
+
+    def __post_init__(self) -> None:
+        if self.since is not None and self.depth is not Depth.BACKFILL:
+            raise ValueError("only a backfill has a first day")
+
+
+@dataclass(frozen=True)
+class AccountReading:
+    """
+    What one account was asked for, and what came of it.
+
+    `asked` are the dates that were asked for first, None of a change feed: its whole history.
+    `refused` are the first days that the bank refused, in their order. `covered` are the dates
+    of the complete answer, None without one; then `trouble` names the class and code of why.
+    """
+
+    account_external_id: str
+    asked: DateWindow | None
+    refused: tuple[date, ...] = ()
+    covered: DateWindow | None = None
+    trouble: str | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +110,9 @@ class SyncReport:
     started_at: datetime
     ended_at: datetime
     next_attempt_at: datetime | None
+    coverage: Coverage
+    reach: Reach
+    readings: Mapping[AccountId, AccountReading]
 
     def counts(self) -> dict[str, Any]:
         """Return the counts as JSON values, for `sync_runs`."""
@@ -90,6 +121,10 @@ class SyncReport:
             "quarantined": self.quarantined_count,
             "calls": self.calls_count,
             "pages": self.pages_count,
+            "depth": self.reach.depth.value,
+            "windows": {
+                account_id: _to_json(reading) for account_id, reading in self.readings.items()
+            },
         }
 
     def of(self, step: Step) -> StepCounts:
@@ -99,3 +134,16 @@ class SyncReport:
             Step.BALANCES: self.balances,
             Step.TRANSACTIONS: self.transactions,
         }[step]
+
+
+def _to_json(reading: AccountReading) -> dict[str, Any]:
+    return {
+        "asked": _days(reading.asked),
+        "refused": [day.isoformat() for day in reading.refused],
+        "covered": _days(reading.covered),
+        "trouble": reading.trouble,
+    }
+
+
+def _days(window: DateWindow | None) -> list[str] | None:
+    return None if window is None else [window.first.isoformat(), window.last.isoformat()]

@@ -7,7 +7,7 @@ transaction is open while the provider answers.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Final
 
 import sqlalchemy as sa
@@ -16,13 +16,8 @@ from pydantic import SecretStr
 from bank_pipeline.domain.account import Account, match_accounts
 from bank_pipeline.domain.balance import Balance
 from bank_pipeline.domain.connection import Connection
-from bank_pipeline.domain.window import (
-    HISTORY_STEPS,
-    DateWindow,
-    first_window,
-    next_window,
-    shorter_window,
-)
+from bank_pipeline.domain.depth import Depth
+from bank_pipeline.domain.window import HISTORY_STEPS, DateWindow
 from bank_pipeline.errors import (
     AccountBlockedError,
     AccountGoneError,
@@ -49,9 +44,11 @@ from bank_pipeline.storage.accounts import load_account_ids, load_accounts
 from bank_pipeline.storage.coverage import load_coverage
 from bank_pipeline.storage.institutions import load_history_days
 from bank_pipeline.storage.transactions import load_oldest_pending
+from bank_pipeline.sync.failures import classify
 from bank_pipeline.sync.fetch import Fetched
+from bank_pipeline.sync.history import Horizon
 from bank_pipeline.sync.quota import CallBook, SpentCall
-from bank_pipeline.sync.reports import Step
+from bank_pipeline.sync.reports import AccountReading, Step
 
 _GRAVEST_FIRST: Final[tuple[type[ProviderError], ...]] = (
     UserActionError,
@@ -69,14 +66,14 @@ class Held:
     What we know of a connection's accounts before we ask, by their external ids.
 
     `history_days` is the longest history that the bank is known to give right after a consent,
-    `refused_beyond_days` that beyond which it refused to go under this one; None when unknown.
+    None when unknown. `backfill_requested_at` is since when a backfill is under way, if one is.
     """
 
     accounts: tuple[Account, ...]
     covered: Mapping[str, tuple[DateWindow, ...]]
     oldest_pending: Mapping[str, date]
     history_days: int | None
-    refused_beyond_days: int | None = None
+    backfill_requested_at: datetime | None = None
 
     def renamed(self, names: Mapping[str, str]) -> "Held":
         """Return the same under the ids that accounts go by now: {old: new}."""
@@ -101,7 +98,7 @@ def load_held(db: sa.Connection, connection: Connection) -> Held:
         history_days=None
         if institution is None
         else load_history_days(db, connection.provider, institution),
-        refused_beyond_days=connection.refused_beyond_days,
+        backfill_requested_at=connection.backfill_requested_at,
     )
 
 
@@ -111,10 +108,10 @@ def fetch_windows(
     *,
     steps: frozenset[Step],
     held: Held,
+    horizon: Horizon,
     calls: CallBook,
     archive: Archive,
     present_user: PresentUser | None,
-    now: datetime,
 ) -> Fetched:
     """
     Fetch what the steps need: the accounts, then each one's balances and transactions.
@@ -127,7 +124,9 @@ def fetch_windows(
         raise provider.to_error(answer.status.error_code)
     renamed = _find_renamed(held.accounts, answer)
     accounts = {account.external_id: account for account in answer.accounts}.values()
-    reader = _Reader(provider, credential, held.renamed(renamed), calls, archive, present_user, now)
+    reader = _Reader(
+        provider, credential, held.renamed(renamed), horizon, calls, archive, present_user
+    )
     try:
         for account in accounts:
             trouble = answer.troubles.get(account.external_id)
@@ -154,8 +153,10 @@ def fetch_windows(
         must_reconcile=False,
         calls_count=answer.calls_count + reader.calls_count,
         trouble=reader.trouble(accounts_count=len(listed)),
-        learned_history_days=reader.learned_history_days,
-        refused_beyond_days=reader.refused_beyond_days,
+        horizon=horizon,
+        readings=tuple(reader.readings.values()),
+        reach=horizon.reach,
+        is_deep=horizon.reach.depth is Depth.DEEP or not held.covered,
         gone_account_ids=frozenset(reader.gone),
         answered_call_ids=tuple(calls.answered),
         renamed_accounts=renamed,
@@ -185,10 +186,10 @@ class _Reader:
     provider: WindowProvider
     credential: SecretStr
     held: Held
+    horizon: Horizon
     calls: CallBook
     archive: Archive
     present_user: PresentUser | None
-    now: datetime
     windows: list[WindowAnswer] = field(default_factory=list)
     balances: list[Balance] = field(default_factory=list)
     quarantined: list[QuarantinedRow] = field(default_factory=list)
@@ -198,8 +199,7 @@ class _Reader:
     troubles: list[ProviderError] = field(default_factory=list)
     stopped_by: ProviderError | None = None
     calls_count: int = 0
-    learned_history_days: int | None = None
-    refused_beyond_days: int | None = None
+    readings: dict[str, AccountReading] = field(default_factory=dict)
 
     @property
     def has_read(self) -> bool:
@@ -220,6 +220,7 @@ class _Reader:
 
     def note(self, external_id: str, error: ProviderError) -> None:
         """Write down what is wrong with one account."""
+        self._note_trouble(external_id, error)
         if isinstance(error, AccountGoneError):
             self.gone.add(external_id)
             self.last_gone = error
@@ -227,6 +228,11 @@ class _Reader:
         if isinstance(error, AccountBlockedError):
             self.blocked.add(external_id)
         self.troubles.append(error)
+
+    def _note_trouble(self, external_id: str, error: ProviderError) -> None:
+        kind, code = classify(error)
+        reading = self.readings.get(external_id, AccountReading(external_id, asked=None))
+        self.readings[external_id] = replace(reading, trouble=f"{kind}: {code}")
 
     def trouble(self, *, accounts_count: int) -> ProviderError | None:
         """
@@ -255,7 +261,9 @@ class _Reader:
 
     def _guard(self, account: Account, scope: Scope, read: Callable[[Account], None]) -> bool:
         """Read one scope, and say whether the bank answered for this account."""
-        if self.calls.is_fresh(scope, account.external_id):
+        is_backfill = self.horizon.reach.depth is Depth.BACKFILL and scope is Scope.TRANSACTIONS
+        since = self.held.backfill_requested_at if is_backfill else None
+        if self.calls.is_fresh(scope, account.external_id, since=since):
             return True
         try:
             read(account)
@@ -280,22 +288,38 @@ class _Reader:
 
     def _read_window(self, account: Account) -> None:
         request = self._request(account)
+        refused: list[date] = []
         for _ in range(len(HISTORY_STEPS) + 2):
+            self._note_reading(account, request, refused)
             try:
                 answer = self._fetch_window(account, request)
             except WindowTooWideError as error:
                 self.calls_count += 1
-                shorter = shorter_window(request.window, earliest=error.earliest)
+                if self.horizon.has_given(request):  # it says so of dates that it gave lately
+                    raise _not_about_dates(error) from error
+                shorter = self.horizon.shorter(request, earliest=error.earliest)
                 if shorter is None:
                     raise
-                request = replace(request, window=shorter)
-                self.refused_beyond_days = (shorter.last - shorter.first).days
-                if request.is_first:  # later, some banks give less than right after the consent
-                    self.learned_history_days = self.refused_beyond_days
+                refused.append(request.window.first)
+                request = shorter
+            except RateLimitedError:
+                if refused:  # what is left of the steps is for the next try
+                    self.horizon.note_refusal(request)
+                raise
             else:
+                self.horizon.note_answer(request, answer, is_cut=bool(refused))
                 self._keep(answer)
                 return
         raise TransientError(self.provider.provider, "transactions", code="NO_WINDOW_FITS")
+
+    def _note_reading(
+        self, account: Account, request: WindowRequest, refused: Sequence[date]
+    ) -> None:
+        before = self.readings.get(account.external_id)
+        asked = request.window if before is None else before.asked
+        self.readings[account.external_id] = AccountReading(
+            account.external_id, asked, tuple(refused)
+        )
 
     def _fetch_window(self, account: Account, request: WindowRequest) -> WindowAnswer:
         call: SpentCall
@@ -314,40 +338,25 @@ class _Reader:
     def _keep(self, answer: WindowAnswer) -> None:
         self.calls_count += answer.calls_count
         self.windows.append(answer)
+        reading = self.readings[answer.account_external_id]
+        self.readings[answer.account_external_id] = replace(reading, covered=answer.covered)
         self.balances += answer.balances
         self.quarantined += answer.quarantined
         if answer.trouble is not None:
+            self._note_trouble(answer.account_external_id, answer.trouble)
             self.troubles.append(answer.trouble)
 
     def _request(self, account: Account) -> WindowRequest:
-        today = self.now.date()
-        covered = self.held.covered.get(account.external_id, ())
-        if not covered:
-            window = first_window(today, days=self._history_days())
-            return WindowRequest(window=window, is_first=True)
-        window = next_window(
-            covered[0],  # what follows a gap does not fill it
-            oldest_pending=self.held.oldest_pending.get(account.external_id),
-            overlap_days=self.provider.capabilities.overlap_days,
-            today=today,
+        return self.horizon.plan(
+            self.held.covered.get(account.external_id, ()),
+            self.held.oldest_pending.get(account.external_id),
         )
-        days = self._refused_beyond_days()
-        if days is not None:  # to be refused again would cost a call every day
-            first = max(window.first, today - timedelta(days=days))
-            window = DateWindow(first=first, last=today)
-        return WindowRequest(window=window, is_first=False)
 
-    def _refused_beyond_days(self) -> int | None:
-        refused = (self.held.refused_beyond_days, self.refused_beyond_days)
-        return min((days for days in refused if days is not None), default=None)
 
-    def _history_days(self) -> int:
-        known = (
-            self.held.history_days,
-            self._refused_beyond_days(),
-            self.provider.capabilities.history_days_max,
-        )
-        return min((days for days in known if days is not None), default=HISTORY_STEPS[0])
+def _not_about_dates(error: WindowTooWideError) -> TransientError:
+    return TransientError(
+        error.provider, error.operation, code=error.code, request_id=error.request_id
+    )
 
 
 def _gravity(error: ProviderError) -> tuple[int, bool, float]:

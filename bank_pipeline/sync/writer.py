@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Final
 
 import sqlalchemy as sa
@@ -18,17 +18,18 @@ from bank_pipeline.domain.connection import Connection, HistoryStage
 from bank_pipeline.domain.identity import told_apart
 from bank_pipeline.domain.ids import AccountId
 from bank_pipeline.domain.transaction import TransactionDelta
-from bank_pipeline.domain.window import DateWindow
+from bank_pipeline.domain.window import DateWindow, believed_window
 from bank_pipeline.providers.answers import QuarantinedRow, WindowAnswer
 from bank_pipeline.storage.accounts import (
     close_accounts,
     close_missing_accounts,
     load_account_ids,
+    load_open_account_external_ids,
     rename_accounts,
     save_accounts,
 )
 from bank_pipeline.storage.balances import save_balances
-from bank_pipeline.storage.coverage import save_coverage
+from bank_pipeline.storage.coverage import load_coverage, load_oldest_days, save_coverage
 from bank_pipeline.storage.quarantine import (
     ORPHANED,
     save_quarantined,
@@ -36,7 +37,8 @@ from bank_pipeline.storage.quarantine import (
 )
 from bank_pipeline.storage.transactions import load_stored, load_stored_in
 from bank_pipeline.sync.fetch import Fetched
-from bank_pipeline.sync.reports import StepCounts
+from bank_pipeline.sync.history import Horizon
+from bank_pipeline.sync.reports import AccountReading, StepCounts
 from bank_pipeline.sync.started import StartedSync
 from bank_pipeline.sync.update import write_update
 
@@ -85,7 +87,7 @@ class RowWriter:
         """Bring the transactions to what was told, and note which dates that covers."""
         changes = fetched.changes
         if fetched.windows is not None:
-            return self._write_windows(fetched.windows)
+            return self._write_windows(fetched.windows, fetched.horizon)
         if changes is None:
             return _NOTHING
         account_ids = load_account_ids(self._db, self._connection.id)
@@ -100,7 +102,16 @@ class RowWriter:
                 accounts={account.external_id for account in fetched.accounts.accounts},
                 unread={row.external_id for row in changes.quarantined},
             )
-        return self._write_update(delta, account_ids)
+        counts = self._write_update(delta, account_ids)
+        if changes.stage is HistoryStage.COMPLETE and fetched.trouble is None:
+            self._cover_feed(fetched, account_ids)
+        return counts
+
+    def known_readings(self, fetched: Fetched) -> dict[AccountId, AccountReading]:
+        """Return what accounts of ours were asked for, by our ids of them."""
+        account_ids = load_account_ids(self._db, self._connection.id) if fetched.readings else {}
+        known = ((account_ids.get(one.account_external_id), one) for one in fetched.readings)
+        return {account_id: one for account_id, one in known if account_id is not None}
 
     def write_quarantine(self, fetched: Fetched) -> int:
         """Set aside what does not fit; return how many rows are newly there."""
@@ -110,7 +121,9 @@ class RowWriter:
             self._db, self._connection.id, rows, sync_run_id=self._started.id, now=self._now
         )
 
-    def _write_windows(self, answers: Sequence[WindowAnswer]) -> StepCounts:
+    def _write_windows(
+        self, answers: Sequence[WindowAnswer], horizon: Horizon | None
+    ) -> StepCounts:
         """
         Bring rows to what the answers say, and what they cover is covered.
 
@@ -118,9 +131,11 @@ class RowWriter:
         """
         account_ids = load_account_ids(self._db, self._connection.id)
         answers = self._told_apart(answers, account_ids)
-        covered = {one.account_external_id: one.covered for one in answers if one.covered}
         told = {one.account_external_id: _told_days(one) for one in answers if one.covered}
         stored = load_stored_in(self._db, account_ids=account_ids, windows=told)
+        if horizon is not None and horizon.capabilities.cuts_quietly:
+            answers = self._believed(answers, stored, account_ids, horizon)
+        covered = {one.account_external_id: one.covered for one in answers if one.covered}
         missing = [
             missing_keys(
                 stored,
@@ -146,6 +161,53 @@ class RowWriter:
         for external_id, window in covered.items():
             save_coverage(self._db, account_ids[external_id], window, now=self._now)
         return counts
+
+    def _believed(
+        self,
+        answers: Sequence[WindowAnswer],
+        stored: Sequence[StoredTransaction],
+        account_ids: Mapping[str, AccountId],
+        horizon: Horizon,
+    ) -> list[WindowAnswer]:
+        """Take back what answers claim of days of which the bank may have told nothing."""
+        known = load_coverage(self._db, account_ids.values())
+        sure_from = horizon.today - timedelta(days=horizon.capabilities.overlap_days)
+        booked: dict[str, dict[str, date]] = defaultdict(dict)
+        for row in stored:
+            if row.booking_date is not None:
+                booked[row.account_external_id][row.external_id] = row.booking_date
+        return [
+            one
+            if one.covered is None
+            else replace(
+                one, covered=_believed(one, one.covered, booked, known, account_ids, sure_from)
+            )
+            for one in answers
+        ]
+
+    def _cover_feed(self, fetched: Fetched, account_ids: Mapping[str, AccountId]) -> None:
+        """
+        Cover what a change feed told: everything that the provider has.
+
+        That reaches from the oldest row it ever showed to the day on which the provider last
+        got data from the bank, where it says so, else to today.
+        """
+        open_ids = load_open_account_external_ids(self._db, self._connection.id)
+        ours = [account_ids[external_id] for external_id in sorted(open_ids)]
+        held = load_coverage(self._db, ours)
+        new = ours if fetched.is_deep else [one for one in ours if one not in held]
+        oldest = load_oldest_days(self._db, new) if new else {}
+        status = fetched.accounts.status
+        refreshed_at = status.last_refreshed_at if status else None
+        last = self._started.started_at.date()
+        if refreshed_at is not None:
+            last = min(last, refreshed_at.date())
+        for account_id in ours:
+            known = held[account_id][0].first if account_id in held else last
+            first = min(known, oldest.get(account_id, known))
+            if first <= last:
+                window = DateWindow(first=first, last=last)
+                save_coverage(self._db, account_id, window, now=self._now)
 
     def _write_update(
         self, delta: TransactionDelta, account_ids: Mapping[str, AccountId]
@@ -200,3 +262,25 @@ def _told_days(answer: WindowAnswer) -> DateWindow:
     days = [row.booking_date for row in answer.transactions if row.booking_date is not None]
     first = min([answer.covered.first, *days])
     return DateWindow(first=first, last=max([answer.covered.last, *days]))
+
+
+def _believed(
+    answer: WindowAnswer,
+    covered: DateWindow,
+    booked: Mapping[str, Mapping[str, date]],
+    known: Mapping[AccountId, Sequence[DateWindow]],
+    account_ids: Mapping[str, AccountId],
+    sure_from: date,
+) -> DateWindow:
+    name = answer.account_external_id
+    rows = answer.transactions
+    shown = {row.external_id for row in rows}
+    held = booked.get(name, {})
+    before = known.get(account_ids[name], ())
+    return believed_window(
+        covered,
+        sure_from=sure_from,
+        shown=[row.booking_date for row in rows if row.booking_date is not None],
+        missed=[day for external_id, day in held.items() if external_id not in shown],
+        known_from=before[0].first if before else covered.first,
+    )

@@ -251,15 +251,17 @@ def _true(bank: Desk, movement: Movement) -> Said | None:
 
 
 def _pending_dates(profile: Profile, entry: Entry) -> dict[str, Any] | None:
-    """Nobody has paid tomorrow: the day is today at the latest."""
+    """Nobody has paid tomorrow, unless the bank is a day ahead of us: then the day is today."""
     if profile.pending not in (Pending.SHOWN, Pending.AHEAD):
         return None
-    ahead = timedelta(days=2 if profile.pending is Pending.AHEAD else 0)
+    dates_ahead = profile.pending is Pending.AHEAD
+    day = entry.transaction_date + timedelta(days=2 if dates_ahead else 0)
+    latest = TODAY if dates_ahead else TODAY + timedelta(days=1)
     return {
         "status": TransactionStatus.PENDING,
         "booking_date": None,
-        "value_date": entry.transaction_date + ahead,
-        "transaction_date": min(entry.transaction_date + ahead, TODAY),
+        "value_date": day,
+        "transaction_date": day if day <= latest else TODAY,
     }
 
 

@@ -42,3 +42,41 @@ def test_days_that_are_covered_already_write_nothing(
     save_coverage(db, account, window("2026-01-05", "2026-01-31"), now=now + DAY)
 
     assert db.execute(sa.text("SELECT xmin, updated_at FROM bank.account_coverage")).all() == before
+
+
+def gaps(db: sa.Connection, today: str) -> list[tuple[object, ...]]:
+    """Return what an analyst sees on a day."""
+    db.execute(sa.text("SELECT set_config('bank_pipeline.today', :today, true)"), {"today": today})
+    query = "SELECT kind, first_day, last_day, days, known_since FROM analytics.account_gaps"
+    return [tuple(row) for row in db.execute(sa.text(f"{query} ORDER BY first_day"))]
+
+
+def test_gaps_are_seen_with_their_days_and_since_when(
+    db: sa.Connection, linked: Linked, now: datetime
+) -> None:
+    """Between two ranges, since the later one came; behind, since the last answer."""
+    account = linked.account_ids["acc-1"]
+    save_coverage(db, account, window("2026-01-01", "2026-01-10"), now=now)
+    save_coverage(db, account, window("2026-02-01", "2026-02-10"), now=now + DAY)
+    save_coverage(db, account, window("2026-01-25", "2026-02-12"), now=now + 3 * DAY)
+
+    between = ("between", date(2026, 1, 11), date(2026, 1, 24), 14, now + DAY)
+    assert gaps(db, "2026-02-13") == [between]
+    behind = ("behind", date(2026, 2, 13), date(2026, 2, 20), 8, now + 3 * DAY)
+    assert gaps(db, "2026-02-20") == [between, behind]
+
+    db.execute(sa.text("UPDATE bank.connections SET status = 'disconnected'"))
+    assert gaps(db, "2026-02-20") == [between]
+    db.execute(sa.text("UPDATE bank.accounts SET closed_at = now()"))
+    assert gaps(db, "2026-02-20") == []
+
+
+def test_without_a_day_set_the_view_goes_by_the_servers_clock(
+    db: sa.Connection, linked: Linked, now: datetime
+) -> None:
+    today = db.scalar(sa.text("SELECT (now() AT TIME ZONE 'UTC')::date"))
+    assert today is not None
+    days = DateWindow(first=today - 9 * DAY, last=today - 5 * DAY)
+    save_coverage(db, linked.account_ids["acc-1"], days, now=now)
+    query = "SELECT kind, first_day FROM analytics.account_gaps"
+    assert db.execute(sa.text(query)).all() == [("behind", today - 4 * DAY)]

@@ -69,6 +69,7 @@ BASE_URL: Final = "https://api.enablebanking.com"
 """One host for the sandbox and for real banks: the application decides."""
 HISTORY_DAYS_MAX: Final = 730  # beyond two years most banks refuse, and some fail
 OVERLAP_DAYS: Final = 35  # rows have come a month late, and a pass costs the same
+DEEP_DAYS: Final = 89  # at 90 some banks are off by one, and want their customer
 CALLS_A_DAY: Final = 4  # of one account, while its holder is not there
 SCHEDULED_MAX: Final = 2
 
@@ -88,12 +89,14 @@ class EnableBankingProvider(WindowProvider):
         has_webhooks=False,
         history_days_max=HISTORY_DAYS_MAX,
         overlap_days=OVERLAP_DAYS,
+        deep_days=DEEP_DAYS,
         quotas=tuple(
             Quota(scope, calls_max=CALLS_A_DAY, scheduled_max=SCHEDULED_MAX, counts_failures=True)
             for scope in (Scope.BALANCES, Scope.TRANSACTIONS)
         ),
         is_institution_chosen_first=True,
         is_renewed_by_new_connection=True,
+        cuts_quietly=True,
         is_finished_by_return=True,
         answers_present_users=True,
     )

@@ -59,6 +59,7 @@ from bank_pipeline.providers.rows import Rows
 HOST: Final = "https://bankaccountdata.gocardless.com"
 HISTORY_DAYS_MAX: Final = 730
 OVERLAP_DAYS: Final = 35  # a call costs the same whatever the range, and banks book late
+DEEP_DAYS: Final = 89  # at 90 some banks are off by one, and want their customer
 DAILY_CALLS: Final = 4
 """
 Successful calls in any 24 hours per account and scope, since March 2025.
@@ -87,6 +88,7 @@ class GoCardlessProvider(WindowProvider):
         has_webhooks=False,
         history_days_max=HISTORY_DAYS_MAX,
         overlap_days=OVERLAP_DAYS,
+        deep_days=DEEP_DAYS,
         quotas=(
             _quota(Scope.DETAILS, scheduled_max=1),
             _quota(Scope.BALANCES, scheduled_max=2),
@@ -94,6 +96,7 @@ class GoCardlessProvider(WindowProvider):
         ),
         is_institution_chosen_first=True,
         is_renewed_by_new_connection=True,
+        cuts_quietly=True,
     )
 
     def __init__(

@@ -81,6 +81,7 @@ class Quirks:
     left out of the cleaned text. `parties` are tried in order; `reader`,
     or else `patterns`, read the texts. `booked_balance` is the type that counts as the booked
     one. `is_debt_in_two_parts`: booked is what is not invoiced yet, less what is expected.
+    `dates_pending_ahead`: what is pending bears a date to come.
     """
 
     is_sign_flipped: bool = False
@@ -99,6 +100,7 @@ class Quirks:
     booked_balance: str | None = None
     is_debt_in_two_parts: bool = False
     is_iban_masked_pan: bool = False
+    dates_pending_ahead: bool = False
 
     @property
     def has_own_dates(self) -> bool:
@@ -197,7 +199,7 @@ _LHV: Final = Quirks(
         rf"^\(\.\.[0-9]{{4}}\) {_ON_CARD_DAY} [0-9]{{2}}:[0-9]{{2}} (?P<payee>[^\\]+)"
     )
 )
-_NATIONWIDE: Final = Quirks(id_lengths=frozenset({32, 40}))
+_NATIONWIDE: Final = Quirks(id_lengths=frozenset({32, 40}), dates_pending_ahead=True)
 _NATIONAL_BANK_OF_GREECE: Final = Quirks(
     unsigned_purchase="ΑΓΟΡΑ ",
     patterns=_patterns(r"^(?:ΑΓΟΡΑ )?(?P<payee>.+)$"),

@@ -35,7 +35,7 @@ from bank_pipeline.providers.gocardless.readings import Reading, Texts, read_by_
 from bank_pipeline.providers.gocardless.schemas import GcTransaction
 from bank_pipeline.providers.texts import is_placeholder, to_cleaned, to_text
 
-_AHEAD: Final = dt.timedelta(days=1)  # a bank east of us may be a day ahead
+AHEAD: Final = dt.timedelta(days=1)  # a bank east of us may be a day ahead
 _PAID_BEFORE: Final = dt.timedelta(days=60)  # a date in a text that is older is another one
 _ANY_DAY: Final = (
     re.compile(r"(?<!\d)(?P<y>20[0-9]{2})-(?P<m>[0-9]{2})-(?P<d>[0-9]{2})(?!\d)"),
@@ -181,7 +181,7 @@ def _to_day(
         *(find_day(pattern, text) for text in texts for pattern in _ANY_DAY),
     )
     oldest = context.today - _PAID_BEFORE
-    return next((day for day in read if day and oldest <= day <= context.today + _AHEAD), None)
+    return next((day for day in read if day and oldest <= day <= context.today + AHEAD), None)
 
 
 def _paid_on(reading: Reading, booked_on: dt.date) -> dt.date | None:
@@ -197,7 +197,7 @@ def _to_status(
     if is_pending:
         return TransactionStatus.PENDING
     booked_on = to_day(raw.booking_date) or to_day(raw.booking_date_time) or day
-    is_ahead = booked_on > context.today + _AHEAD
+    is_ahead = booked_on > context.today + AHEAD
     return TransactionStatus.SCHEDULED if is_ahead else TransactionStatus.BOOKED
 
 

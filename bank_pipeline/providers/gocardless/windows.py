@@ -27,7 +27,7 @@ from bank_pipeline.providers.gocardless.schemas import (
     GcTransaction,
     GcTransactionsAnswer,
 )
-from bank_pipeline.providers.gocardless.transform import Context, to_transaction
+from bank_pipeline.providers.gocardless.transform import AHEAD, Context, to_transaction
 from bank_pipeline.providers.rows import Rows
 from bank_pipeline.providers.texts import is_placeholder
 
@@ -91,7 +91,7 @@ def to_window(
     pairs = [(named.external_id, named.row) for named in [*booked, *_unbooked(pending, booked)]]
     return WindowAnswer(
         account_external_id=account.external_id,
-        transactions=tuple(_capped(row, request.window.last) for row in identified(pairs)),
+        transactions=tuple(_capped(row, context) for row in identified(pairs)),
         covered=_covered(request.window, next(iter(facts.get("since", ())), None)),
         quarantined=tuple(map(_unnamed, rows.quarantined)),
     )
@@ -145,12 +145,17 @@ def _unbooked(pending: Sequence[_Named], booked: Sequence[_Named]) -> list[_Name
     return [named for named in pending if (named.bank_id, named.row.amount) not in seen]
 
 
-def _capped(row: Transaction, today: date) -> Transaction:
-    """Date a pending row today at the latest: nobody has paid tomorrow. It keeps its name."""
+def _capped(row: Transaction, context: Context) -> Transaction:
+    """
+    Date a pending row today at the latest: nobody has paid tomorrow. It keeps its name.
+
+    But a bank east of us may be a day ahead, unless it is known to date ahead.
+    """
     day = row.transaction_date
-    if row.status is not TransactionStatus.PENDING or day is None or day <= today:
+    if row.status is not TransactionStatus.PENDING or day is None:
         return row
-    return row.model_copy(update={"transaction_date": today})
+    latest = context.today if context.quirks.dates_pending_ahead else context.today + AHEAD
+    return row if day <= latest else row.model_copy(update={"transaction_date": context.today})
 
 
 def _covered(window: DateWindow, whole_since: str | None) -> DateWindow | None:

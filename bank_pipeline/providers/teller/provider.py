@@ -69,6 +69,7 @@ URL: Final = "https://api.teller.io"
 """One host for all environments: the token decides."""
 
 OVERLAP_DAYS: Final = 35  # rows have come a month late; Teller's guide advises 7 to 10 at least
+DEEP_DAYS: Final = 89  # each page costs a call, and nothing is counted
 _INSTITUTIONS: Final = "institutions"
 
 
@@ -81,6 +82,7 @@ class TellerProvider(WindowProvider):
         has_webhooks=True,
         history_days_max=None,
         overlap_days=OVERLAP_DAYS,
+        deep_days=DEEP_DAYS,
         is_linked_on_our_page=True,
         is_finished_by_return=True,
     )

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, UUID
 
 from bank_pipeline.domain.connection import ConnectionStatus, HistoryStage, Provider
-from bank_pipeline.storage.columns import moment, one_of, own_id, owner, ref, text
+from bank_pipeline.storage.columns import day, moment, one_of, own_id, owner, ref, text
 from bank_pipeline.storage.tables.base import metadata
 
 teams = sa.Table(
@@ -62,6 +62,12 @@ connections = sa.Table(
     moment("last_full_accounts_at"),
     moment("created_at", nullable=False),
     sa.Column("refused_beyond_days", sa.Integer),
+    sa.Column("given_days", sa.Integer),
+    moment("given_at"),
+    moment("last_deep_at"),
+    moment("deep_requested_at"),
+    day("backfill_since"),
+    moment("backfill_requested_at"),
     one_of("provider", Provider),
     one_of("status", ConnectionStatus),
     one_of("history_stage", HistoryStage),

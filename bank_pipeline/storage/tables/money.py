@@ -44,9 +44,11 @@ account_coverage = sa.Table(
     sa.Column("first_day", sa.Date, primary_key=True),
     sa.Column("last_day", sa.Date, nullable=False),
     moment("updated_at", nullable=False),
+    moment("begun_at", nullable=False),
     sa.CheckConstraint("first_day <= last_day", name="in_order"),
     comment="The dates of an account that complete answers have covered, both ends included. "
-    "Ranges of one account neither overlap nor touch; what lies between them is a gap.",
+    "Ranges of one account neither overlap nor touch; what lies between them is a gap. "
+    "begun_at: when the oldest part of a range came.",
 )
 
 balances = sa.Table(

@@ -111,11 +111,17 @@ def test_nobody_has_paid_tomorrow() -> None:
     assert pending(bookingDate="2026-11-20").transaction_date == TODAY
 
 
+def test_a_bank_east_of_us_may_be_a_day_ahead() -> None:
+    """A calendar date is the bank's, and is kept as it is."""
+    tomorrow = TODAY + timedelta(days=1)
+    assert pending(bookingDate=tomorrow.isoformat()).transaction_date == tomorrow
+
+
 def test_a_pending_row_that_is_dated_ahead_keeps_its_name_from_day_to_day() -> None:
     ahead = [row(bookingDate="2026-11-22")]
     days = [TODAY, TODAY + timedelta(days=1), TODAY + timedelta(days=2)]
     rows = [answered([], ahead, today=day).transactions[0] for day in days]
-    assert [one.transaction_date for one in rows] == days
+    assert [one.transaction_date for one in rows] == [TODAY, days[2], days[2]]
     assert len({one.external_id for one in rows}) == 1
 
 

@@ -1,0 +1,104 @@
+"""Which syncs look deeper: planned by the week, asked for, or a backfill that is not done."""
+
+import itertools
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final
+
+import pytest
+
+from bank_pipeline.domain.cadence import deep_day
+from bank_pipeline.domain.connection import Connection, ConnectionStatus, HistoryStage, Provider
+from bank_pipeline.domain.depth import BACKFILL_KEPT, Depth, Reach, planned_reach
+from bank_pipeline.domain.ids import ConnectionId, TeamId
+
+NOW: Final = datetime(2026, 6, 16, 14, 30, tzinfo=UTC)
+DAY: Final = timedelta(days=1)
+SINCE: Final = date(2025, 1, 1)
+
+
+def connection(**known: Any) -> Connection:
+    return Connection(
+        id=ConnectionId("019a0000-0000-7000-8000-000000000001"),
+        team_id=TeamId("019a0000-0000-7000-8000-000000000002"),
+        provider=Provider.GOCARDLESS,
+        external_id="requisition-1",
+        institution_external_id=None,
+        institution_name=None,
+        status=ConnectionStatus.ACTIVE,
+        status_reason=None,
+        status_since=NOW,
+        history_stage=HistoryStage.COMPLETE,
+        cursor=None,
+        consent_expires_at=None,
+        next_attempt_at=None,
+        error_retries=0,
+        last_success_at=NOW,
+        last_full_accounts_at=NOW,
+        created_at=NOW - 400 * DAY,
+    ).model_copy(update=known)
+
+
+def reach_of(
+    known: Connection,
+    asked: Depth = Depth.NORMAL,
+    *,
+    now: datetime = NOW,
+    is_scheduled: bool = True,
+    has_feed: bool = False,
+) -> Reach:
+    return planned_reach(known, asked, is_scheduled=is_scheduled, has_feed=has_feed, now=now)
+
+
+def test_one_scheduled_sync_a_week_goes_deep() -> None:
+    last, deep = NOW - 8 * DAY, []
+    for number in range(28):
+        now = NOW + number * DAY
+        if reach_of(connection(last_deep_at=last), now=now).depth is Depth.DEEP:
+            deep.append(now)
+            last = now
+    gaps = [(later - earlier).days for earlier, later in itertools.pairwise(deep[1:])]
+    assert set(gaps) == {7}
+    assert {one.weekday() for one in deep[1:]} == {deep_day(connection().id, NOW.date()).weekday()}
+
+
+def test_a_deep_pass_that_no_sync_made_on_its_day_is_made_by_the_next() -> None:
+    own = deep_day(connection().id, NOW.date())
+    last = datetime(own.year, own.month, own.day, 12, tzinfo=UTC) - 3 * DAY
+    for late in range(6):
+        now = datetime(own.year, own.month, own.day, 12, tzinfo=UTC) + late * DAY
+        assert reach_of(connection(last_deep_at=last), now=now).depth is Depth.DEEP
+
+
+def test_a_new_connection_waits_for_its_day() -> None:
+    """Its first sync has read all there is."""
+    fresh = connection(created_at=NOW - timedelta(minutes=1), last_deep_at=NOW)
+    assert reach_of(fresh, now=NOW + timedelta(minutes=5)).depth is Depth.NORMAL
+
+
+@pytest.mark.parametrize("has_feed", [True, False])
+def test_a_deep_pass_is_asked_for_once(has_feed: bool) -> None:
+    asked = connection(last_deep_at=NOW - timedelta(hours=1), deep_requested_at=NOW)
+    made = asked.model_copy(update={"last_deep_at": NOW + timedelta(minutes=1)})
+
+    assert reach_of(asked, has_feed=has_feed).depth is Depth.DEEP
+    assert reach_of(made, has_feed=has_feed, now=NOW + timedelta(hours=1)).depth is Depth.NORMAL
+    assert reach_of(asked, has_feed=has_feed, is_scheduled=False).depth is Depth.NORMAL
+
+
+def test_a_change_feed_has_no_weekly_replay() -> None:
+    assert reach_of(connection(last_deep_at=NOW - 90 * DAY), has_feed=True).depth is Depth.NORMAL
+
+
+def test_a_backfill_that_is_not_done_goes_on_with_whatever_sync_comes() -> None:
+    waiting = connection(
+        last_deep_at=NOW, backfill_since=SINCE, backfill_requested_at=NOW - timedelta(hours=1)
+    )
+    for is_scheduled in (True, False):
+        assert reach_of(waiting, is_scheduled=is_scheduled) == Reach(Depth.BACKFILL, SINCE)
+
+
+def test_a_backfill_that_fails_for_days_is_given_up() -> None:
+    """A bank that fails on old dates alone must not keep the new ones from us."""
+    asked_at = NOW - BACKFILL_KEPT - timedelta(minutes=1)
+    waiting = connection(last_deep_at=NOW, backfill_since=SINCE, backfill_requested_at=asked_at)
+    assert reach_of(waiting).depth is Depth.NORMAL

@@ -1,0 +1,255 @@
+"""Syncs that look further back: once a week, asked for by a check, or by a person."""
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Final
+
+import pytest
+import sqlalchemy as sa
+
+from bank_pipeline.domain.depth import BACKFILL_KEPT, Depth
+from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline.errors import (
+    BusyError,
+    NotFoundError,
+    ProviderError,
+    RateLimitedError,
+    TransientError,
+)
+from bank_pipeline.providers.base import Scope
+from bank_pipeline.sandbox.faults import FaultKind
+from bank_pipeline.storage.credentials import Vault
+from bank_pipeline.storage.depth import request_deep_pass
+from bank_pipeline.storage.locks import connection_lock
+from bank_pipeline.sync.connection import sync_connection
+from bank_pipeline.sync.reports import SyncReason, SyncReport, SyncRequest
+from bank_pipeline_tests.providers.contract.banks import Banks
+from bank_pipeline_tests.providers.contract.cases import CASES
+from bank_pipeline_tests.providers.contract.stage import Stage, stage_of
+
+DAY: Final = timedelta(days=1)
+WINDOWED: Final = tuple(case for case in CASES if case.provider != "plaid")
+
+
+@pytest.fixture(params=WINDOWED, ids=str)
+def stage(
+    request: pytest.FixtureRequest, banks: Banks, engine: sa.Engine, vault: Vault
+) -> Iterator[Stage]:
+    """Each provider that is asked for dates."""
+    with stage_of(request.param, banks, engine, vault) as one:
+        yield one
+
+
+@pytest.fixture
+def fed(banks: Banks, engine: sa.Engine, vault: Vault) -> Iterator[Stage]:
+    """The provider with a change feed."""
+    with stage_of(CASES[0], banks, engine, vault) as one:
+        yield one
+
+
+@pytest.fixture
+def counted(banks: Banks, engine: sa.Engine, vault: Vault) -> Iterator[Stage]:
+    """A provider that counts calls."""
+    case = next(case for case in CASES if case.provider == "gocardless")
+    with stage_of(case, banks, engine, vault) as one:
+        yield one
+
+
+def backfill(stage: Stage, connection: ConnectionId, since: date) -> SyncReport:
+    stage.sandbox.clock.advance(timedelta(milliseconds=1))
+    request = SyncRequest(connection, SyncReason.BACKFILL, depth=Depth.BACKFILL, since=since)
+    return sync_connection(stage.context, request)
+
+
+def today_of(stage: Stage) -> date:
+    return stage.sandbox.clock.now().date()
+
+
+def ask_for_deep_pass(stage: Stage, connection: ConnectionId) -> bool:
+    with stage.context.engine.begin() as db:
+        return request_deep_pass(db, connection, now=stage.sandbox.clock.now())
+
+
+def calls_of(stage: Stage, connection: ConnectionId, account: str) -> int:
+    return stage.calls()["transactions", stage.account_id(connection, account)]
+
+
+def test_the_weekly_deeper_pass_finds_what_came_too_late_for_the_overlap(stage: Stage) -> None:
+    """It replaces a usual sync of the week, and costs as many calls."""
+    login, connection = stage.linked()
+    account = stage.account(login)
+    stage.pass_time(70 * DAY)
+    stage.world.add_booked(account, Decimal(-7))  # an empty answer is asked for twice
+    stage.sync(connection, SyncReason.SCHEDULE)
+    stage.world.add_booked(account, Decimal(-8), booking_date=today_of(stage) - 60 * DAY)
+    made, depths = [], []
+    for _ in range(8):
+        stage.pass_time(DAY)
+        before = calls_of(stage, connection, account)
+        depths.append(stage.sync(connection, SyncReason.SCHEDULE).reach.depth)
+        made.append(calls_of(stage, connection, account) - before)
+
+    assert depths.count(Depth.DEEP) in (1, 2)  # 8 days may hold its day of the week twice
+    assert len({*made}) == 1
+    assert len(stage.live()) == 2
+    assert stage.differences(connection) == []
+
+
+def test_a_deeper_pass_that_a_check_asks_for_is_made_once(stage: Stage) -> None:
+    login, connection = stage.linked()
+    stage.pass_time(70 * DAY)
+    stage.sync(connection, SyncReason.SCHEDULE)
+    account = stage.account(login)
+    stage.world.add_booked(account, Decimal(-8), booking_date=today_of(stage) - 60 * DAY)
+    assert ask_for_deep_pass(stage, connection)
+    assert not ask_for_deep_pass(stage, connection)
+
+    stage.fail(stage.case.transactions, FaultKind.HTTP_STATUS, status=503, times=None)
+    with pytest.raises(TransientError):
+        stage.sync(connection, SyncReason.SCHEDULE)
+    stage.heal()
+    stage.pass_time(DAY)
+    # On one day: the second is not the weekly one.
+    depths = [stage.sync(connection, SyncReason.SCHEDULE).reach.depth for _ in range(2)]
+
+    assert depths == [Depth.DEEP, Depth.NORMAL]
+    assert stage.differences(connection) == []
+
+
+def test_a_replay_of_a_feed_that_a_check_asks_for_mends_what_differs(fed: Stage) -> None:
+    """What the replay does not show is gone; the cursor goes on where the replay ends."""
+    stage = fed
+    login = stage.new_login()
+    account = stage.account(login)
+    entries = [stage.world.add_booked(account, Decimal(-n)) for n in range(1, 5)]
+    connection = stage.link(login)
+    stage.sync(connection)
+    lost, phantom = stage.live(amount=Decimal(-1))[0], stage.live(amount=Decimal(-2))[0]
+    with stage.context.engine.begin() as db:
+        db.execute(sa.text("DELETE FROM bank.transactions WHERE id = :id"), {"id": lost.id})
+        query = "UPDATE bank.transactions SET external_id = 'phantom' WHERE id = :id"
+        db.execute(sa.text(query), {"id": phantom.id})
+    stage.sync(connection, SyncReason.SCHEDULE)
+    assert stage.differences(connection) != []
+
+    ask_for_deep_pass(stage, connection)
+    deep = stage.sync(connection, SyncReason.SCHEDULE)
+    assert deep.reach.depth is Depth.DEEP
+    assert stage.differences(connection) == []
+    assert len(stage.live()) == len(entries)
+    stage.world.add_booked(account, Decimal(-9))
+    later = stage.sync(connection, SyncReason.SCHEDULE)
+
+    assert (later.reach.depth, later.transactions.inserted) == (Depth.NORMAL, 1)
+    assert later.transactions.unchanged == 0
+    assert stage.differences(connection) == []
+
+
+def test_a_backfill_reads_from_its_day_on_and_says_so(stage: Stage) -> None:
+    login, connection = stage.linked()
+    account = stage.account(login)
+    stage.pass_time(75 * DAY)
+    stage.sync(connection)
+    since = today_of(stage) - 70 * DAY
+    stage.world.add_booked(account, Decimal(-8), booking_date=since)
+
+    report = backfill(stage, connection, since)
+
+    [reading] = report.readings.values()
+    assert reading.asked is not None
+    assert reading.covered == reading.asked
+    assert (reading.asked.first, reading.refused, reading.trouble) == (since, (), None)
+    assert report.transactions.inserted == 1
+    assert stage.differences(connection) == []
+    assert stage.connection(connection).backfill_since is None
+    told = stage.last_run(connection).counts
+    assert told["depth"] == "backfill"
+    assert [one["asked"][0] for one in told["windows"].values()] == [since.isoformat()]
+
+
+def test_a_backfill_that_meets_a_busy_connection_is_made_by_the_next_sync(stage: Stage) -> None:
+    _, connection = stage.linked()
+    since = today_of(stage) - 60 * DAY
+    with connection_lock(stage.context.engine, connection), pytest.raises(BusyError):
+        backfill(stage, connection, since)
+    planned = stage.connection(connection)
+    assert planned.next_attempt_at is not None
+    assert planned.next_attempt_at <= stage.sandbox.clock.now()
+
+    stage.pass_time(DAY)
+    report = stage.sync(connection, SyncReason.RECOVERY)
+
+    assert report.reach.depth is Depth.BACKFILL
+    assert [one.asked.first for one in report.readings.values() if one.asked] == [since]
+    assert stage.connection(connection).backfill_since is None
+
+
+def test_a_backfill_that_an_outage_breaks_off_goes_on_although_rows_are_fresh(
+    counted: Stage,
+) -> None:
+    """What an account brought an hour ago was asked for something else."""
+    stage = counted
+    login, connection = stage.linked()
+    account = stage.account(login)
+    stage.pass_time(DAY)
+    stage.sync(connection, SyncReason.SCHEDULE)
+    stage.fail("gocardless:requisition", FaultKind.HTTP_STATUS, status=503, times=None)
+    with pytest.raises(ProviderError):
+        backfill(stage, connection, today_of(stage) - 60 * DAY)
+    stage.heal()
+    stage.pass_time(timedelta(minutes=20))
+    before = calls_of(stage, connection, account)
+
+    report = stage.sync(connection, SyncReason.RECOVERY)
+
+    assert calls_of(stage, connection, account) == before + 1
+    assert report.reach.depth is Depth.BACKFILL
+
+
+def test_a_backfill_waits_for_its_calls_and_is_given_up_after_days(counted: Stage) -> None:
+    """It counts as asked for by a person, and no call is made above the limit."""
+    stage = counted
+    _, connection = stage.linked()
+    since = today_of(stage) - 60 * DAY
+    quota = stage.provider.capabilities.quota(Scope.TRANSACTIONS)
+    assert quota is not None
+    for _ in range(quota.calls_max - 1):
+        backfill(stage, connection, since)
+    with pytest.raises(RateLimitedError):
+        backfill(stage, connection, since)
+    waiting = stage.connection(connection)
+    assert waiting.backfill_since == since
+    assert waiting.next_attempt_at is not None
+    assert waiting.next_attempt_at > stage.sandbox.clock.now()
+
+    stage.pass_time(BACKFILL_KEPT + DAY)
+    report = stage.sync(connection, SyncReason.RECOVERY)
+
+    assert report.reach.depth is Depth.NORMAL
+    assert stage.connection(connection).backfill_since is None
+
+
+def test_a_replay_that_finds_the_cursor_moved_writes_nothing_and_is_made_again(
+    fed: Stage,
+) -> None:
+    stage = fed
+    _, connection = stage.linked()
+    stage.fail(stage.case.transactions, FaultKind.HTTP_STATUS, status=503, times=None)
+    with pytest.raises(TransientError):
+        backfill(stage, connection, today_of(stage) - 60 * DAY)
+    stage.heal()
+    cursor = stage.connection(connection).cursor
+    assert cursor is not None
+
+    report = stage.sync(connection, SyncReason.RECOVERY)
+
+    assert report.reach.depth is Depth.BACKFILL
+    assert stage.connection(connection).backfill_since is None
+    assert stage.differences(connection) == []
+
+
+def test_a_backfill_of_nothing_is_an_error(stage: Stage) -> None:
+    for unknown in ("typo", "019a0000-0000-7000-8000-000000000000"):
+        with pytest.raises(NotFoundError):
+            backfill(stage, ConnectionId(unknown), today_of(stage))
