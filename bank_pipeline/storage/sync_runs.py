@@ -72,6 +72,8 @@ def finish_sync_run(  # noqa: PLR0913 -- one for each thing an end can tell
     error_code: str | None = None,
     request_id: str | None = None,
     next_attempt_at: datetime | None = None,
+    lineage: Mapping[str, Any] | None = None,
+    before: Mapping[str, Any] | None = None,
 ) -> None:
     """Close a sync's row with what came of it; the error's words must be safe to show."""
     values = {
@@ -82,6 +84,8 @@ def finish_sync_run(  # noqa: PLR0913 -- one for each thing an end can tell
         "error_code": error_code,
         "request_id": request_id,
         "next_attempt_at": next_attempt_at,
+        "lineage": sa.null() if lineage is None else dict(lineage),
+        "before": dict(before) if before else sa.null(),
     }
     db.execute(sa.update(sync_runs).where(sync_runs.c.id == sync_run_id).values(values))
 

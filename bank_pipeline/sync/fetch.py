@@ -12,10 +12,12 @@ from typing import Final
 from pydantic import SecretStr
 
 from bank_pipeline.domain.connection import Connection, HistoryStage
+from bank_pipeline.domain.reading import Reading
 from bank_pipeline.domain.transitions import ends_soon
 from bank_pipeline.errors import CursorRejectedError, ProviderError, TransientError
 from bank_pipeline.providers.answers import AccountsAnswer, Archive, ChangesAnswer, WindowAnswer
 from bank_pipeline.providers.base import FeedProvider
+from bank_pipeline.sync.collected import Collected
 from bank_pipeline.sync.reports import Step
 
 FULL_ACCOUNTS_EVERY: Final = timedelta(days=7)
@@ -36,7 +38,7 @@ class Fetched:
     turned out to give right after a consent, `refused_beyond_days` to this connection at all.
     `gone_account_ids` are accounts of which the bank said that they are, `renamed_accounts`
     those that go by another id now, {old: new}. `answered_call_ids` are the counted calls
-    behind it all.
+    behind it all. `readings` say how what is in here was asked for.
     """
 
     accounts: AccountsAnswer
@@ -50,6 +52,7 @@ class Fetched:
     gone_account_ids: frozenset[str] = frozenset()
     answered_call_ids: tuple[int, ...] = ()
     renamed_accounts: Mapping[str, str] = field(default_factory=dict)
+    readings: tuple[Reading, ...] = ()
 
     @property
     def pages_count(self) -> int:
@@ -83,8 +86,11 @@ def fetch_all(
         TransientError: the provider has no data any more for a connection that had some.
     """
     changes, must_reconcile, calls_count = None, False, 0
+    collected = Collected(archive)
     if Step.TRANSACTIONS in steps:
-        changes, must_reconcile = _fetch_changes(provider, connection, credential, archive)
+        changes, must_reconcile, collected = _fetch_changes(
+            provider, connection, credential, archive
+        )
         calls_count += changes.calls_count
     accounts = changes.accounts if changes is not None else _NO_ACCOUNTS
     trouble = None
@@ -101,29 +107,46 @@ def fetch_all(
         trouble = provider.to_error(accounts.status.error_code)
     listed = {account.external_id for account in accounts.accounts}
     if changes is not None and changes.cursor_before is not None and listed & awaited_account_ids:
-        changes = provider.fetch_changes(credential, cursor=None, archive=archive)
+        collected = Collected(archive)
+        changes = provider.fetch_changes(credential, cursor=None, archive=collected)
         must_reconcile = True
         calls_count += changes.calls_count
-    return Fetched(accounts, changes, must_reconcile, calls_count, trouble)
+    return Fetched(
+        accounts,
+        changes,
+        must_reconcile,
+        calls_count,
+        trouble,
+        readings=_readings(changes, collected, is_replay=must_reconcile),
+    )
+
+
+def _readings(
+    changes: ChangesAnswer | None, collected: Collected, *, is_replay: bool
+) -> tuple[Reading, ...]:
+    if changes is None or not collected.keys:
+        return ()
+    return (Reading(collected.keys, changes.cursor_before, is_replay=is_replay),)
 
 
 def _fetch_changes(
     provider: FeedProvider, connection: Connection, credential: SecretStr, archive: Archive
-) -> tuple[ChangesAnswer, bool]:
+) -> tuple[ChangesAnswer, bool, Collected]:
+    collected = Collected(archive)
     had_data = connection.history_stage is not HistoryStage.AWAITING_INITIAL
     was_rejected = False
     try:
-        changes = provider.fetch_changes(credential, cursor=connection.cursor, archive=archive)
+        changes = provider.fetch_changes(credential, cursor=connection.cursor, archive=collected)
     except CursorRejectedError:
         if connection.cursor is None:
             raise
-        was_rejected = True
-        changes = provider.fetch_changes(credential, cursor=None, archive=archive)
+        was_rejected, collected = True, Collected(archive)
+        changes = provider.fetch_changes(credential, cursor=None, archive=collected)
     if had_data and changes.stage is HistoryStage.AWAITING_INITIAL:
         # Nothing was read, so nothing may be taken as covered: neither events nor removals.
         raise TransientError(connection.provider, "transactions", code="DATA_WITHDRAWN")
     # A replay cannot tell what the provider took back before it: what it omits is gone.
-    return changes, had_data and (was_rejected or connection.cursor is None)
+    return changes, had_data and (was_rejected or connection.cursor is None), collected
 
 
 def _needs_full_accounts(
