@@ -18,6 +18,8 @@ from bank_pipeline.cli import (
     doctor,
     institutions,
     link,
+    repair,
+    runs,
     sandbox,
     up,
 )
@@ -46,6 +48,11 @@ app.command("connections")(connections.list_connections)
 app.command("accounts")(connections.list_accounts)
 app.command("transactions")(connections.list_transactions)
 app.command("sync")(connections.sync)
+app.add_typer(runs.quarantine, name="quarantine")
+app.command("runs")(runs.list_runs)
+app.command("explain")(repair.explain_transaction)
+app.command("renormalise")(repair.renormalise_archive)
+app.command("undo")(repair.undo_sync)
 app.command("disconnect")(connections.disconnect_connection)
 
 

@@ -52,7 +52,9 @@ class Reading:
     def of_json(cls, record: Mapping[str, Any]) -> "Reading":
         """Read what `to_json` wrote."""
         return cls(
-            answers=tuple((operation, bytes.fromhex(hex_)) for operation, hex_ in record["answers"]),
+            answers=tuple(
+                (operation, bytes.fromhex(hex_)) for operation, hex_ in record["answers"]
+            ),
             cursor_before=record.get("cursor"),
             is_replay=record.get("is_replay", False),
             account_external_id=record.get("account"),

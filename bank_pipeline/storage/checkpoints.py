@@ -101,21 +101,21 @@ _STATE: Final = sa.text(
             FROM bank.account_coverage v JOIN bank.accounts a ON a.id = v.account_id
             WHERE a.connection_id = :id GROUP BY v.account_id
         ) AS one)
-    """.format(connection=", ".join(f"'{name}', c.{name}" for name in _CONNECTION_COLUMNS))
+    """.format(connection=", ".join(f"'{name}', c.{name}" for name in _CONNECTION_COLUMNS))  # noqa: S608 - our own names
 )
 _RESTORE_CONNECTION: Final = sa.text(
     """
     UPDATE bank.connections c SET ({columns}) = (
         SELECT {columns} FROM jsonb_populate_record(c, CAST(:row AS jsonb))
     ) WHERE c.id = :id
-    """.format(columns=", ".join(_CONNECTION_COLUMNS))
+    """.format(columns=", ".join(_CONNECTION_COLUMNS))  # noqa: S608
 )
 _RESTORE_ACCOUNT: Final = sa.text(
     f"""
     UPDATE bank.accounts a SET ({_ACCOUNT_COLUMNS}) = (
         SELECT {_ACCOUNT_COLUMNS} FROM jsonb_populate_record(a, CAST(:row AS jsonb))
     ) WHERE a.id = :id
-    """
+    """  # noqa: S608
 )
 _FORGET_COVERAGE: Final = sa.text("DELETE FROM bank.account_coverage WHERE account_id = :id")
 _RESTORE_COVERAGE: Final = sa.text(

@@ -91,7 +91,8 @@ def save_quarantined(
         again = {name: statement.excluded[name] for name in ("sync_run_id", "reason", "at")}
         db.execute(
             statement.on_conflict_do_update(
-                index_elements=["connection_id", "digest"], set_={**again, "resolved_at": None, "resolved_by": None}
+                index_elements=["connection_id", "digest"],
+                set_={**again, "resolved_at": None, "resolved_by": None},
             ),
             new,
         )
