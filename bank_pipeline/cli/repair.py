@@ -13,6 +13,7 @@ from bank_pipeline.cli.output import AsJson, console, print_json, print_rows, sa
 from bank_pipeline.cli.session import open_services
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.errors import BankPipelineError, BusyError
+from bank_pipeline.providers.exact_json import dump_json, parse_json
 from bank_pipeline.storage import listing
 from bank_pipeline.storage.connections import load_connection
 from bank_pipeline.sync.context import SyncContext
@@ -211,27 +212,8 @@ def _print_records(told: Explanation) -> None:
             continue
         request = f", request {record.request_id}" if record.request_id else ""
         _line(f"  {record.operation}{request}, received {record.received_at:%Y-%m-%d %H:%M} UTC")
-        for line in _pretty(record.text).splitlines():
+        for line in dump_json(parse_json(record.text), indent=2).splitlines():
             _line(f"  {line}")
-
-
-def _pretty(text: str) -> str:
-    """Indent JSON; numbers stay spelt as they were."""
-    return json.dumps(json.loads(text, parse_float=_Spelt), indent=2, ensure_ascii=False)
-
-
-class _Spelt(float):
-    """A number that is written as it was spelt."""
-
-    def __new__(cls, text: str) -> "_Spelt":
-        number = super().__new__(cls, text)
-        number.text = text
-        return number
-
-    text: str
-
-    def __repr__(self) -> str:
-        return self.text
 
 
 def _said(value: Any) -> str:  # noqa: ANN401 - any value of a column

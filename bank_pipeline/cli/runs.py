@@ -19,7 +19,7 @@ from bank_pipeline.sync.quarantine import resolve_quarantined, show_quarantined
 quarantine = typer.Typer(help="Rows that do not fit, kept until they are dealt with.")
 
 _Limit = Annotated[int, typer.Option(min=1, max=10_000, help="Rows at most.")]
-_Id = Annotated[int, typer.Argument(help="Id of a quarantined row, from `quarantine list`.")]
+_Id = Annotated[int, typer.Argument(help="Id of a quarantined row, from `quarantine`.")]
 
 
 def list_runs(
@@ -53,11 +53,16 @@ def list_runs(
     )
 
 
-@quarantine.command("list")
+@quarantine.callback(invoke_without_command=True)
 def list_quarantine(
-    connection: ConnectionOption = None, limit: _Limit = 100, as_json: AsJson = False
+    context: typer.Context,
+    connection: ConnectionOption = None,
+    limit: _Limit = 100,
+    as_json: AsJson = False,
 ) -> None:
     """List the rows that do not fit: where they came from and what rule they break."""
+    if context.invoked_subcommand is not None:
+        return
     services = open_services()
     with services.sync.engine.connect() as db:
         connection_id = None

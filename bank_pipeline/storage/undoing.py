@@ -14,7 +14,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from bank_pipeline.domain.ids import SyncRunId, TransactionId
-from bank_pipeline.storage.revisions import insert_revisions
+from bank_pipeline.storage.revisions import Changes, insert_revisions
 from bank_pipeline.storage.rows import BANK_COLUMNS
 from bank_pipeline.storage.tables import (
     balances,
@@ -33,12 +33,12 @@ class WrittenRows:
     """
     The rows that one run wrote and that are there.
 
-    `changes` are the columns of each changed row as they were before the run. `annotated` are
-    inserted rows of which people said something.
+    `changes` are those of each changed row as the run began and ended, column -> (from, to).
+    `annotated` are inserted rows of which people said something.
     """
 
     inserted: frozenset[TransactionId]
-    changes: Mapping[TransactionId, Mapping[str, Any]]
+    changes: Mapping[TransactionId, Changes]
     balances_count: int
     annotated: frozenset[TransactionId]
 
@@ -47,11 +47,12 @@ def load_written(db: sa.Connection, sync_run_id: SyncRunId) -> WrittenRows:
     """Load what a run wrote."""
     run = {"run": sync_run_id}
     inserted = frozenset(TransactionId(id_) for id_ in db.execute(_INSERTED, run).scalars())
-    changes: dict[TransactionId, dict[str, Any]] = {}
+    changes: dict[TransactionId, dict[str, tuple[Any, Any]]] = {}
     for id_, revision in db.execute(_REVISIONS, run):
-        if id_ not in inserted:
-            was = {column: old for column, (old, _) in revision.items()}
-            changes[TransactionId(id_)] = {**changes.get(id_, {}), **was}
+        if id_ not in inserted:  # the newest comes first: of several, from the oldest's from
+            known = changes.setdefault(TransactionId(id_), {})
+            for column, (old, new) in revision.items():
+                known[column] = (old, known.get(column, (None, new))[1])
     annotated = db.execute(
         sa.select(transaction_annotations.c.transaction_id).where(
             transaction_annotations.c.transaction_id.in_(inserted)
@@ -114,24 +115,26 @@ def take_back(
 
 def _put_back(
     db: sa.Connection,
-    changes: Mapping[TransactionId, Mapping[str, Any]],
+    changes: Mapping[TransactionId, Changes],
     *,
     undone_by: SyncRunId,
     now: datetime,
 ) -> None:
     ids = [*changes]
-    before = {row.id: row.content for row in db.execute(_CONTENT, {"ids": ids})}
     # Names first out of the way: of two rows one may take back what the other goes by.
     renamed = [id_ for id_, columns in changes.items() if "external_id" in columns]
     db.execute(_SET_ASIDE, {"ids": renamed})
-    rows = json.dumps([{"id": id_, "was": dict(was)} for id_, was in changes.items()])
-    db.execute(_PUT_BACK, {"rows": rows})
-    db.execute(_WRITERS, {"ids": ids, "reasons": [UNDO, RENORMALISE]})
-    revisions = [
-        (id_, {column: (before[id_][column], old) for column, old in was.items()})
-        for id_, was in changes.items()
+    rows = [
+        {"id": id_, "was": {column: old for column, (old, _) in pairs.items()}}
+        for id_, pairs in changes.items()
     ]
-    insert_revisions(db, revisions, sync_run_id=undone_by, now=now)
+    db.execute(_PUT_BACK, {"rows": json.dumps(rows)})
+    db.execute(_WRITERS, {"ids": ids, "reasons": [UNDO, RENORMALISE]})
+    back = {
+        id_: {column: (new, old) for column, (old, new) in pairs.items() if new != old}
+        for id_, pairs in changes.items()
+    }
+    insert_revisions(db, back.items(), sync_run_id=undone_by, now=now)
 
 
 def _ids(ids: Sequence[str]) -> sa.ColumnElement[Any]:
@@ -146,32 +149,18 @@ _INSERTED: Final = sa.text(
     f"""
     SELECT CAST(t.id AS text) FROM bank.transactions t
     WHERE t.first_sync_run_id = :run AND t.account_id IN ({_IN_CONNECTION})
-    """
+    """  # noqa: S608 - our own names, here and below
 )
 _REVISIONS: Final = sa.text(
     f"""
     SELECT CAST(v.transaction_id AS text), v.changes FROM bank.transaction_revisions v
     JOIN bank.transactions t ON t.id = v.transaction_id
     WHERE v.sync_run_id = :run AND t.account_id IN ({_IN_CONNECTION}) ORDER BY v.id DESC
-    """
+    """  # noqa: S608
 )
-"""Newest first, so that the oldest has the last word on what was before."""
 
 _REVISED: Final = (*BANK_COLUMNS, "content_hash", "removed_at")
 _COLUMNS: Final = ", ".join(_REVISED)
-_CONTENT: Final = sa.text(
-    """
-    SELECT CAST(t.id AS text) AS id, jsonb_build_object({columns}) AS content
-    FROM bank.transactions t WHERE t.id = ANY(CAST(:ids AS uuid[])) FOR UPDATE
-    """.format(
-        columns=", ".join(
-            f"'{name}', CAST(t.{name} AS text)"
-            if isinstance(transactions.c[name].type, sa.Numeric)
-            else f"'{name}', t.{name}"
-            for name in _REVISED
-        )
-    )
-)
 _SET_ASIDE: Final = sa.text(
     "UPDATE bank.transactions SET external_id = 'undo ' || id WHERE id = ANY(CAST(:ids AS uuid[]))"
 )
@@ -182,7 +171,7 @@ _PUT_BACK: Final = sa.text(
     )
     FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS given (id uuid, was jsonb)
     WHERE t.id = given.id
-    """
+    """  # noqa: S608
 )
 _WRITERS: Final = sa.text(
     """

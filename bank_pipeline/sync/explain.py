@@ -61,7 +61,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Everything that can be told of one row. `last` is None where nothing changed since `first`."""
+    """Everything that can be told of one row. `last` is None where nothing changed since."""
 
     transaction_id: TransactionId
     connection_id: ConnectionId

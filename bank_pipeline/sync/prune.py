@@ -32,7 +32,8 @@ def prune(context: SyncContext, *, retention: timedelta) -> PruneReport:
     """
     Delete providers' answers and handled webhooks older than `retention`; close what was abandoned.
 
-    What runs left for looking back goes with the answers that it is about. Counted calls are needed for a day, and kept for a week to look into.
+    Counted calls are needed for a day, and kept for a week to look into. What runs left for
+    looking back goes with the answers that it is about.
 
     In small transactions, so that it never holds up a sync, and repeatable after a crash.
     """
