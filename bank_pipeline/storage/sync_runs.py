@@ -128,7 +128,8 @@ def load_sync_runs(db: sa.Connection, connection_id: ConnectionId, *, limit: int
     """Load a connection's syncs, newest first."""
     columns = [sync_runs.c[field.name] for field in fields(SyncRun)]
     query = sa.select(*columns).where(sync_runs.c.connection_id == connection_id)
-    rows = db.execute(query.order_by(sync_runs.c.started_at.desc()).limit(limit))
+    newest_first = (sync_runs.c.started_at.desc(), sync_runs.c.id.desc())
+    rows = db.execute(query.order_by(*newest_first).limit(limit))
     return [SyncRun(**row) for row in rows.mappings()]
 
 
