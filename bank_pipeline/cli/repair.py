@@ -109,7 +109,8 @@ def undo_sync(
         typer.confirm("Take it back?", abort=True)
     report = undo(services.sync, sync_run, discards_annotations=yes)
     console.print(f"undone, by run {report.undone_by}", highlight=False)
-    console.print(f"`bank-pipeline sync {plan.connection_id}` brings it again", highlight=False)
+    again = "renormalise --apply -c" if plan.is_replay else "sync"
+    _line(f"`bank-pipeline {again} {plan.connection_id}` brings it again")
 
 
 def _chosen(context: SyncContext, connection: str | None) -> list[ConnectionId]:
@@ -147,26 +148,27 @@ def _print_outcomes(outcomes: list[Renormalisation], *, is_applied: bool) -> Non
             "new": len(one.landed),
             "resolved": one.resolved_count,
             "not_kept": one.unread_count,
-            "sync_run": one.sync_run_id,
         }
         for one in outcomes
     ]
     columns = {
         "connection": "connection",
         "institution": "institution",
-        "answers": "answers read",
-        "rows": "rows in them",
+        "answers": "answers",
+        "rows": "rows",
         "changed": "changed",
         "new": "new",
-        "resolved": "out of quarantine",
+        "resolved": "from quarantine",
         "not_kept": "answers gone",
-        "sync_run": "written by run",
     }
     print_rows(rows, columns, title="renormalise", as_json=False, nothing="no connections")
     for one in outcomes:
         _print_examples(one)
     if any(one.unread_count for one in outcomes):
         _line("answers gone: older than the archive keeps them; what they showed stays as it is")
+    for one in outcomes:
+        if one.sync_run_id is not None:
+            _line(f"written by run {one.sync_run_id}; `bank-pipeline undo` takes it back")
     if not is_applied and any(not one.is_empty for one in outcomes):
         _line("nothing was written; --apply writes it")
 

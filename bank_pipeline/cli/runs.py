@@ -11,6 +11,7 @@ from bank_pipeline.cli.output import AsJson, console, print_json, print_rows, sa
 from bank_pipeline.cli.session import open_services
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.errors import NotFoundError
+from bank_pipeline.storage import listing
 from bank_pipeline.storage.connections import load_connection
 from bank_pipeline.storage.quarantine import OpenQuarantine, load_open_quarantine
 from bank_pipeline.storage.sync_runs import SyncRun, load_recent_sync_runs, load_sync_runs
@@ -33,17 +34,16 @@ def list_runs(
         else:
             connection_id = load_connection(db, ConnectionId(connection)).id
             runs = load_sync_runs(db, connection_id, limit=limit)
+        names = {one.id: one.institution_name for one in listing.list_connections(db)}
     print_rows(
-        [_to_row(run) for run in runs],
+        [_to_row(run, names.get(run.connection_id)) for run in runs],
         {
             "id": "run",
-            "connection_id": "connection",
+            "institution": "institution",
             "started_at": "started (UTC)",
             "reason": "reason",
             "outcome": "outcome",
-            "new": "new",
-            "changed": "changed",
-            "removed": "removed",
+            "rows": "rows",
             "calls": "calls",
             "error": "error",
             "next_attempt_at": "next try (UTC)",
@@ -105,14 +105,13 @@ def resolve_quarantine(quarantine_id: _Id) -> None:
     console.print(f"resolved {quarantine_id}", highlight=False)
 
 
-def _to_row(run: SyncRun) -> dict[str, Any]:
-    written = run.counts.get("transactions", {})
+def _to_row(run: SyncRun, institution: str | None) -> dict[str, Any]:
+    written = run.counts.get("transactions")
     error = f"{run.error_class}: {run.error_code}" if run.error_class else None
     return asdict(run) | {
         "outcome": "undone" if run.undone_at else run.outcome or "running",
-        "new": written.get("inserted"),
-        "changed": written.get("updated"),
-        "removed": written.get("removed"),
+        "institution": institution,
+        "rows": written and "+{inserted} ~{updated} -{removed}".format_map(written),
         "calls": run.counts.get("calls"),
         "error": error,
     }

@@ -41,7 +41,8 @@ class UndoPlan:
     What taking back a run does, before it is done.
 
     `restores` names what is put back besides rows. `annotated_ids` are rows that would go,
-    of which people said something. `is_synced_again`: calls go on, so the rows come again.
+    of which people said something. `is_synced_again`: calls go on, so the rows come again. `is_replay`: the run asked
+    no provider, so a replay brings them.
     """
 
     run_id: SyncRunId
@@ -53,6 +54,7 @@ class UndoPlan:
     restores: tuple[str, ...]
     annotated_ids: tuple[TransactionId, ...]
     is_synced_again: bool
+    is_replay: bool
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,7 @@ def _plan(db: sa.Connection, run: SyncRun) -> _Known:
         annotated_ids=tuple(sorted(written.annotated)),
         is_synced_again=run.reason == RENORMALISE
         or load_connection(db, run.connection_id).status.is_syncable,
+        is_replay=run.reason == RENORMALISE,
     )
     return _Known(run, this.moved, written, plan)
 
@@ -189,7 +192,7 @@ def _places(moved: Moved) -> set[str]:
 
 
 def _restores(moved: Moved) -> tuple[str, ...]:
-    names = [name.replace("_", " ") for name in moved.get("connection", ())]
+    names = [name.replace("_", " ") for name in sorted(_ORDERED & set(moved.get("connection", ())))]
     if moved.get("coverage"):
         names.append("covered dates")
     return tuple(names)

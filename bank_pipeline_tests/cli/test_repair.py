@@ -32,8 +32,8 @@ def test_runs_can_be_found(cli: CommandLine, connection_id: ConnectionId) -> Non
 
     newest, first = cli("runs", "--json").json
 
-    assert (newest["new"], newest["calls"], newest["outcome"]) == (0, 2, "synced")
-    assert first["new"] > 0
+    assert (newest["rows"], newest["calls"], newest["outcome"]) == ("+0 ~0 -0", 2, "synced")
+    assert first["counts"]["transactions"]["inserted"] > 0
     assert cli("runs", "-c", connection_id, "--limit", "1", "--json").json == [newest]
     assert newest["id"] in cli("runs").out
 

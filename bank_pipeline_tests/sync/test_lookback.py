@@ -156,7 +156,7 @@ def test_a_better_transform_mends_old_rows_once(stage: Stage, better: Any) -> No
     _, connection = with_a_row(stage)
     before = contents(stage)
     better()
-    injected = len(stage.sandbox.faults.injected)
+    injected = len(stage.sandbox.faults.injected())
     stage.fail(stage.case.calls, FaultKind.HTTP_STATUS, times=None)  # nobody may be asked
 
     shown = replay(stage, connection)
@@ -174,7 +174,7 @@ def test_a_better_transform_mends_old_rows_once(stage: Stage, better: Any) -> No
         ("renormalise", {"cleaned_description"})
     ]
     assert told.last is None
-    assert len(stage.sandbox.faults.injected) == injected
+    assert len(stage.sandbox.faults.injected()) == injected
     stage.heal()
     assert stage.differences(connection) == []
     undo(stage.context, written.sync_run_id, discards_annotations=False)
