@@ -41,8 +41,8 @@ class UndoPlan:
     What taking back a run does, before it is done.
 
     `restores` names what is put back besides rows. `annotated_ids` are rows that would go,
-    of which people said something. `is_synced_again`: calls go on, so the rows come again. `is_replay`: the run asked
-    no provider, so a replay brings them.
+    of which people said something. `is_synced_again`: calls go on, so the rows come again.
+    `is_replay`: the run asked no provider, so a replay brings them.
     """
 
     run_id: SyncRunId
@@ -192,7 +192,8 @@ def _places(moved: Moved) -> set[str]:
 
 
 def _restores(moved: Moved) -> tuple[str, ...]:
-    names = [name.replace("_", " ") for name in sorted(_ORDERED & set(moved.get("connection", ())))]
+    ordered = sorted(_ORDERED & set(moved.get("connection", ())))
+    names = [name.replace("_", " ") for name in ordered]
     if moved.get("coverage"):
         names.append("covered dates")
     return tuple(names)

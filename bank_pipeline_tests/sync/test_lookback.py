@@ -1,6 +1,7 @@
 """Undo, replay and lineage, through the use cases, with every provider's simulated bank."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -70,7 +71,7 @@ class BetterWindow:
 def _better(row: Transaction) -> Transaction:
     if row.amount != AMOUNT:
         return row
-    return row.model_copy(update={"cleaned_description": NEW_WORD})
+    return row.model_copy(update={"check_number": NEW_WORD})
 
 
 @pytest.fixture
@@ -162,7 +163,7 @@ def test_a_better_transform_mends_old_rows_once(stage: Stage, better: Any) -> No
     shown = replay(stage, connection)
     assert contents(stage) == before
     [changed] = shown.changed
-    assert changed.changes["cleaned_description"][1] == NEW_WORD
+    assert changed.changes["check_number"][1] == NEW_WORD
 
     written = replay(stage, connection, applies=True)
 
@@ -171,7 +172,7 @@ def test_a_better_transform_mends_old_rows_once(stage: Stage, better: Any) -> No
     assert replay(stage, connection, applies=True).is_empty
     told = explain(stage.context, changed.transaction_id)
     assert [(step.reason, set(step.changes)) for step in told.steps] == [
-        ("renormalise", {"cleaned_description"})
+        ("renormalise", {"check_number"})
     ]
     assert told.last is None
     assert len(stage.sandbox.faults.injected()) == injected
@@ -241,11 +242,50 @@ def _read_instead(monkeypatch: pytest.MonkeyPatch, raw: str, mended: str) -> Non
     monkeypatch.setattr(rows, "read_row", better)
 
 
+def test_what_a_sync_archived_and_never_applied_is_not_replayed(stage: Stage, better: Any) -> None:
+    """It dies with its rows; the next sync reads the same, and then it counts, once."""
+    login, connection = stage.linked()
+    stage.pass_time(DAY)
+    stage.world.add_booked(stage.account(login), AMOUNT, description="Blue Cup")
+    with dying_at_the_end(stage.context.engine), pytest.raises(DeathError):
+        stage.sync(connection, SyncReason.SCHEDULE)
+    assert stage.live() == []
+    better()
+
+    assert replay(stage, connection).left_out_count == 0
+    stage.pass_time(DAY)
+    stage.sync(connection, SyncReason.RECOVERY)
+    assert len(stage.live(amount=AMOUNT)) == 1
+    assert len(replay(stage, connection, applies=True).changed) <= 1
+    assert replay(stage, connection, applies=True).is_empty
+
+
+class DeathError(Exception):
+    """The process ends here."""
+
+
+@contextmanager
+def dying_at_the_end(engine: sa.Engine) -> Iterator[None]:
+    """End a sync at the last statement of its transaction, once."""
+    deaths: list[str] = []
+
+    def die(_: Any, __: Any, statement: str, *___: Any) -> None:
+        if "lineage=" in statement and not deaths:
+            deaths.append(statement)
+            raise DeathError
+
+    sa.event.listen(engine, "before_cursor_execute", die)
+    try:
+        yield
+    finally:
+        sa.event.remove(engine, "before_cursor_execute", die)
+
+
 def test_undo_goes_backwards_in_order(stage: Stage) -> None:
     """A sync that others went on from is undone after them; the refusal says which, in order."""
     login, connection = with_a_row(stage)
     first = last_run_id(stage, connection)
-    later = []
+    later: list[str] = []
     for amount in (Decimal("-2.20"), Decimal("-3.30")):
         stage.pass_time(DAY)
         stage.world.add_booked(stage.account(login), amount)
