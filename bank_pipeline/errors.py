@@ -132,5 +132,9 @@ class SecretError(BankPipelineError):
     """A stored secret does not open: another key, another row, or altered text."""
 
 
+class RefusedError(BankPipelineError):
+    """What was asked for would lose something; the message says what, and what to do first."""
+
+
 class SetupError(BankPipelineError):
     """The operator must change something; the message says what and how."""

@@ -19,6 +19,8 @@ from bank_pipeline.cli import (
     doctor,
     institutions,
     link,
+    repair,
+    runs,
     sandbox,
     up,
 )
@@ -48,6 +50,11 @@ app.command("accounts")(connections.list_accounts)
 app.command("transactions")(connections.list_transactions)
 app.command("sync")(connections.sync)
 app.command("backfill")(backfill.backfill)
+app.add_typer(runs.quarantine, name="quarantine")
+app.command("runs")(runs.list_runs)
+app.command("explain")(repair.explain_transaction)
+app.command("renormalise")(repair.renormalise_archive)
+app.command("undo")(repair.undo_sync)
 app.command("disconnect")(connections.disconnect_connection)
 
 

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 
 import typer
+from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -25,7 +26,7 @@ def _build_console() -> Console:
 console: Final = _build_console()
 
 _NEVER_BROKEN: Final = frozenset(
-    {"id", "connection", "provider", "status", "outcome", "verdict", "date"}
+    {"id", "connection", "connection_id", "provider", "status", "outcome", "verdict", "date"}
 )
 
 _STYLES: Final = {
@@ -84,6 +85,24 @@ def print_rows(
     console.print(table)
 
 
+def print_json(value: Any) -> None:  # noqa: ANN401 - results of use cases, in lists or alone
+    """Print results as JSON, dataclasses within them, too."""
+    print(json.dumps(value, default=_to_record, ensure_ascii=False, indent=2))
+
+
+def safe(text: str) -> str:
+    """Take out what would command the terminal: a bank's text is not ours. Pure."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def _to_record(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if is_dataclass(value) and not isinstance(value, type):
+        return {one.name: getattr(value, one.name) for one in fields(value)}
+    return _to_json(value)
+
+
 def _record(row: Any) -> dict[str, Any]:  # noqa: ANN401
     if is_dataclass(row) and not isinstance(row, type):
         return asdict(row)
@@ -98,7 +117,7 @@ def _cell(value: Any) -> Text:  # noqa: ANN401
     if isinstance(value, datetime):
         return Text(f"{value:%Y-%m-%d %H:%M}")
     # A bank's text is not ours: it may look like markup, or command the terminal.
-    text = "".join(c if c.isprintable() else " " for c in str(value))
+    text = safe(str(value))
     return Text(text, style=_STYLES.get(text, ""))
 
 

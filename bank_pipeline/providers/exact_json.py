@@ -39,13 +39,22 @@ def decode_keeping_all(body: bytes) -> str:
     return body.decode("utf-8-sig", "surrogateescape")
 
 
-def dump_json(value: Any) -> str:  # noqa: ANN401 - any parsed JSON
-    """Write parsed JSON as text again: plain ASCII, every number as it was spelt."""
+def dump_json(value: Any, *, indent: int | None = None) -> str:  # noqa: ANN401 - any parsed JSON
+    """
+    Write parsed JSON as text again: plain ASCII, every number as it was spelt.
+
+    With an `indent` it is for people: on many lines, and in their own letters.
+    """
     spelt = json.dumps(value, default=str)
     mark = "\0"
     while _escaped(mark) in spelt:
         mark += "\0"  # longer than any in the texts, so that it marks numbers and nothing else
-    marked = json.dumps(value, default=lambda number: f"{mark}{number}{mark}")
+    marked = json.dumps(
+        value,
+        default=lambda number: f"{mark}{number}{mark}",
+        indent=indent,
+        ensure_ascii=indent is None,
+    )
     edge = re.escape(_escaped(mark))
     return re.sub(f'"{edge}([^"\\\\]*){edge}"', r"\1", marked)
 

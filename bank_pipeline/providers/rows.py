@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
+from bank_pipeline.providers import tracing
 from bank_pipeline.providers.answers import QuarantinedRow
 from bank_pipeline.providers.exact_json import dump_json, escape_odd, is_storable, to_storable
 from bank_pipeline.providers.fields import Row
@@ -65,11 +66,14 @@ class Rows:
         `transform` is given what could not be read beside what could.
         """
         try:
-            return transform(*read_row(model, raw, has_odd_text=self.has_odd_text))
+            row = transform(*read_row(model, raw, has_odd_text=self.has_odd_text))
         except ValidationError as error:
             self._set_aside(raw, to_reason(error), id_key=id_key)
         except OddTextError as error:
             self._set_aside(raw, str(error), id_key=id_key)
+        else:
+            tracing.note(raw, row)
+            return row
         return None
 
     def _set_aside(self, raw: Any, reason: str, *, id_key: str) -> None:  # noqa: ANN401

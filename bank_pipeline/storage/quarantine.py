@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from bank_pipeline.domain.ids import ConnectionId, SyncRunId
+from bank_pipeline.errors import NotFoundError
 from bank_pipeline.storage.tables import quarantine
 
 ORPHANED: Final = "transaction of an unlisted account"
@@ -90,7 +91,8 @@ def save_quarantined(
         again = {name: statement.excluded[name] for name in ("sync_run_id", "reason", "at")}
         db.execute(
             statement.on_conflict_do_update(
-                index_elements=["connection_id", "digest"], set_={**again, "resolved_at": None}
+                index_elements=["connection_id", "digest"],
+                set_={**again, "resolved_at": None, "resolved_by": None},
             ),
             new,
         )
@@ -98,7 +100,7 @@ def save_quarantined(
 
 
 def set_resolved(db: sa.Connection, quarantine_id: int, *, now: datetime) -> bool:
-    """Mark one row as dealt with; return whether it was open."""
+    """Mark one row as dealt with by a person; return whether it was open."""
     statement = sa.update(quarantine).where(
         quarantine.c.id == quarantine_id, quarantine.c.resolved_at.is_(None)
     )
@@ -111,8 +113,29 @@ def load_awaited_account_ids(db: sa.Connection, connection_id: ConnectionId) -> 
     return frozenset(db.execute(query).scalars())
 
 
+def set_landed(
+    db: sa.Connection, ids: Collection[int], *, sync_run_id: SyncRunId, now: datetime
+) -> int:
+    """Mark rows as dealt with because a replay could read them; return how many were open."""
+    statement = sa.update(quarantine).where(
+        quarantine.c.id.in_(ids), quarantine.c.resolved_at.is_(None)
+    )
+    return db.execute(statement.values(resolved_at=now, resolved_by=sync_run_id)).rowcount
+
+
+def reopen_resolved_by(db: sa.Connection, sync_run_id: SyncRunId) -> int:
+    """Open again what a run resolved, because that run is taken back; return how many."""
+    statement = sa.update(quarantine).where(quarantine.c.resolved_by == sync_run_id)
+    return db.execute(statement.values(resolved_at=None, resolved_by=None)).rowcount
+
+
 def set_orphans_resolved(
-    db: sa.Connection, connection_id: ConnectionId, accounts: Collection[str], *, now: datetime
+    db: sa.Connection,
+    connection_id: ConnectionId,
+    accounts: Collection[str],
+    *,
+    sync_run_id: SyncRunId,
+    now: datetime,
 ) -> int:
     """
     Mark the waiting rows of these accounts (external ids) as dealt with; return how many.
@@ -122,7 +145,24 @@ def set_orphans_resolved(
     statement = sa.update(quarantine).where(
         *_is_orphan_of(connection_id), _ORPHANS_ACCOUNT.in_(accounts)
     )
-    return db.execute(statement.values(resolved_at=now)).rowcount
+    return db.execute(statement.values(resolved_at=now, resolved_by=sync_run_id)).rowcount
+
+
+def load_quarantined(db: sa.Connection, quarantine_id: int) -> OpenQuarantine:
+    """
+    Load one unresolved row with its text.
+
+    Raises:
+        NotFoundError: there is none of this id, or it is resolved.
+    """
+    columns = [quarantine.c[field.name] for field in fields(OpenQuarantine)]
+    query = sa.select(*columns).where(
+        quarantine.c.id == quarantine_id, quarantine.c.resolved_at.is_(None)
+    )
+    row = db.execute(query).mappings().one_or_none()
+    if row is None:
+        raise NotFoundError(f"no open quarantined row {quarantine_id}")
+    return OpenQuarantine(**row)
 
 
 def load_open_quarantine(

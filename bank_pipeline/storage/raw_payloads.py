@@ -1,16 +1,20 @@
 """What the provider said, as it said it, compressed, for replay; each answer once."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Final, Protocol
+from datetime import datetime, timedelta
+from typing import Any, Final, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from bank_pipeline.domain.ids import ConnectionId, SyncRunId
+from bank_pipeline.domain.reading import AnswerKey
 from bank_pipeline.storage.tables import raw_payloads
+
+REFRESHED_AFTER: Final = timedelta(days=7)
+"""An answer that keeps coming is not old; to write that down at every sync would cost."""
 
 _LEVEL: Final = 1  # a quarter of the default's time for nine tenths of its effect
 
@@ -57,16 +61,22 @@ def save_raw_payload(
     """
     Archive one answer and return whether it is new; the same answer again writes nothing.
 
+    But once a week it is written down that it still comes, since it is kept by its age.
+
     Holds personal data, so it is kept for a limited time: see `delete_raw_payloads`. Answers
     that carry a credential never come here.
     """
-    found = sa.select(sa.literal(1)).where(
+    found = sa.select(raw_payloads.c.id, raw_payloads.c.received_at).where(
         raw_payloads.c.connection_id == connection_id,
         raw_payloads.c.operation == answer.operation,
         raw_payloads.c.digest == answer.digest,
     )
-    if db.scalar(found) is not None:
-        return False  # asked first, because even a declined insert writes
+    known = db.execute(found).one_or_none()
+    if known is not None:  # asked first, because even a declined insert writes
+        if known.received_at < now - REFRESHED_AFTER:
+            is_this = raw_payloads.c.id == known.id
+            db.execute(raw_payloads.update().where(is_this).values(received_at=now))
+        return False
     statement = insert(raw_payloads).values(
         connection_id=connection_id,
         sync_run_id=sync_run_id,
@@ -80,17 +90,24 @@ def save_raw_payload(
     return db.scalar(inserted) is not None
 
 
+def load_answers(
+    db: sa.Connection, connection_id: ConnectionId, keys: Collection[AnswerKey]
+) -> dict[AnswerKey, StoredAnswer]:
+    """Load answers by operation and digest; those that were deleted by now are absent."""
+    if not keys:
+        return {}
+    query = sa.select(raw_payloads).where(
+        raw_payloads.c.connection_id == connection_id,
+        sa.tuple_(raw_payloads.c.operation, raw_payloads.c.digest).in_([*keys]),
+    )
+    return {(row.operation, bytes(row.digest)): _to_answer(row) for row in db.execute(query)}
+
+
 def load_raw_payloads(db: sa.Connection, sync_run_id: SyncRunId) -> Iterator[StoredAnswer]:
     """Load the answers that a sync was first to receive, in their order, one at a time."""
     query = sa.select(raw_payloads).where(raw_payloads.c.sync_run_id == sync_run_id)
     for row in db.execute(query.order_by(raw_payloads.c.id)):
-        yield StoredAnswer(
-            operation=row.operation,
-            body=zlib.decompress(row.body),
-            digest=bytes(row.digest),
-            request_id=row.request_id,
-            received_at=row.received_at,
-        )
+        yield _to_answer(row)
 
 
 def delete_raw_payloads(db: sa.Connection, *, before: datetime, limit: int) -> int:
@@ -102,3 +119,13 @@ def delete_raw_payloads(db: sa.Connection, *, before: datetime, limit: int) -> i
         .limit(limit)
     )
     return db.execute(sa.delete(raw_payloads).where(raw_payloads.c.id.in_(oldest))).rowcount
+
+
+def _to_answer(row: sa.Row[Any]) -> StoredAnswer:
+    return StoredAnswer(
+        operation=row.operation,
+        body=zlib.decompress(row.body),
+        digest=bytes(row.digest),
+        request_id=row.request_id,
+        received_at=row.received_at,
+    )

@@ -1,5 +1,6 @@
 """Sync runs: one row per sync, from its start on, so that none ends without a trace."""
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -8,6 +9,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from bank_pipeline.domain.ids import ConnectionId, SyncRunId
+from bank_pipeline.errors import NotFoundError
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.locks import load_held_keys, lock_key
 from bank_pipeline.storage.tables import sync_runs
@@ -32,6 +34,24 @@ class SyncRun:
     request_id: str | None
     counts: Mapping[str, Any]
     next_attempt_at: datetime | None
+    undone_at: datetime | None
+    undone_by: SyncRunId | None
+
+
+@dataclass(frozen=True)
+class AppliedRun:
+    """
+    A sync that wrote something, and what it left for those who look back.
+
+    `lineage` is None where the sync is older than that, or than what is kept of it; `moved` is
+    what it moved besides rows, as it was before.
+    """
+
+    id: SyncRunId
+    reason: str
+    started_at: datetime
+    lineage: Mapping[str, Any] | None
+    moved: Mapping[str, Any]
 
 
 def start_sync_run(
@@ -72,6 +92,8 @@ def finish_sync_run(  # noqa: PLR0913 -- one for each thing an end can tell
     error_code: str | None = None,
     request_id: str | None = None,
     next_attempt_at: datetime | None = None,
+    lineage: Mapping[str, Any] | None = None,
+    before: Mapping[str, Any] | None = None,
 ) -> None:
     """Close a sync's row with what came of it; the error's words must be safe to show."""
     values = {
@@ -82,6 +104,8 @@ def finish_sync_run(  # noqa: PLR0913 -- one for each thing an end can tell
         "error_code": error_code,
         "request_id": request_id,
         "next_attempt_at": next_attempt_at,
+        "lineage": sa.null() if lineage is None else dict(lineage),
+        "before": dict(before) if before else sa.null(),
     }
     db.execute(sa.update(sync_runs).where(sync_runs.c.id == sync_run_id).values(values))
 
@@ -107,6 +131,72 @@ def load_sync_runs(db: sa.Connection, connection_id: ConnectionId, *, limit: int
     newest_first = (sync_runs.c.started_at.desc(), sync_runs.c.id.desc())  # a clock may stand still
     rows = db.execute(query.order_by(*newest_first).limit(limit))
     return [SyncRun(**row) for row in rows.mappings()]
+
+
+def load_recent_sync_runs(db: sa.Connection, *, limit: int) -> list[SyncRun]:
+    """Load the syncs of all connections, newest first."""
+    columns = [sync_runs.c[field.name] for field in fields(SyncRun)]
+    query = sa.select(*columns).order_by(sync_runs.c.started_at.desc(), sync_runs.c.id.desc())
+    return [SyncRun(**row) for row in db.execute(query.limit(limit)).mappings()]
+
+
+def load_sync_run(db: sa.Connection, sync_run_id: str) -> SyncRun:
+    """
+    Load one sync.
+
+    Raises:
+        NotFoundError: there is none of this id, or it is no id at all.
+    """
+    columns = [sync_runs.c[field.name] for field in fields(SyncRun)]
+    try:
+        query = sa.select(*columns).where(sync_runs.c.id == str(uuid.UUID(sync_run_id)))
+    except ValueError:
+        raise NotFoundError(f"{sync_run_id!r} is not the id of a sync run") from None
+    row = db.execute(query).mappings().one_or_none()
+    if row is None:
+        raise NotFoundError(f"no sync run {sync_run_id}; see `bank-pipeline runs`")
+    return SyncRun(**row)
+
+
+def load_lineage(db: sa.Connection, sync_run_id: SyncRunId) -> Mapping[str, Any] | None:
+    """Load which answers a sync applied; None when that is not kept any more."""
+    query = sa.select(sync_runs.c.lineage).where(sync_runs.c.id == sync_run_id)
+    found: Mapping[str, Any] | None = db.scalar(query)
+    return found
+
+
+def load_applied_runs(db: sa.Connection, connection_id: ConnectionId) -> list[AppliedRun]:
+    """Load the runs of a connection that count: ended and not undone, oldest first."""
+    columns = (sync_runs.c.id, sync_runs.c.reason, sync_runs.c.started_at, sync_runs.c.lineage)
+    query = (
+        sa.select(*columns, sync_runs.c.before)
+        .where(
+            sync_runs.c.connection_id == connection_id,
+            sync_runs.c.ended_at.is_not(None),
+            sync_runs.c.undone_at.is_(None),
+        )
+        .order_by(sync_runs.c.started_at, sync_runs.c.id)
+    )
+    return [AppliedRun(*row[:-1], moved=row.before or {}) for row in db.execute(query)]
+
+
+def set_undone(
+    db: sa.Connection, sync_run_id: SyncRunId, *, undone_by: SyncRunId, now: datetime
+) -> None:
+    """Write that a run was taken back, and by which."""
+    statement = sa.update(sync_runs).where(sync_runs.c.id == sync_run_id)
+    db.execute(statement.values(undone_at=now, undone_by=undone_by))
+
+
+def delete_lineages(db: sa.Connection, *, before: datetime, limit: int) -> int:
+    """Forget lineage and former state of at most `limit` runs begun before this; count them."""
+    old = (
+        sa.select(sync_runs.c.id)
+        .where(sync_runs.c.started_at < before, sync_runs.c.lineage.is_not(None))
+        .limit(limit)
+    )
+    statement = sa.update(sync_runs).where(sync_runs.c.id.in_(old))
+    return db.execute(statement.values(lineage=sa.null(), before=sa.null())).rowcount
 
 
 def _close_as_killed(db: sa.Connection, which: sa.ColumnElement[bool], *, now: datetime) -> int:

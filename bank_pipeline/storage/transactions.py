@@ -259,7 +259,7 @@ def _load_contents(
     db: sa.Connection, ids: Sequence[TransactionId]
 ) -> dict[TransactionId, dict[str, Any]]:
     """Load what revisions record, and lock the rows until the transaction ends."""
-    columns = [transactions.c[name] for name in (*BANK_COLUMNS, "removed_at")]
+    columns = [transactions.c[name] for name in (*BANK_COLUMNS, "content_hash", "removed_at")]
     query = sa.select(transactions.c.id, *columns).where(transactions.c.id == _ANY_ID)
     rows = db.execute(query.with_for_update(), {"ids": [*ids]}).mappings()
     return {row["id"]: {column.name: row[column.name] for column in columns} for row in rows}

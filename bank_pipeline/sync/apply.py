@@ -6,9 +6,12 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from bank_pipeline.domain.connection import Connection, HistoryStage
+from bank_pipeline.domain.reading import Lineage
 from bank_pipeline.domain.transitions import Transition, after_part, after_success
 from bank_pipeline.errors import ConcurrentSyncError, ProviderError
+from bank_pipeline.storage.accounts import load_account_ids
 from bank_pipeline.storage.calls import set_calls_applied
+from bank_pipeline.storage.checkpoints import load_checkpoint, to_moved
 from bank_pipeline.storage.connections import (
     advance_cursor,
     apply_transition,
@@ -45,6 +48,7 @@ def apply_fetched(
     trouble = fetched.trouble
     with engine.begin() as db:
         _check_consent(db, started.connection)
+        before = load_checkpoint(db, started.connection.id)
         writer, end = RowWriter(db, started, now), _End(db, started, now)
         accounts = writer.write_accounts(fetched)
         balances = writer.write_balances(fetched)
@@ -84,9 +88,18 @@ def apply_fetched(
             error_code=trouble.code if trouble else None,
             request_id=request_id_of(trouble) if trouble else None,
             next_attempt_at=transition.next_attempt_at,
+            lineage=_lineage(db, started.connection, fetched).to_json(),
+            before=to_moved(before, load_checkpoint(db, started.connection.id)),
             now=now,
         )
     return report
+
+
+def _lineage(db: sa.Connection, connection: Connection, fetched: Fetched) -> Lineage:
+    names = {renamed: old for old, renamed in fetched.renamed_accounts.items()}
+    account_ids = load_account_ids(db, connection.id)
+    account_ids |= {names[one]: id_ for one, id_ in account_ids.items() if one in names}
+    return Lineage(account_ids, fetched.sources)
 
 
 def _check_consent(db: sa.Connection, seen: Connection) -> None:

@@ -13,10 +13,12 @@ from pydantic import SecretStr
 
 from bank_pipeline.domain.connection import Connection, HistoryStage
 from bank_pipeline.domain.depth import AS_USUAL, Depth, Reach
+from bank_pipeline.domain.reading import Reading
 from bank_pipeline.domain.transitions import ends_soon
 from bank_pipeline.errors import CursorRejectedError, ProviderError, TransientError
 from bank_pipeline.providers.answers import AccountsAnswer, Archive, ChangesAnswer, WindowAnswer
 from bank_pipeline.providers.base import FeedProvider
+from bank_pipeline.sync.collected import Collected
 from bank_pipeline.sync.history import Horizon
 from bank_pipeline.sync.reports import AccountReading, Step
 
@@ -39,7 +41,7 @@ class Fetched:
     bank goes, and `reach` is how far back it was meant to look.
     `gone_account_ids` are accounts of which the bank said that they are, `renamed_accounts`
     those that go by another id now, {old: new}. `answered_call_ids` are the counted calls
-    behind it all.
+    behind it all, `sources` how what is in here was asked for.
     """
 
     accounts: AccountsAnswer
@@ -55,6 +57,7 @@ class Fetched:
     gone_account_ids: frozenset[str] = frozenset()
     answered_call_ids: tuple[int, ...] = ()
     renamed_accounts: Mapping[str, str] = field(default_factory=dict)
+    sources: tuple[Reading, ...] = ()
 
     @property
     def pages_count(self) -> int:
@@ -91,9 +94,10 @@ def fetch_all(  # noqa: PLR0913 - what is known of the connection, one by one
         TransientError: the provider has no data any more for a connection that had some.
     """
     changes, must_reconcile, calls_count = None, False, 0
+    collected = Collected(archive)
     if Step.TRANSACTIONS in steps:
         is_replay = reach.depth is not Depth.NORMAL
-        changes, must_reconcile = _fetch_changes(
+        changes, must_reconcile, collected = _fetch_changes(
             provider, connection, credential, archive, is_replay=is_replay
         )
         calls_count += changes.calls_count
@@ -112,7 +116,8 @@ def fetch_all(  # noqa: PLR0913 - what is known of the connection, one by one
         trouble = provider.to_error(accounts.status.error_code)
     listed = {account.external_id for account in accounts.accounts}
     if changes is not None and changes.cursor_before is not None and listed & awaited_account_ids:
-        changes = provider.fetch_changes(credential, cursor=None, archive=archive)
+        collected = Collected(archive)
+        changes = provider.fetch_changes(credential, cursor=None, archive=collected)
         must_reconcile = True
         calls_count += changes.calls_count
     is_whole = changes is not None and changes.cursor_before is None
@@ -128,7 +133,16 @@ def fetch_all(  # noqa: PLR0913 - what is known of the connection, one by one
         readings=readings,
         reach=reach,
         is_deep=is_whole,
+        sources=_sources(changes, collected, is_replay=must_reconcile),
     )
+
+
+def _sources(
+    changes: ChangesAnswer | None, collected: Collected, *, is_replay: bool
+) -> tuple[Reading, ...]:
+    if changes is None or not collected.keys:
+        return ()
+    return (Reading(collected.keys, changes.cursor_before, is_replay=is_replay),)
 
 
 def _fetch_changes(
@@ -138,21 +152,22 @@ def _fetch_changes(
     archive: Archive,
     *,
     is_replay: bool,
-) -> tuple[ChangesAnswer, bool]:
+) -> tuple[ChangesAnswer, bool, Collected]:
+    collected = Collected(archive)
     had_data = connection.history_stage is not HistoryStage.AWAITING_INITIAL
     cursor = None if is_replay else connection.cursor
     try:
-        changes = provider.fetch_changes(credential, cursor=cursor, archive=archive)
+        changes = provider.fetch_changes(credential, cursor=cursor, archive=collected)
     except CursorRejectedError:
         if cursor is None:
             raise
-        cursor = None
-        changes = provider.fetch_changes(credential, cursor=None, archive=archive)
+        cursor, collected = None, Collected(archive)
+        changes = provider.fetch_changes(credential, cursor=None, archive=collected)
     if had_data and changes.stage is HistoryStage.AWAITING_INITIAL:
         # Nothing was read, so nothing may be taken as covered: neither events nor removals.
         raise TransientError(connection.provider, "transactions", code="DATA_WITHDRAWN")
     # A replay cannot tell what the provider took back before it: what it omits is gone.
-    return changes, had_data and cursor is None
+    return changes, had_data and cursor is None, collected
 
 
 def _needs_full_accounts(

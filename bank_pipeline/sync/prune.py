@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from bank_pipeline.storage.calls import delete_calls
 from bank_pipeline.storage.link_sessions import set_expired_link_sessions
 from bank_pipeline.storage.raw_payloads import delete_raw_payloads
-from bank_pipeline.storage.sync_runs import set_killed_sync_runs
+from bank_pipeline.storage.sync_runs import delete_lineages, set_killed_sync_runs
 from bank_pipeline.storage.webhook_events import delete_handled_events
 from bank_pipeline.sync.context import SyncContext
 
@@ -32,12 +32,14 @@ def prune(context: SyncContext, *, retention: timedelta) -> PruneReport:
     """
     Delete providers' answers and handled webhooks older than `retention`; close what was abandoned.
 
-    Counted calls are needed for a day, and kept for a week to look into.
+    Counted calls are needed for a day, and kept for a week to look into. What runs left for
+    looking back goes with the answers that it is about.
 
     In small transactions, so that it never holds up a sync, and repeatable after a crash.
     """
     now = context.clock()
     payloads_count = _delete_all(context, delete_raw_payloads, before=now - retention)
+    _delete_all(context, delete_lineages, before=now - retention)
     events_count = _delete_all(context, delete_handled_events, before=now - retention)
     calls_count = _delete_all(context, delete_calls, before=now - CALLS_KEPT)
     with context.engine.begin() as db:

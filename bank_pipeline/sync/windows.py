@@ -17,6 +17,7 @@ from bank_pipeline.domain.account import Account, match_accounts
 from bank_pipeline.domain.balance import Balance
 from bank_pipeline.domain.connection import Connection
 from bank_pipeline.domain.depth import Depth
+from bank_pipeline.domain.reading import Reading
 from bank_pipeline.domain.window import HISTORY_STEPS, DateWindow
 from bank_pipeline.errors import (
     AccountBlockedError,
@@ -44,6 +45,7 @@ from bank_pipeline.storage.accounts import load_account_ids, load_accounts
 from bank_pipeline.storage.coverage import load_coverage
 from bank_pipeline.storage.institutions import load_history_days
 from bank_pipeline.storage.transactions import load_oldest_pending
+from bank_pipeline.sync.collected import Collected
 from bank_pipeline.sync.failures import classify
 from bank_pipeline.sync.fetch import Fetched
 from bank_pipeline.sync.history import Horizon
@@ -160,6 +162,7 @@ def fetch_windows(
         gone_account_ids=frozenset(reader.gone),
         answered_call_ids=tuple(calls.answered),
         renamed_accounts=renamed,
+        sources=tuple(reader.sources),
     )
 
 
@@ -198,6 +201,7 @@ class _Reader:
     blocked: set[str] = field(default_factory=set)
     troubles: list[ProviderError] = field(default_factory=list)
     stopped_by: ProviderError | None = None
+    sources: list[Reading] = field(default_factory=list)
     calls_count: int = 0
     readings: dict[str, AccountReading] = field(default_factory=dict)
 
@@ -323,16 +327,25 @@ class _Reader:
 
     def _fetch_window(self, account: Account, request: WindowRequest) -> WindowAnswer:
         call: SpentCall
+        collected = Collected(self.archive)
         with self.calls.spend(Scope.TRANSACTIONS, account.external_id) as call:
             answer = self.provider.fetch_window(
                 self.credential,
                 account,
                 request,
-                archive=self.archive,
+                archive=collected,
                 present_user=self.present_user,
             )
             call.seen, call.counted = answer.quota, answer.counted_calls
             call.is_whole = answer.trouble is None
+        source = Reading(
+            collected.keys,
+            account_external_id=account.external_id,
+            window=request.window,
+            is_first=request.is_first,
+            covered=answer.covered,
+        )
+        self.sources.append(source)
         return answer
 
     def _keep(self, answer: WindowAnswer) -> None:

@@ -91,7 +91,13 @@ class RowWriter:
         if changes is None:
             return _NOTHING
         account_ids = load_account_ids(self._db, self._connection.id)
-        set_orphans_resolved(self._db, self._connection.id, account_ids, now=self._now)
+        set_orphans_resolved(
+            self._db,
+            self._connection.id,
+            account_ids,
+            sync_run_id=self._started.id,
+            now=self._now,
+        )
         delta = self._without_orphans(changes.delta, frozenset(account_ids))
         is_ready = changes.stage is not HistoryStage.AWAITING_INITIAL
         must_reconcile = fetched.must_reconcile and is_ready

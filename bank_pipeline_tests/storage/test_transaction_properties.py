@@ -99,7 +99,7 @@ def test_revisions_replayed_backwards_give_the_rows_as_they_were(
     updates: list[tuple[list[Transaction], frozenset[tuple[str, str]]]],
 ) -> None:
     """After any updates, undoing each row's revisions gives the row as it was first stored."""
-    columns = (*BANK_COLUMNS, "removed_at")
+    columns = (*BANK_COLUMNS, "content_hash", "removed_at")
     with engine.connect() as db:
         linked = link(db, now)
         first: dict[str, Row] = {}

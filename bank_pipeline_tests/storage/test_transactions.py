@@ -13,7 +13,7 @@ from bank_pipeline.domain.transaction import TransactionStatus
 from bank_pipeline.errors import ConcurrentSyncError
 from bank_pipeline.storage import transactions as storage
 from bank_pipeline.storage.identifiers import new_id
-from bank_pipeline.storage.revisions import load_revisions
+from bank_pipeline.storage.revisions import load_revisions, to_json
 from bank_pipeline.storage.rows import BANK_COLUMNS
 from bank_pipeline.storage.tables import transaction_annotations, transactions
 from bank_pipeline.storage.transactions import (
@@ -115,6 +115,7 @@ def test_a_changed_row_keeps_its_id_and_tells_what_changed(
     assert revision.changes == {
         "amount": ("-1.1", "-1.1000000001"),
         "booking_date": ("2026-01-02", "2026-03-01"),
+        "content_hash": (to_json(before["content_hash"]), to_json(row["content_hash"])),
     }
 
 

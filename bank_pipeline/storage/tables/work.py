@@ -22,8 +22,14 @@ sync_runs = sa.Table(
     text("request_id"),
     sa.Column("counts", JSONB, nullable=False, server_default="{}"),
     moment("next_attempt_at"),
+    sa.Column("lineage", JSONB),
+    sa.Column("before", JSONB),
+    moment("undone_at"),
+    sa.Column("undone_by", UUID(as_uuid=False)),
     sa.Index("sync_runs_connection_id_idx", "connection_id", sa.text("started_at DESC")),
-    comment="One row per sync of one connection. No outcome and no end: running, or killed.",
+    comment="One row per sync of one connection. No outcome and no end: running, or killed. "
+    "lineage: the answers it applied, and how each was asked for. before: what it moved, as it "
+    "was. Both are kept as long as the answers. undone_by: the run that took it back.",
 )
 
 provider_calls = sa.Table(
@@ -78,8 +84,10 @@ quarantine = sa.Table(
     sa.Column("digest", BYTEA, nullable=False),
     moment("at", nullable=False),
     moment("resolved_at"),
+    sa.Column("resolved_by", UUID(as_uuid=False)),
     sa.UniqueConstraint("connection_id", "digest"),
-    comment="Rows that do not fit the documented shape, with their text, until resolved.",
+    comment="Rows that do not fit the documented shape, with their text, until resolved. "
+    "resolved_by: the run that brought the row after all; none when a person dealt with it.",
 )
 
 webhook_events = sa.Table(
