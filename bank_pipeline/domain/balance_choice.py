@@ -134,7 +134,7 @@ NO_LONGER_TOLD: Final = "no longer told by the bank: its last word"
 LIMIT_LESS_AVAILABLE: Final = "what can still be spent, less the credit limit"
 
 
-def rule_for(account: AccountFacts, own: BalanceRule = BalanceRule()) -> BalanceRule:  # noqa: B008 - frozen
+def rule_for(account: AccountFacts, own: BalanceRule = BalanceRule()) -> BalanceRule:
     """Return what holds for an account; `own` is what a person decided for it."""
     rule = BalanceRule()
     for scope, general in RULES:
@@ -146,7 +146,7 @@ def rule_for(account: AccountFacts, own: BalanceRule = BalanceRule()) -> Balance
 def choose_balances(
     told: Sequence[ToldBalance],
     account: AccountFacts,
-    own: BalanceRule = BalanceRule(),  # noqa: B008 - frozen
+    own: BalanceRule = BalanceRule(),
 ) -> tuple[ChosenBalance, ...]:
     """
     Choose what counts as booked, available and credit limit; a kind that is unknown is absent.

@@ -207,9 +207,7 @@ def _implied(checkpoint: Checkpoint, told: Told) -> Decimal:
 def _agreed(checkpoint: Checkpoint, told: Told) -> Checkpoint:
     if checkpoint.agreed_told == told.balance and checkpoint.agreed_day is not None:
         return checkpoint  # a quiet day writes nothing; the day it arose is looked for since then
-    return replace(
-        checkpoint, agreed_told=told.balance, agreed_day=told.day, agreed_at=told.at
-    )
+    return replace(checkpoint, agreed_told=told.balance, agreed_day=told.day, agreed_at=told.at)
 
 
 def _without_open(differences: tuple[Difference, ...], at: datetime) -> tuple[Difference, ...]:
@@ -264,8 +262,12 @@ def _healed(
     """
     Return the differences after what was missing came, or a part of it; None if none came.
 
-    The whole of a difference is known by its amount at once; a part must have stayed.
+    The whole of a difference, or of all of them, is known by its amount at once; a part must
+    have stayed.
     """
+    known = [one for one in differences if one.state is DifferenceState.CONFIRMED]
+    if known and sum((one.difference for one in known), amount) == 0:
+        return tuple(_resolved(one, told.at) for one in differences)
     for index, one in enumerate(differences):
         if one.state is not DifferenceState.CONFIRMED:
             continue
