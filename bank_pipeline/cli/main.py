@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from bank_pipeline.cli import (
+    balances,
     connections,
     database,
     demo,
@@ -34,6 +35,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(balances.rules, name="balance-rules")
+app.add_typer(balances.checks, name="balance-checks")
 app.add_typer(database.app, name="db")
 app.add_typer(institutions.app, name="institutions")
 app.add_typer(link.app, name="link")
