@@ -184,7 +184,8 @@ def check(checkpoint: Checkpoint, told: Told, differences: tuple[Difference, ...
         seen = replace(checkpoint, seen_opening=implied, seen_since=told.at)
     is_sure = told.at - seen.seen_since >= SURE_AFTER
     if seen.opening is None:
-        if not is_sure:
+        # With rows of days to come nobody can say yet whether the balance counts them.
+        if not is_sure or told.later_sum != 0:
             return Outcome(seen, differences)
         seen = replace(seen, opening=implied)
     if implied == seen.opening:
@@ -267,7 +268,13 @@ def _healed(
     """
     known = [one for one in differences if one.state is DifferenceState.CONFIRMED]
     if known and sum((one.difference for one in known), amount) == 0:
-        return tuple(_resolved(one, told.at) for one in differences)
+        ended = (
+            replace(one, difference=Decimal(0), told=told.balance, to_at=told.at)
+            if one.state is DifferenceState.CONFIRMED
+            else one
+            for one in differences
+        )
+        return tuple(_resolved(one, told.at) for one in ended)
     for index, one in enumerate(differences):
         if one.state is not DifferenceState.CONFIRMED:
             continue

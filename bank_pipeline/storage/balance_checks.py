@@ -96,6 +96,12 @@ def save_checkpoint(db: sa.Connection, series: Series, checkpoint: Checkpoint) -
     db.execute(statement.on_conflict_do_update(index_elements=[*_KEYS], set_=values))
 
 
+def forget_checkpoints(db: sa.Connection, account_id: AccountId) -> None:
+    """Begin anew with an account, because its balances are read another way from now on."""
+    is_this = balance_checkpoints.c.account_id == account_id
+    db.execute(sa.delete(balance_checkpoints).where(is_this))
+
+
 def load_unresolved(
     db: sa.Connection, account_ids: Collection[AccountId]
 ) -> dict[Series, list[StoredDifference]]:

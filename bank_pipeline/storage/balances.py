@@ -216,5 +216,5 @@ def series_by_account(
     )
     found: dict[AccountId, list[sa.Row[Any]]] = defaultdict(list)
     for row in db.execute(query):
-        found[AccountId(row.account_id)].append(row)
+        found[AccountId(row.account_id)].append(row)  # type: ignore[arg-type] -- stub too narrow
     return found

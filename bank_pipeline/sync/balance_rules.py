@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from bank_pipeline.domain.balance_choice import BalanceRule
 from bank_pipeline.domain.ids import AccountId
 from bank_pipeline.errors import NotFoundError
-from bank_pipeline.storage.balance_checks import set_resolved
+from bank_pipeline.storage.balance_checks import forget_checkpoints, set_resolved
 from bank_pipeline.storage.balance_choice import (
     account_exists,
     load_rules,
@@ -34,8 +34,7 @@ def set_balance_rule(
                 types = ", ".join(sorted(told)) or "none"
                 raise NotFoundError(f"the bank tells no balance of type {word}; it tells: {types}")
         before = load_rules(db, [account_id]).get(account_id, BalanceRule())
-        set_rule(db, account_id, rule.over(before), now=now)
-        save_choices(db, [account_id], now=now)
+        _decide(db, account_id, before, rule.over(before), now)
 
 
 def reset_balance_rule(engine: sa.Engine, account_id: AccountId, *, now: datetime) -> None:
@@ -47,8 +46,8 @@ def reset_balance_rule(engine: sa.Engine, account_id: AccountId, *, now: datetim
     """
     with engine.begin() as db:
         _check_account(db, account_id)
-        set_rule(db, account_id, BalanceRule(), now=now)
-        save_choices(db, [account_id], now=now)
+        before = load_rules(db, [account_id]).get(account_id, BalanceRule())
+        _decide(db, account_id, before, BalanceRule(), now)
 
 
 def resolve_difference(engine: sa.Engine, check_id: int, *, now: datetime) -> None:
@@ -61,6 +60,15 @@ def resolve_difference(engine: sa.Engine, check_id: int, *, now: datetime) -> No
     with engine.begin() as db:
         if not set_resolved(db, check_id, now=now):
             raise NotFoundError(f"no unresolved balance difference {check_id}")
+
+
+def _decide(
+    db: sa.Connection, account_id: AccountId, before: BalanceRule, after: BalanceRule, now: datetime
+) -> None:
+    set_rule(db, account_id, after, now=now)
+    save_choices(db, [account_id], now=now)
+    if before.is_sign_flipped != after.is_sign_flipped:
+        forget_checkpoints(db, account_id)
 
 
 def _check_account(db: sa.Connection, account_id: AccountId) -> None:
