@@ -279,7 +279,8 @@ def test_what_counted_before_the_migration_counts_after_it(server_url: str, now:
     with older.begin() as db:
         linked = link(db, now)
         told(db, linked, ITBD, CLBD, now=now)
-        told(db, linked, ITBD.model_copy(update={"amount": Decimal(-3)}), now=now, whole=())
+        fallen = ITBD.model_copy(update={"amount": Decimal(-3)})
+        told(db, linked, fallen, CLBD, now=now + timedelta(days=1))
     downgrade(older, "0004")
     with older.begin() as db:
         assert shown(db, "booked_balance") == (-3,)

@@ -18,8 +18,8 @@ from bank_pipeline_tests.providers.contract.stage import Stage, stage_of
 DAY: Final = timedelta(days=1)
 KINDS: Final = (AccountKind.CHECKING, AccountKind.CREDIT_CARD)
 ALTERED: Final = (
-    "UPDATE bank.transactions SET amount = amount + :more WHERE id = (SELECT min(id::text)::uuid "
-    "FROM bank.transactions WHERE amount = -3)"
+    "UPDATE bank.transactions SET amount = :spoilt WHERE id = (SELECT min(id::text)::uuid "
+    "FROM bank.transactions WHERE amount = :right)"
 )
 
 
@@ -32,10 +32,10 @@ def stage(
         yield one
 
 
-def alter(stage: Stage, more: int) -> None:
+def alter(stage: Stage, right: int, spoilt: int) -> None:
     """Spoil a row behind the pipeline's back; what the bank said of it is known already."""
     with stage.context.engine.begin() as db:
-        db.execute(sa.text(ALTERED), {"more": more})
+        db.execute(sa.text(ALTERED), {"right": right, "spoilt": spoilt})
 
 
 def test_a_row_that_is_not_what_the_bank_booked_is_confirmed_once_and_resolved_when_mended(
@@ -68,7 +68,7 @@ def test_a_row_that_is_not_what_the_bank_booked_is_confirmed_once_and_resolved_w
     card = stage.query("SELECT booked_balance FROM analytics.accounts WHERE type = 'credit_card'")
     assert card[0][0] == stage.world.truth(accounts[1], stage.world.clock.now()).booked > 0
 
-    alter(stage, 1)
+    alter(stage, -3, -2)
     pass_days(4)
     assert counts == [0] * 7 + [1] * 2
     [(state, difference, is_whole)] = stage.query(
@@ -76,7 +76,7 @@ def test_a_row_that_is_not_what_the_bank_booked_is_confirmed_once_and_resolved_w
     )
     assert (state, difference, is_whole) == ("confirmed", Decimal(-1), True)
 
-    alter(stage, -1)
+    alter(stage, -2, -3)
     pass_days(1)
     assert stage.query("SELECT state, difference FROM bank.balance_checks") == [("resolved", 0)]
     assert counts[-1] == 0
