@@ -59,13 +59,11 @@ def list_rules(
         {
             "account_id": "account id",
             "account_name": "account",
-            "account_type": "type",
             "kind": "counts as",
             "provider_type": "is",
             "amount": "amount",
             "currency": "currency",
             "reason": "because it is",
-            "told_types": "of",
         },
         title="balances that count",
         as_json=as_json,

@@ -206,7 +206,7 @@ _REBUILD: Final = sa.text(
 
 def series_by_account(
     db: sa.Connection, account_ids: Collection[AccountId]
-) -> dict[AccountId, list[sa.Row[Any]]]:
+) -> dict[AccountId, list[Any]]:
     """Load the newest snapshot of each series with whether it is shown, by account."""
     columns = [c for c in balances.c if c.name not in {"team_id", "sync_run_id"}]
     query = (
@@ -214,7 +214,7 @@ def series_by_account(
         .join(balance_series, balance_series.c.balance_id == balances.c.id)
         .where(balance_series.c.account_id.in_(account_ids))
     )
-    found: dict[AccountId, list[sa.Row[Any]]] = defaultdict(list)
+    found: dict[AccountId, list[Any]] = defaultdict(list)
     for row in db.execute(query):
-        found[AccountId(row.account_id)].append(row)  # type: ignore[arg-type] -- stub too narrow
+        found[AccountId(row.account_id)].append(row)
     return found

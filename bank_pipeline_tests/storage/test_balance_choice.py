@@ -235,10 +235,10 @@ def test_rows_are_summed_by_day_and_currency_and_only_live_booked_ones(
 
     sums = load_row_sums(db, [RowsAsked(one, first, last) for one in (euros, any_currency, other)])
 
-    found = {one: (s.rows_sum, s.later_sum, s.has_rows, s.is_known) for one, s in sums.items()}
-    assert found[euros] == (-6, -40, True, True)
+    found = {one: [s.rows_sum, s.later_sum, s.has_rows, s.is_known] for one, s in sums.items()}
+    assert found[euros] == [-6, -40, True, True]
     assert found[any_currency][3] is False
-    assert found[other] == (0, 0, False, True)
+    assert found[other] == [0, 0, False, True]
 
 
 def test_whoever_deletes_snapshots_can_have_the_rest_chosen_anew(
