@@ -220,19 +220,24 @@ def set_resolved(db: sa.Connection, check_id: int, *, now: datetime) -> bool:
 _SUMS: Final = sa.text(
     """
     SELECT asked.number,
-           coalesce(sum(t.amount) FILTER (WHERE t.booking_date <= asked.last_day), 0) AS rows_sum,
-           coalesce(sum(t.amount) FILTER (WHERE t.booking_date > asked.last_day), 0) AS later_sum,
+           coalesce(sum(t.amount) FILTER (WHERE t.day <= asked.last_day), 0) AS rows_sum,
+           coalesce(sum(t.amount) FILTER (WHERE t.day > asked.last_day), 0) AS later_sum,
            count(t.id) AS rows_count,
            count(t.id) FILTER (WHERE t.amount IS NULL) AS unknown_count,
-           count(DISTINCT coalesce(t.currency, t.unofficial_currency)) AS codes_count
+           count(DISTINCT t.code) AS codes_count
     FROM unnest(
         CAST(:numbers AS int[]), CAST(:accounts AS uuid[]), CAST(:codes AS text[]),
         CAST(:firsts AS date[]), CAST(:lasts AS date[])
     ) AS asked (number, account_id, code, first_day, last_day)
-    LEFT JOIN bank.transactions t
-        ON t.account_id = asked.account_id AND t.booking_date >= asked.first_day
-        AND t.removed_at IS NULL AND t.status = 'booked'
-        AND asked.code IN ('', coalesce(t.currency, t.unofficial_currency, asked.code))
+    LEFT JOIN LATERAL (
+        SELECT b.id, b.amount, coalesce(b.currency, b.unofficial_currency) AS code,
+               coalesce(b.booking_date, b.value_date, b.transaction_date) AS day
+        FROM bank.transactions b
+        WHERE b.account_id = asked.account_id AND b.removed_at IS NULL AND b.status = 'booked'
+          AND (b.booking_date >= asked.first_day
+               OR (b.booking_date IS NULL
+                   AND coalesce(b.value_date, b.transaction_date) >= asked.first_day))
+    ) t ON asked.code IN ('', coalesce(t.code, asked.code))
     GROUP BY asked.number
     """
 )

@@ -221,6 +221,7 @@ def test_rows_are_summed_by_day_and_currency_and_only_live_booked_ones(
         transaction(3, currency="CHF"),
         transaction(4, currency=None),
         transaction(40),
+        transaction(7, booking_date=None, value_date=transaction(3).booking_date),
         pending(5),
         transaction(6),
         now=now,
@@ -236,7 +237,7 @@ def test_rows_are_summed_by_day_and_currency_and_only_live_booked_ones(
     sums = load_row_sums(db, [RowsAsked(one, first, last) for one in (euros, any_currency, other)])
 
     found = {one: [s.rows_sum, s.later_sum, s.has_rows, s.is_known] for one, s in sums.items()}
-    assert found[euros] == [-6, -40, True, True]
+    assert found[euros] == [-13, -40, True, True]
     assert found[any_currency][3] is False
     assert found[other] == [0, 0, False, True]
 
