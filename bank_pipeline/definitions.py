@@ -3,6 +3,11 @@
 import dagster as dg
 
 from bank_pipeline.defs.assets import sync_connections
+from bank_pipeline.defs.checks import (
+    balance_checks_job,
+    balance_checks_schedule,
+    balances_go_with_rows,
+)
 from bank_pipeline.defs.institution_assets import institutions
 from bank_pipeline.defs.jobs import (
     backfill_job,
@@ -20,8 +25,9 @@ from bank_pipeline.defs.sensors import connection_sensor, webhook_sensor
 
 defs = dg.Definitions(
     assets=[institutions, sync_connections],
-    jobs=[backfill_job, institutions_job, prune_job, sync_connections_job],
-    schedules=[daily_sync_schedule, institutions_schedule, prune_schedule],
+    asset_checks=[balances_go_with_rows],
+    jobs=[balance_checks_job, backfill_job, institutions_job, prune_job, sync_connections_job],
+    schedules=[balance_checks_schedule, daily_sync_schedule, institutions_schedule, prune_schedule],
     sensors=[connection_sensor, webhook_sensor],
     resources={"services": ServicesResource()},
 )

@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from bank_pipeline.cli import (
     backfill,
+    balances,
     connections,
     database,
     demo,
@@ -37,6 +38,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(balances.rules, name="balance-rules")
+app.add_typer(balances.checks, name="balance-checks")
 app.add_typer(database.app, name="db")
 app.add_typer(institutions.app, name="institutions")
 app.add_typer(link.app, name="link")

@@ -13,7 +13,7 @@ from bank_pipeline.sync.prune import prune
 
 sync_connections_job = dg.define_asset_job(
     "sync_connections_job",
-    selection=[sync_connections],
+    selection=dg.AssetSelection.assets(sync_connections).without_checks(),
     executor_def=dg.in_process_executor,
     description="Bring connections up to date: accounts, balances and transactions.",
 )

@@ -24,6 +24,7 @@ def to_materializations(report: SyncReport) -> Iterator[dg.AssetMaterialization]
         "gap_days": dg.MetadataValue.int(report.coverage.gap_days),
         "provider_calls": dg.MetadataValue.int(report.calls_count),
         "quarantined_rows": dg.MetadataValue.int(report.quarantined_count),
+        "balance_differences": dg.MetadataValue.int(report.balance_differences_count),
         "duration_s": dg.MetadataValue.float(
             round((report.ended_at - report.started_at).total_seconds(), 3)
         ),

@@ -21,6 +21,12 @@ def ref(name: str, target: str, *, nullable: bool = False, index: bool = False) 
     return sa.Column(name, UUID(as_uuid=False), key, nullable=nullable, index=index)
 
 
+def numbered_ref(name: str, target: str) -> sa.Column[Any]:
+    """Return a reference to a table whose rows are numbered; its rows go with those."""
+    key = sa.ForeignKey(f"{SCHEMA}.{target}.id", ondelete="CASCADE")
+    return sa.Column(name, sa.BigInteger, key, nullable=False, index=True)
+
+
 def owner(name: str, target: str) -> sa.Column[Any]:
     """Return a reference that is the key: one row at most for each row of another table."""
     key = sa.ForeignKey(f"{SCHEMA}.{target}.id", ondelete="CASCADE")

@@ -53,6 +53,7 @@ def apply_fetched(
         accounts = writer.write_accounts(fetched)
         balances = writer.write_balances(fetched)
         transactions = writer.write_transactions(fetched)
+        checks = writer.check_balances(fetched)
         stage = end.write_stage(fetched)
         quarantined_count = writer.write_quarantine(fetched)
         transition = end.write(fetched, stage, trouble)
@@ -70,6 +71,7 @@ def apply_fetched(
             balances=balances,
             transactions=transactions,
             quarantined_count=quarantined_count,
+            balance_differences_count=checks.differences_count,
             calls_count=fetched.calls_count,
             pages_count=fetched.pages_count,
             started_at=started.started_at,

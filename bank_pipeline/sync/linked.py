@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from bank_pipeline.domain.ids import ConnectionId, LinkSessionId, SyncRunId
 from bank_pipeline.providers.base import LinkedConnection
 from bank_pipeline.storage.accounts import load_account_ids, save_accounts
+from bank_pipeline.storage.balance_choice import save_choices
 from bank_pipeline.storage.balances import save_balances
 from bank_pipeline.storage.connections import load_connection
 from bank_pipeline.storage.identifiers import new_id
@@ -56,11 +57,13 @@ def keep_accounts(
     connection = load_connection(db, connection_id)
     save_accounts(db, connection, answer.accounts, now=now)
     save_quarantined(db, connection_id, answer.quarantined, sync_run_id=origin, now=now)
+    account_ids = load_account_ids(db, connection_id)
     save_balances(
         db,
         connection,
         answer.balances,
-        account_ids=load_account_ids(db, connection_id),
+        account_ids=account_ids,
         sync_run_id=origin,
         now=now,
     )
+    save_choices(db, account_ids.values(), now=now)

@@ -91,6 +91,7 @@ class SyncReport:
 
     `stage` below COMPLETE says that the provider has not handed over the whole history yet;
     AWAITING_INITIAL means that it has no data so far, which is not "no transactions".
+    `balance_differences_count` are balances of the connection that do not go with their rows.
     """
 
     connection_id: ConnectionId
@@ -105,6 +106,7 @@ class SyncReport:
     balances: StepCounts
     transactions: StepCounts
     quarantined_count: int
+    balance_differences_count: int
     calls_count: int
     pages_count: int
     started_at: datetime
@@ -119,6 +121,7 @@ class SyncReport:
         return {
             **{step.value: asdict(self.of(step)) for step in sorted(self.steps)},
             "quarantined": self.quarantined_count,
+            "balance_differences": self.balance_differences_count,
             "calls": self.calls_count,
             "pages": self.pages_count,
             "depth": self.reach.depth.value,

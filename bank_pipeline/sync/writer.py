@@ -8,6 +8,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from bank_pipeline.domain.balance import BalanceKind
 from bank_pipeline.domain.changes import (
     StoredTransaction,
     missing_keys,
@@ -28,14 +29,17 @@ from bank_pipeline.storage.accounts import (
     rename_accounts,
     save_accounts,
 )
+from bank_pipeline.storage.balance_choice import save_choices
 from bank_pipeline.storage.balances import save_balances
 from bank_pipeline.storage.coverage import load_coverage, load_oldest_days, save_coverage
+from bank_pipeline.storage.depth import request_deep_pass
 from bank_pipeline.storage.quarantine import (
     ORPHANED,
     save_quarantined,
     set_orphans_resolved,
 )
 from bank_pipeline.storage.transactions import load_stored, load_stored_in
+from bank_pipeline.sync.balance_checks import BalanceChecks, check_balances, needs_deep_pass
 from bank_pipeline.sync.fetch import Fetched
 from bank_pipeline.sync.history import Horizon
 from bank_pipeline.sync.reports import AccountReading, StepCounts
@@ -71,7 +75,11 @@ class RowWriter:
         return StepCounts(saved.inserted, saved.updated, closed_count, saved.unchanged)
 
     def write_balances(self, fetched: Fetched) -> StepCounts:
-        """Append the balances that differ from what was last told."""
+        """
+        Append the balances that differ from what was last told.
+
+        An account of which nothing came is left alone: no answer, and an empty one, say nothing.
+        """
         balances = fetched.accounts.balances
         inserted = save_balances(
             self._db,
@@ -80,8 +88,22 @@ class RowWriter:
             account_ids=load_account_ids(self._db, self._connection.id),
             sync_run_id=self._started.id,
             now=self._now,
+            whole=_wholly_told(fetched),
         )
         return StepCounts(inserted=inserted, unchanged=len(balances) - inserted)
+
+    def check_balances(self, fetched: Fetched) -> BalanceChecks:
+        """
+        Choose what counts of the balances, and hold them against the rows just written.
+
+        A difference that is confirmed asks for a deeper pass: a row that came late explains it.
+        """
+        account_ids = load_account_ids(self._db, self._connection.id)
+        save_choices(self._db, account_ids.values(), now=self._now)
+        checks = check_balances(self._db, self._connection, fetched, now=self._now)
+        if needs_deep_pass(checks):
+            request_deep_pass(self._db, self._connection.id, now=self._now)
+        return checks
 
     def write_transactions(self, fetched: Fetched) -> StepCounts:
         """Bring the transactions to what was told, and note which dates that covers."""
@@ -260,6 +282,21 @@ class RowWriter:
         ]
         kept = tuple(t for t in delta.upserts if t.account_external_id in account_ids)
         return delta.model_copy(update={"upserts": kept})
+
+
+def _wholly_told(fetched: Fetched) -> frozenset[str]:
+    """
+    Return the accounts of which every balance that their bank tells came.
+
+    A limit alone came with the account itself; and what was set aside may be a balance.
+    """
+    if fetched.accounts.quarantined:
+        return frozenset()
+    return frozenset(
+        balance.account_external_id
+        for balance in fetched.accounts.balances
+        if balance.kind is not BalanceKind.CREDIT_LIMIT
+    )
 
 
 def _told_days(answer: WindowAnswer) -> DateWindow:

@@ -61,7 +61,7 @@ def test_accounts_as_json(
     cli: CommandLine, installation: Installation, connection_id: ConnectionId
 ) -> None:
     """Money is text with every digit; a program that reads numbers as floats loses nothing."""
-    execute(installation, "UPDATE bank.balances SET amount = 12345678901234567.89")
+    execute(installation, "UPDATE bank.chosen_balances SET amount = 12345678901234567.89")
 
     rows = cli("accounts", "--json").json
 

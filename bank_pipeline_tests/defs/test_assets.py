@@ -18,7 +18,7 @@ UNKNOWN: Final = "019a0000-0000-7000-8000-000000000000"
 METADATA: Final = {
     "rows_new", "rows_changed", "rows_removed", "rows_unchanged", "provider", "institution",
     "status", "history", "reason", "sync_run", "provider_calls", "quarantined_rows",
-    "duration_s", "next_attempt", "depth", "gap_days", "covered_until",
+    "duration_s", "next_attempt", "depth", "gap_days", "covered_until", "balance_differences",
 }  # fmt: skip
 
 

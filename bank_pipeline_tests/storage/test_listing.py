@@ -9,6 +9,7 @@ from bank_pipeline.domain.connection import ConnectionStatus
 from bank_pipeline.domain.ids import SyncRunId
 from bank_pipeline.domain.transitions import Transition
 from bank_pipeline.storage import listing
+from bank_pipeline.storage.balance_choice import save_choices
 from bank_pipeline.storage.balances import save_balances
 from bank_pipeline.storage.connections import apply_transition
 from bank_pipeline.storage.webhook_events import insert_event, load_newest_event_id
@@ -46,6 +47,7 @@ def test_accounts_are_listed_with_their_newest_balances(
             sync_run_id=sync_run_id,
             now=now + timedelta(days=day),
         )
+    save_choices(db, linked.account_ids.values(), now=now)
     apply(db, linked, transaction(1), pending(2), now=now)
 
     first, second = listing.list_accounts(db, connection_id=linked.connection.id)

@@ -12,6 +12,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from bank_pipeline.errors import SetupError
+from bank_pipeline.storage.balance_choice import save_choices
+from bank_pipeline.storage.balances import rebuild_series
 from bank_pipeline.storage.columns import SCHEMA
 from bank_pipeline.storage.engine import build_engine
 from bank_pipeline.storage.identifiers import new_id
@@ -325,6 +327,9 @@ def test_accounts_show_their_newest_balances(
     del balance["id"]
     with engine.begin() as db:
         db.execute(sa.insert(metadata.tables["bank.balances"]), balance)
+        account_id = balance["account_id"]
+        rebuild_series(db, [account_id])
+        save_choices(db, [account_id], now=now)
         [row] = db.execute(sa.text("SELECT * FROM analytics.accounts")).all()
 
     assert row.booked_balance == Decimal("99.5")

@@ -33,6 +33,7 @@ from bank_pipeline.providers.enable_banking.schemas import (
 from bank_pipeline.providers.texts import to_text
 
 AUTHORIZED: Final = "AUTHORIZED"
+LIMIT_TYPE: Final = "credit_limit"
 _DAY_S: Final = 86_400
 
 _TYPES: Final[Mapping[str, AccountType]] = {
@@ -137,7 +138,7 @@ def to_credit_limit(raw: EbAccount, account: Account) -> tuple[Balance, ...]:
         Balance(
             account_external_id=account.external_id,
             kind=BalanceKind.CREDIT_LIMIT,
-            provider_type="credit_limit",
+            provider_type=LIMIT_TYPE,
             amount=raw.credit_limit.amount.copy_abs(),
             currency=currency,
             unofficial_currency=unofficial,

@@ -16,7 +16,7 @@ from bank_pipeline.domain.balance import Balance, BalanceKind
 from bank_pipeline.errors import ProviderError
 from bank_pipeline.providers.answers import Archive
 from bank_pipeline.providers.cache import Cache
-from bank_pipeline.providers.enable_banking.accounts import account_path
+from bank_pipeline.providers.enable_banking.accounts import LIMIT_TYPE, account_path
 from bank_pipeline.providers.enable_banking.client import EnableBankingClient, parse_model
 from bank_pipeline.providers.enable_banking.schemas import EbLimit
 
@@ -39,32 +39,31 @@ class Limits:
                     _key(balance.account_external_id), partial(dict, value), ttl_s=TTL_S
                 )
 
-    def with_debt(
+    def with_limit(
         self, balances: Sequence[Balance], account: Account, *, archive: Archive
     ) -> tuple[Balance, ...]:
         """
-        Add what is owed on a card: its limit less what is left of it, and never less than zero.
+        Add the credit limit of a card, without which nobody knows what is owed on it.
 
-        What is left counts pending payments too, so this is no booked balance. Without a
-        known limit nobody knows what is owed, and nothing is added.
+        Nothing is added while it is unknown, or in another currency than what is left of it.
         """
         left = min(
             (one for one in balances if one.kind is BalanceKind.AVAILABLE),
             key=lambda one: one.preference,
             default=None,
         )
-        limit = None if left is None else self._limit_of(account, left.currency, archive)
-        if left is None or limit is None:
+        amount = None if left is None else self._limit_of(account, left.currency, archive)
+        if left is None or amount is None:
             return tuple(balances)
-        owed = left.model_copy(
-            update={
-                "kind": BalanceKind.EXPECTED,
-                "provider_type": f"{left.provider_type} - credit_limit",
-                "amount": min(left.amount - limit, Decimal(0)),
-                "is_credit_limit_included": False,
-            }
+        limit = Balance(
+            account_external_id=account.external_id,
+            kind=BalanceKind.CREDIT_LIMIT,
+            provider_type=LIMIT_TYPE,
+            amount=amount,
+            currency=left.currency,
+            unofficial_currency=left.unofficial_currency,
         )
-        return (*balances, owed)
+        return (*balances, limit)
 
     def _limit_of(self, account: Account, currency: str | None, archive: Archive) -> Decimal | None:
         try:

@@ -183,7 +183,7 @@ class EnableBankingProvider(WindowProvider):
         stated = [row for row in read if row is not None]
         balances = to_balances(stated, account, quirks)
         if quirks.is_card_balance_what_is_left and account.type is AccountType.CREDIT_CARD:
-            balances = self._limits.with_debt(balances, account, archive=archive)
+            balances = self._limits.with_limit(balances, account, archive=archive)
         return BalancesAnswer(
             balances=balances,
             quarantined=tuple(rows.quarantined),

@@ -50,7 +50,7 @@ def to_balances(raws: Iterable[GcBalance], account: Account, quirks: Quirks) -> 
         if key not in newest or _day_of(raw) >= _day_of(newest[key]):
             newest[key] = raw
     balances = [_to_balance(raw, account) for raw in newest.values()]
-    return (*balances, *_as_booked(balances, quirks))
+    return (*balances, *_as_booked(balances, account, quirks))
 
 
 def _to_balance(raw: GcBalance, account: Account) -> Balance:
@@ -73,8 +73,13 @@ def _to_balance(raw: GcBalance, account: Account) -> Balance:
     )
 
 
-def _as_booked(balances: Sequence[Balance], quirks: Quirks) -> list[Balance]:
-    """Return the balances that count as booked, though their types say otherwise."""
+def _as_booked(balances: Sequence[Balance], account: Account, quirks: Quirks) -> list[Balance]:
+    """
+    Return the balances that count as booked, though their types say otherwise.
+
+    What is available on credit is what can still be spent, never what is there: only a bank
+    that is known to mean it otherwise is believed.
+    """
     if quirks.is_debt_in_two_parts:
         return _in_two_parts(balances)
     preferred = [one for one in balances if one.provider_type == quirks.booked_balance]
@@ -84,6 +89,8 @@ def _as_booked(balances: Sequence[Balance], quirks: Quirks) -> list[Balance]:
     if any(one.kind is BalanceKind.BOOKED for one in own):
         return []
     expected = [one for one in own if one.kind is BalanceKind.EXPECTED]
+    if account.type.is_liability:
+        return [_counted(one, rank=10) for one in expected]
     # With the credit limit in it, what is available says nothing of what is there.
     available = [
         one for one in own if one.kind is BalanceKind.AVAILABLE and not one.is_credit_limit_included

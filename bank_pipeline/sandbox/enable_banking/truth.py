@@ -111,12 +111,20 @@ def _balances(style: Balances, shown: AccountTruth) -> tuple[Decimal | None, Dec
     if style is Balances.CARD_ZERO and is_card:
         return Decimal(0), None
     if style is Balances.REMAINING and is_card:
-        return None, shown.available
+        return _owed(shown), shown.available
     if style is Balances.CLOSING and is_card:
         return shown.booked, None
     if style is Balances.OVERDRAFT and shown.account.kind is AccountKind.CHECKING:
         return shown.booked, None if shown.available is None else shown.available + OVERDRAFT
     return shown.booked, shown.available
+
+
+def _owed(shown: AccountTruth) -> Decimal | None:
+    """Return what a card owes by what is left of it; nobody can say without a limit."""
+    limit = shown.account.credit_limit
+    if limit is None or shown.available is None:
+        return None
+    return min(shown.available - limit, Decimal(0))
 
 
 def _row(state: State, profile: Profile, entry: Entry) -> Json:

@@ -7,6 +7,13 @@ text with a check, so that a new value is a migration of one line. Migrations bu
 tables; a test compares them with this page.
 """
 
+from bank_pipeline.storage.tables.balances import (
+    balance_checkpoints,
+    balance_checks,
+    balance_rules,
+    balance_series,
+    chosen_balances,
+)
 from bank_pipeline.storage.tables.base import metadata
 from bank_pipeline.storage.tables.connections import (
     connection_events,
@@ -35,7 +42,12 @@ from bank_pipeline.storage.tables.work import (
 __all__ = [
     "account_coverage",
     "accounts",
+    "balance_checkpoints",
+    "balance_checks",
+    "balance_rules",
+    "balance_series",
     "balances",
+    "chosen_balances",
     "connection_events",
     "connections",
     "credentials",

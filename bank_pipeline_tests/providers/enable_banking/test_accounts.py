@@ -189,6 +189,20 @@ def test_what_is_left_of_a_card_is_not_what_is_owed() -> None:
     assert (card.kind, current.kind) == (BalanceKind.AVAILABLE, BalanceKind.BOOKED)
 
 
+@pytest.mark.parametrize(
+    ("raw", "amount"),
+    [(balance("-1600"), "-1600"), (balance("25.5"), "25.5"), (balance("0"), "0")],
+)
+@pytest.mark.parametrize("of", [AccountType.CREDIT_CARD, AccountType.LOAN])
+def test_cards_and_loans_are_told_with_our_sign(
+    raw: dict[str, Any], amount: str, of: AccountType
+) -> None:
+    """What is overpaid stays in the holder's favour, and an indicator is believed."""
+    (told_one,) = balances(raw, type=of)
+    (owed,) = balances({**raw, "credit_debit_indicator": "DBIT"}, type=of)
+    assert (str(told_one.amount), owed.amount) == (amount, -abs(told_one.amount))
+
+
 def test_a_bank_is_known_by_its_name_within_a_country() -> None:
     found = to_institution(EbAspsp.model_validate(aspsp()), {})
     assert (found.external_id, found.countries) == ("FI:Nordea", ("FI",))

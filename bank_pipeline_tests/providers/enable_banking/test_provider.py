@@ -268,7 +268,7 @@ def test_a_bank_that_fails_on_such_headers_gets_none(
     assert [header for header in stub.received[2].headers if "psu" in header] == []
 
 
-def test_what_is_owed_on_a_card_is_its_limit_less_what_is_left(
+def test_the_limit_of_a_card_comes_with_what_is_left_of_it(
     bank: EnableBankingProvider, stub: Stub, archived: Archived
 ) -> None:
     card = account(type=AccountType.CREDIT_CARD)
@@ -280,7 +280,7 @@ def test_what_is_owed_on_a_card_is_its_limit_less_what_is_left(
         answer = bank.fetch_balances(SESSION, card, archive=archived)
         assert [(one.kind, str(one.amount)) for one in answer.balances] == [
             (BalanceKind.AVAILABLE, "5900"),
-            (BalanceKind.EXPECTED, "-1600"),
+            (BalanceKind.CREDIT_LIMIT, "7500"),
         ]
     assert len(stub.received) == 4
 

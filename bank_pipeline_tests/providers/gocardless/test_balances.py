@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bank_pipeline.domain.account import AccountType
 from bank_pipeline.domain.balance import Balance, BalanceKind
 from bank_pipeline.providers.gocardless.balances import to_balances
 from bank_pipeline.providers.gocardless.quirks import quirks_of
@@ -124,6 +125,29 @@ def test_a_bank_may_have_another_balance_that_counts(bank: str, kind: str) -> No
 def test_remaining_credit_is_not_what_a_card_holds() -> None:
     available, expected = stated("interimAvailable", "9000"), stated("expected", "-100")
     assert booked(available, expected, bank="NORWEGIAN_NO_NORWNOK1") == -100
+
+
+def test_what_is_available_on_credit_is_never_what_is_there() -> None:
+    """Whether or not the bank says that the limit is in it; a debt it tells is one."""
+    for word in (None, False, True):
+        raw = stated("interimAvailable", "9000", creditLimitIncluded=word)
+        for of in (AccountType.CREDIT_CARD, AccountType.LOAN, AccountType.LINE_OF_CREDIT):
+            owner = account().model_copy(update={"type": of})
+            rows = [GcBalance.model_validate(raw)]
+            assert chosen(to_balances(rows, owner, quirks_of(None)), BalanceKind.BOOKED) is None
+            told = [*rows, GcBalance.model_validate(stated("expected", "-100"))]
+            assert chosen(to_balances(told, owner, quirks_of(None)), BalanceKind.BOOKED) == -100
+
+
+@pytest.mark.parametrize("amount", ["-1600", "25.5", "0"])
+def test_cards_and_loans_are_told_with_our_sign(amount: str) -> None:
+    """What is overpaid stays in the holder's favour."""
+    for of in (AccountType.CREDIT_CARD, AccountType.LOAN, AccountType.MORTGAGE):
+        owner = account().model_copy(update={"type": of})
+        rows = [GcBalance.model_validate(stated("interimBooked", amount))]
+        assert chosen(to_balances(rows, owner, quirks_of(None)), BalanceKind.BOOKED) == Decimal(
+            amount
+        )
 
 
 def test_a_debt_in_two_parts_is_put_together_and_half_of_it_is_nothing() -> None:

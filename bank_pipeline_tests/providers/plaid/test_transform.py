@@ -264,7 +264,14 @@ def test_every_listed_subtype_is_mapped(contracts: Path) -> None:
 
 @pytest.mark.parametrize(
     ("plaid_type", "current", "booked"),
-    [("depository", 5, 5), ("credit", 5, -5), ("credit", -5, 5), ("loan", 5, -5), ("other", 5, 5)],
+    [
+        ("depository", 5, 5),
+        ("credit", 5, -5),
+        ("credit", -5, 5),
+        ("loan", 5, -5),
+        ("loan", -5, 5),
+        ("other", 5, 5),
+    ],
 )
 def test_what_is_owed_is_a_negative_balance(plaid_type: str, current: int, booked: int) -> None:
     balances = {"current": current, "available": None, "limit": 10, "iso_currency_code": "EUR"}

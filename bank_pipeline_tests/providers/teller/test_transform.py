@@ -327,6 +327,13 @@ def test_balances_are_those_that_are_stated_and_debt_is_negative() -> None:
     (balance,) = to_balances(raw, CARD)
     assert (balance.kind, balance.provider_type) == (BalanceKind.BOOKED, "ledger")
     assert (balance.amount, balance.currency) == (Decimal("-1180.02"), "USD")
+    overpaid = TellerBalances.model_validate({"ledger": "-25.5", "available": "125.5"})
+    assert [one.amount for one in to_balances(overpaid, CARD)] == [
+        Decimal("25.5"),
+        Decimal("125.5"),
+    ]
+    overdrawn = TellerBalances.model_validate({"ledger": "-3", "available": "-3"})
+    assert [one.amount for one in to_balances(overdrawn, CHECKING)] == [-3, -3]
     both = TellerBalances.model_validate({"ledger": "10", "available": "90.5"})
     assert [(one.kind, one.amount) for one in to_balances(both, CARD)] == [
         (BalanceKind.BOOKED, -10),

@@ -1,0 +1,213 @@
+"""What counts as booked, available and credit limit, and what people decided about it."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from bank_pipeline.domain.account import AccountType
+from bank_pipeline.domain.balance import BalanceKind
+from bank_pipeline.domain.balance_choice import (
+    AccountFacts,
+    BalanceRule,
+    ChosenBalance,
+    ToldBalance,
+    choose_balances,
+    rule_for,
+)
+from bank_pipeline.domain.connection import Provider
+from bank_pipeline.domain.ids import AccountId, ConnectionId
+from bank_pipeline.storage.balances import series_by_account
+from bank_pipeline.storage.tables import (
+    accounts,
+    balance_rules,
+    chosen_balances,
+    connections,
+)
+
+_RULE: Final = tuple(field.name for field in fields(BalanceRule))
+_CHOICE: Final = ("balance_id", "amount", "is_derived", "is_credit_limit_included", "reason")
+
+
+@dataclass(frozen=True)
+class ListedChoice:
+    """One account's choice of one kind: from which type, why, and whether a person decided it."""
+
+    account_id: str
+    institution_name: str | None
+    account_name: str
+    account_type: str
+    kind: str
+    provider_type: str | None
+    amount: Decimal | None
+    currency: str | None
+    reason: str | None
+    told_types: str
+    sign: str
+    is_limit_included: bool | None
+    is_rule_own: bool
+
+
+def save_choices(db: sa.Connection, account_ids: Collection[AccountId], *, now: datetime) -> int:
+    """
+    Choose anew what counts for these accounts, and write what differs; return how many rows.
+
+    Cheap enough for every sync: it reads the newest snapshot of each series and no history.
+    """
+    if not account_ids:
+        return 0
+    facts = _load_facts(db, account_ids)
+    told = series_by_account(db, account_ids)
+    rules = load_rules(db, account_ids)
+    before = _load_chosen(db, account_ids)
+    after = {
+        (account_id, one.kind): one
+        for account_id, account in facts.items()
+        for one in choose_balances(
+            [_to_told(row) for row in told.get(account_id, ())],
+            account,
+            rules.get(account_id, BalanceRule()),
+        )
+    }
+    gone = [key for key in before if key not in after]
+    changed = [(key, one) for key, one in after.items() if before.get(key) != one]
+    for account_id, kind in gone:
+        is_this = (chosen_balances.c.account_id == account_id) & (chosen_balances.c.kind == kind)
+        db.execute(sa.delete(chosen_balances).where(is_this))
+    if changed:
+        _upsert(db, [_to_row(key[0], one, now) for key, one in changed])
+    return len(gone) + len(changed)
+
+
+def load_rules(
+    db: sa.Connection, account_ids: Collection[AccountId]
+) -> dict[AccountId, BalanceRule]:
+    """Load what people decided; accounts without a decision are absent."""
+    query = sa.select(balance_rules).where(balance_rules.c.account_id.in_(account_ids))
+    return {
+        AccountId(row.account_id): BalanceRule(**{name: getattr(row, name) for name in _RULE})
+        for row in db.execute(query)
+    }
+
+
+def set_rule(db: sa.Connection, account_id: AccountId, rule: BalanceRule, *, now: datetime) -> None:
+    """Keep what a person decided for an account; an empty rule forgets it."""
+    if rule.is_empty:
+        db.execute(sa.delete(balance_rules).where(balance_rules.c.account_id == account_id))
+        return
+    values = asdict(rule) | {"updated_at": now}
+    statement = insert(balance_rules).values(account_id=account_id, **values)
+    db.execute(statement.on_conflict_do_update(index_elements=["account_id"], set_=values))
+
+
+def account_exists(db: sa.Connection, account_id: AccountId) -> bool:
+    """Say whether there is such an account, whatever is given as its id."""
+    is_this = sa.cast(accounts.c.id, sa.Text) == account_id
+    return db.scalar(sa.select(sa.exists().where(is_this))) is True
+
+
+def load_told_types(db: sa.Connection, account_id: AccountId) -> frozenset[str]:
+    """Load the types of balances that were ever told of an account."""
+    rows = series_by_account(db, [account_id]).get(account_id, ())
+    return frozenset(row.provider_type for row in rows)
+
+
+def list_choices(
+    db: sa.Connection, *, connection_id: ConnectionId | None = None
+) -> list[ListedChoice]:
+    """List what is chosen for each account and why; a kind that is unknown is listed without."""
+    query = sa.select(accounts.c.id, accounts.c.name, connections.c.institution_name).join(
+        connections, connections.c.id == accounts.c.connection_id
+    )
+    if connection_id is not None:
+        query = query.where(accounts.c.connection_id == connection_id)
+    rows = db.execute(
+        query.order_by(connections.c.institution_name, accounts.c.name, accounts.c.id)
+    ).all()
+    ids = [AccountId(row.id) for row in rows]
+    facts, told = _load_facts(db, ids), series_by_account(db, ids)
+    chosen, rules = _load_chosen(db, ids), load_rules(db, ids)
+    listed: list[ListedChoice] = []
+    for row in rows:
+        account_id = AccountId(row.id)
+        own = rules.get(account_id, BalanceRule())
+        by_id = {one.id: one for one in told.get(account_id, ())}
+        whole = rule_for(facts[account_id], own)
+        for kind in (BalanceKind.BOOKED, BalanceKind.AVAILABLE, BalanceKind.CREDIT_LIMIT):
+            one = chosen.get((account_id, kind))
+            source = by_id.get(one.balance_id) if one else None
+            listed.append(
+                ListedChoice(
+                    account_id=account_id,
+                    institution_name=row.institution_name,
+                    account_name=row.name,
+                    account_type=facts[account_id].type,
+                    kind=kind,
+                    provider_type=source.provider_type if source else None,
+                    amount=one.amount if one else None,
+                    currency=(source.currency or source.unofficial_currency) if source else None,
+                    reason=one.reason if one else None,
+                    told_types=", ".join(sorted({one.provider_type for one in by_id.values()})),
+                    sign="flipped" if whole.is_sign_flipped else "as-told",
+                    is_limit_included=one.is_credit_limit_included if one else None,
+                    is_rule_own=not own.is_empty,
+                )
+            )
+    return listed
+
+
+def _load_facts(
+    db: sa.Connection, account_ids: Collection[AccountId]
+) -> dict[AccountId, AccountFacts]:
+    query = (
+        sa.select(
+            accounts.c.id,
+            accounts.c.type,
+            sa.func.coalesce(accounts.c.currency, accounts.c.unofficial_currency).label("code"),
+            connections.c.provider,
+            connections.c.institution_external_id,
+        )
+        .join(connections, connections.c.id == accounts.c.connection_id)
+        .where(accounts.c.id.in_(account_ids))
+    )
+    return {
+        AccountId(row.id): AccountFacts(
+            provider=Provider(row.provider),
+            type=AccountType(row.type),
+            institution_external_id=row.institution_external_id,
+            currency=row.code,
+        )
+        for row in db.execute(query)
+    }
+
+
+def _to_told(row: sa.Row[Any]) -> ToldBalance:
+    values = {field.name: getattr(row, field.name) for field in fields(ToldBalance)}
+    return ToldBalance(**values | {"kind": BalanceKind(row.kind)})
+
+
+def _load_chosen(
+    db: sa.Connection, account_ids: Collection[AccountId]
+) -> dict[tuple[AccountId, BalanceKind], ChosenBalance]:
+    query = sa.select(chosen_balances).where(chosen_balances.c.account_id.in_(account_ids))
+    return {
+        (AccountId(row.account_id), BalanceKind(row.kind)): ChosenBalance(
+            kind=BalanceKind(row.kind), **{name: getattr(row, name) for name in _CHOICE}
+        )
+        for row in db.execute(query)
+    }
+
+
+def _to_row(account_id: AccountId, one: ChosenBalance, now: datetime) -> dict[str, Any]:
+    return asdict(one) | {"account_id": account_id, "chosen_at": now}
+
+
+def _upsert(db: sa.Connection, rows: list[Mapping[str, Any]]) -> None:
+    statement = insert(chosen_balances)
+    news = {name: statement.excluded[name] for name in (*_CHOICE, "chosen_at")}
+    keys = ["account_id", "kind"]
+    db.execute(statement.on_conflict_do_update(index_elements=keys, set_=news), rows)

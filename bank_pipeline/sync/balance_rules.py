@@ -1,0 +1,76 @@
+"""What people decide on an account's balances: kept, and in effect at once."""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from bank_pipeline.domain.balance_choice import BalanceRule
+from bank_pipeline.domain.ids import AccountId
+from bank_pipeline.errors import NotFoundError
+from bank_pipeline.storage.balance_checks import forget_checkpoints, set_resolved
+from bank_pipeline.storage.balance_choice import (
+    account_exists,
+    load_rules,
+    load_told_types,
+    save_choices,
+    set_rule,
+)
+
+
+def set_balance_rule(
+    engine: sa.Engine, account_id: AccountId, rule: BalanceRule, *, now: datetime
+) -> None:
+    """
+    Decide for one account; what `rule` says nothing of stays as it was decided before.
+
+    Raises:
+        NotFoundError: there is no such account, or its bank never told a balance of that type.
+    """
+    with engine.begin() as db:
+        _check_account(db, account_id)
+        told = load_told_types(db, account_id)
+        for word in (rule.booked_type, rule.available_type):
+            if word is not None and word not in told:
+                types = ", ".join(sorted(told)) or "none"
+                raise NotFoundError(f"the bank tells no balance of type {word}; it tells: {types}")
+        before = load_rules(db, [account_id]).get(account_id, BalanceRule())
+        _decide(db, account_id, before, rule.over(before), now)
+
+
+def reset_balance_rule(engine: sa.Engine, account_id: AccountId, *, now: datetime) -> None:
+    """
+    Forget what was decided for an account.
+
+    Raises:
+        NotFoundError: there is no such account.
+    """
+    with engine.begin() as db:
+        _check_account(db, account_id)
+        before = load_rules(db, [account_id]).get(account_id, BalanceRule())
+        _decide(db, account_id, before, BalanceRule(), now)
+
+
+def resolve_difference(engine: sa.Engine, check_id: int, *, now: datetime) -> None:
+    """
+    Note that a person has dealt with a difference.
+
+    Raises:
+        NotFoundError: there is no such difference, or it is resolved already.
+    """
+    with engine.begin() as db:
+        if not set_resolved(db, check_id, now=now):
+            raise NotFoundError(f"no unresolved balance difference {check_id}")
+
+
+def _decide(
+    db: sa.Connection, account_id: AccountId, before: BalanceRule, after: BalanceRule, now: datetime
+) -> None:
+    set_rule(db, account_id, after, now=now)
+    save_choices(db, [account_id], now=now)
+    if before.is_sign_flipped != after.is_sign_flipped:
+        forget_checkpoints(db, account_id)
+
+
+def _check_account(db: sa.Connection, account_id: AccountId) -> None:
+    if not account_exists(db, account_id):
+        raise NotFoundError(f"no account {account_id}; see `bank-pipeline accounts --json`")

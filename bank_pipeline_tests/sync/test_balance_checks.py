@@ -1,0 +1,88 @@
+"""Balances against rows, at every provider over HTTP, with the truth of their banks."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from decimal import Decimal
+from typing import Final
+
+import pytest
+import sqlalchemy as sa
+
+from bank_pipeline.sandbox.ledger import AccountKind
+from bank_pipeline.storage.credentials import Vault
+from bank_pipeline.sync.balance_checks import BalanceChecks, needs_deep_pass
+from bank_pipeline_tests.providers.contract.banks import Banks
+from bank_pipeline_tests.providers.contract.cases import CASES
+from bank_pipeline_tests.providers.contract.stage import Stage, stage_of
+
+DAY: Final = timedelta(days=1)
+KINDS: Final = (AccountKind.CHECKING, AccountKind.CREDIT_CARD)
+ALTERED: Final = (
+    "UPDATE bank.transactions SET amount = :spoilt WHERE id = (SELECT min(id::text)::uuid "
+    "FROM bank.transactions WHERE amount = :right)"
+)
+
+
+@pytest.fixture(params=CASES, ids=str)
+def stage(
+    request: pytest.FixtureRequest, banks: Banks, engine: sa.Engine, vault: Vault
+) -> Iterator[Stage]:
+    """Each provider."""
+    with stage_of(request.param, banks, engine, vault) as one:
+        yield one
+
+
+def alter(stage: Stage, right: int, spoilt: int) -> None:
+    """Spoil a row behind the pipeline's back; what the bank said of it is known already."""
+    with stage.context.engine.begin() as db:
+        db.execute(sa.text(ALTERED), {"right": right, "spoilt": spoilt})
+
+
+def test_a_row_that_is_not_what_the_bank_booked_is_confirmed_once_and_resolved_when_mended(
+    stage: Stage,
+) -> None:
+    """Current account and card; bookings, pending rows and an overpaid card are no difference."""
+    login = stage.new_login()
+    accounts = [stage.account(login, kind) for kind in KINDS]
+    for account in accounts:
+        stage.world.add_booked(account, Decimal(-3), description="Bakery")
+    connection = stage.link(login, *KINDS)
+    counts: list[int] = []
+
+    def pass_days(number: int) -> None:
+        for _ in range(number):
+            for account in accounts:
+                stage.world.add_booked(account, Decimal("-5.25"), description="Cinema")
+            counts.append(stage.sync(connection).balance_differences_count)
+            stage.pass_time(DAY)
+
+    pass_days(3)
+    pending = stage.world.add_pending(accounts[0], Decimal(-8), description="Fuel")
+    stage.world.add_booked(accounts[1], Decimal(9000), description="Payment")  # too much
+    pass_days(1)
+    stage.world.book(pending.id, amount=Decimal("-8.50"))
+    pass_days(1)
+    assert stage.query("SELECT count(*) FROM bank.balance_checks") == [(0,)]
+    assert stage.query("SELECT count(opening) FROM bank.balance_checkpoints") == [(2,)]
+    assert stage.differences(connection) == []
+    card = stage.query("SELECT booked_balance FROM analytics.accounts WHERE type = 'credit_card'")
+    assert card[0][0] == stage.world.truth(accounts[1], stage.world.clock.now()).booked
+    assert card[0][0] > 0
+
+    alter(stage, -3, -2)
+    pass_days(4)
+    assert counts == [0] * 7 + [1] * 2
+    [(state, difference, is_whole)] = stage.query(
+        "SELECT state, difference, last_day - first_day = 1 FROM analytics.balance_checks"
+    )
+    assert (state, difference, is_whole) == ("confirmed", Decimal(-1), True)
+
+    alter(stage, -2, -3)
+    pass_days(1)
+    assert stage.query("SELECT state, difference FROM bank.balance_checks") == [("resolved", 0)]
+    assert counts[-1] == 0
+
+
+def test_a_confirmed_difference_asks_for_one_deeper_pass() -> None:
+    assert needs_deep_pass(BalanceChecks(1, has_confirmed=True))
+    assert not needs_deep_pass(BalanceChecks(1, has_confirmed=False))
