@@ -35,8 +35,7 @@ class Fetched:
     transactions were not asked for. `learned_history_days` is how long a history the bank
     turned out to give right after a consent, `refused_beyond_days` to this connection at all.
     `gone_account_ids` are accounts of which the bank said that they are, `renamed_accounts`
-    those that go by another id now, {old: new}. `answered_call_ids` are the counted calls
-    behind it all.
+    those that go by another id now, {old: new}.
     """
 
     accounts: AccountsAnswer
@@ -48,7 +47,6 @@ class Fetched:
     learned_history_days: int | None = None
     refused_beyond_days: int | None = None
     gone_account_ids: frozenset[str] = frozenset()
-    answered_call_ids: tuple[int, ...] = ()
     renamed_accounts: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -157,7 +157,6 @@ def fetch_windows(
         learned_history_days=reader.learned_history_days,
         refused_beyond_days=reader.refused_beyond_days,
         gone_account_ids=frozenset(reader.gone),
-        answered_call_ids=tuple(calls.answered),
         renamed_accounts=renamed,
     )
 
@@ -269,11 +268,10 @@ class _Reader:
         return True
 
     def _read_balances(self, account: Account) -> None:
-        with self.calls.spend(Scope.BALANCES, account.external_id) as call:
+        with self.calls.spend(Scope.BALANCES, account.external_id):
             answer = self.provider.fetch_balances(
                 self.credential, account, archive=self.archive, present_user=self.present_user
             )
-            call.seen = answer.quota
         self.calls_count += answer.calls_count
         self.balances += answer.balances
         self.quarantined += answer.quarantined
@@ -307,7 +305,6 @@ class _Reader:
                 archive=self.archive,
                 present_user=self.present_user,
             )
-            call.seen, call.counted = answer.quota, answer.counted_calls
             call.is_whole = answer.trouble is None
         return answer
 
