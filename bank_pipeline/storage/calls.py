@@ -134,10 +134,14 @@ def finish_calls(db: sa.Connection, results: Mapping[int, CallResult]) -> None:
     told: dict[str, list[Any]] = {
         name: [getattr(result, name) for result in results.values()] for name in _RESULT_TYPES
     }
-    given = sa.func.unnest(
-        sa.cast([*results], ARRAY(sa.BigInteger)),
-        *(sa.cast(told[name], ARRAY(type_)) for name, type_ in _RESULT_TYPES.items()),
-    ).table_valued("call_id", *_RESULT_TYPES, name="given")
+    given = (
+        sa.func.unnest(
+            sa.cast([*results], ARRAY(sa.BigInteger)),
+            *(sa.cast(told[name], ARRAY(type_)) for name, type_ in _RESULT_TYPES.items()),
+        )
+        .table_valued("call_id", *_RESULT_TYPES, name="given")
+        .render_derived()
+    )
     values = {name: given.c[name] for name in _RESULT_TYPES}
     db.execute(provider_calls.update().where(provider_calls.c.id == given.c.call_id).values(values))
 

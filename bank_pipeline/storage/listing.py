@@ -120,13 +120,15 @@ def load_due_attempts(db: sa.Connection, *, now: datetime, limit: int) -> list[D
     Load the connections whose next try has come, the longest due first.
 
     Due are those whose planned try has come, and those that no schedule has reached for
-    longer than a day: a missed tick is made up for.
+    longer than a day: a missed tick is made up for. So is the daily look at who waits for
+    their customer: it may have been mended elsewhere.
     """
+    is_look = connections.c.status == ConnectionStatus.NEEDS_REAUTH
     last_heard = sa.func.coalesce(connections.c.last_attempt_at, connections.c.created_at)
     due_at = sa.func.coalesce(connections.c.next_attempt_at, last_heard + OVERDUE_AFTER)
     query = (
         sa.select(connections.c.id, due_at.label("due_at"), connections.c.last_success_at)
-        .where(connections.c.status.in_(_SYNCABLE), due_at <= now)
+        .where(connections.c.status.in_(_SYNCABLE) | is_look, due_at <= now)
         .order_by(due_at)
         .limit(limit)
     )

@@ -32,7 +32,7 @@ from bank_pipeline.errors import (
 )
 
 DEFERRED: Final = "deferred"
-"""Nothing is wrong with the connection: its time had not come. The next try has a date."""
+"""Nothing was asked, because the provider is paused for everybody. The next try has a date."""
 FAILED: Final = "failed"
 
 _KINDS: Final[tuple[tuple[type[Exception], FailureKind], ...]] = (
@@ -74,7 +74,7 @@ def to_transition(connection: Connection, error: Exception, *, now: datetime) ->
 
 def outcome_of(error: Exception) -> str:
     """Say in one word how a sync ended: put off, or failed."""
-    return DEFERRED if isinstance(error, ProviderPausedError | RateLimitedError) else FAILED
+    return DEFERRED if isinstance(error, ProviderPausedError) else FAILED
 
 
 def request_id_of(error: Exception) -> str | None:

@@ -54,7 +54,8 @@ _CODES: Final[Mapping[type[ProviderError], str]] = {
     # Our keys themselves, or the company they stand for: all that is asked next is refused.
     CredentialsRefusedError: f"{INVALID_TOKEN} AUTHENTICATION_FAILED PAYMENT_REQUIRED IP_DENIED",
     ConfigurationError: (
-        "NOT_PERMITTED INVALID_ID UNKNOWN_FIELDS DATE_RANGE SCOPES FIELDS_REFUSED NOT_FOUND ACCEPTED_TWICE"
+        "NOT_PERMITTED INVALID_ID UNKNOWN_FIELDS DATE_RANGE SCOPES FIELDS_REFUSED NOT_FOUND "
+        "ACCEPTED_TWICE"
     ),
 }
 
