@@ -19,6 +19,7 @@ from bank_pipeline.domain.circuit import (
     after_refusal,
     after_suspicion,
     is_suspicious,
+    while_probing,
 )
 from bank_pipeline.domain.connection import Connection, Provider
 from bank_pipeline.domain.transitions import Transition, after_deferral
@@ -127,12 +128,12 @@ def _suspects(context: SyncContext, connection: Connection) -> bool:
 
 def _probe(context: SyncContext, health: ProviderHealth) -> ProviderHealth:
     """Make the cheapest call that proves our keys; write what it came to."""
-    provider = health.provider
+    provider, health = health.provider, while_probing(health, now=context.clock())
     refused_with: str | None = None
     is_ours = False
     try:
         context.provider(provider).check_health()
-    except (ConfigurationError, SetupError) as error:
+    except (ConfigurationError, UserActionError, SetupError) as error:  # no customer is in it
         refused_with, is_ours = classify(error)[1], True
     except BankPipelineError:  # an outage proves nothing: it is tried again
         refused_with = health.code or PAUSED
