@@ -5,7 +5,7 @@ import dagster as dg
 from bank_pipeline.defs.assets import sync_connections
 from bank_pipeline.defs.institution_assets import institutions
 from bank_pipeline.defs.jobs import institutions_job, prune_job, sync_connections_job
-from bank_pipeline.defs.resources import ServicesResource
+from bank_pipeline.defs.resources import build_resources
 from bank_pipeline.defs.schedules import (
     daily_sync_schedule,
     institutions_schedule,
@@ -18,5 +18,5 @@ defs = dg.Definitions(
     jobs=[institutions_job, prune_job, sync_connections_job],
     schedules=[daily_sync_schedule, institutions_schedule, prune_schedule],
     sensors=[connection_sensor, webhook_sensor],
-    resources={"services": ServicesResource()},
+    resources=build_resources(),
 )

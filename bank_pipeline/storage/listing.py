@@ -52,6 +52,7 @@ class ListedConnection:
     last_success_at: datetime | None
     next_attempt_at: datetime | None
     error_retries: int
+    next_step: str
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ def list_connections(db: sa.Connection) -> list[ListedConnection]:
         "c.institution_name, c.status, c.status_reason, c.status_since, c.history_stage, "
         "(SELECT count(*) FROM analytics.accounts a WHERE a.connection_id = c.connection_id "
         " AND a.closed_at IS NULL) AS account_count, "
-        "c.consent_expires_at, c.last_success_at, c.next_attempt_at, c.error_retries "
+        "c.consent_expires_at, c.last_success_at, c.next_attempt_at, c.error_retries, c.next_step "
         "FROM analytics.connections c ORDER BY c.created_at DESC, c.connection_id DESC"
     )
     return [ListedConnection(**row) for row in db.execute(query).mappings()]
