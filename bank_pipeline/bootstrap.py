@@ -13,10 +13,12 @@ from bank_pipeline.errors import SecretError
 from bank_pipeline.providers.base import ProviderClient
 from bank_pipeline.providers.cache import Cache, build_cache
 from bank_pipeline.providers.http import fetch_json
+from bank_pipeline.providers.throttle import UNLIMITED, RateLimiter
 from bank_pipeline.storage.credentials import Sealed, Vault, check_key, load_vault
 from bank_pipeline.storage.engine import build_engine, check_server, resolve_database
 from bank_pipeline.storage.migrate import migrate
 from bank_pipeline.sync.context import Clock, SyncContext
+from bank_pipeline.sync.rate_limits import SharedRateLimiter
 
 
 @dataclass(frozen=True)
@@ -45,24 +47,33 @@ def build_services(settings: Settings) -> Services:
         check_key(engine, vault)
         undo.pop_all()
     cache = build_cache(settings, seal=VaultSeal(vault))
+    clock = build_clock(settings)
+    # A simulation's clock may stand still, and then has no minutes to count calls by.
+    limiter = SharedRateLimiter(engine, clock) if settings.clock_url is None else UNLIMITED
     context = SyncContext(
         engine=engine,
-        providers=build_providers(settings, cache),
+        providers=build_providers(settings, cache, limiter=limiter),
         vault=vault,
-        clock=build_clock(settings),
+        clock=clock,
         cache=cache,
     )
     return Services(settings=settings, sync=context)
 
 
-def build_providers(settings: Settings, cache: Cache) -> dict[Provider, ProviderClient]:
-    """Build the clients of the configured providers; the others are absent. No I/O."""
+def build_providers(
+    settings: Settings, cache: Cache, *, limiter: RateLimiter = UNLIMITED
+) -> dict[Provider, ProviderClient]:
+    """
+    Build the clients of the configured providers; the others are absent. No I/O.
+
+    `limiter` keeps the rates that providers publish; Teller and Enable Banking publish none.
+    """
     # Each is imported only where it is used: Plaid's SDK alone takes 0.2 s.
     clients: dict[Provider, ProviderClient] = {}
     if settings.is_plaid_configured:
         from bank_pipeline.providers.plaid.provider import build_plaid  # noqa: PLC0415
 
-        clients[Provider.PLAID] = build_plaid(settings)
+        clients[Provider.PLAID] = build_plaid(settings, limiter=limiter)
     if settings.is_enable_banking_configured:
         from bank_pipeline.providers.enable_banking.provider import (  # noqa: PLC0415
             build_enable_banking,
@@ -72,7 +83,7 @@ def build_providers(settings: Settings, cache: Cache) -> dict[Provider, Provider
     if settings.is_gocardless_configured:
         from bank_pipeline.providers.gocardless.provider import build_gocardless  # noqa: PLC0415
 
-        clients[Provider.GOCARDLESS] = build_gocardless(settings, cache)
+        clients[Provider.GOCARDLESS] = build_gocardless(settings, cache, limiter=limiter)
     if settings.is_teller_configured:
         from bank_pipeline.providers.teller.provider import build_teller  # noqa: PLC0415
 

@@ -15,7 +15,7 @@ from bank_pipeline.defs.jobs import (
     prune_job,
     sync_connections_job,
 )
-from bank_pipeline.defs.resources import ServicesResource
+from bank_pipeline.defs.resources import build_resources
 from bank_pipeline.defs.schedules import (
     daily_sync_schedule,
     institutions_schedule,
@@ -29,5 +29,5 @@ defs = dg.Definitions(
     jobs=[balance_checks_job, backfill_job, institutions_job, prune_job, sync_connections_job],
     schedules=[balance_checks_schedule, daily_sync_schedule, institutions_schedule, prune_schedule],
     sensors=[connection_sensor, webhook_sensor],
-    resources={"services": ServicesResource()},
+    resources=build_resources(),
 )

@@ -15,6 +15,8 @@ BankPipelineError
 │   ├── ProductUnsupportedError this bank or account has no such data
 │   ├── WindowTooWideError      the history asked for is longer than the bank gives
 │   ├── ConfigurationError      our keys, our request, our set-up: no customer is touched
+│   │   ├── CredentialsRefusedError our own keys: every call of this provider would fail
+│   │   └── ProviderPausedError they were refused lately: no call was made
 │   └── PayloadError            the answer does not fit its documented shape
 ├── ConcurrentSyncError         the rows moved while we were fetching: do it again
 │   └── BusyError               another sync holds this connection: it does our work
@@ -106,6 +108,18 @@ class WindowTooWideError(ProviderError):
 
 class ConfigurationError(ProviderError):
     """The provider refused *us*: wrong keys, wrong request. It says nothing of the customer."""
+
+
+class CredentialsRefusedError(ConfigurationError):
+    """The provider refused our own key, certificate or signature: nobody's calls can succeed."""
+
+
+class ProviderPausedError(ConfigurationError):
+    """
+    Our keys were refused lately, so this call was not made. `retry_after_s` is set.
+
+    A deferral: it says nothing of the connection, and counts as no failure of it.
+    """
 
 
 class PayloadError(ProviderError):

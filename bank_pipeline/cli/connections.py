@@ -44,6 +44,7 @@ def list_connections(as_json: AsJson = False) -> None:
             "history_stage": "history",
             "account_count": "accounts",
             "last_success_at": "last success (UTC)",
+            "next_step": "next step",
             "next_attempt_at": "next try (UTC)",
         },
         title="connections",

@@ -17,7 +17,7 @@ from bank_pipeline.providers.base import ProviderClient
 from bank_pipeline.providers.cache import build_cache
 from bank_pipeline.storage.credentials import check_key, load_vault
 from bank_pipeline.storage.engine import build_engine, resolve_database
-from bank_pipeline.storage.health import load_health
+from bank_pipeline.storage.health import load_health, load_pauses
 
 _VARIABLES: Final = {
     Provider.ENABLE_BANKING: "ENABLE_BANKING_APPLICATION_ID, ENABLE_BANKING_KEY_PATH",
@@ -42,6 +42,7 @@ def doctor(as_json: AsJson = False) -> None:
     findings = [
         *_check_database(settings),
         *_check_providers(settings),
+        *_check_pauses(settings),
         *_check_webhooks(settings),
         _check("cache", lambda: _check_cache(settings)),
         _check("clock", lambda: f"{build_clock(settings)():%Y-%m-%d %H:%M} UTC"),
@@ -115,6 +116,22 @@ def _check_providers(settings: Settings) -> Iterator[Finding]:
 def _probe_provider(client: ProviderClient, where: str) -> str:
     client.check_health()
     return f"keys accepted ({where})"
+
+
+def _check_pauses(settings: Settings) -> Iterator[Finding]:
+    """Tell which providers are paused for everybody, because they refused our keys."""
+    try:
+        engine = build_engine(resolve_database(settings).url)
+        at_the_end.callback(engine.dispose)
+        pauses = [one for one in load_pauses(engine) if one.is_paused]
+    except BankPipelineError:
+        return  # the finding about the database says why
+    for one in pauses:
+        detail = (
+            f"paused since {one.since:%Y-%m-%d %H:%M} UTC ({one.code}): no syncs; next probe "
+            f"{one.next_probe_at:%H:%M} UTC. They go on by themselves when it passes"
+        )
+        yield Finding(f"{one.provider} syncs", "warning", detail)
 
 
 def _check_webhooks(settings: Settings) -> Iterator[Finding]:

@@ -20,7 +20,7 @@ from bank_pipeline.defs.metadata import to_materializations
 from bank_pipeline.defs.partitions import connection_partitions
 from bank_pipeline.domain.depth import Depth
 from bank_pipeline.domain.ids import ConnectionId
-from bank_pipeline.errors import BusyError
+from bank_pipeline.errors import BusyError, ProviderPausedError
 from bank_pipeline.sync.connection import sync_connection
 from bank_pipeline.sync.reports import Step, SyncReason, SyncReport, SyncRequest
 
@@ -135,6 +135,9 @@ def sync_connections(
             report = result.result()
         except BusyError:
             context.log.info("connection %s is busy: folded", request.connection_id)
+        except ProviderPausedError as error:
+            # The run that met the refusal failed; thousands that are put off for it do not.
+            context.log.warning("connection %s is put off: %s", request.connection_id, error)
         except Exception as error:  # noqa: BLE001  (one connection's failure is its own)
             failures.add(request.connection_id, error)
         else:

@@ -1,13 +1,17 @@
-"""Dagster resources: the composition root, which holds the provider clients and the cache."""
+"""Dagster resources: the composition root, and its parts one by one: each client, the cache."""
 
 import threading
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 import dagster as dg
+from pydantic import Field
 
 from bank_pipeline.bootstrap import Services, build_services
 from bank_pipeline.config import Settings
+from bank_pipeline.domain.connection import Provider
+from bank_pipeline.providers.base import ProviderClient
+from bank_pipeline.providers.cache import Cache
 
 
 class ServicesResource(dg.ConfigurableResource[Services]):
@@ -17,6 +21,34 @@ class ServicesResource(dg.ConfigurableResource[Services]):
         """Build once per process: the code server evaluates many ticks with one pool."""
         with _BUILDING:  # ticks of several sensors come at once, each in its thread
             return _services(Settings())
+
+
+class CacheResource(dg.ConfigurableResource[Cache]):
+    """The cache, for assets of your own: get-or-create, shared by all processes."""
+
+    def create_resource(self, context: dg.InitResourceContext) -> Cache:
+        """Return the one that the services use."""
+        return ServicesResource().create_resource(context).sync.cache
+
+
+class ProviderResource(dg.ConfigurableResource[ProviderClient]):
+    """One provider's client, for assets of your own. A run that needs it fails where it is off."""
+
+    provider: str = Field(description="Its name: plaid, gocardless, teller or enable_banking.")
+
+    def create_resource(self, context: dg.InitResourceContext) -> ProviderClient:
+        """Return the one that the services use."""
+        services = ServicesResource().create_resource(context)
+        return services.sync.provider(Provider(self.provider))
+
+
+def build_resources() -> dict[str, dg.ConfigurableResource[Any]]:
+    """Build the resources by name; each connects to nothing until an asset needs it."""
+    return {
+        "services": ServicesResource(),
+        "cache": CacheResource(),
+        **{provider.value: ProviderResource(provider=provider.value) for provider in Provider},
+    }
 
 
 _BUILDING: Final = threading.Lock()

@@ -31,6 +31,12 @@ RETRY_WAITS: Final = (
 )
 """Waits after the first, second, … failure in a row; the last one repeats for ever."""
 
+LOOK_EVERY: Final = timedelta(days=1)
+"""Who waits for their customer is looked at so often: it may have been mended elsewhere."""
+
+WAIT_MAX: Final = timedelta(days=1)
+"""Whatever a provider asks for, a connection is tried again after it."""
+
 HISTORY_WAITS: Final = (
     (timedelta(seconds=20), timedelta(seconds=5)),
     (timedelta(minutes=2), timedelta(seconds=15)),
@@ -150,23 +156,46 @@ def after_failure(
     """
     retries = connection.error_retries + 1
     wait = RETRY_WAITS[min(retries, len(RETRY_WAITS)) - 1]
-    if kind is FailureKind.REAUTH_REQUIRED:
-        return Transition(ConnectionStatus.NEEDS_REAUTH, code, None, retries)
     if kind is FailureKind.ACCESS_REVOKED:
         return Transition(ConnectionStatus.REVOKED, code, None, retries)
+    if kind is FailureKind.REAUTH_REQUIRED and connection.status is not ConnectionStatus.REVOKED:
+        return Transition(ConnectionStatus.NEEDS_REAUTH, code, now + LOOK_EVERY, retries)
     if not connection.status.is_syncable:  # what a person must mend stays so, whatever else fails
-        return Transition(
-            connection.status, connection.status_reason, None, connection.error_retries
-        )
+        return _stays(connection, now=now)
+    asked = min(retry_after, WAIT_MAX) if retry_after and retry_after > timedelta(0) else wait
     if kind is FailureKind.RATE_LIMITED:
-        due = now + (retry_after or wait) + spread(connection.id, RATE_SPREAD)
-        return Transition(
-            connection.status, connection.status_reason, due, connection.error_retries
-        )
-    due = now + max(wait, retry_after or wait)
+        return after_deferral(connection, due=now + asked, now=now)
+    due = now + max(wait, asked)
     if kind.is_ours:
         return Transition(connection.status, connection.status_reason, due, retries)
     return Transition(ConnectionStatus.ERROR, code, due, retries)
+
+
+def after_deferral(connection: Connection, *, due: datetime, now: datetime) -> Transition:
+    """
+    Say where a connection stands that was put off: where it stood, and no failure is counted.
+
+    Many are put off at once; they come back apart.
+    """
+    if not connection.status.is_syncable:
+        return _stays(connection, now=now)
+    return Transition(
+        status=connection.status,
+        reason=connection.status_reason,
+        next_attempt_at=due + spread(connection.id, RATE_SPREAD),
+        error_retries=connection.error_retries,
+    )
+
+
+def _stays(connection: Connection, *, now: datetime) -> Transition:
+    """Say where one stays that a person must mend: looked at, where that may be done elsewhere."""
+    is_waiting = connection.status is ConnectionStatus.NEEDS_REAUTH
+    return Transition(
+        status=connection.status,
+        reason=connection.status_reason,
+        next_attempt_at=now + LOOK_EVERY if is_waiting else None,
+        error_retries=connection.error_retries,
+    )
 
 
 def settle(

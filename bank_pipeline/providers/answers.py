@@ -106,7 +106,6 @@ class BalancesAnswer:
     """The balances of one account. None stated is none, never a zero."""
 
     balances: tuple[Balance, ...]
-    quota: QuotaSeen | None = None
     quarantined: tuple[QuarantinedRow, ...] = ()
     calls_count: int = 1
 
@@ -133,19 +132,16 @@ class WindowAnswer:
     stored row of them that is missing is gone; None when the answer breaks off. Rows of other
     dates may come along. `balances` are those that rows state, for want of better.
     `trouble` is why an answer broke off: its rows land, and are asked for again.
-    `counted_calls` is how many calls the bank counts for it, where it counts any.
     """
 
     account_external_id: str
     transactions: tuple[Transaction, ...]
     covered: DateWindow | None
     balances: tuple[Balance, ...] = ()
-    quota: QuotaSeen | None = None
     quarantined: tuple[QuarantinedRow, ...] = ()
     trouble: ProviderError | None = None
     calls_count: int = 1
     pages_count: int = 1
-    counted_calls: int = 1
 
 
 @dataclass(frozen=True)

@@ -9,15 +9,23 @@ import logging
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from bank_pipeline.domain.connection import Provider
-from bank_pipeline.errors import ConfigurationError, PayloadError, SetupError, TransientError
+from bank_pipeline.errors import (
+    ConfigurationError,
+    CredentialsRefusedError,
+    PayloadError,
+    SetupError,
+    TransientError,
+)
 from bank_pipeline.providers.exact_json import parse_json
+from bank_pipeline.providers.metering import CallFacts, PlannedCall, Sending, Subject, sending
+from bank_pipeline.providers.throttle import NO_THROTTLE, Throttle
 
 if TYPE_CHECKING:
     import httpx
@@ -67,7 +75,8 @@ class HttpSender:
     """
     Sends one provider's requests. Safe to share between threads.
 
-    `tls` presents our certificate where a provider wants one.
+    `read_facts` says what an answer tells besides its body, for the ledger of calls. `throttle`
+    keeps the provider's rates. `tls` presents our certificate where a provider wants one.
     """
 
     def __init__(
@@ -76,9 +85,13 @@ class HttpSender:
         *,
         base_url: str,
         timeout_s: float,
+        read_facts: Callable[[str, HttpAnswer], CallFacts],
+        throttle: Throttle = NO_THROTTLE,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._provider = provider
+        self._read_facts = read_facts
+        self._throttle = throttle
         self._base_url = base_url.rstrip("/")
         self._timeout_s = timeout_s
         self._tls = tls
@@ -94,17 +107,37 @@ class HttpSender:
         headers: Mapping[str, str],
         params: Mapping[str, str] | None = None,
         json: Any = None,  # noqa: ANN401 - what is to be sent
+        subject: Subject | None = None,
     ) -> HttpAnswer:
         """
         Send one request and read the whole answer, whatever its status.
 
-        `operation` names the call in errors, which never hold the URL.
+        `operation` names the call in errors and in the ledger of calls, which never hold the
+        URL; `subject` is what it reads of one account.
 
         Raises:
             TransientError: no answer, or not a whole one.
+            RateLimitedError: it would be one too many now; nothing was sent.
             PayloadError: an answer too large to accept.
             ConfigurationError: this cannot be sent.
         """
+        self._throttle.pass_by(operation, method)
+        with sending(PlannedCall(self._provider, operation, subject)) as sent:
+            return self._send(
+                sent, operation, method, path, headers=headers, params=params, json=json
+            )
+
+    def _send(
+        self,
+        sent: Sending,
+        operation: str,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        params: Mapping[str, str] | None,
+        json: Any,  # noqa: ANN401 - what is to be sent
+    ) -> HttpAnswer:
         import httpx  # noqa: PLC0415 - see the module
 
         url = f"{self._base_url}{path}"
@@ -114,12 +147,12 @@ class HttpSender:
             ) as answer:
                 body = _read_bounded(answer)
                 names = {name.lower(): value for name, value in answer.headers.items()}
-                return HttpAnswer(answer.status_code, names, body)
+                whole = HttpAnswer(answer.status_code, names, body)
         except (httpx.TimeoutException, TimeoutError):
             raise TransientError(self._provider, operation, code="TIMEOUT") from None
         except httpx.HTTPError as error:
             if self._tls is not None and _refuses_certificate(error):
-                raise ConfigurationError(
+                raise CredentialsRefusedError(
                     self._provider, operation, code="CERTIFICATE_REFUSED"
                 ) from None
             code = f"NO_ANSWER_{type(error).__name__}"
@@ -130,6 +163,8 @@ class HttpSender:
             # What we wanted to send cannot be sent. Its text may quote a header: a secret.
             code = f"REQUEST_{type(error).__name__}"
             raise ConfigurationError(self._provider, operation, code=code) from None
+        sent.answered(whole.status, self._read_facts(operation, whole))
+        return whole
 
     def close(self) -> None:
         """Close all idle connections."""

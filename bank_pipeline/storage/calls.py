@@ -1,17 +1,22 @@
 """
-Calls that a provider counts: one row each, written before the call.
+Every call to a provider, for a while; those that it counts are written before they are made.
 
-A process that dies in a call leaves its row, and the row counts: rather one call too few than
-one too many. Rows of one connection are written under its lock.
+A process that dies in a counted call leaves its row, and the row counts: rather one call too few
+than one too many. Rows of one connection are written under its lock. All other calls are written
+together, when what they were made for has ended.
 """
 
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
 
-from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline.domain.connection import Provider
+from bank_pipeline.domain.ids import ConnectionId, SyncRunId
 from bank_pipeline.domain.quota import PERIOD, PastCall
 from bank_pipeline.storage.tables import provider_calls
 
@@ -21,115 +26,142 @@ APPLIED: Final = "applied"
 
 FAILED: Final = "failed"
 
+AccountScope = tuple[str, str]
+"""What a provider counts calls by: an account's external id, and what is read of it."""
+
+
+@dataclass(frozen=True)
+class NewCall:
+    """A call as it is first written. `called_at` is when it began."""
+
+    provider: Provider
+    operation: str
+    connection_id: ConnectionId | None
+    sync_run_id: SyncRunId | None
+    account_external_id: str | None
+    scope: str | None
+    is_scheduled: bool
+    is_counted: bool
+    called_at: datetime
+    calls_max: int | None = None
+    scheduled_max: int | None = None
+
+
+@dataclass(frozen=True)
+class CallResult:
+    """How a call ended. `calls_left` and `resets_at` are the provider's word, None if none."""
+
+    outcome: str
+    is_counted: bool
+    calls_left: int | None = None
+    resets_at: datetime | None = None
+    http_status: int | None = None
+    error_code: str | None = None
+    request_id: str | None = None
+    duration_ms: int | None = None
+
 
 def load_recent_calls(
-    db: sa.Connection,
-    connection_id: ConnectionId,
-    *,
-    account_external_id: str,
-    scope: str,
-    counts_failures: bool,
-    now: datetime,
-) -> list[PastCall]:
-    """Load the calls of the last 24 hours, oldest first."""
+    db: sa.Connection, connection_id: ConnectionId, *, now: datetime
+) -> dict[AccountScope, list[PastCall]]:
+    """Load a connection's calls of the last 24 hours by what they read, oldest first."""
     columns = provider_calls.c
     query = (
         sa.select(
+            columns.account_external_id,
+            columns.scope,
             columns.called_at,
             columns.is_scheduled,
-            columns.outcome,
+            columns.is_counted,
             columns.calls_left,
             columns.resets_at,
         )
         .where(
             columns.connection_id == connection_id,
-            columns.account_external_id == account_external_id,
-            columns.scope == scope,
+            columns.scope.is_not(None),
             columns.called_at > now - PERIOD,
         )
         .order_by(columns.called_at, columns.id)
     )
-    return [
-        PastCall(
-            called_at=row.called_at,
-            is_scheduled=row.is_scheduled,
-            is_counted=counts_failures or row.outcome != FAILED,
-            calls_left=row.calls_left,
-            resets_at=row.resets_at,
-        )
-        for row in db.execute(query)
-    ]
+    found: dict[AccountScope, list[PastCall]] = defaultdict(list)
+    for account, scope, *facts in db.execute(query):
+        found[account, scope].append(PastCall(*facts))
+    return found
 
 
 def load_last_applied(
-    db: sa.Connection, connection_id: ConnectionId, *, account_external_id: str, scope: str
-) -> datetime | None:
+    db: sa.Connection, connection_id: ConnectionId
+) -> dict[AccountScope, datetime]:
     """
-    Return when the newest call was made whose answer is in the tables; None without one.
+    Return when the newest call was made whose answer is in the tables, by what it read.
 
-    None, too, when a later one failed: what it was made for is not here.
+    Not where a later one failed: what it was made for is not here.
     """
     columns = provider_calls.c
     newest = {
         outcome: sa.func.max(columns.called_at).filter(columns.outcome == outcome)
         for outcome in (APPLIED, FAILED)
     }
-    applied, failed = db.execute(
-        sa.select(newest[APPLIED], newest[FAILED]).where(
-            columns.connection_id == connection_id,
-            columns.account_external_id == account_external_id,
-            columns.scope == scope,
-        )
-    ).one()
-    is_outdated = applied is None or (failed is not None and failed > applied)
-    return None if is_outdated else applied
-
-
-def insert_call(
-    db: sa.Connection,
-    connection_id: ConnectionId,
-    *,
-    account_external_id: str,
-    scope: str,
-    is_scheduled: bool,
-    now: datetime,
-) -> int:
-    """Write that a call is about to be made; return the row's id."""
-    row = {
-        "connection_id": connection_id,
-        "account_external_id": account_external_id,
-        "scope": scope,
-        "is_scheduled": is_scheduled,
-        "called_at": now,
+    query = (
+        sa.select(columns.account_external_id, columns.scope, newest[APPLIED], newest[FAILED])
+        .where(columns.connection_id == connection_id, columns.scope.is_not(None))
+        .group_by(columns.account_external_id, columns.scope)
+    )
+    return {
+        (account, scope): applied
+        for account, scope, applied, failed in db.execute(query)
+        if applied is not None and (failed is None or failed <= applied)
     }
-    statement = provider_calls.insert().values(row).returning(provider_calls.c.id)
+
+
+def insert_call(db: sa.Connection, call: NewCall) -> int:
+    """Write that a call is about to be made; return the row's id."""
+    statement = provider_calls.insert().values(asdict(call)).returning(provider_calls.c.id)
     return int(db.execute(statement).scalar_one())
 
 
-def finish_call(
-    db: sa.Connection,
-    call_id: int,
-    *,
-    outcome: str,
-    calls_left: int | None,
-    resets_at: datetime | None,
-) -> None:
-    """Write how a call ended, and what the answer said of the quota."""
-    db.execute(
-        provider_calls.update()
-        .where(provider_calls.c.id == call_id)
-        .values(outcome=outcome, calls_left=calls_left, resets_at=resets_at)
+def insert_ended_calls(db: sa.Connection, calls: Sequence[tuple[NewCall, CallResult]]) -> None:
+    """Write calls that have ended, in one statement."""
+    if calls:
+        rows = [{**asdict(call), **asdict(result)} for call, result in calls]
+        db.execute(provider_calls.insert().values(rows))
+
+
+def finish_calls(db: sa.Connection, results: Mapping[int, CallResult]) -> None:
+    """Write how calls ended that were written before they were made, in one statement."""
+    if not results:
+        return
+    told: dict[str, list[Any]] = {
+        name: [getattr(result, name) for result in results.values()] for name in _RESULT_TYPES
+    }
+    given = (
+        sa.func.unnest(
+            sa.cast([*results], ARRAY(sa.BigInteger)),
+            *(sa.cast(told[name], ARRAY(type_)) for name, type_ in _RESULT_TYPES.items()),
+        )
+        .table_valued("call_id", *_RESULT_TYPES, name="given")
+        .render_derived()
     )
-
-
-def set_calls_applied(db: sa.Connection, call_ids: Collection[int]) -> None:
-    """Write, together with the rows, that what these calls brought is in the tables."""
-    if call_ids:
-        statement = provider_calls.update().where(provider_calls.c.id.in_(call_ids))
-        db.execute(statement.values(outcome=APPLIED))
+    values = {name: given.c[name] for name in _RESULT_TYPES}
+    db.execute(provider_calls.update().where(provider_calls.c.id == given.c.call_id).values(values))
 
 
 def delete_calls(db: sa.Connection, *, before: datetime, limit: int) -> int:
     """Delete calls made before this, at most `limit`; return how many."""
     old = sa.select(provider_calls.c.id).where(provider_calls.c.called_at < before).limit(limit)
     return db.execute(provider_calls.delete().where(provider_calls.c.id.in_(old))).rowcount
+
+
+_RESULT_TYPES: Final[Mapping[str, sa.types.TypeEngine[Any]]] = {
+    name: provider_calls.c[name].type
+    for name in (
+        "outcome",
+        "is_counted",
+        "calls_left",
+        "resets_at",
+        "http_status",
+        "error_code",
+        "request_id",
+        "duration_ms",
+    )
+}

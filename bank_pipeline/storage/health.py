@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from bank_pipeline.domain.circuit import ProviderHealth
 from bank_pipeline.storage.columns import SCHEMA
 from bank_pipeline.storage.engine import check_server
 from bank_pipeline.storage.migrate import load_pending, load_revision
+from bank_pipeline.storage.provider_health import load_provider_healths
 from bank_pipeline.storage.roles import load_missing_roles
 
 
@@ -52,6 +54,20 @@ def load_health(engine: sa.Engine) -> DatabaseHealth:
             missing_roles=load_missing_roles(db),
             is_durable=db.scalar(sa.text("SHOW fsync")) == "on",
         )
+
+
+def load_pauses(engine: sa.Engine) -> list[ProviderHealth]:
+    """
+    Load how we stand with the providers; nothing where the tables are older than that.
+
+    Raises:
+        SetupError: the database cannot be reached.
+    """
+    check_server(engine)
+    with engine.connect() as db:
+        if load_pending(db):
+            return []
+        return load_provider_healths(db)
 
 
 _TABLE_BYTES = sa.text(

@@ -52,6 +52,7 @@ class ListedConnection:
     last_success_at: datetime | None
     next_attempt_at: datetime | None
     error_retries: int
+    next_step: str
 
 
 @dataclass(frozen=True)
@@ -129,13 +130,15 @@ def load_due_attempts(db: sa.Connection, *, now: datetime, limit: int) -> list[D
     Load the connections whose next try has come, the longest due first.
 
     Due are those whose planned try has come, and those that no schedule has reached for
-    longer than a day: a missed tick is made up for.
+    longer than a day: a missed tick is made up for. So is the daily look at who waits for
+    their customer: it may have been mended elsewhere.
     """
+    is_look = connections.c.status == ConnectionStatus.NEEDS_REAUTH
     last_heard = sa.func.coalesce(connections.c.last_attempt_at, connections.c.created_at)
     due_at = sa.func.coalesce(connections.c.next_attempt_at, last_heard + OVERDUE_AFTER)
     query = (
         sa.select(connections.c.id, due_at.label("due_at"), connections.c.last_success_at)
-        .where(connections.c.status.in_(_SYNCABLE), due_at <= now)
+        .where(connections.c.status.in_(_SYNCABLE) | is_look, due_at <= now)
         .order_by(due_at)
         .limit(limit)
     )
@@ -186,7 +189,7 @@ def list_connections(db: sa.Connection) -> list[ListedConnection]:
         "c.institution_name, c.status, c.status_reason, c.status_since, c.history_stage, "
         "(SELECT count(*) FROM analytics.accounts a WHERE a.connection_id = c.connection_id "
         " AND a.closed_at IS NULL) AS account_count, "
-        "c.consent_expires_at, c.last_success_at, c.next_attempt_at, c.error_retries "
+        "c.consent_expires_at, c.last_success_at, c.next_attempt_at, c.error_retries, c.next_step "
         "FROM analytics.connections c ORDER BY c.created_at DESC, c.connection_id DESC"
     )
     return [ListedConnection(**row) for row in db.execute(query).mappings()]

@@ -15,9 +15,12 @@ _log: Final = logging.getLogger(__name__)
 
 
 @contextmanager
-def connection_lock(engine: sa.Engine, connection_id: ConnectionId) -> Iterator[None]:
+def connection_lock(engine: sa.Engine, connection_id: ConnectionId) -> Iterator[sa.Connection]:
     """
     Hold the connection's lock while the context lasts.
+
+    Yields the session that holds it, for statements that are worth no transaction of their own:
+    each commits by itself, and fails when the lock is lost.
 
     A session lock of Postgres on a database connection of its own: no transaction stays
     open, and when the process dies the server lets go. A sync therefore takes two
@@ -30,7 +33,7 @@ def connection_lock(engine: sa.Engine, connection_id: ConnectionId) -> Iterator[
         if not session.scalar(_TRY_LOCK, {"key": lock_key(connection_id)}):
             raise BusyError(f"connection {connection_id} is being synced already")
         try:
-            yield
+            yield session
         finally:
             _unlock(session, connection_id)
 

@@ -10,7 +10,6 @@ from bank_pipeline.domain.reading import Lineage
 from bank_pipeline.domain.transitions import Transition, after_part, after_success
 from bank_pipeline.errors import ConcurrentSyncError, ProviderError
 from bank_pipeline.storage.accounts import load_account_ids
-from bank_pipeline.storage.calls import set_calls_applied
 from bank_pipeline.storage.checkpoints import load_checkpoint, to_moved
 from bank_pipeline.storage.connections import (
     advance_cursor,
@@ -22,8 +21,9 @@ from bank_pipeline.storage.institutions import learn_history_days
 from bank_pipeline.storage.sync_runs import finish_sync_run
 from bank_pipeline.storage.webhook_events import mark_events_handled
 from bank_pipeline.sync.deepening import write_depth
-from bank_pipeline.sync.failures import classify, request_id_of, to_transition
+from bank_pipeline.sync.failures import classify, outcome_of, request_id_of, to_transition
 from bank_pipeline.sync.fetch import Fetched
+from bank_pipeline.sync.quota import CallBook
 from bank_pipeline.sync.reports import Step, SyncReport
 from bank_pipeline.sync.started import StartedSync
 from bank_pipeline.sync.writer import RowWriter
@@ -37,9 +37,14 @@ def apply_fetched(
     fetched: Fetched,
     *,
     now: datetime,
+    calls: CallBook | None = None,
+    after_trouble: Transition | None = None,
 ) -> SyncReport:
     """
     Write everything one sync learned, all or nothing, and return what it came to.
+
+    `calls` are written with it, where any were made. `after_trouble` is where the connection
+    goes for a trouble that came beside the rows, where that was judged already.
 
     Raises:
         ConcurrentSyncError: somebody moved the cursor or renewed the consent meanwhile, under
@@ -49,7 +54,7 @@ def apply_fetched(
     with engine.begin() as db:
         _check_consent(db, started.connection)
         before = load_checkpoint(db, started.connection.id)
-        writer, end = RowWriter(db, started, now), _End(db, started, now)
+        writer, end = RowWriter(db, started, now), _End(db, started, now, after_trouble)
         accounts = writer.write_accounts(fetched)
         balances = writer.write_balances(fetched)
         transactions = writer.write_transactions(fetched)
@@ -94,6 +99,8 @@ def apply_fetched(
             before=to_moved(before, load_checkpoint(db, started.connection.id)),
             now=now,
         )
+        if calls is not None:
+            calls.write(db, is_applied=True)
     return report
 
 
@@ -111,7 +118,7 @@ def _check_consent(db: sa.Connection, seen: Connection) -> None:
 
 def _outcome(stage: HistoryStage, trouble: ProviderError | None) -> str:
     if trouble is not None:
-        return "failed"
+        return outcome_of(trouble)
     return "awaiting_initial" if stage is HistoryStage.AWAITING_INITIAL else "synced"
 
 
@@ -146,8 +153,15 @@ def _told_stage(fetched: Fetched) -> HistoryStage | None:
 class _End:
     """What one sync means for its connection, inside the transaction of its rows."""
 
-    def __init__(self, db: sa.Connection, started: StartedSync, now: datetime) -> None:
+    def __init__(
+        self,
+        db: sa.Connection,
+        started: StartedSync,
+        now: datetime,
+        after_trouble: Transition | None,
+    ) -> None:
         self._db = db
+        self._after_trouble = after_trouble
         self._started = started
         self._connection: Connection = started.connection
         self._now = now
@@ -184,7 +198,6 @@ class _End:
             facts["last_full_accounts_at"] = self._now
         facts |= write_depth(self._db, self._started, fetched, trouble, now=self._now)
         self._remember_history(fetched)
-        set_calls_applied(self._db, fetched.answered_call_ids)
         apply_transition(
             self._db,
             self._connection,
@@ -213,7 +226,7 @@ class _End:
         is_whole: bool,
     ) -> Transition:
         if trouble is not None:
-            return to_transition(self._connection, trouble, now=self._now)
+            return self._after_trouble or to_transition(self._connection, trouble, now=self._now)
         if not is_whole:
             planned = self._started.planned_attempt_at
             return after_part(self._connection, planned_attempt_at=planned)

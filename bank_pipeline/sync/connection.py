@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+import sqlalchemy as sa
 from pydantic import SecretStr
 
 from bank_pipeline.domain.connection import ConnectionStatus
@@ -18,6 +19,7 @@ from bank_pipeline.domain.transitions import LEASE
 from bank_pipeline.errors import ProviderError
 from bank_pipeline.providers.answers import Archive, RawAnswer
 from bank_pipeline.providers.base import FeedProvider, WindowProvider
+from bank_pipeline.providers.metering import metered_by
 from bank_pipeline.storage.accounts import load_open_account_external_ids
 from bank_pipeline.storage.connections import apply_transition, lease_connection, load_connection
 from bank_pipeline.storage.credentials import load_credential
@@ -27,9 +29,10 @@ from bank_pipeline.storage.raw_payloads import save_raw_payload
 from bank_pipeline.storage.sync_runs import finish_sync_run, start_sync_run
 from bank_pipeline.storage.webhook_events import load_newest_event_id
 from bank_pipeline.sync.apply import apply_fetched
+from bank_pipeline.sync.circuit import judge_failure, pass_circuit
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.deepening import keep_backfill
-from bank_pipeline.sync.failures import classify, request_id_of, to_transition
+from bank_pipeline.sync.failures import classify, outcome_of, request_id_of
 from bank_pipeline.sync.fetch import Fetched, fetch_all
 from bank_pipeline.sync.history import horizon_of
 from bank_pipeline.sync.institutions import remember_institution
@@ -65,10 +68,12 @@ def sync_connection(context: SyncContext, request: SyncRequest) -> SyncReport:
         NotFoundError: there is no such connection.
     """
     keep_backfill(context, request)
-    with connection_lock(context.engine, request.connection_id):
+    with connection_lock(context.engine, request.connection_id) as session:
         started = _start(context, request)
-        with _recorded_failure(context, started):
-            outcome = _sync(context, started)
+        calls = _open_book(context, session, started)
+        with _recorded_failure(context, started, calls):
+            pass_circuit(context, session, started.connection.provider)
+            outcome = _sync(context, session, started, calls)
     if outcome.institution_external_id is not None:
         remember_institution(context, outcome.report.provider, outcome.institution_external_id)
     if outcome.trouble is not None:
@@ -98,20 +103,45 @@ def _start(context: SyncContext, request: SyncRequest) -> StartedSync:
         )
 
 
-def _sync(context: SyncContext, started: StartedSync) -> _Outcome:
-    fetched = _fetch(context, started)
-    report = apply_fetched(context.engine, started, fetched, now=context.clock())
+def _open_book(context: SyncContext, session: sa.Connection, started: StartedSync) -> CallBook:
+    provider = context.providers.get(started.connection.provider)
+    return CallBook(
+        session,
+        started.connection,
+        provider.capabilities if provider else None,
+        sync_run_id=started.id,
+        reason=started.request.reason,
+        is_user_present=started.request.present_user is not None,
+        clock=context.clock,
+    )
+
+
+def _sync(
+    context: SyncContext, session: sa.Connection, started: StartedSync, calls: CallBook
+) -> _Outcome:
+    with metered_by(calls):
+        fetched = _fetch(context, session, started, calls)
+    trouble = fetched.trouble
+    report = apply_fetched(
+        context.engine,
+        started,
+        fetched,
+        now=context.clock(),
+        calls=calls,
+        after_trouble=judge_failure(context, started.connection, trouble) if trouble else None,
+    )
     status = fetched.accounts.status
     institution_external_id = status.institution_external_id if status else None
-    return _Outcome(report, fetched.trouble, institution_external_id)
+    return _Outcome(report, trouble, institution_external_id)
 
 
-def _fetch(context: SyncContext, started: StartedSync) -> Fetched:
+def _fetch(
+    context: SyncContext, session: sa.Connection, started: StartedSync, calls: CallBook
+) -> Fetched:
     connection = started.connection
     provider = context.provider(connection.provider)
-    archive = _archive(context, started)
-    with context.engine.connect() as db:
-        credential = load_credential(db, connection.id, context.vault)
+    archive = _archive(context, session, started)
+    credential = load_credential(session, connection.id, context.vault)
     if connection.status is ConnectionStatus.NEEDS_REAUTH:
         # Perhaps mended elsewhere: asking costs nothing, and no other call is made until it is.
         status = provider.fetch_status(credential, archive=archive)
@@ -125,7 +155,15 @@ def _fetch(context: SyncContext, started: StartedSync) -> Fetched:
         now=started.started_at,
     )
     if isinstance(provider, WindowProvider):
-        return _fetch_windows(context, started, provider, credential, reach)
+        return _fetch_windows(
+            session,
+            started,
+            provider,
+            credential,
+            calls=calls,
+            reach=reach,
+            archive=archive,
+        )
     assert isinstance(provider, FeedProvider), "a provider tells changes, or dates"
     return fetch_all(
         provider,
@@ -141,15 +179,16 @@ def _fetch(context: SyncContext, started: StartedSync) -> Fetched:
 
 
 def _fetch_windows(
-    context: SyncContext,
+    session: sa.Connection,
     started: StartedSync,
     provider: WindowProvider,
     credential: SecretStr,
+    *,
+    calls: CallBook,
     reach: Reach,
+    archive: Archive,
 ) -> Fetched:
-    request = started.request
-    with context.engine.connect() as db:
-        held = load_held(db, started.connection)
+    held = load_held(session, started.connection)
     horizon = horizon_of(
         started.connection,
         reach,
@@ -158,55 +197,50 @@ def _fetch_windows(
         is_new=not held.covered,
         now=started.started_at,
     )
-    calls = CallBook(
-        context.engine,
-        started.connection,
-        provider.capabilities,
-        reason=request.reason,
-        is_user_present=request.present_user is not None,
-        clock=context.clock,
-    )
     return fetch_windows(
         provider,
         credential,
-        steps=request.steps,
+        steps=started.request.steps,
         held=held,
         horizon=horizon,
         calls=calls,
-        archive=_archive(context, started),
-        present_user=request.present_user,
+        archive=archive,
+        present_user=started.request.present_user,
     )
 
 
-def _archive(context: SyncContext, started: StartedSync) -> Archive:
+def _archive(context: SyncContext, session: sa.Connection, started: StartedSync) -> Archive:
     def archive(answer: RawAnswer) -> None:
-        with context.engine.begin() as db:
-            save_raw_payload(db, started.connection.id, started.id, answer, now=context.clock())
+        save_raw_payload(session, started.connection.id, started.id, answer, now=context.clock())
 
     return archive
 
 
 @contextmanager
-def _recorded_failure(context: SyncContext, started: StartedSync) -> Iterator[None]:
+def _recorded_failure(
+    context: SyncContext, started: StartedSync, calls: CallBook
+) -> Iterator[None]:
     """Write class, reason and next try of whatever fails inside, then let it go on."""
     try:
         yield
     except Exception as error:
-        now = context.clock()
         connection = started.connection
         kind, code = classify(error)
-        transition = to_transition(connection, error, now=now)
-        _log.warning("sync of connection %s failed: %s (%s)", connection.id, kind, code)
+        outcome = outcome_of(error)
+        transition = judge_failure(context, connection, error)
+        now = context.clock()
+        _log.warning("sync of connection %s %s: %s (%s)", connection.id, outcome, kind, code)
         with context.engine.begin() as db:
             apply_transition(db, connection, transition, sync_run_id=started.id, now=now)
             finish_sync_run(
                 db,
                 started.id,
-                outcome="failed",
+                outcome=outcome,
                 error_class=kind,
                 error_code=code,
                 request_id=request_id_of(error),
                 next_attempt_at=transition.next_attempt_at,
                 now=now,
             )
+            calls.write(db, is_applied=False)
         raise

@@ -7,8 +7,10 @@ from bank_pipeline.storage.connections import apply_transition, load_connection
 from bank_pipeline.storage.credentials import delete_credential, load_credential
 from bank_pipeline.storage.locks import connection_lock
 from bank_pipeline.sync.context import SyncContext
+from bank_pipeline.sync.recording import recorded
 
 
+@recorded
 def disconnect(context: SyncContext, connection_id: ConnectionId) -> None:
     """
     Revoke the consent, then forget the credential. The rows stay.

@@ -6,7 +6,12 @@ from typing import Final
 import sqlalchemy as sa
 
 from bank_pipeline.domain.connection import Connection
-from bank_pipeline.domain.transitions import FailureKind, Transition, after_failure
+from bank_pipeline.domain.transitions import (
+    FailureKind,
+    Transition,
+    after_deferral,
+    after_failure,
+)
 from bank_pipeline.errors import (
     AccessRevokedError,
     AccountBlockedError,
@@ -17,6 +22,7 @@ from bank_pipeline.errors import (
     PayloadError,
     ProductUnsupportedError,
     ProviderError,
+    ProviderPausedError,
     RateLimitedError,
     ReauthRequiredError,
     SecretError,
@@ -24,6 +30,10 @@ from bank_pipeline.errors import (
     TransientError,
     WindowTooWideError,
 )
+
+DEFERRED: Final = "deferred"
+"""Nothing was asked, because the provider is paused for everybody. The next try has a date."""
+FAILED: Final = "failed"
 
 _KINDS: Final[tuple[tuple[type[Exception], FailureKind], ...]] = (
     (ReauthRequiredError, FailureKind.REAUTH_REQUIRED),
@@ -56,13 +66,15 @@ def to_transition(connection: Connection, error: Exception, *, now: datetime) ->
     """Say where a connection goes after this failure."""
     kind, code = classify(error)
     retry_after_s = error.retry_after_s if isinstance(error, ProviderError) else None
-    return after_failure(
-        connection,
-        kind,
-        code=code,
-        retry_after=None if retry_after_s is None else timedelta(seconds=retry_after_s),
-        now=now,
-    )
+    retry_after = None if retry_after_s is None else timedelta(seconds=retry_after_s)
+    if isinstance(error, ProviderPausedError):
+        return after_deferral(connection, due=now + (retry_after or timedelta(0)), now=now)
+    return after_failure(connection, kind, code=code, retry_after=retry_after, now=now)
+
+
+def outcome_of(error: Exception) -> str:
+    """Say in one word how a sync ended: put off, or failed."""
+    return DEFERRED if isinstance(error, ProviderPausedError) else FAILED
 
 
 def request_id_of(error: Exception) -> str | None:

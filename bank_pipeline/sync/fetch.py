@@ -40,8 +40,7 @@ class Fetched:
     goes, `readings` what each account was asked for. `is_deep`: this looked as far back as the
     bank goes, and `reach` is how far back it was meant to look.
     `gone_account_ids` are accounts of which the bank said that they are, `renamed_accounts`
-    those that go by another id now, {old: new}. `answered_call_ids` are the counted calls
-    behind it all, `sources` how what is in here was asked for.
+    those that go by another id now, {old: new}. `sources` say how what is in here was asked for.
     """
 
     accounts: AccountsAnswer
@@ -55,7 +54,6 @@ class Fetched:
     reach: Reach = AS_USUAL
     is_deep: bool = False
     gone_account_ids: frozenset[str] = frozenset()
-    answered_call_ids: tuple[int, ...] = ()
     renamed_accounts: Mapping[str, str] = field(default_factory=dict)
     sources: tuple[Reading, ...] = ()
 

@@ -15,6 +15,7 @@ from bank_pipeline.errors import BankPipelineError
 from bank_pipeline.providers.cache import INSTITUTION_TTL_S
 from bank_pipeline.storage.institutions import save_institution, save_institutions
 from bank_pipeline.sync.context import SyncContext
+from bank_pipeline.sync.recording import recorded
 
 _log: Final = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class InstitutionsReport:
         return sum(self.unreadable.values())
 
 
+@recorded
 def sync_institutions(
     context: SyncContext, provider: Provider, *, accept_removals: bool = False
 ) -> InstitutionsReport:
@@ -85,6 +87,7 @@ def sync_institutions(
     )
 
 
+@recorded
 def remember_institution(context: SyncContext, provider: Provider, external_id: str) -> None:
     """
     Store one institution, asking the provider at most once a day for all connections.

@@ -30,6 +30,7 @@ from bank_pipeline.storage.link_sessions import (
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.institutions import remember_institution
 from bank_pipeline.sync.linked import LINKED, RENEWED, LinkState, finish_without, keep_accounts
+from bank_pipeline.sync.recording import recorded
 from bank_pipeline.sync.renewal import finish_renewal, renew_by_new_consent, renew_same_consent
 
 _STATE_BYTES: Final = 32
@@ -46,6 +47,7 @@ class LinkStarted:
     expires_at: datetime
 
 
+@recorded
 def start_link(
     context: SyncContext,
     provider: Provider,
@@ -143,6 +145,7 @@ def find_link_widget(context: SyncContext, provider: Provider, state: str) -> Li
     return widget
 
 
+@recorded
 def complete_link(
     context: SyncContext,
     session_id: LinkSessionId,
@@ -195,6 +198,7 @@ def _exchange(context: SyncContext, session: LinkSession, tokens: Sequence[Secre
         return _ended(session)
 
 
+@recorded
 def link_with_token(
     context: SyncContext, provider: Provider, token: SecretStr, *, team_name: str
 ) -> ConnectionId:

@@ -8,12 +8,14 @@ import sqlalchemy as sa
 
 from bank_pipeline.storage.calls import delete_calls
 from bank_pipeline.storage.link_sessions import set_expired_link_sessions
+from bank_pipeline.storage.rate_limits import delete_rate_limits
 from bank_pipeline.storage.raw_payloads import delete_raw_payloads
 from bank_pipeline.storage.sync_runs import delete_lineages, set_killed_sync_runs
 from bank_pipeline.storage.webhook_events import delete_handled_events
 from bank_pipeline.sync.context import SyncContext
 
 CALLS_KEPT: Final = timedelta(days=7)
+RATES_KEPT: Final = timedelta(days=1)  # the slowest rate is one of an hour
 BATCH_SIZE: Final = 1_000  # rows deleted per transaction: an answer holds up to a megabyte
 
 
@@ -26,14 +28,15 @@ class PruneReport:
     link_sessions_expired: int
     sync_runs_killed: int
     provider_calls_deleted: int
+    rate_limits_deleted: int
 
 
 def prune(context: SyncContext, *, retention: timedelta) -> PruneReport:
     """
     Delete providers' answers and handled webhooks older than `retention`; close what was abandoned.
 
-    Counted calls are needed for a day, and kept for a week to look into. What runs left for
-    looking back goes with the answers that it is about.
+    Calls are needed for a day where they are counted, and kept for a week to look into. What runs
+    left for looking back goes with the answers that it is about.
 
     In small transactions, so that it never holds up a sync, and repeatable after a crash.
     """
@@ -42,11 +45,14 @@ def prune(context: SyncContext, *, retention: timedelta) -> PruneReport:
     _delete_all(context, delete_lineages, before=now - retention)
     events_count = _delete_all(context, delete_handled_events, before=now - retention)
     calls_count = _delete_all(context, delete_calls, before=now - CALLS_KEPT)
+    limits_count = _delete_all(context, delete_rate_limits, before=now - RATES_KEPT)
     with context.engine.begin() as db:
         expired_count = set_expired_link_sessions(db, now=now)
     with context.engine.begin() as db:
         killed_count = set_killed_sync_runs(db, now=now)
-    return PruneReport(payloads_count, events_count, expired_count, killed_count, calls_count)
+    return PruneReport(
+        payloads_count, events_count, expired_count, killed_count, calls_count, limits_count
+    )
 
 
 class _Delete(Protocol):

@@ -1,27 +1,38 @@
-"""Calls that a provider counts: spent by plan, one row each, and none above the limit."""
+"""
+Every call of a sync: those that a provider counts are spent by plan, and none above the limit.
+
+A counted call is written before it is made. The others are kept here and written with the end of
+the sync, whatever that is.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 import sqlalchemy as sa
 
 from bank_pipeline.domain.connection import Connection
-from bank_pipeline.domain.quota import PERIOD, Allowance, next_call_at
+from bank_pipeline.domain.ids import SyncRunId
+from bank_pipeline.domain.quota import Allowance, PastCall, next_call_at
 from bank_pipeline.errors import RateLimitedError
-from bank_pipeline.providers.answers import QuotaSeen
 from bank_pipeline.providers.base import Capabilities, Quota, Scope
+from bank_pipeline.providers.metering import CallMeter, EndedCall, PlannedCall, Subject
 from bank_pipeline.storage.calls import (
-    ANSWERED,
+    APPLIED,
     FAILED,
-    finish_call,
+    AccountScope,
+    CallResult,
+    NewCall,
+    finish_calls,
     insert_call,
+    insert_ended_calls,
     load_last_applied,
     load_recent_calls,
 )
 from bank_pipeline.sync.context import Clock
+from bank_pipeline.sync.recording import is_answered, to_result
 from bank_pipeline.sync.reports import SyncReason
 
 SPENT: Final = "QUOTA_SPENT"
@@ -34,44 +45,65 @@ _FOR_PEOPLE: Final = frozenset({SyncReason.INITIAL, SyncReason.MANUAL, SyncReaso
 @dataclass
 class SpentCall:
     """
-    A call under way. `seen` is what its answer said of the quota.
+    Calls under way for one part of an account. `ids` are those that were counted.
 
-    `counted` is how often the bank was asked for it: some answers take several calls there.
-    One that is not whole is no reason to spare a repetition.
+    What is not whole is no reason to spare a repetition.
     """
 
-    seen: QuotaSeen | None = None
-    counted: int = 1
+    account_external_id: str
     is_whole: bool = True
+    has_begun: bool = False
+    ids: list[int] = field(default_factory=list)
 
 
-class CallBook:
+@dataclass(frozen=True)
+class _Ticket:
+    """A call that was granted, its rows if it is counted, and its place among the past ones."""
+
+    call: NewCall
+    quota: Quota | None
+    ids: tuple[int, ...] = ()
+    past: list[PastCall] = field(default_factory=list)
+    place: int | None = None
+
+
+class CallBook(CallMeter):
     """
     What one sync may call, and what it called.
 
-    `is_user_present`: the customer is there right now, and the provider lets them look as
-    often as they like.
+    `db` is the session that holds the connection's lock, which commits each statement: when it
+    is lost, so is the right to go on calling. `is_user_present`: the customer is there right
+    now, and the provider lets them look as often as they like. Without `capabilities` there is
+    no such provider, and nothing is called.
     """
 
     def __init__(
         self,
-        engine: sa.Engine,
+        db: sa.Connection,
         connection: Connection,
-        capabilities: Capabilities,
+        capabilities: Capabilities | None,
         *,
+        sync_run_id: SyncRunId,
         reason: SyncReason,
         is_user_present: bool,
         clock: Clock,
     ) -> None:
-        self._engine = engine
+        self._db = db
         self._connection = connection
-        self._capabilities = capabilities
+        self._quotas = {one.scope: one for one in capabilities.quotas} if capabilities else {}
+        self._sync_run_id = sync_run_id
         # A first sync that failed is repeated by ourselves, with nobody waiting any more.
         is_repeated = reason is SyncReason.INITIAL and connection.error_retries > 0
         self._is_repetition = reason is SyncReason.RECOVERY or is_repeated
         self._is_scheduled = reason not in _FOR_PEOPLE or is_repeated
-        self._is_free = is_user_present and capabilities.answers_present_users
+        answers = capabilities is not None and capabilities.answers_present_users
+        self._is_free = is_user_present and answers
         self._clock = clock
+        self._past: dict[AccountScope, list[PastCall]] | None = None
+        self._applied: dict[AccountScope, datetime] | None = None
+        self._spending: SpentCall | None = None
+        self._ended: list[tuple[NewCall, CallResult]] = []
+        self._results: dict[int, CallResult] = {}
         self.answered: list[int] = []
         """The calls of this sync answered in full, for whoever applies what they brought."""
 
@@ -83,12 +115,11 @@ class CallBook:
 
         Nothing from before `since` is: it was asked for something else.
         """
-        if not self._is_repetition or self._capabilities.quota(scope) is None:
+        if not self._is_repetition or scope not in self._quotas:
             return False
-        with self._engine.connect() as db:
-            last = load_last_applied(
-                db, self._connection.id, account_external_id=account_external_id, scope=scope
-            )
+        if self._applied is None:
+            self._applied = load_last_applied(self._db, self._connection.id)
+        last = self._applied.get((account_external_id, scope))
         if last is None or (since is not None and last < since):
             return False
         return self._clock() - last < FRESH_FOR
@@ -96,74 +127,142 @@ class CallBook:
     @contextmanager
     def spend(self, scope: Scope, account_external_id: str) -> Iterator[SpentCall]:
         """
-        Make one call inside; it is written before it is made.
+        Read one part of one account inside, with as many calls as that takes.
 
         Raises:
             RateLimitedError: the quota is spent; `retry_after_s` says when it is not.
         """
-        call = SpentCall()
-        quota = self._capabilities.quota(scope)
-        if quota is None or self._is_free:
-            yield call
-            return
-        call_id = self._begin(quota, account_external_id)
+        quota = self._quotas.get(scope)
+        if quota is not None and not self._is_free:
+            self._check(quota, account_external_id, is_first=True)
+        spending = self._spending = SpentCall(account_external_id)
         try:
-            yield call
-        except RateLimitedError as error:
-            wait = PERIOD if error.retry_after_s is None else timedelta(seconds=error.retry_after_s)
-            self._finish(call_id, FAILED, calls_left=0, resets_at=self._clock() + wait)
-            raise
+            yield spending
         except Exception:
-            self._finish(call_id, FAILED, calls_left=None, resets_at=None)
+            # What they were made for did not come, whatever the answers were.
+            for one in spending.ids:
+                if one in self._results:
+                    self._results[one] = replace(self._results[one], outcome=FAILED)
             raise
-        with self._engine.begin() as db:
-            more = [self._insert(db, quota, account_external_id) for _ in range(1, call.counted)]
-        seen = call.seen
-        resets_in = seen.resets_in if seen else None
-        for answered in (call_id, *more):
-            if call.is_whole:
-                self.answered.append(answered)
-            self._finish(
-                answered,
-                ANSWERED,
-                calls_left=seen.calls_left if seen else None,
-                resets_at=None if resets_in is None else self._clock() + resets_in,
-            )
+        finally:
+            self._spending = None
+        if spending.is_whole:
+            self.answered += spending.ids
 
-    def _begin(self, quota: Quota, account_external_id: str) -> int:
-        now = self._clock()
-        with self._engine.begin() as db:
-            past = load_recent_calls(
-                db,
-                self._connection.id,
-                account_external_id=account_external_id,
-                scope=quota.scope,
-                counts_failures=quota.counts_failures,
-                now=now,
-            )
-            allowance = Allowance(quota.calls_max, quota.scheduled_max)
-            due = next_call_at(past, allowance, is_scheduled=self._is_scheduled, now=now)
-            if due > now:
-                raise RateLimitedError(
-                    self._connection.provider,
-                    quota.scope,
-                    code=SPENT,
-                    retry_after_s=(due - now).total_seconds(),
-                )
-            return self._insert(db, quota, account_external_id)
+    def begin(self, call: PlannedCall) -> _Ticket:
+        """
+        Grant a call; one that is counted is written now.
 
-    def _insert(self, db: sa.Connection, quota: Quota, account_external_id: str) -> int:
-        return insert_call(
+        Further calls for the same part (a repetition, a page) may use what is kept for people:
+        half an answer is worth nothing to them.
+
+        Raises:
+            RateLimitedError: the quota is spent; `retry_after_s` says when it is not.
+        """
+        subject = call.subject
+        quota = self._quotas.get(subject.scope) if subject and subject.scope else None
+        row = self._to_row(call, quota)
+        if subject is None or quota is None or self._is_free:
+            return _Ticket(row, None)
+        past = self._load_past(subject.account_external_id, quota.scope)
+        is_counted = subject.cost > 0
+        if is_counted:
+            self._check(quota, subject.account_external_id, is_first=not self._goes_on(subject))
+        ids = self._insert(replace(row, is_counted=is_counted), subject.cost)
+        past.append(PastCall(row.called_at, row.is_scheduled, is_counted, None, None))
+        place = len(past) - 1
+        past += [past[-1]] * (len(ids) - 1)
+        return _Ticket(row, quota, ids, past, place)
+
+    def end(self, ticket: object, ended: EndedCall) -> None:
+        """Keep how a call ended; that a counted one failed is written now."""
+        assert isinstance(ticket, _Ticket), "what `begin` returned"
+        counts_failures = ticket.quota is not None and ticket.quota.counts_failures
+        is_counted = bool(ticket.ids) and (is_answered(ended) or counts_failures)
+        result = to_result(ended, is_counted=is_counted, now=self._clock())
+        if ticket.place is not None:
+            ticket.past[ticket.place] = replace(
+                ticket.past[ticket.place],
+                is_counted=result.is_counted,
+                calls_left=result.calls_left,
+                resets_at=result.resets_at,
+            )
+        if not ticket.ids:
+            self._ended.append((replace(ticket.call, is_counted=False), result))
+            return
+        results = dict.fromkeys(ticket.ids, result)
+        if result.outcome == FAILED:
+            finish_calls(self._db, results)
+            return
+        self._results |= results
+        if self._spending is not None:
+            self._spending.ids += ticket.ids
+
+    def write(self, db: sa.Connection, *, is_applied: bool) -> None:
+        """
+        Write how the calls ended; `is_applied` says that with them go the rows they brought.
+
+        May be written again when the transaction came to nothing.
+        """
+        applied = frozenset(self.answered if is_applied else ())
+        finish_calls(
             db,
-            self._connection.id,
-            account_external_id=account_external_id,
-            scope=quota.scope,
-            is_scheduled=self._is_scheduled,
-            now=self._clock(),
+            {
+                one: replace(result, outcome=APPLIED) if one in applied else result
+                for one, result in self._results.items()
+            },
+        )
+        insert_ended_calls(db, self._ended)
+
+    def _check(self, quota: Quota, account_external_id: str, *, is_first: bool) -> None:
+        now = self._clock()
+        due = next_call_at(
+            self._load_past(account_external_id, quota.scope),
+            Allowance(quota.calls_max, quota.scheduled_max),
+            is_scheduled=self._is_scheduled and is_first,
+            now=now,
+        )
+        if due > now:
+            raise RateLimitedError(
+                self._connection.provider,
+                quota.scope,
+                code=SPENT,
+                retry_after_s=(due - now).total_seconds(),
+            )
+
+    def _goes_on(self, subject: Subject) -> bool:
+        spending = self._spending
+        return (
+            spending is not None
+            and spending.account_external_id == subject.account_external_id
+            and spending.has_begun
         )
 
-    def _finish(
-        self, call_id: int, outcome: str, *, calls_left: int | None, resets_at: datetime | None
-    ) -> None:
-        with self._engine.begin() as db:
-            finish_call(db, call_id, outcome=outcome, calls_left=calls_left, resets_at=resets_at)
+    def _load_past(self, account_external_id: str, scope: Scope) -> list[PastCall]:
+        """Return the calls of a day, read once: nobody else writes them under the lock."""
+        if self._past is None:
+            self._past = load_recent_calls(self._db, self._connection.id, now=self._clock())
+        return self._past.setdefault((account_external_id, scope), [])
+
+    def _insert(self, row: NewCall, cost: int) -> tuple[int, ...]:
+        if self._spending is not None and cost:
+            self._spending.has_begun = True
+        again = replace(row, operation=f"{row.operation} (counted again)")
+        return tuple(insert_call(self._db, again if n else row) for n in range(cost))
+
+    def _to_row(self, call: PlannedCall, quota: Quota | None) -> NewCall:
+        subject = call.subject
+        spending = self._spending.account_external_id if self._spending else None
+        return NewCall(
+            provider=call.provider,
+            operation=call.operation,
+            connection_id=self._connection.id,
+            sync_run_id=self._sync_run_id,
+            account_external_id=subject.account_external_id if subject else spending,
+            scope=subject.scope if subject else None,
+            is_scheduled=self._is_scheduled,
+            is_counted=False,
+            called_at=self._clock(),
+            calls_max=quota.calls_max if quota else None,
+            scheduled_max=quota.scheduled_max if quota else None,
+        )

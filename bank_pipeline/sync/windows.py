@@ -160,7 +160,6 @@ def fetch_windows(
         reach=horizon.reach,
         is_deep=horizon.reach.depth is Depth.DEEP or not held.covered,
         gone_account_ids=frozenset(reader.gone),
-        answered_call_ids=tuple(calls.answered),
         renamed_accounts=renamed,
         sources=tuple(reader.sources),
     )
@@ -281,11 +280,10 @@ class _Reader:
         return True
 
     def _read_balances(self, account: Account) -> None:
-        with self.calls.spend(Scope.BALANCES, account.external_id) as call:
+        with self.calls.spend(Scope.BALANCES, account.external_id):
             answer = self.provider.fetch_balances(
                 self.credential, account, archive=self.archive, present_user=self.present_user
             )
-            call.seen = answer.quota
         self.calls_count += answer.calls_count
         self.balances += answer.balances
         self.quarantined += answer.quarantined
@@ -336,7 +334,6 @@ class _Reader:
                 archive=collected,
                 present_user=self.present_user,
             )
-            call.seen, call.counted = answer.quota, answer.counted_calls
             call.is_whole = answer.trouble is None
         source = Reading(
             collected.keys,

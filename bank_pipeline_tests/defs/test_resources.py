@@ -10,7 +10,8 @@ from threading import Barrier
 import dagster as dg
 
 from bank_pipeline.bootstrap import Services
-from bank_pipeline.defs.resources import ServicesResource
+from bank_pipeline.defs.resources import ServicesResource, build_resources
+from bank_pipeline.domain.connection import Provider
 from bank_pipeline_tests.installation import Installation
 
 LOAD = """
@@ -52,3 +53,17 @@ def test_services_are_built_once_per_process(installation: Installation) -> None
 
     assert {id(services) for services in built} == {id(built[0])}
     built[0].sync.engine.dispose()
+
+
+def test_an_asset_of_ones_own_gets_a_client_and_the_cache(installation: Installation) -> None:
+    """By name, as Dagster's users do it: the same ones that the services use."""
+    found: list[object] = []
+
+    @dg.asset(required_resource_keys={"plaid", "cache"})
+    def mine(context: dg.AssetExecutionContext) -> None:
+        found.extend([context.resources.plaid, context.resources.cache])
+
+    assert dg.materialize([mine], resources=build_resources()).success
+    services = ServicesResource().create_resource(dg.build_init_resource_context())
+    assert found == [services.sync.provider(Provider.PLAID), services.sync.cache]
+    services.sync.engine.dispose()

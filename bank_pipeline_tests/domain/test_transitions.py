@@ -12,10 +12,13 @@ from bank_pipeline.domain.transitions import (
     RATE_SPREAD,
     FailureKind,
     Transition,
+    after_deferral,
     after_failure,
+    after_part,
     after_success,
     settle,
 )
+from bank_pipeline_tests.architecture.sources import ROOT
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 MENDED_BY_A_PERSON = {FailureKind.REAUTH_REQUIRED, FailureKind.ACCESS_REVOKED}
@@ -218,3 +221,121 @@ def test_a_dated_consent_does_not_silence_a_warning() -> None:
         stage = HistoryStage.COMPLETE
         transition = after_success(warned, stage=stage, consent_expires_at=expires_at, now=NOW)
         assert transition.status is status
+
+
+_moments = st.integers(-3, 3).map(lambda hours: NOW + timedelta(hours=hours))
+_retry_after = st.none() | st.integers(-10, 10**9).map(lambda seconds: timedelta(seconds=seconds))
+
+
+@st.composite
+def connections(draw: st.DrawFn) -> Connection:
+    """Any connection that a sync may meet: who is stopped has a reason, and a look if it helps."""
+    status = draw(st.sampled_from(ConnectionStatus))
+    is_stopped = not status.is_syncable
+    planned = draw(st.none() | _moments)
+    if status is ConnectionStatus.NEEDS_REAUTH:
+        planned = draw(_moments)
+    return connection(status, draw(st.integers(0, 1000))).model_copy(
+        update={
+            "id": ConnectionId(draw(st.text(min_size=1, max_size=3))),
+            "external_id": draw(st.sampled_from(["item", "item-2"])),
+            "status_reason": "WHY" if is_stopped else draw(st.none() | st.just("WHY")),
+            "status_since": draw(_moments),
+            "history_stage": draw(st.sampled_from(HistoryStage)),
+            "next_attempt_at": planned,
+            "created_at": draw(_moments),
+            "consent_expires_at": draw(st.none() | _moments),
+        }
+    )
+
+
+@st.composite
+def endings(draw: st.DrawFn) -> tuple[Connection, Transition]:
+    """A connection, and what any end of a sync of it comes to."""
+    seen = draw(connections())
+    end = draw(st.sampled_from(["success", "part", "deferral", *FailureKind]))
+    expires_at = draw(st.none() | _moments)
+    if end == "success":
+        stage = draw(st.sampled_from(HistoryStage))
+        wanted = after_success(seen, stage=stage, consent_expires_at=expires_at, now=NOW)
+    elif end == "part":
+        wanted = after_part(seen, planned_attempt_at=seen.next_attempt_at)
+    elif end == "deferral":
+        wanted = after_deferral(seen, due=NOW + timedelta(minutes=5), now=NOW)
+    else:
+        wanted = after_failure(
+            seen, FailureKind(end), code="CODE", retry_after=draw(_retry_after), now=NOW
+        )
+    return seen, wanted
+
+
+def is_heard_of_again(status: ConnectionStatus, reason: str | None, due: datetime | None) -> bool:
+    """Say whether there is a next step that somebody can see."""
+    if status.is_syncable:
+        return True  # by its plan, or by the daily schedule
+    if status is ConnectionStatus.NEEDS_REAUTH:
+        return reason is not None and due is not None
+    return reason is not None
+
+
+@given(endings(), connections(), st.booleans())
+def test_no_path_leads_to_silence(
+    ended: tuple[Connection, Transition], stored: Connection, is_sync: bool
+) -> None:
+    """Whatever failed and whatever happened meanwhile, there is a next try or a named act."""
+    seen, wanted = ended
+    assert is_heard_of_again(wanted.status, wanted.reason, wanted.next_attempt_at)
+    settled = settle(wanted, seen=seen, stored=stored, is_sync=is_sync)
+    assert is_heard_of_again(settled.status, settled.reason, settled.next_attempt_at)
+
+
+@given(connections(), st.sampled_from(FailureKind), _retry_after)
+def test_only_a_word_about_the_customer_stops_anybody(
+    seen: Connection, kind: FailureKind, retry_after: timedelta | None
+) -> None:
+    after = after_failure(seen, kind, code="CODE", retry_after=retry_after, now=NOW)
+    if kind not in MENDED_BY_A_PERSON:
+        assert after.status.is_syncable is seen.status.is_syncable
+    if kind.is_ours or kind is FailureKind.RATE_LIMITED:
+        assert (after.status, after.reason) == (seen.status, seen.status_reason)
+    if after.next_attempt_at is not None:
+        longest = timedelta(days=1) + RATE_SPREAD
+        assert NOW < after.next_attempt_at <= NOW + longest
+
+
+@given(connections(), st.lists(st.sampled_from(FailureKind), max_size=12))
+def test_any_row_of_failures_keeps_a_next_step(seen: Connection, kinds: list[FailureKind]) -> None:
+    """Each failure is met by what the one before left."""
+    at = NOW
+    for kind in kinds:
+        after = after_failure(seen, kind, code="CODE", retry_after=None, now=at)
+        assert is_heard_of_again(after.status, after.reason, after.next_attempt_at)
+        assert after.error_retries <= seen.error_retries + 1
+        seen = seen.model_copy(
+            update={
+                "status": after.status,
+                "status_reason": after.reason,
+                "next_attempt_at": after.next_attempt_at,
+                "error_retries": after.error_retries,
+            }
+        )
+        at = after.next_attempt_at or at + timedelta(days=1)
+
+
+def test_the_operators_guide_tells_the_same_as_the_code() -> None:
+    """The table of states and transitions is checked row by row."""
+    text = (ROOT / "docs" / "operations.md").read_text()
+    for kind in FailureKind:
+        seen = connection(ConnectionStatus.ACTIVE)
+        after = after_failure(seen, kind, code="CODE", retry_after=None, now=NOW)
+        status = "unchanged" if after.status is seen.status else after.status.value
+        if after.status is ConnectionStatus.REVOKED:
+            following = "none: the customer links again"
+        elif after.status is ConnectionStatus.NEEDS_REAUTH:
+            following = "a look every day"
+        elif kind is FailureKind.RATE_LIMITED:
+            following = "when the provider says, within a day"
+        else:
+            following = "growing waits"
+        counted = "yes" if after.error_retries else "no"
+        assert f"| `{kind}` | {status} | {following} | {counted} |" in text

@@ -8,7 +8,7 @@ import pytest
 
 from bank_pipeline.domain.connection import ConnectionStatus, HistoryStage
 from bank_pipeline.domain.ids import ConnectionId
-from bank_pipeline.domain.transitions import RATE_SPREAD, RETRY_WAITS
+from bank_pipeline.domain.transitions import LOOK_EVERY, RATE_SPREAD, RETRY_WAITS
 from bank_pipeline.errors import (
     AccessRevokedError,
     BankPipelineError,
@@ -97,7 +97,7 @@ def test_the_connections_path_is_told(ground: Ground) -> None:
 @pytest.mark.parametrize(
     ("code", "raised", "status", "is_planned"),
     [
-        ("ITEM_LOGIN_REQUIRED", ReauthRequiredError, ConnectionStatus.NEEDS_REAUTH, False),
+        ("ITEM_LOGIN_REQUIRED", ReauthRequiredError, ConnectionStatus.NEEDS_REAUTH, True),
         ("USER_PERMISSION_REVOKED", AccessRevokedError, ConnectionStatus.REVOKED, False),
         ("ITEM_NOT_FOUND", AccessRevokedError, ConnectionStatus.REVOKED, False),
         ("INTERNAL_SERVER_ERROR", TransientError, ConnectionStatus.ERROR, True),
@@ -299,7 +299,7 @@ def test_a_stop_is_not_lifted_by_a_failure_that_says_nothing_of_it(ground: Groun
     assert (held.status, held.status_reason, held.next_attempt_at) == (
         ConnectionStatus.NEEDS_REAUTH,
         "ITEM_LOGIN_REQUIRED",
-        None,
+        ground.context.clock() + LOOK_EVERY,
     )
 
 

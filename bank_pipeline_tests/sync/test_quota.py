@@ -9,10 +9,11 @@ from typing import Final
 import pytest
 import sqlalchemy as sa
 
-from bank_pipeline.domain.connection import ConnectionStatus, HistoryStage
-from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline.domain.connection import ConnectionStatus, HistoryStage, Provider
+from bank_pipeline.domain.ids import ConnectionId, SyncRunId
 from bank_pipeline.errors import BusyError, RateLimitedError, TransientError
 from bank_pipeline.providers.base import Scope
+from bank_pipeline.providers.metering import CallFacts, EndedCall, PlannedCall, Subject
 from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.sync.connection import sync_connection
@@ -42,6 +43,27 @@ def european(banks: Banks, engine: sa.Engine, vault: Vault) -> Iterator[Stage]:
     case = next(case for case in CASES if case.provider == "enable_banking")
     with stage_of(case, banks, engine, vault) as one:
         yield one
+
+
+def open_book(
+    stage: Stage, db: sa.Connection, connection: ConnectionId, reason: SyncReason
+) -> CallBook:
+    """Open the book of a sync that nobody makes."""
+    return CallBook(
+        db,
+        stage.connection(connection),
+        stage.provider.capabilities,
+        sync_run_id=SyncRunId("00000000-0000-0000-0000-000000000001"),
+        reason=reason,
+        is_user_present=False,
+        clock=lambda: datetime(2027, 1, 1, tzinfo=UTC),
+    )
+
+
+def make_call(book: CallBook, scope: Scope, status: int | None = 200, cost: int = 1) -> None:
+    """Make a call for the account `one`, which comes to this."""
+    planned = PlannedCall(Provider.GOCARDLESS, "accounts/one", Subject("one", scope, cost))
+    book.end(book.begin(planned), EndedCall(status, 12, CallFacts()))
 
 
 def test_pages_that_broke_off_are_asked_for_again_by_the_next_try(european: Stage) -> None:
@@ -158,17 +180,12 @@ def test_a_call_whose_answer_is_not_whole_is_not_among_those_to_be_applied(
     stage: Stage,
 ) -> None:
     _, connection = stage.linked()
-    book = CallBook(
-        stage.context.engine,
-        stage.connection(connection),
-        stage.provider.capabilities,
-        reason=SyncReason.RECOVERY,
-        is_user_present=False,
-        clock=lambda: datetime(2027, 1, 1, tzinfo=UTC),
-    )
-    with book.spend(Scope.TRANSACTIONS, "one") as call:
-        call.is_whole = False
-    assert book.answered == []
-    with book.spend(Scope.TRANSACTIONS, "one"):
-        pass
-    assert len(book.answered) == 1
+    with stage.context.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
+        book = open_book(stage, db, connection, SyncReason.RECOVERY)
+        with book.spend(Scope.TRANSACTIONS, "one") as call:
+            make_call(book, Scope.TRANSACTIONS)
+            call.is_whole = False
+        assert book.answered == []
+        with book.spend(Scope.TRANSACTIONS, "one"):
+            make_call(book, Scope.TRANSACTIONS)
+        assert len(book.answered) == 1

@@ -75,8 +75,7 @@ def failed(stage: Stage, connection: ConnectionId, kind: type[ProviderError]) ->
         stage.sync(connection, SyncReason.SCHEDULE)
     assert type(failure.value) is kind
     held = stage.connection(connection)
-    is_planned = held.next_attempt_at is not None
-    assert is_planned is (held.status is not ConnectionStatus.NEEDS_REAUTH)
+    assert held.next_attempt_at is not None
     return held.status
 
 

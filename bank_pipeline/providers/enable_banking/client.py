@@ -15,6 +15,7 @@ from bank_pipeline.providers.calls import JsonAnswer
 from bank_pipeline.providers.enable_banking.errors import to_error
 from bank_pipeline.providers.enable_banking.signer import Signer
 from bank_pipeline.providers.http import HttpAnswer, HttpSender
+from bank_pipeline.providers.metering import CallFacts, Subject, to_facts
 from bank_pipeline.providers.retry import Retry
 
 ATTEMPTS_MAX: Final = 2  # banks count what fails: one more try, then the next run
@@ -53,11 +54,14 @@ class EnableBankingClient:
         retries: bool = True,
         today: date | None = None,
         count: Count | None = None,
+        subject: Subject | None = None,
     ) -> JsonAnswer:
         """
         Make one call and return its success, archived, even if it turns out unreadable.
 
         Without `archive` nothing is kept. `retries=False` is for what must not be done twice.
+        Nor is what a bank counts even when it fails (`subject`): the second call of the day is
+        worth more some minutes later, by plan.
 
         Raises:
             ProviderError: any of them; see `errors.to_error`, which `today` is for.
@@ -75,18 +79,20 @@ class EnableBankingClient:
                 psu_headers=psu_headers,
                 today=today,
                 count=counted,
+                subject=subject,
             )
             raw = calls.to_raw(operation, reply.body)
             keep(raw)
             return JsonAnswer(raw, calls.to_json(Provider.ENABLE_BANKING, operation, reply.body))
 
-        return self._retry.call(attempt) if retries else attempt()
+        is_spent = subject is not None and subject.scope is not None and subject.cost > 0
+        return self._retry.call(attempt) if retries and not is_spent else attempt()
 
     def close(self) -> None:
         """Close all idle connections."""
         self._sender.close()
 
-    def _send(
+    def _send(  # noqa: PLR0913 - keyword-only
         self,
         operation: str,
         method: str,
@@ -97,6 +103,7 @@ class EnableBankingClient:
         psu_headers: Mapping[str, str],
         today: date | None,
         count: Count,
+        subject: Subject | None,
     ) -> HttpAnswer:
         def send(token: str) -> HttpAnswer:
             count.calls += 1
@@ -106,7 +113,13 @@ class EnableBankingClient:
                 **psu_headers,
             }
             return self._sender.send(
-                operation, method, path, headers=headers, params=params, json=json
+                operation,
+                method,
+                path,
+                headers=headers,
+                params=params,
+                json=json,
+                subject=subject,
             )
 
         token = self._signer.token()
@@ -129,6 +142,12 @@ def parse_model(model: type[_Model], answer: JsonAnswer) -> _Model:
     """
     operation = answer.raw.operation.partition("?")[0]  # what follows is for ourselves
     return calls.parse_model(Provider.ENABLE_BANKING, operation, model, answer.body)
+
+
+def read_facts(operation: str, reply: HttpAnswer) -> CallFacts:
+    """Say what an answer tells besides its body: nothing of a quota but that it is spent."""
+    error = _error(operation, reply, None)
+    return CallFacts() if error is None else to_facts(error)
 
 
 def _error(operation: str, reply: HttpAnswer, today: date | None) -> ProviderError | None:

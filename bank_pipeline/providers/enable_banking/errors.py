@@ -18,6 +18,7 @@ from bank_pipeline.errors import (
     AccountBlockedError,
     AccountGoneError,
     ConfigurationError,
+    CredentialsRefusedError,
     FeedMovedError,
     ProductUnsupportedError,
     ProviderError,
@@ -52,17 +53,19 @@ _CODES: Final[Mapping[type[ProviderError], str]] = {
     TransientError: (
         "ASPSP_ERROR ASPSP_TIMEOUT WRONG_SESSION_STATUS PENDING_AUTHORIZATION RETURNED_FROM_BANK"
     ),
-    # Our key, our request or a link that went wrong; no connection is to blame for any of it.
+    # Our key or our application: whatever is asked next is refused as well.
+    CredentialsRefusedError: (
+        "AUTHORIZATION_NOT_PROVIDED UNAUTHORIZED_ACCESS UNAUTHORIZED_IP APPLICATION_DOES_NOT_EXIST"
+    ),
+    # Our request or a link that went wrong; no connection is to blame for any of it.
     ConfigurationError: (
-        "AUTHORIZATION_NOT_PROVIDED UNAUTHORIZED_ACCESS ACCESS_DENIED UNAUTHORIZED_IP "
-        "INVALID_HOST REDIRECT_URI_NOT_ALLOWED NO_ACCOUNTS_ADDED INVALID_ACCOUNT_ID "
+        "ACCESS_DENIED INVALID_HOST REDIRECT_URI_NOT_ALLOWED NO_ACCOUNTS_ADDED INVALID_ACCOUNT_ID "
         "PSU_HEADER_NOT_PROVIDED PSU_HEADER_INVALID DATE_TO_WITHOUT_DATE_FROM "
         "DATE_FROM_IN_FUTURE WRONG_DATE_INTERVAL WRONG_REQUEST_PARAMETERS ALREADY_AUTHORIZED "
         "WRONG_AUTHORIZATION_CODE EXPIRED_AUTHORIZATION_CODE WRONG_CREDENTIALS_PROVIDED "
         "WRONG_ASPSP_PROVIDED TRANSACTION_DOES_NOT_EXIST PAYMENT_NOT_FOUND "
         "UNTRUSTED_PAYMENT_PARTY WEBHOOK_URI_NOT_ALLOWED PAYMENT_LIMIT_EXCEEDED "
-        "ASPSP_PAYMENT_NOT_ACCESSIBLE INVALID_PAYMENT PAYMENT_NOT_FINALIZED "
-        "APPLICATION_DOES_NOT_EXIST"
+        "ASPSP_PAYMENT_NOT_ACCESSIBLE INVALID_PAYMENT PAYMENT_NOT_FINALIZED"
     ),
 }
 

@@ -19,6 +19,7 @@ from bank_pipeline.providers.cache import Cache
 from bank_pipeline.providers.enable_banking.accounts import LIMIT_TYPE, account_path
 from bank_pipeline.providers.enable_banking.client import EnableBankingClient, parse_model
 from bank_pipeline.providers.enable_banking.schemas import EbLimit
+from bank_pipeline.providers.metering import Subject
 
 TTL_S: Final = 30 * 24 * 3600
 
@@ -77,7 +78,13 @@ class Limits:
 
     def _fetch(self, account: Account, archive: Archive) -> dict[str, Any]:
         path = f"{account_path(account.external_id)}/details"
-        answer = self._client.call("accounts/details", "GET", path, archive=archive)
+        answer = self._client.call(
+            "accounts/details",
+            "GET",
+            path,
+            archive=archive,
+            subject=Subject(account.external_id),
+        )
         limit = parse_model(EbLimit, answer).credit_limit
         return _to_value(limit.amount.copy_abs(), limit.currency) if limit else {}
 

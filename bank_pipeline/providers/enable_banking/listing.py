@@ -26,6 +26,7 @@ from bank_pipeline.providers.enable_banking.errors import SESSION_CODES
 from bank_pipeline.providers.enable_banking.link import blocked, read_accounts
 from bank_pipeline.providers.enable_banking.schemas import EbSession, EbSessionAccount
 from bank_pipeline.providers.enable_banking.sessions import Sessions
+from bank_pipeline.providers.metering import Subject
 from bank_pipeline.providers.rows import Rows
 
 _DETAILS = "accounts/details"
@@ -90,7 +91,11 @@ def _fetch_details(
     """
     try:
         answer = client.call(
-            _DETAILS, "GET", f"{account_path(shared.uid)}/details", archive=archive
+            _DETAILS,
+            "GET",
+            f"{account_path(shared.uid)}/details",
+            archive=archive,
+            subject=Subject(shared.uid),
         )
     except (AccountGoneError, AccountBlockedError) as error:
         account = to_minimal_account(shared)

@@ -47,7 +47,12 @@ from bank_pipeline.providers.enable_banking.accounts import (
     to_status,
 )
 from bank_pipeline.providers.enable_banking.aspsps import Aspsps
-from bank_pipeline.providers.enable_banking.client import Count, EnableBankingClient, parse_model
+from bank_pipeline.providers.enable_banking.client import (
+    Count,
+    EnableBankingClient,
+    parse_model,
+    read_facts,
+)
 from bank_pipeline.providers.enable_banking.errors import SESSION_CODES, error_of_code
 from bank_pipeline.providers.enable_banking.limits import Limits
 from bank_pipeline.providers.enable_banking.listing import fetch_accounts
@@ -62,6 +67,7 @@ from bank_pipeline.providers.enable_banking.schemas import (
 from bank_pipeline.providers.enable_banking.sessions import Sessions
 from bank_pipeline.providers.enable_banking.signer import Signer, load_key
 from bank_pipeline.providers.http import HttpSender
+from bank_pipeline.providers.metering import Subject
 from bank_pipeline.providers.retry import Retry
 from bank_pipeline.providers.rows import Rows
 
@@ -113,7 +119,9 @@ class EnableBankingProvider(WindowProvider):
         cache: Cache,
         retry: Retry = Retry(),  # noqa: B008 - frozen
     ) -> None:
-        sender = HttpSender(self.provider, base_url=base_url, timeout_s=timeout_s)
+        sender = HttpSender(
+            self.provider, base_url=base_url, timeout_s=timeout_s, read_facts=read_facts
+        )
         self._client = EnableBankingClient(sender, signer, retry=retry)
         self._sessions = Sessions(self._client, cache)
         application = hashlib.blake2b(
@@ -172,6 +180,7 @@ class EnableBankingProvider(WindowProvider):
                 psu_headers=headers,
                 archive=archive,
                 count=count,
+                subject=Subject(account.external_id, Scope.BALANCES),
             ),
         )
         parsed = parse_model(EbBalancesAnswer, answer)
@@ -207,7 +216,7 @@ class EnableBankingProvider(WindowProvider):
         """
         bank = self._sessions.bank_of(credential)
         quirks, headers = self._manners(bank, present_user)
-        loop, counts = window.Loop(), window.Counts()
+        loop, count = window.Loop(), Count()
 
         def fetch(params: Mapping[str, str], unread: list[RawAnswer]) -> JsonAnswer:
             answer = self._client.call(
@@ -218,7 +227,10 @@ class EnableBankingProvider(WindowProvider):
                 psu_headers=headers,
                 archive=unread.append,
                 today=request.window.last,
-                count=counts.of(params),
+                count=count,
+                subject=Subject(
+                    account.external_id, Scope.TRANSACTIONS, cost=window.to_cost(params)
+                ),
             )
             looks_again = request.is_first and "strategy" not in params
             named = window.to_operation(bank, since=params["date_from"] if looks_again else None)
@@ -240,8 +252,7 @@ class EnableBankingProvider(WindowProvider):
             read,
             covered=None if loop.trouble else read.covered,
             trouble=loop.trouble,
-            calls_count=counts.made,
-            counted_calls=counts.counted,
+            calls_count=count.calls,
         )
 
     def to_window(

@@ -33,7 +33,7 @@ from bank_pipeline.providers.answers import (
 )
 from bank_pipeline.providers.calls import JsonAnswer
 from bank_pipeline.providers.enable_banking.accounts import to_institution_id
-from bank_pipeline.providers.enable_banking.client import Count, parse_model
+from bank_pipeline.providers.enable_banking.client import parse_model
 from bank_pipeline.providers.enable_banking.quirks import Quirks, quirks_of
 from bank_pipeline.providers.enable_banking.schemas import (
     EbAspspName,
@@ -52,33 +52,15 @@ Fetch = Callable[[Mapping[str, str], list[RawAnswer]], JsonAnswer]
 _Pair = tuple[str | None, Transaction]
 
 
-@dataclass
-class Counts:
+def to_cost(params: Mapping[str, str]) -> int:
     """
-    The calls of one window, retries included, and how many of them a bank counts.
+    Return how many calls a bank counts for a page. Pure.
 
     Most banks count no further pages. Looking for the longest history takes a call of its own.
     """
-
-    plain: Count = field(default_factory=Count)
-    longest: Count = field(default_factory=Count)
-    paged: Count = field(default_factory=Count)
-
-    def of(self, params: Mapping[str, str]) -> Count:
-        """Return where a call with these parameters is counted."""
-        if "continuation_key" in params:
-            return self.paged
-        return self.longest if "strategy" in params else self.plain
-
-    @property
-    def made(self) -> int:
-        """Say how many calls were made."""
-        return self.plain.calls + self.longest.calls + self.paged.calls
-
-    @property
-    def counted(self) -> int:
-        """Say how many calls banks count."""
-        return self.plain.calls + 2 * self.longest.calls
+    if "continuation_key" in params:
+        return 0
+    return 2 if "strategy" in params else 1
 
 
 @dataclass

@@ -11,13 +11,15 @@ from pydantic import SecretStr
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.errors import PayloadError, ProviderError
 from bank_pipeline.providers import calls
-from bank_pipeline.providers.answers import Archive, QuotaSeen, RawAnswer, keep_nothing
+from bank_pipeline.providers.answers import Archive, RawAnswer, keep_nothing
 from bank_pipeline.providers.cache import Cache
 from bank_pipeline.providers.gocardless.errors import INVALID_TOKEN, read_complaint, to_error
-from bank_pipeline.providers.gocardless.quotas import to_quota
+from bank_pipeline.providers.gocardless.quotas import rates_of, to_quota
 from bank_pipeline.providers.gocardless.tokens import TokenKeeper
 from bank_pipeline.providers.http import HttpAnswer, HttpSender
+from bank_pipeline.providers.metering import CallFacts, Subject, to_facts
 from bank_pipeline.providers.retry import Retry
+from bank_pipeline.providers.throttle import UNLIMITED, RateLimiter, Throttle
 
 ATTEMPTS_MAX: Final = 2
 """Failed calls count towards the suspension of an account: one is repeated once at most."""
@@ -31,11 +33,10 @@ _CALLED_AT: Final = re.compile(rb'"last_(?:updated|accessed)"\s*:\s*"[^"]*"')
 
 @dataclass(frozen=True)
 class Answer:
-    """A success: as it came, parsed with exact numbers, and what it says of the quota."""
+    """A success: as it came, and parsed with exact numbers."""
 
     raw: RawAnswer
     body: Any
-    quota: QuotaSeen | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ class Call:
     """
     One request. `operation` names it in errors; `archived_as` in the archive, if otherwise.
 
-    `credential` is what the answer must not hold when it is archived.
+    `credential` is what the answer must not hold when it is archived; `subject` what it reads
+    of one account.
     """
 
     operation: str
@@ -61,6 +63,7 @@ class Call:
     json: Mapping[str, Any] | None = None
     archived_as: str | None = None
     credential: SecretStr | None = None
+    subject: Subject | None = None
 
 
 class GoCardlessClient:
@@ -79,9 +82,18 @@ class GoCardlessClient:
         timeout_s: float,
         cache: Cache,
         retry: Retry,
+        limiter: RateLimiter = UNLIMITED,
     ) -> None:
         host = base_url.rstrip("/").removesuffix(_PREFIX)
-        self._http = HttpSender(Provider.GOCARDLESS, base_url=host, timeout_s=timeout_s)
+        self._http = HttpSender(
+            Provider.GOCARDLESS,
+            base_url=host,
+            timeout_s=timeout_s,
+            read_facts=_read_facts,
+            throttle=Throttle(
+                Provider.GOCARDLESS, limiter, rates_of, key=secret_id, sleep=retry.sleep
+            ),
+        )
         self._secret_id = secret_id
         self._secret_key = secret_key
         self._retry = replace(retry, attempts_max=min(retry.attempts_max, ATTEMPTS_MAX))
@@ -118,7 +130,7 @@ class GoCardlessClient:
             raise error
         raw = _to_raw(call, reply.body)
         archive(raw)
-        return Answer(raw, _to_json(call, reply.body), to_quota(reply.headers))
+        return Answer(raw, _to_json(call, reply.body))
 
     def _send(self, call: Call) -> HttpAnswer:
         """Send with the company's token; with a new one, once, when it is not valid any more."""
@@ -136,6 +148,7 @@ class GoCardlessClient:
             headers=_headers({"Authorization": f"Bearer {token.get_secret_value()}"}),
             params=call.params,
             json=call.json,
+            subject=call.subject,
         )
 
     def _create_token(self) -> SecretStr:
@@ -164,6 +177,12 @@ class GoCardlessClient:
 def to_segment(text: str) -> str:
     """Return an id as one segment of a path, whatever is in it."""
     return quote(text, safe="")
+
+
+def _read_facts(operation: str, reply: HttpAnswer) -> CallFacts:
+    if reply.status in _OK:
+        return CallFacts(quota=to_quota(reply.headers))
+    return to_facts(to_error(operation, reply))
 
 
 def _headers(more: Mapping[str, str]) -> dict[str, str]:

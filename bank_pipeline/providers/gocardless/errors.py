@@ -19,6 +19,7 @@ from bank_pipeline.errors import (
     AccountBlockedError,
     AccountGoneError,
     ConfigurationError,
+    CredentialsRefusedError,
     ProductUnsupportedError,
     ProviderError,
     RateLimitedError,
@@ -50,9 +51,11 @@ _CODES: Final[Mapping[type[ProviderError], str]] = {
         "UnknownRequestError ServiceError ConnectionError ACCOUNT_PROCESSING ACCOUNT_DISCOVERED "
         "CR GC UA SA GA ID"
     ),
+    # Our keys themselves, or the company they stand for: all that is asked next is refused.
+    CredentialsRefusedError: f"{INVALID_TOKEN} AUTHENTICATION_FAILED PAYMENT_REQUIRED IP_DENIED",
     ConfigurationError: (
-        f"{INVALID_TOKEN} AUTHENTICATION_FAILED PAYMENT_REQUIRED IP_DENIED NOT_PERMITTED "
-        "INVALID_ID UNKNOWN_FIELDS DATE_RANGE SCOPES FIELDS_REFUSED NOT_FOUND ACCEPTED_TWICE"
+        "NOT_PERMITTED INVALID_ID UNKNOWN_FIELDS DATE_RANGE SCOPES FIELDS_REFUSED NOT_FOUND "
+        "ACCEPTED_TWICE"
     ),
 }
 

@@ -9,7 +9,6 @@ Source: https://bankaccountdata.gocardless.com/overview/
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from pydantic import SecretStr
@@ -53,8 +52,10 @@ from bank_pipeline.providers.gocardless.schemas import (
     GcBalancesAnswer,
     GcInstitution,
 )
+from bank_pipeline.providers.metering import Subject
 from bank_pipeline.providers.retry import Retry
 from bank_pipeline.providers.rows import Rows
+from bank_pipeline.providers.throttle import UNLIMITED, RateLimiter
 
 HOST: Final = "https://bankaccountdata.gocardless.com"
 HISTORY_DAYS_MAX: Final = 730
@@ -109,6 +110,7 @@ class GoCardlessProvider(WindowProvider):
         redirect_url: str | None,
         cache: Cache,
         retry: Retry = Retry(),  # noqa: B008 - frozen
+        limiter: RateLimiter = UNLIMITED,
     ) -> None:
         self._client = GoCardlessClient(
             base_url=base_url,
@@ -117,6 +119,7 @@ class GoCardlessProvider(WindowProvider):
             timeout_s=timeout_s,
             cache=cache,
             retry=retry,
+            limiter=limiter,
         )
         self._cache = cache
         self._redirect_url = redirect_url
@@ -169,6 +172,7 @@ class GoCardlessProvider(WindowProvider):
             _BALANCES,
             f"accounts/{to_segment(account.external_id)}/balances/",
             archived_as=f"{_BALANCES}?account={account.external_id}",
+            subject=Subject(account.external_id, Scope.BALANCES),
         )
         answer = self._client.call(call, archive=archive)
         parsed = calls.parse_model(Provider.GOCARDLESS, _BALANCES, GcBalancesAnswer, answer.body)
@@ -178,7 +182,6 @@ class GoCardlessProvider(WindowProvider):
             balances=to_balances(
                 [raw for raw in read if raw is not None], account, quirks_of(facts.institution)
             ),
-            quota=answer.quota,
             quarantined=tuple(rows.quarantined),
         )
 
@@ -211,9 +214,10 @@ class GoCardlessProvider(WindowProvider):
                 institution_id=facts.institution,
                 whole_since=whole_since if whole_since > request.window.first else None,
             ),
+            subject=Subject(account.external_id, Scope.TRANSACTIONS),
         )
         answer = self._client.call(call, archive=archive)
-        return replace(self.to_window([answer.raw], account, request), quota=answer.quota)
+        return self.to_window([answer.raw], account, request)
 
     def to_window(
         self, answers: Sequence[RawAnswer], account: Account, request: WindowRequest
@@ -331,6 +335,7 @@ def build_gocardless(
     cache: Cache,
     *,
     retry: Retry = Retry(),  # noqa: B008 - frozen
+    limiter: RateLimiter = UNLIMITED,
 ) -> GoCardlessProvider:
     """
     Build GoCardless from the settings, without a call.
@@ -353,6 +358,7 @@ def build_gocardless(
         redirect_url=settings.gocardless_redirect_url or own_page,
         cache=cache,
         retry=retry,
+        limiter=limiter,
     )
 
 

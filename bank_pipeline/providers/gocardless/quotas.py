@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import Final
 
 from bank_pipeline.providers.answers import QuotaSeen
+from bank_pipeline.providers.throttle import Rate
 
 DAY_S: Final = 86_400.0
 MINUTE_S: Final = 60.0
@@ -24,6 +25,33 @@ _COMPANY: Final = "x_ratelimit_"
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
 _WAIT: Final = re.compile(r"try again in ([0-9]{1,9}) seconds")
 _RATE: Final = re.compile(r"[0-9]+\s*/\s*day")
+
+
+_MINUTELY: Final = Rate(100, MINUTE_S, burst=60)
+_READING: Final = Rate(300, MINUTE_S, burst=200)
+
+_RATES: Final[tuple[tuple[str, str, Rate], ...]] = (
+    ("accounts", "", _MINUTELY),
+    ("institutions", "", _READING),
+    ("token/new", "", Rate(100, 3_600.0, burst=60)),
+    ("agreements", "GET", _READING),
+    ("requisitions", "GET", _READING),
+    ("agreements", "", _MINUTELY),
+    ("requisitions", "", _MINUTELY),
+)
+"""
+The company's own rates: where an operation begins so, and is of this method if any is named.
+
+Source: https://developer.gocardless.com/bank-account-data/overview
+"""
+
+
+def rates_of(operation: str, method: str) -> Mapping[str, Rate]:
+    """Return the company's rates that a call counts towards, by bucket. Pure."""
+    for begins, of_method, rate in _RATES:
+        if operation.startswith(begins) and of_method in ("", method):
+            return {f"{of_method} {begins}".strip(): rate}
+    return {}
 
 
 def to_quota(headers: Mapping[str, str]) -> QuotaSeen | None:

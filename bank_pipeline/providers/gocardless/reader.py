@@ -29,6 +29,7 @@ from bank_pipeline.errors import (
 )
 from bank_pipeline.providers import calls
 from bank_pipeline.providers.answers import AccountsAnswer, Archive, RawAnswer
+from bank_pipeline.providers.base import Scope
 from bank_pipeline.providers.cache import Cache
 from bank_pipeline.providers.gocardless.accounts import (
     HISTORY_DAYS_USUAL,
@@ -48,6 +49,7 @@ from bank_pipeline.providers.gocardless.schemas import (
     GcMetadata,
     GcRequisition,
 )
+from bank_pipeline.providers.metering import Subject
 
 AGREEMENT_TTL_S: Final = 3_600
 FACTS_TTL_S: Final = 30 * 86_400  # an account is of one bank and one agreement for ever
@@ -223,7 +225,8 @@ class ConnectionReader:
         reading.accounts.append(fresh if known is None else _merged(known, fresh))
 
     def _fetch_metadata(self, account_id: str, archive: Archive) -> Answer:
-        call = Call(_METADATA, f"accounts/{to_segment(account_id)}/")
+        path = f"accounts/{to_segment(account_id)}/"
+        call = Call(_METADATA, path, subject=Subject(account_id))
         return self._client.call(call, archive=archive)
 
     def _fetch_details(
@@ -231,7 +234,8 @@ class ConnectionReader:
     ) -> GcDetails | None:
         """Read an account's details; without them it is known by its metadata until later."""
         reading.calls_count += 1
-        call = Call(_DETAILS, f"accounts/{to_segment(account_id)}/details/")
+        path = f"accounts/{to_segment(account_id)}/details/"
+        call = Call(_DETAILS, path, subject=Subject(account_id, Scope.DETAILS))
         try:
             answer = self._client.call(call, archive=reading.archive)
             return _parse(GcDetailsAnswer, answer).account

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import urllib3
@@ -23,10 +23,13 @@ from bank_pipeline.errors import (
 from bank_pipeline.providers import calls
 from bank_pipeline.providers.answers import Archive, RawAnswer, keep_nothing
 from bank_pipeline.providers.http import HttpAnswer
+from bank_pipeline.providers.metering import CallFacts, PlannedCall, sending, to_facts
 from bank_pipeline.providers.plaid.errors import to_error, to_word
+from bank_pipeline.providers.plaid.rates import rates_of
 from bank_pipeline.providers.plaid.schemas import PlaidSyncPage
 from bank_pipeline.providers.plaid.transport import AnswerTooLargeError
 from bank_pipeline.providers.retry import Retry
+from bank_pipeline.providers.throttle import UNLIMITED, RateLimiter, Throttle
 
 if TYPE_CHECKING:
     from bank_pipeline.providers.plaid.sdk import PlaidSdk
@@ -92,13 +95,23 @@ class PlaidClient:
     """
 
     def __init__(
-        self, *, host: str, client_id: str, secret: SecretStr, timeout_s: float, retry: Retry
+        self,
+        *,
+        host: str,
+        client_id: str,
+        secret: SecretStr,
+        timeout_s: float,
+        retry: Retry,
+        limiter: RateLimiter = UNLIMITED,
     ) -> None:
         self._host = host
         self._client_id = client_id
         self._secret = secret
         self._timeout_s = timeout_s
         self._retry = retry
+        self._throttle = Throttle(
+            Provider.PLAID, limiter, partial(rates_of, host), key=client_id, sleep=retry.sleep
+        )
 
     def call(
         self,
@@ -107,20 +120,22 @@ class PlaidClient:
         *,
         archive: Archive | None = None,
         retries: bool = True,
+        item: SecretStr | None = None,
     ) -> Answer:
         """
         Make one call and return its success, archived, even if it turns out unreadable.
 
         Without `archive` nothing is kept: that is for answers that may hold a credential.
-        `retries=False` is for what must not be done twice.
+        `retries=False` is for what must not be done twice. `item` is the access token of the
+        Item that it is about, whose calls Plaid counts by themselves.
 
         Raises:
             ProviderError: any of them; see `to_error`.
         """
         keep = keep_nothing if archive is None else archive
         if not retries:
-            return self._call_once(operation, send, archive=keep)
-        return self._retry.call(lambda: self._call_once(operation, send, archive=keep))
+            return self._call_once(operation, send, archive=keep, item=item)
+        return self._retry.call(lambda: self._call_once(operation, send, archive=keep, item=item))
 
     def fetch_sync_pages(
         self, access_token: SecretStr, *, cursor: str | None, archive: Archive
@@ -185,6 +200,7 @@ class PlaidClient:
                 SYNC,
                 lambda sdk: sdk.sync_transactions(access_token, cursor=cursor),
                 archive=loop.unread.append,
+                item=access_token,
                 sent_cursor=bool(cursor),
             )
         except CursorRejectedError as error:
@@ -197,12 +213,24 @@ class PlaidClient:
         return SyncPage(answer.raw, parse_model(PlaidSyncPage, answer))
 
     def _call_once(
-        self, operation: str, send: Send, *, archive: Archive, sent_cursor: bool = False
+        self,
+        operation: str,
+        send: Send,
+        *,
+        archive: Archive,
+        item: SecretStr | None,
+        sent_cursor: bool = False,
     ) -> Answer:
-        reply = self._send(operation, send, archive)
-        if reply.status not in _OK:
-            now = datetime.fromtimestamp(time.time(), UTC)
-            raise to_error(operation, reply, now=now, sent_cursor=sent_cursor)
+        self._throttle.pass_by(operation, "POST", subject=None if item is None else to_name(item))
+        with sending(PlannedCall(Provider.PLAID, operation)) as sent:
+            reply = self._send(operation, send, archive)
+            if reply.status in _OK:
+                sent.answered(reply.status, CallFacts())
+            else:
+                now = datetime.fromtimestamp(time.time(), UTC)
+                error = to_error(operation, reply, now=now, sent_cursor=sent_cursor)
+                sent.answered(reply.status, to_facts(error))
+                raise error
         try:
             answer = to_answer(operation, reply.body)
         except Exception:
@@ -234,6 +262,11 @@ class PlaidClient:
             secret=self._secret,
             timeout_s=(min(CONNECT_TIMEOUT_S, self._timeout_s), self._timeout_s),
         )
+
+
+def to_name(item: SecretStr) -> str:
+    """Return a name for an Item that opens nothing."""
+    return hashlib.blake2b(item.get_secret_value().encode(), digest_size=12).hexdigest()
 
 
 def _to_unread(operation: str, body: bytes) -> RawAnswer:

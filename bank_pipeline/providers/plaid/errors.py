@@ -18,6 +18,7 @@ from bank_pipeline.errors import (
     AccessRevokedError,
     AccountGoneError,
     ConfigurationError,
+    CredentialsRefusedError,
     CursorRejectedError,
     FeedMovedError,
     ProductUnsupportedError,
@@ -63,10 +64,12 @@ _CODES: Final[Mapping[type[ProviderError], str]] = {
         "INSTANT_MATCH_FAILED INVALID_OTP INVALID_PHONE_NUMBER INVALID_SEND_METHOD "
         "INVALID_UPDATED_USERNAME USER_INPUT_TIMEOUT"
     ),
-    # Our keys, our request or our contract with Plaid; no customer is to blame for any of it.
+    # Our keys themselves: whatever is asked next is refused as well.
+    CredentialsRefusedError: "INVALID_API_KEYS UNAUTHORIZED_ENVIRONMENT",
+    # Our request or our contract with Plaid; no customer is to blame for any of it.
     ConfigurationError: (
-        "CREDITS_EXHAUSTED INVALID_ACCESS_TOKEN INVALID_API_KEYS UNAUTHORIZED_ENVIRONMENT "
-        "UNAUTHORIZED_ROUTE_ACCESS INVALID_PUBLIC_TOKEN INVALID_LINK_TOKEN INVALID_PRODUCT "
+        "CREDITS_EXHAUSTED INVALID_ACCESS_TOKEN UNAUTHORIZED_ROUTE_ACCESS "
+        "INVALID_PUBLIC_TOKEN INVALID_LINK_TOKEN INVALID_PRODUCT "
         "INVALID_INSTITUTION INVALID_WEBHOOK_VERIFICATION_KEY_ID PRODUCT_NOT_ENABLED "
         "MISSING_FIELDS UNKNOWN_FIELDS INVALID_FIELD INVALID_CONFIGURATION "
         "INCOMPATIBLE_API_VERSION INVALID_BODY INVALID_HEADERS NOT_FOUND NO_LONGER_AVAILABLE "

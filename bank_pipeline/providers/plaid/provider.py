@@ -48,6 +48,7 @@ from bank_pipeline.providers.plaid.transform import to_institution, to_status
 from bank_pipeline.providers.plaid.webhooks import WebhookVerifier
 from bank_pipeline.providers.retry import Retry
 from bank_pipeline.providers.rows import Rows
+from bank_pipeline.providers.throttle import UNLIMITED, RateLimiter
 
 HOSTS: Final[Mapping[Environment, str]] = {
     Environment.SANDBOX: "https://sandbox.plaid.com",
@@ -84,6 +85,7 @@ class PlaidProvider(FeedProvider):
         webhook_url: str | None,
         days_requested: int,
         retry: Retry = Retry(),  # noqa: B008 - frozen
+        limiter: RateLimiter = UNLIMITED,
     ) -> None:
         def client(timeout_s: float) -> PlaidClient:
             return PlaidClient(
@@ -92,6 +94,7 @@ class PlaidProvider(FeedProvider):
                 secret=secret,
                 timeout_s=timeout_s,
                 retry=retry,
+                limiter=limiter,
             )
 
         self._client = client(timeout_s)
@@ -118,7 +121,7 @@ class PlaidProvider(FeedProvider):
         Source: https://plaid.com/docs/api/items/#itemget
         """
         answer = self._client.call(
-            "item/get", lambda sdk: sdk.get_item(credential), archive=archive
+            "item/get", lambda sdk: sdk.get_item(credential), archive=archive, item=credential
         )
         return to_status(parse_model(PlaidItemAnswer, answer))
 
@@ -142,7 +145,10 @@ class PlaidProvider(FeedProvider):
         Source: https://plaid.com/docs/api/accounts/#accountsget
         """
         answer = self._client.call(
-            "accounts/get", lambda sdk: sdk.get_accounts(credential), archive=archive
+            "accounts/get",
+            lambda sdk: sdk.get_accounts(credential),
+            archive=archive,
+            item=credential,
         )
         parsed = parse_model(PlaidAccountsAnswer, answer)
         rows = Rows.of(answer.raw.operation, [answer.raw.body])
@@ -254,7 +260,12 @@ class PlaidProvider(FeedProvider):
         return key if isinstance(key, dict) else {}
 
 
-def build_plaid(settings: Settings, *, retry: Retry = Retry()) -> PlaidProvider:  # noqa: B008
+def build_plaid(
+    settings: Settings,
+    *,
+    retry: Retry = Retry(),  # noqa: B008 - frozen
+    limiter: RateLimiter = UNLIMITED,
+) -> PlaidProvider:
     """
     Build Plaid from the settings, without a call.
 
@@ -276,6 +287,7 @@ def build_plaid(settings: Settings, *, retry: Retry = Retry()) -> PlaidProvider:
         webhook_url=f"{gateway_url}/webhooks/plaid" if gateway_url else None,
         days_requested=settings.plaid_days_requested,
         retry=retry,
+        limiter=limiter,
     )
 
 

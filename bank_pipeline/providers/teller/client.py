@@ -14,19 +14,27 @@ from urllib.parse import quote
 from pydantic import SecretStr
 
 from bank_pipeline.domain.connection import Provider
-from bank_pipeline.errors import PayloadError, ProviderError, RateLimitedError
+from bank_pipeline.errors import (
+    CredentialsRefusedError,
+    PayloadError,
+    ProviderError,
+    RateLimitedError,
+)
 from bank_pipeline.providers.answers import Archive, RawAnswer, keep_nothing
 from bank_pipeline.providers.calls import JsonAnswer, to_json, to_raw
 from bank_pipeline.providers.http import HttpAnswer, HttpSender
+from bank_pipeline.providers.metering import CallFacts
 from bank_pipeline.providers.retry import Retry
 from bank_pipeline.providers.teller.certificate import CertificateProof, Tls
 from bank_pipeline.providers.teller.errors import Backoff, code_of, to_error, to_word
 
 VERSION: Final = "2020-10-12"
 _OK: Final = range(200, 300)
+_BAD_REQUEST: Final = 400
 _UNAUTHORISED: Final = 401
 _FORBIDDEN: Final = 403
 _GONE: Final = (404, 410)
+_PROBE: Final = "accounts"
 
 
 class TellerClient:
@@ -36,7 +44,11 @@ class TellerClient:
         self, *, base_url: str, timeout_s: float, tls: Tls, proof: CertificateProof, retry: Retry
     ) -> None:
         self._sender = HttpSender(
-            Provider.TELLER, base_url=base_url, timeout_s=timeout_s, tls=tls.context
+            Provider.TELLER,
+            base_url=base_url,
+            timeout_s=timeout_s,
+            read_facts=_read_facts,
+            tls=tls.context,
         )
         self._proof = proof
         self._retry = retry
@@ -103,14 +115,15 @@ class TellerClient:
         Ask for accounts without a token: Teller looks at the certificate first.
 
         Raises:
-            ConfigurationError: Teller does not accept our certificate (400).
+            CredentialsRefusedError: Teller does not accept our certificate (400).
         """
-        operation = "accounts"
 
         def attempt() -> None:
-            reply = self._send(operation, "GET", "/accounts", None, None)
+            reply = self._send(_PROBE, "GET", "/accounts", None, None)
+            if reply.status == _BAD_REQUEST:
+                raise _refused(_PROBE, reply)
             if reply.status not in (*_OK, _UNAUTHORISED, _FORBIDDEN):
-                raise self._to_error(operation, reply, None, about_account=False)
+                raise self._to_error(_PROBE, reply, None, about_account=False)
 
         self._retry.call(attempt)
 
@@ -158,7 +171,25 @@ class TellerClient:
         if isinstance(error, RateLimitedError) and error.retry_after_s is None:
             with self._lock:
                 error.retry_after_s = self._backoff.refused(now_s=time.monotonic())
+        if reply.status == _BAD_REQUEST and self._is_certificate_refused():
+            return _refused(operation, reply)
         return error
+
+    def _is_certificate_refused(self) -> bool:
+        """Ask, because a bad request and a bad certificate are told by the same answer."""
+        try:
+            return self._send(_PROBE, "GET", "/accounts", None, None).status == _BAD_REQUEST
+        except ProviderError:
+            return False
+
+
+def _refused(operation: str, reply: HttpAnswer) -> CredentialsRefusedError:
+    return CredentialsRefusedError(
+        Provider.TELLER,
+        operation,
+        code=code_of(reply) or f"HTTP_{reply.status}",
+        request_id=_request_id(reply),
+    )
 
 
 def account_path(external_id: str, *parts: str) -> str:
@@ -181,6 +212,12 @@ def rows_of(answer: JsonAnswer) -> list[Any]:
             request_id=answer.raw.request_id,
         )
     return answer.body
+
+
+def _read_facts(_operation: str, reply: HttpAnswer) -> CallFacts:
+    is_ok = reply.status in _OK
+    code = None if is_ok else code_of(reply) or f"HTTP_{reply.status}"
+    return CallFacts(error_code=code, request_id=_request_id(reply))
 
 
 def _request_id(reply: HttpAnswer) -> str | None:

@@ -33,7 +33,9 @@ from bank_pipeline.storage.tables.money import (
 )
 from bank_pipeline.storage.tables.work import (
     provider_calls,
+    provider_health,
     quarantine,
+    rate_limits,
     raw_payloads,
     sync_runs,
     webhook_events,
@@ -55,7 +57,9 @@ __all__ = [
     "link_sessions",
     "metadata",
     "provider_calls",
+    "provider_health",
     "quarantine",
+    "rate_limits",
     "raw_payloads",
     "sync_runs",
     "teams",

@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB, UUID
 
+from bank_pipeline.domain.circuit import CircuitState
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.storage.columns import moment, one_of, own_id, ref, text
 from bank_pipeline.storage.tables.base import metadata
@@ -36,14 +37,25 @@ provider_calls = sa.Table(
     "provider_calls",
     metadata,
     sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
-    ref("connection_id", "connections"),
-    text("account_external_id", nullable=False),
-    text("scope", nullable=False),
+    ref("connection_id", "connections", nullable=True),
+    text("account_external_id"),
+    text("scope"),
     sa.Column("is_scheduled", sa.Boolean, nullable=False),
     moment("called_at", nullable=False),
     text("outcome"),
     sa.Column("calls_left", sa.Integer),
     moment("resets_at"),
+    text("provider", nullable=False),
+    text("operation", nullable=False),
+    sa.Column("http_status", sa.Integer),
+    text("error_code"),
+    text("request_id"),
+    sa.Column("duration_ms", sa.Integer),
+    sa.Column("sync_run_id", UUID(as_uuid=False)),
+    sa.Column("is_counted", sa.Boolean, nullable=False, server_default="true"),
+    sa.Column("calls_max", sa.Integer),
+    sa.Column("scheduled_max", sa.Integer),
+    one_of("provider", Provider),
     sa.Index(
         "provider_calls_recent_idx",
         "connection_id",
@@ -52,8 +64,35 @@ provider_calls = sa.Table(
         sa.text("called_at DESC"),
     ),
     sa.Index("provider_calls_called_at_idx", "called_at"),
-    comment="Calls that a provider counts, one row each, written before the call. No outcome: "
-    "under way, or the process died; it counts. calls_left and resets_at: the provider's word.",
+    comment="Every call to a provider, for a week; no URL, no query, no body. Those that the "
+    "provider counts (is_counted) are written before the call: without an outcome they are under "
+    "way, or the process died, and count. calls_left and resets_at: the provider's word.",
+)
+
+provider_health = sa.Table(
+    "provider_health",
+    metadata,
+    sa.Column("provider", sa.Text, primary_key=True),
+    text("state", nullable=False),
+    text("code"),
+    moment("since", nullable=False),
+    moment("next_probe_at"),
+    sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
+    moment("trusted_until"),
+    one_of("provider", Provider),
+    one_of("state", CircuitState),
+    comment="Whether a provider refuses us as a whole. open: our keys were refused, no call is "
+    "made until next_probe_at; probing: somebody asks just now. No row: all is well.",
+)
+
+rate_limits = sa.Table(
+    "rate_limits",
+    metadata,
+    sa.Column("bucket", sa.Text, primary_key=True),
+    moment("theoretical_at", nullable=False),
+    prefixes=["UNLOGGED"],
+    comment="When the next call of each rate would be due if calls came evenly (GCRA). Unlogged: "
+    "a crash of the server empties it, and the rates are those of a minute.",
 )
 
 raw_payloads = sa.Table(

@@ -17,6 +17,7 @@ from bank_pipeline.errors import (
     AccountBlockedError,
     AccountGoneError,
     ConfigurationError,
+    CredentialsRefusedError,
     FeedMovedError,
     ProductUnsupportedError,
     ProviderError,
@@ -48,14 +49,15 @@ _SMALL: Final[Mapping[Provider, Mapping[type[ProviderError], str]]] = {
         AccessRevokedError: "ITEM_NOT_FOUND USER_PERMISSION_REVOKED",
         RateLimitedError: "TRANSACTIONS_SYNC_LIMIT",
         TransientError: "INSTITUTION_DOWN INTERNAL_SERVER_ERROR NEVER_HEARD_OF",
-        ConfigurationError: "INVALID_API_KEYS INVALID_ACCESS_TOKEN",
+        CredentialsRefusedError: "INVALID_API_KEYS UNAUTHORIZED_ENVIRONMENT",
+        ConfigurationError: "INVALID_ACCESS_TOKEN",
     },
     Provider.GOCARDLESS: {
         ReauthRequiredError: "eua_expired access_expired no_valid_eua account_suspended",
         AccessRevokedError: "gocardless:requisition/not_found",
         RateLimitedError: "daily_quota_gc bank_quota company_quota_gc",
         TransientError: "unknown_request service_error connection_error never_heard_of",
-        ConfigurationError: "invalid_token authentication_failed payment_required ip_denied",
+        CredentialsRefusedError: "invalid_token authentication_failed payment_required ip_denied",
     },
     Provider.ENABLE_BANKING: {
         ReauthRequiredError: "enable_banking:*/EXPIRED_SESSION ASPSP_PSU_ACTION_REQUIRED",
@@ -65,7 +67,8 @@ _SMALL: Final[Mapping[Provider, Mapping[type[ProviderError], str]]] = {
         ),
         RateLimitedError: "ASPSP_RATE_LIMIT_EXCEEDED",
         TransientError: "ASPSP_ERROR ASPSP_TIMEOUT INTERNAL_SERVER_ERROR NEVER_HEARD_OF",
-        ConfigurationError: "UNAUTHORIZED_ACCESS APPLICATION_DOES_NOT_EXIST ACCESS_DENIED",
+        CredentialsRefusedError: "UNAUTHORIZED_ACCESS APPLICATION_DOES_NOT_EXIST",
+        ConfigurationError: "ACCESS_DENIED",
     },
     Provider.TELLER: {
         ReauthRequiredError: (

@@ -14,6 +14,7 @@ from bank_pipeline.domain.window import DateWindow
 from bank_pipeline.errors import (
     AccessRevokedError,
     ConfigurationError,
+    CredentialsRefusedError,
     ProviderError,
     RateLimitedError,
     ReauthRequiredError,
@@ -39,6 +40,7 @@ AFTER: Final = {
     ReauthRequiredError: ConnectionStatus.NEEDS_REAUTH,
     AccessRevokedError: ConnectionStatus.REVOKED,
     RateLimitedError: ConnectionStatus.ACTIVE,
+    CredentialsRefusedError: ConnectionStatus.ACTIVE,
     ConfigurationError: ConnectionStatus.ACTIVE,  # it is ours, and nobody's bank's
     TransientError: ConnectionStatus.ERROR,
 }
@@ -46,6 +48,7 @@ KIND_OF: Final = {
     ReauthRequiredError: "reauth_required",
     AccessRevokedError: "access_revoked",
     RateLimitedError: "rate_limited",
+    CredentialsRefusedError: "configuration",
     ConfigurationError: "configuration",
     TransientError: "transient",
 }
@@ -107,7 +110,7 @@ def test_a_sync_makes_of_an_error_what_it_means(
         assert (run.outcome, run.error_class) == ("failed", KIND_OF[meaning.kind])
         assert run.error_code == raised.value.code
         assert after.status is AFTER[meaning.kind]
-        assert (after.next_attempt_at is None) is not after.status.is_syncable
+        assert (after.next_attempt_at is None) is (after.status is ConnectionStatus.REVOKED)
         if after.next_attempt_at is not None:
             assert after.next_attempt_at > stage.world.clock.now()
 

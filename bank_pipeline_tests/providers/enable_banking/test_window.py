@@ -21,7 +21,7 @@ from bank_pipeline.errors import (
 from bank_pipeline.providers.answers import WindowAnswer, WindowRequest
 from bank_pipeline.providers.enable_banking.errors import STATUS_CONFUSED
 from bank_pipeline.providers.enable_banking.provider import EnableBankingProvider
-from bank_pipeline.providers.enable_banking.window import PAGES_MAX
+from bank_pipeline.providers.enable_banking.window import PAGES_MAX, to_cost
 from bank_pipeline_tests.providers.enable_banking.builders import (
     SESSION,
     TODAY,
@@ -84,9 +84,10 @@ def test_every_page_is_read_even_behind_an_empty_one(
         {"date_from": "2026-02-19", "continuation_key": "k1"},
         {"date_from": "2026-02-19", "continuation_key": "k2"},
     ]
+    # Most banks count no further pages.
+    assert [to_cost(query) for query in queries(stub)] == [1, 0, 0]
     assert (ids(answer), answer.covered) == (["entry-1", "entry-2"], window().window)
     assert len(archived) == answer.pages_count == answer.calls_count == 3
-    assert answer.counted_calls == 1  # most banks count no further pages
 
 
 def test_what_is_archived_reads_the_same_again(
@@ -214,18 +215,26 @@ def test_a_bank_that_loses_track_of_its_pages_is_not_asked_twice(
     assert answer.trouble.code == STATUS_CONFUSED
 
 
-def test_a_failure_at_the_bank_is_tried_once_more(bank: EnableBankingProvider, stub: Stub) -> None:
+def test_what_a_bank_counts_is_not_repeated_at_once(
+    bank: EnableBankingProvider, stub: Stub
+) -> None:
+    """A failure costs one of four calls of the day: the next one is planned, minutes later."""
     fetch(bank, stub, page())
     for failed in (failure("ASPSP_ERROR"), failure("ASPSP_TIMEOUT", 408), Reply(b"", 502)):
-        stub.plays(failed, page(transaction()))
-        answer = bank.fetch_window(SESSION, account(), window(), archive=Archived())
-        assert (answer.calls_count, answer.covered) == (2, window().window)
-        assert answer.counted_calls == 2
-    stub.received.clear()
-    stub.plays(failure("ASPSP_ERROR"))
-    with pytest.raises(TransientError, match="ASPSP_ERROR"):
-        bank.fetch_window(SESSION, account(), window(), archive=Archived())
-    assert len(queries(stub)) == 2
+        stub.received.clear()
+        stub.plays(failed)
+        with pytest.raises(TransientError):
+            bank.fetch_window(SESSION, account(), window(), archive=Archived())
+        assert len(queries(stub)) == 1
+
+
+def test_a_further_page_that_fails_is_tried_once_more(
+    bank: EnableBankingProvider, stub: Stub
+) -> None:
+    """Most banks do not count it, and the pages before it would be lost."""
+    pages = [page(transaction(1), key="k1"), failure("ASPSP_ERROR"), page(transaction(2))]
+    answer = fetch(bank, stub, *pages)
+    assert (ids(answer), answer.calls_count) == (["entry-1", "entry-2"], 3)
 
 
 def test_an_answer_that_cannot_be_read_is_archived_before_it_is_an_error(

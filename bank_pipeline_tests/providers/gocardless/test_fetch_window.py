@@ -1,6 +1,6 @@
 """A window of dates is one call, archived first, and covers no more than the consent permits."""
 
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import pytest
@@ -14,7 +14,6 @@ from bank_pipeline.errors import (
     ReauthRequiredError,
     TransientError,
 )
-from bank_pipeline.providers.answers import QuotaSeen
 from bank_pipeline.providers.gocardless.provider import GoCardlessProvider
 from bank_pipeline_tests.providers.gocardless.builders import (
     REQUISITION,
@@ -55,7 +54,6 @@ def test_the_first_window_is_unbounded_and_whole_since_the_consent_permits(
     answer = gocardless.fetch_window(REQUISITION, account(), request, archive=archived)
     assert paths(stub)[-1] == "accounts/account-1/transactions/"
     assert answer.covered == DateWindow(first=date(2026, 8, 22), last=TODAY)
-    assert answer.quota == QuotaSeen(2, timedelta(hours=1))
     assert len(answer.transactions) == 1
 
 

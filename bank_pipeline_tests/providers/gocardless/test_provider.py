@@ -1,8 +1,8 @@
 """The provider as the house sees it: archived first, trouble where it belongs, few calls."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -15,9 +15,10 @@ from bank_pipeline.errors import (
     TransientError,
     WebhookRejectedError,
 )
-from bank_pipeline.providers.answers import QuotaSeen
 from bank_pipeline.providers.base import Scope
 from bank_pipeline.providers.gocardless.provider import GoCardlessProvider
+from bank_pipeline.providers.metering import metered_by
+from bank_pipeline.sync.recording import CallLog
 from bank_pipeline_tests.providers.gocardless.builders import (
     REQUISITION,
     TOKEN_REPLY,
@@ -31,6 +32,8 @@ from bank_pipeline_tests.providers.gocardless.builders import (
     requisition,
 )
 from bank_pipeline_tests.providers.stub import Reply, Stub
+
+NOON: Final = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 LEFT = {
     "http_x_ratelimit_account_success_remaining": "2",
@@ -265,8 +268,12 @@ def test_balances_come_with_what_is_left_of_the_day(
     good = {"balanceAmount": {"amount": "1534.21", "currency": "EUR"}, "balanceType": "expected"}
     bad = {"balanceAmount": {"amount": "?", "currency": "EUR"}, "balanceType": "interimBooked"}
     stub.plays(TOKEN_REPLY, Reply(requisition()), Reply({"balances": [good, bad]}, headers=LEFT))
-    answer = gocardless.fetch_balances(REQUISITION, account(), archive=archived)
-    assert answer.quota == QuotaSeen(2, timedelta(hours=1))
+    log = CallLog(lambda: NOON)
+    with metered_by(log):
+        answer = gocardless.fetch_balances(REQUISITION, account(), archive=archived)
+    call, result = log.ended[-1]
+    assert (call.account_external_id, call.scope) == (account().external_id, "balances")
+    assert (result.calls_left, result.resets_at) == (2, NOON + timedelta(hours=1))
     assert {one.amount for one in answer.balances} == {Decimal("1534.21")}
     assert len(answer.quarantined) == 1
     assert archived[-1].operation == "accounts/balances?account=account-1"

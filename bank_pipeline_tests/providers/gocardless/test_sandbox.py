@@ -20,7 +20,9 @@ from bank_pipeline.providers.answers import WindowRequest
 from bank_pipeline.providers.base import LinkedConnection, LinkRequest
 from bank_pipeline.providers.cache import build_file_cache
 from bank_pipeline.providers.gocardless.provider import GoCardlessProvider
+from bank_pipeline.providers.metering import metered_by
 from bank_pipeline.sandbox.serve import SandboxServer
+from bank_pipeline.sync.recording import CallLog
 from bank_pipeline_tests.providers.gocardless.builders import QUICK, Archived
 
 BANKS: Final = (
@@ -168,9 +170,10 @@ def test_four_calls_a_day_are_counted_down_and_the_fifth_says_when(scene: Scene)
     account = linked.accounts.accounts[0]
     left = []
     for _ in range(4):
-        answer = scene.provider.fetch_balances(linked.credential, account, archive=Archived())
-        assert answer.quota is not None
-        left.append(answer.quota.calls_left)
+        log = CallLog(scene.now)
+        with metered_by(log):
+            scene.provider.fetch_balances(linked.credential, account, archive=Archived())
+        left.append(log.ended[-1][1].calls_left)
     assert left == [3, 2, 1, 0]
     with pytest.raises(RateLimitedError) as caught:
         scene.provider.fetch_balances(linked.credential, account, archive=Archived())

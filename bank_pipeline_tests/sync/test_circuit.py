@@ -1,0 +1,175 @@
+"""Our own keys refused: nobody's connection is touched, nobody calls, and one probe ends it."""
+
+import logging
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from bank_pipeline.domain.circuit import MASS_REFUSAL, PROBE_WAITS, SUSPICION_LEAST
+from bank_pipeline.domain.connection import ConnectionStatus
+from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline.errors import (
+    AccessRevokedError,
+    CredentialsRefusedError,
+    ProviderPausedError,
+    ReauthRequiredError,
+)
+from bank_pipeline.storage.credentials import Vault
+from bank_pipeline.storage.listing import load_due_attempts
+from bank_pipeline.sync.circuit import PAUSED
+from bank_pipeline.sync.reports import SyncReason
+from bank_pipeline_tests.providers.contract.banks import Banks
+from bank_pipeline_tests.providers.contract.cases import CASES
+from bank_pipeline_tests.providers.contract.stage import Stage, stage_of
+from bank_pipeline_tests.sync.ground import SYNC, Ground
+
+PROBE = "/institutions/get"  # what proves Plaid's keys
+
+
+def health(ground: Ground) -> tuple[str, str | None]:
+    [row] = ground.query("SELECT state, code FROM analytics.provider_health")
+    return row[0], row[1]
+
+
+def refuse_keys(ground: Ground) -> None:
+    """Have Plaid refuse our keys, whatever is asked."""
+    for operation in (SYNC, PROBE, "/accounts/get", "/item/get"):
+        ground.fail(operation, "INVALID_API_KEYS", times=None)
+
+
+def paused(ground: Ground, connection: ConnectionId) -> None:
+    """Sync, which must be put off without a call of its own."""
+    before = ground.calls(SYNC)
+    with pytest.raises(ProviderPausedError):
+        ground.sync(connection, SyncReason.SCHEDULE)
+    assert ground.calls(SYNC) == before
+
+
+def test_the_first_refusal_of_our_keys_stops_the_calls_of_all(
+    ground: Ground, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The next ones are put off, visibly, until after the probe; no customer is touched."""
+    first, second = ground.link_ready("login-1"), ground.link_ready("login-2")
+    refuse_keys(ground)
+    with caplog.at_level(logging.ERROR), pytest.raises(CredentialsRefusedError):
+        ground.sync(first)
+    assert "refuses our credentials (INVALID_API_KEYS)" in caplog.text
+    assert health(ground) == ("open", "INVALID_API_KEYS")
+
+    paused(ground, second)
+
+    held, run = ground.connection(second), ground.runs(second)[-1]
+    assert (held.status, held.error_retries) == (ConnectionStatus.ACTIVE, 0)
+    assert (run.outcome, run.error_class, run.error_code) == ("deferred", "configuration", PAUSED)
+    assert held.next_attempt_at is not None
+    assert PROBE_WAITS[0] <= held.next_attempt_at - ground.context.clock() < 2 * PROBE_WAITS[0]
+    steps = ground.query("SELECT DISTINCT next_step, is_provider_paused FROM analytics.connections")
+    assert [tuple(step) for step in steps] == [("the operator checks our keys (doctor)", True)]
+
+
+def test_one_probe_a_time_and_the_one_that_passes_lets_everybody_go_on(ground: Ground) -> None:
+    first, second = ground.link_ready("login-1"), ground.link_ready("login-2")
+    refuse_keys(ground)
+    with pytest.raises(CredentialsRefusedError):
+        ground.sync(first)
+    ground.pass_time(PROBE_WAITS[0])
+    probed = ground.calls(PROBE)
+    for connection in (first, second, first):
+        paused(ground, connection)
+    assert ground.calls(PROBE) == probed + 1  # the first who came looked, and the others believed
+
+    ground.sandbox.faults.clear()
+    paused(ground, first)
+    ground.pass_time(PROBE_WAITS[1])
+    ground.sync(second, SyncReason.RECOVERY)
+    ground.sync(first, SyncReason.RECOVERY)
+    assert health(ground) == ("closed", None)
+    assert ground.differences(first) == ground.differences(second) == []
+
+
+def test_a_request_that_was_wrong_by_itself_pauses_nobody(ground: Ground) -> None:
+    first, second = ground.link_ready("login-1"), ground.link_ready("login-2")
+    ground.fail(SYNC, "INVALID_FIELD")
+    with pytest.raises(Exception, match="INVALID_FIELD"):
+        ground.sync(first)
+    ground.sync(second)
+    assert health(ground) == ("closed", None)
+
+
+def test_an_outage_at_the_probe_proves_nothing_and_is_tried_again(ground: Ground) -> None:
+    connection = ground.link_ready()
+    refuse_keys(ground)
+    with pytest.raises(CredentialsRefusedError):
+        ground.sync(connection)
+    ground.sandbox.faults.clear()
+    ground.fail(PROBE, "INTERNAL_SERVER_ERROR", times=None)
+    ground.pass_time(PROBE_WAITS[0])
+    paused(ground, connection)
+    assert health(ground) == ("open", "INVALID_API_KEYS")
+
+
+@pytest.fixture
+def crowd(banks: Banks, engine: sa.Engine, vault: Vault) -> Iterator[Stage]:
+    """Many customers of one provider."""
+    case = next(case for case in CASES if case.provider == "teller")
+    with stage_of(case, banks, engine, vault) as stage:
+        yield stage
+
+
+def told_to_act(stage: Stage, connections: list[ConnectionId]) -> list[ConnectionStatus]:
+    for connection in connections:
+        with pytest.raises((ReauthRequiredError, AccessRevokedError, ProviderPausedError)):
+            stage.sync(connection, SyncReason.SCHEDULE)
+    return [stage.connection(one).status for one in connections]
+
+
+def test_many_customers_told_to_act_at_once_are_not_marked_and_those_that_were_go_back(
+    crowd: Stage,
+) -> None:
+    """The probe shows that it was us: everybody stands where they stood, and comes back."""
+    stage = crowd
+    connections = [stage.link(stage.new_login()) for _ in range(SUSPICION_LEAST + 2)]
+    for one in connections:
+        stage.sync(one)
+    stage.pass_time(timedelta(days=1))
+    stage.fail("teller:*", "forbidden", times=None)
+    stage.fail("teller:institutions", "unauthorized", times=None)
+
+    statuses = told_to_act(stage, connections)
+
+    # The last two found the provider paused, and the first of them its probe refused.
+    assert ConnectionStatus.REVOKED not in {stage.connection(one).status for one in connections}
+    assert statuses[-3:] == [ConnectionStatus.ACTIVE] * 3
+    [row] = stage.query("SELECT state, connections_stopped FROM analytics.provider_health")
+    assert tuple(row) == ("open", 0)
+    told = stage.query("SELECT DISTINCT reason FROM bank.connection_events ORDER BY 1")
+    assert "our credentials were refused" in {row[0] for row in told}
+
+    stage.heal()
+    stage.pass_time(PROBE_WAITS[-1])
+    with stage.context.engine.connect() as db:
+        due = load_due_attempts(db, now=stage.context.clock(), limit=99)
+    assert {one.connection_id for one in due} == {*connections}
+    for one in connections:
+        stage.sync(one, SyncReason.RECOVERY)
+        assert stage.differences(one) == []
+
+
+def test_customers_are_believed_once_a_probe_has_proven_our_keys(crowd: Stage) -> None:
+    """A bank that ends all its consents at once is no fault of ours, after one look."""
+    stage = crowd
+    connections = [stage.link(stage.new_login()) for _ in range(SUSPICION_LEAST + 1)]
+    for one in connections:
+        stage.sync(one)
+    stage.pass_time(timedelta(days=1))
+    stage.fail("teller:accounts", "enrollment.disconnected", times=None)
+    told_to_act(stage, connections[:SUSPICION_LEAST])
+    [code] = stage.query("SELECT code FROM bank.provider_health")[0]
+    assert code == MASS_REFUSAL
+
+    statuses = told_to_act(stage, connections)
+
+    assert statuses == [ConnectionStatus.NEEDS_REAUTH] * len(connections)
+    assert stage.query("SELECT state FROM bank.provider_health")[0][0] == "closed"
