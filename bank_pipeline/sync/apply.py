@@ -10,7 +10,7 @@ from bank_pipeline.domain.reading import Lineage
 from bank_pipeline.domain.transitions import Transition, after_part, after_success
 from bank_pipeline.errors import ConcurrentSyncError, ProviderError
 from bank_pipeline.storage.accounts import load_account_ids
-from bank_pipeline.storage.checkpoints import load_checkpoint, to_moved
+from bank_pipeline.storage.checkpoints import Checkpoint, load_checkpoint, to_moved
 from bank_pipeline.storage.connections import (
     advance_cursor,
     apply_transition,
@@ -86,22 +86,35 @@ def apply_fetched(
             reach=fetched.reach,
             readings=readings,
         )
-        finish_sync_run(
-            db,
-            started.id,
-            outcome=_outcome(stage, trouble),
-            counts=report.counts(),
-            error_class=classify(trouble)[0] if trouble else None,
-            error_code=trouble.code if trouble else None,
-            request_id=request_id_of(trouble) if trouble else None,
-            next_attempt_at=transition.next_attempt_at,
-            lineage=_lineage(db, started.connection, fetched).to_json(),
-            before=to_moved(before, load_checkpoint(db, started.connection.id)),
-            now=now,
-        )
+        _finish(db, started, fetched, report, before=before)
         if calls is not None:
             calls.write(db, is_applied=True)
     return report
+
+
+def _finish(
+    db: sa.Connection,
+    started: StartedSync,
+    fetched: Fetched,
+    report: SyncReport,
+    *,
+    before: Checkpoint,
+) -> None:
+    """Close the run, with what it takes to look back at it, and to take it back."""
+    trouble = fetched.trouble
+    finish_sync_run(
+        db,
+        started.id,
+        outcome=_outcome(report.stage, trouble),
+        counts=report.counts(),
+        error_class=classify(trouble)[0] if trouble else None,
+        error_code=trouble.code if trouble else None,
+        request_id=request_id_of(trouble) if trouble else None,
+        next_attempt_at=report.next_attempt_at,
+        lineage=_lineage(db, started.connection, fetched).to_json(),
+        before=to_moved(before, load_checkpoint(db, started.connection.id)),
+        now=report.ended_at,
+    )
 
 
 def _lineage(db: sa.Connection, connection: Connection, fetched: Fetched) -> Lineage:

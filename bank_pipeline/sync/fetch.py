@@ -91,12 +91,10 @@ def fetch_all(  # noqa: PLR0913 - what is known of the connection, one by one
     Raises:
         TransientError: the provider has no data any more for a connection that had some.
     """
-    changes, must_reconcile, calls_count = None, False, 0
-    collected = Collected(archive)
+    changes, must_reconcile, calls_count, collected = None, False, 0, Collected(archive)
     if Step.TRANSACTIONS in steps:
-        is_replay = reach.depth is not Depth.NORMAL
         changes, must_reconcile, collected = _fetch_changes(
-            provider, connection, credential, archive, is_replay=is_replay
+            provider, connection, credential, archive, is_replay=reach.depth is not Depth.NORMAL
         )
         calls_count += changes.calls_count
     accounts = changes.accounts if changes is not None else _NO_ACCOUNTS
@@ -119,16 +117,13 @@ def fetch_all(  # noqa: PLR0913 - what is known of the connection, one by one
         must_reconcile = True
         calls_count += changes.calls_count
     is_whole = changes is not None and changes.cursor_before is None
-    readings: tuple[AccountReading, ...] = ()
-    if is_whole:
-        readings = tuple(AccountReading(external_id, asked=None) for external_id in sorted(listed))
     return Fetched(
         accounts,
         changes,
         must_reconcile,
         calls_count,
         trouble,
-        readings=readings,
+        readings=tuple(AccountReading(one, asked=None) for one in sorted(listed) if is_whole),
         reach=reach,
         is_deep=is_whole,
         sources=_sources(changes, collected, is_replay=must_reconcile),
