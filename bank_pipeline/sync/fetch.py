@@ -116,19 +116,9 @@ def fetch_all(  # noqa: PLR0913 - what is known of the connection, one by one
         must_reconcile = True
         calls_count += changes.calls_count
     is_whole = changes is not None and changes.cursor_before is None
-    readings: tuple[AccountReading, ...] = ()
-    if is_whole:
-        readings = tuple(AccountReading(external_id, asked=None) for external_id in sorted(listed))
-    return Fetched(
-        accounts,
-        changes,
-        must_reconcile,
-        calls_count,
-        trouble,
-        readings=readings,
-        reach=reach,
-        is_deep=is_whole,
-    )
+    readings = tuple(AccountReading(one, asked=None) for one in sorted(listed)) if is_whole else ()
+    told = (accounts, changes, must_reconcile, calls_count, trouble)
+    return Fetched(*told, readings=readings, reach=reach, is_deep=is_whole)
 
 
 def _fetch_changes(
