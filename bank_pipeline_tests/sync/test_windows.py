@@ -1,6 +1,7 @@
 """Syncs by dates: at a bank that refuses long histories, after a pause, with an odd list."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Final
@@ -10,10 +11,14 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
+from bank_pipeline.domain.depth import Depth
+from bank_pipeline.errors import TransientError
+from bank_pipeline.sandbox.enable_banking.wing import EnableBanking
 from bank_pipeline.storage.accounts import load_accounts, save_accounts
 from bank_pipeline.storage.credentials import Vault
+from bank_pipeline.sync.connection import sync_connection
 from bank_pipeline.sync.link import accept_return, start_link
-from bank_pipeline.sync.reports import SyncReason
+from bank_pipeline.sync.reports import SyncReason, SyncRequest
 from bank_pipeline_tests.providers.contract.banks import Banks
 from bank_pipeline_tests.providers.contract.cases import CASES
 from bank_pipeline_tests.providers.contract.stage import Stage, stage_of
@@ -63,6 +68,57 @@ def test_what_a_bank_refused_once_is_not_asked_for_every_day(european: Stage) ->
 
     assert made == [2, 1, 1]
     assert stage.differences(connection) == []
+
+
+def test_a_period_error_about_days_that_were_given_yesterday_teaches_nothing(
+    european: Stage,
+) -> None:
+    """Some banks say so when they are down: one day of that must not shorten every other."""
+    stage = european
+    login, connection = stage.linked()
+    for _ in range(2):
+        stage.pass_time(DAY)
+        stage.sync(connection, SyncReason.SCHEDULE)
+    stage.world.add_booked(stage.account(login), Decimal(-3))
+    stage.pass_time(DAY)
+    stage.fail(stage.case.transactions, "WRONG_TRANSACTIONS_PERIOD")
+
+    with pytest.raises(TransientError):
+        stage.sync(connection, SyncReason.SCHEDULE)
+
+    held = stage.connection(connection)
+    assert held.refused_beyond_days is None
+    assert held.next_attempt_at is not None
+    stage.pass_time(timedelta(hours=1))
+    stage.sync(connection, SyncReason.RECOVERY)
+    assert stage.differences(connection) == []
+
+
+def test_a_bank_that_quietly_cuts_old_days_takes_no_row_away(european: Stage) -> None:
+    """That a deep look shows nothing older than sixty days does not say that nothing was."""
+    stage = european
+    login, connection = stage.linked()
+    account = stage.account(login)
+    stage.world.add_booked(account, Decimal(-3))
+    stage.pass_time(DAY)
+    stage.sync(connection)
+    stage.pass_time(84 * DAY)
+    stage.world.add_booked(account, Decimal(-4), booking_date=stage.world.today(account) - 50 * DAY)
+    stage.sync(connection)
+    wing = stage.sandbox.wings["enable_banking"]
+    assert isinstance(wing, EnableBanking)
+    session = wing.sessions.find(stage.connection(connection).external_id)
+    profile = replace(session.aspsp.profile, history_days=60)
+    session.aspsp = replace(session.aspsp, profile=profile)
+    stage.pass_time(DAY)
+
+    report = sync_connection(
+        stage.context, SyncRequest(connection, SyncReason.MANUAL, depth=Depth.DEEP)
+    )
+
+    assert report.transactions.removed == 0
+    assert len(stage.live()) == 2
+    assert report.coverage.gap_days == 0
 
 
 def test_a_week_without_a_sync_leaves_no_gap(stage: Stage) -> None:
