@@ -38,8 +38,7 @@ def apply_fetched(
     """
     Write everything one sync learned, all or nothing, and return what it came to.
 
-    `calls` are written with it, where any were made. `after_trouble` is where the connection
-    goes for a trouble that came beside the rows, where that was judged already.
+    `calls` are written with it; `after_trouble` is where a trouble was judged to lead.
 
     Raises:
         ConcurrentSyncError: somebody moved the cursor or renewed the consent meanwhile, under
@@ -79,15 +78,23 @@ def apply_fetched(
             started.id,
             outcome=_outcome(stage, trouble),
             counts=report.counts(),
-            error_class=classify(trouble)[0] if trouble else None,
-            error_code=trouble.code if trouble else None,
-            request_id=request_id_of(trouble) if trouble else None,
+            **_words_of(trouble),
             next_attempt_at=transition.next_attempt_at,
             now=now,
         )
         if calls is not None:
             calls.write(db, is_applied=True)
     return report
+
+
+def _words_of(trouble: ProviderError | None) -> dict[str, str | None]:
+    if trouble is None:
+        return {}
+    return {
+        "error_class": classify(trouble)[0],
+        "error_code": trouble.code,
+        "request_id": request_id_of(trouble),
+    }
 
 
 def _check_consent(db: sa.Connection, seen: Connection) -> None:
