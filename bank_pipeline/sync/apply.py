@@ -43,8 +43,7 @@ def apply_fetched(
     """
     Write everything one sync learned, all or nothing, and return what it came to.
 
-    `calls` are written with it, where any were made. `after_trouble` is where the connection
-    goes for a trouble that came beside the rows, where that was judged already.
+    `calls` are written with it; `after_trouble` is where a trouble was judged to lead.
 
     Raises:
         ConcurrentSyncError: somebody moved the cursor or renewed the consent meanwhile, under

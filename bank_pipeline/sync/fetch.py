@@ -117,12 +117,9 @@ def fetch_all(  # noqa: PLR0913 - what is known of the connection, one by one
         must_reconcile = True
         calls_count += changes.calls_count
     is_whole = changes is not None and changes.cursor_before is None
+    told = (accounts, changes, must_reconcile, calls_count, trouble)
     return Fetched(
-        accounts,
-        changes,
-        must_reconcile,
-        calls_count,
-        trouble,
+        *told,
         readings=tuple(AccountReading(one, asked=None) for one in sorted(listed) if is_whole),
         reach=reach,
         is_deep=is_whole,

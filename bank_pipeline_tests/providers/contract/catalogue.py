@@ -67,7 +67,10 @@ _SMALL: Final[Mapping[Provider, Mapping[type[ProviderError], str]]] = {
         ),
         RateLimitedError: "ASPSP_RATE_LIMIT_EXCEEDED",
         TransientError: "ASPSP_ERROR ASPSP_TIMEOUT INTERNAL_SERVER_ERROR NEVER_HEARD_OF",
-        CredentialsRefusedError: "UNAUTHORIZED_ACCESS APPLICATION_DOES_NOT_EXIST",
+        CredentialsRefusedError: (
+            "UNAUTHORIZED_ACCESS APPLICATION_DOES_NOT_EXIST UNAUTHORIZED_IP "
+            "AUTHORIZATION_NOT_PROVIDED"
+        ),
         ConfigurationError: "ACCESS_DENIED",
     },
     Provider.TELLER: {
