@@ -16,6 +16,7 @@ from bank_pipeline.cli import (
     database,
     demo,
     doctor,
+    duplicates,
     institutions,
     link,
     sandbox,
@@ -35,6 +36,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(database.app, name="db")
+app.add_typer(duplicates.app, name="duplicates")
 app.add_typer(institutions.app, name="institutions")
 app.add_typer(link.app, name="link")
 app.add_typer(sandbox.app, name="sandbox")

@@ -1,24 +1,15 @@
 """The rows that one sync learned of: accounts, balances, transactions, and what does not fit."""
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
 import sqlalchemy as sa
 
-from bank_pipeline.domain.changes import (
-    StoredTransaction,
-    missing_keys,
-    renamed_keys,
-    to_reconciling,
-)
+from bank_pipeline.domain.changes import to_reconciling
 from bank_pipeline.domain.connection import Connection, HistoryStage
-from bank_pipeline.domain.identity import told_apart
-from bank_pipeline.domain.ids import AccountId
+from bank_pipeline.domain.looks import Look
 from bank_pipeline.domain.transaction import TransactionDelta
-from bank_pipeline.domain.window import DateWindow
 from bank_pipeline.providers.answers import QuarantinedRow, WindowAnswer
 from bank_pipeline.storage.accounts import (
     close_accounts,
@@ -28,17 +19,17 @@ from bank_pipeline.storage.accounts import (
     save_accounts,
 )
 from bank_pipeline.storage.balances import save_balances
-from bank_pipeline.storage.coverage import save_coverage
+from bank_pipeline.storage.coverage import load_coverage, save_coverage
 from bank_pipeline.storage.quarantine import (
     ORPHANED,
     save_quarantined,
     set_orphans_resolved,
 )
-from bank_pipeline.storage.transactions import load_stored, load_stored_in
+from bank_pipeline.storage.transactions import load_stored
 from bank_pipeline.sync.fetch import Fetched
 from bank_pipeline.sync.reports import StepCounts
 from bank_pipeline.sync.started import StartedSync
-from bank_pipeline.sync.update import write_update
+from bank_pipeline.sync.update import write_looks, write_update
 
 _NOTHING: Final = StepCounts()
 
@@ -85,7 +76,7 @@ class RowWriter:
         """Bring the transactions to what was told, and note which dates that covers."""
         changes = fetched.changes
         if fetched.windows is not None:
-            return self._write_windows(fetched.windows)
+            return self._write_windows(fetched, fetched.windows)
         if changes is None:
             return _NOTHING
         account_ids = load_account_ids(self._db, self._connection.id)
@@ -100,56 +91,6 @@ class RowWriter:
                 accounts={account.external_id for account in fetched.accounts.accounts},
                 unread={row.external_id for row in changes.quarantined},
             )
-        return self._write_update(delta, account_ids)
-
-    def write_quarantine(self, fetched: Fetched) -> int:
-        """Set aside what does not fit; return how many rows are newly there."""
-        changed = fetched.changes.quarantined if fetched.changes else ()
-        rows = (*fetched.accounts.quarantined, *changed, *self._orphans)
-        return save_quarantined(
-            self._db, self._connection.id, rows, sync_run_id=self._started.id, now=self._now
-        )
-
-    def _write_windows(self, answers: Sequence[WindowAnswer]) -> StepCounts:
-        """
-        Bring rows to what the answers say, and what they cover is covered.
-
-        What a complete answer does not show any more is gone.
-        """
-        account_ids = load_account_ids(self._db, self._connection.id)
-        answers = self._told_apart(answers, account_ids)
-        covered = {one.account_external_id: one.covered for one in answers if one.covered}
-        told = {one.account_external_id: _told_days(one) for one in answers if one.covered}
-        stored = load_stored_in(self._db, account_ids=account_ids, windows=told)
-        missing = [
-            missing_keys(
-                stored,
-                answer.transactions,
-                account=answer.account_external_id,
-                covered=answer.covered,
-                unread={row.external_id for row in answer.quarantined},
-            )
-            | renamed_keys(
-                stored,
-                answer.transactions,
-                account=answer.account_external_id,
-                covered=answer.covered,
-            )
-            for answer in answers
-            if answer.covered
-        ]
-        delta = TransactionDelta(
-            upserts=tuple(row for answer in answers for row in answer.transactions),
-            removed=frozenset().union(*missing),
-        )
-        counts = self._write_update(delta, account_ids)
-        for external_id, window in covered.items():
-            save_coverage(self._db, account_ids[external_id], window, now=self._now)
-        return counts
-
-    def _write_update(
-        self, delta: TransactionDelta, account_ids: Mapping[str, AccountId]
-    ) -> StepCounts:
         return write_update(
             self._db,
             delta,
@@ -159,20 +100,47 @@ class RowWriter:
             now=self._now,
         )
 
-    def _told_apart(
-        self, answers: Sequence[WindowAnswer], account_ids: Mapping[str, AccountId]
-    ) -> list[WindowAnswer]:
-        """Give other names to rows whose ids belong to other rows that we hold."""
-        keys = {
-            (row.account_external_id, row.external_id) for a in answers for row in a.transactions
-        }
-        held: dict[str, list[StoredTransaction]] = defaultdict(list)
-        for row in load_stored(self._db, account_ids=account_ids, keys=keys):
-            held[row.account_external_id].append(row)
-        return [
-            replace(a, transactions=told_apart(a.transactions, held[a.account_external_id]))
-            for a in answers
+    def write_quarantine(self, fetched: Fetched) -> int:
+        """Set aside what does not fit; return how many rows are newly there."""
+        changed = fetched.changes.quarantined if fetched.changes else ()
+        rows = (*fetched.accounts.quarantined, *changed, *self._orphans)
+        return save_quarantined(
+            self._db, self._connection.id, rows, sync_run_id=self._started.id, now=self._now
+        )
+
+    def _write_windows(self, fetched: Fetched, answers: Sequence[WindowAnswer]) -> StepCounts:
+        """
+        Bring rows to what the answers say, and what they cover is covered.
+
+        What a complete answer does not show any more is gone.
+        """
+        account_ids = load_account_ids(self._db, self._connection.id)
+        covered_before = load_coverage(self._db, account_ids.values())
+        types = {account.external_id: account.type for account in fetched.accounts.accounts}
+        looks = [
+            Look(
+                account=answer.account_external_id,
+                rows=answer.transactions,
+                covered=answer.covered,
+                covered_before=covered_before.get(account_ids[answer.account_external_id], ()),
+                unread=frozenset(row.external_id for row in answer.quarantined),
+                account_type=types.get(answer.account_external_id),
+                rules=answer.identity_rules,
+            )
+            for answer in answers
         ]
+        counts = write_looks(
+            self._db,
+            looks,
+            team_id=self._connection.team_id,
+            account_ids=account_ids,
+            sync_run_id=self._started.id,
+            now=self._now,
+        )
+        for look in looks:
+            if look.covered is not None:
+                save_coverage(self._db, account_ids[look.account], look.covered, now=self._now)
+        return counts
 
     def _without_orphans(
         self, delta: TransactionDelta, account_ids: frozenset[str]
@@ -192,11 +160,3 @@ class RowWriter:
         ]
         kept = tuple(t for t in delta.upserts if t.account_external_id in account_ids)
         return delta.model_copy(update={"upserts": kept})
-
-
-def _told_days(answer: WindowAnswer) -> DateWindow:
-    """Return the days of an answer, with those of rows that came along."""
-    assert answer.covered is not None, "asked of whole answers only"
-    days = [row.booking_date for row in answer.transactions if row.booking_date is not None]
-    first = min([answer.covered.first, *days])
-    return DateWindow(first=first, last=max([answer.covered.last, *days]))
