@@ -122,7 +122,7 @@ def plan_changes(
         row = rows.claim(transaction)
         if row is None:
             unmatched.append(transaction)
-        elif row.content_hash == transaction.content_hash and row.is_known_as_it_is:
+        elif _is_unchanged(row, transaction):
             unchanged_count += 1
         else:
             updates.append(Update(row.id, transaction))
@@ -154,6 +154,12 @@ def plan_changes(
         unchanged_count=unchanged_count,
         superseded_count=superseded_count,
     )
+
+
+def _is_unchanged(row: StoredTransaction, transaction: Transaction) -> bool:
+    """Compare with a row as it was last told; one that lost its name is not that any more."""
+    is_same = row.content_hash == transaction.content_hash and row.key == key_of(transaction)
+    return is_same and (row.is_dropped or not row.is_removed)
 
 
 def _find_takeovers(

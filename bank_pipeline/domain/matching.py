@@ -51,7 +51,7 @@ def match_rows(
     others = {
         row.external_id
         for row, stored in comparison.differing
-        if not comparison.has_moved(row, stored) and is_another(row, stored)
+        if not comparison.is_open(row, stored) and is_another(row, stored)
     }
     if others:
         shown = renamed(shown, others)
@@ -90,13 +90,18 @@ class _Comparison:
     free: list[StoredTransaction] = field(default_factory=list)
     moved_days: set[date | None] = field(default_factory=set)
 
-    def has_moved(self, row: Transaction, stored: StoredTransaction) -> bool:
-        """Say whether ids of these rows' days were given to other rows."""
-        return not self.moved_days.isdisjoint({row.booking_date, stored.booking_date})
+    def is_open(self, row: Transaction, stored: StoredTransaction) -> bool:
+        """
+        Say whether an id does not hold: ids of these days went to other rows.
+
+        Nor does that of a row that was taken back and now seems to come back as another.
+        """
+        days = {row.booking_date, stored.booking_date}
+        return stored.is_removed or not self.moved_days.isdisjoint(days)
 
     def to_pins(self) -> Pins:
         """Match what is not settled by content, and among equals by balance and occurrence."""
-        moved = [pair for pair in self.differing if self.has_moved(*pair)]
+        moved = [pair for pair in self.differing if self.is_open(*pair)]
         if not self.fresh and not moved:
             return {}
         pool = _Pool([*self.fresh, *(row for row, _ in moved)])
@@ -125,12 +130,11 @@ def _compare(
                 found.fresh.append(row)
             continue
         named.add(stored.id)
-        if stored.is_dropped and row.status is _BOOKED:
-            # What a person dropped is taken last: the bank may have dropped the other one.
+        if not _is_settled(row, stored, rules):
+            found.differing.append((row, stored))
+        elif _is_taken_last(row, stored, rules):
             found.fresh.append(row)
             found.free.append(stored)
-        elif not _is_settled(row, stored, rules):
-            found.differing.append((row, stored))
     if found.fresh or found.differing:
         found.free += [row for row in held if row.status is _BOOKED and row.id not in named]
         found.moved_days = _find_moved_days(found)
@@ -143,12 +147,22 @@ def _is_settled(row: Transaction, stored: StoredTransaction, rules: IdentityRule
     return {row.status, stored.status} != {_BOOKED} or is_equal(row, stored)
 
 
+def _is_taken_last(row: Transaction, stored: StoredTransaction, rules: IdentityRules) -> bool:
+    """
+    Say whether a row goes to an equal live one first, though it has the id of one that is gone.
+
+    The bank may have dropped the other one than a person did, or may count its rows anew.
+    """
+    is_gone = stored.is_dropped or (stored.is_removed and not rules.are_ids_lasting)
+    return is_gone and {row.status, stored.status} == {_BOOKED}
+
+
 def _find_moved_days(found: _Comparison) -> set[date | None]:
     """
     Return the days whose ids went to other rows.
 
-    The proof is a content under another id. Where the amounts agree it must be the stored
-    row's, which nobody else explains; else one of both. Names that we made up prove nothing.
+    The proof is the content of one of two rows that share an id, under another id, where
+    nobody else explains it. Names that we made up prove nothing.
     """
     if not found.differing:
         return set()
@@ -161,10 +175,8 @@ def _find_moved_days(found: _Comparison) -> set[date | None]:
             stored_names[strict_content(stored)].add(stored.external_id)
     moved: set[date | None] = set()
     for row, stored in found.differing:
-        is_found = bool(shown[strict_content(stored)] - {row.external_id})
-        if row.amount != stored.amount:
-            is_found = is_found or bool(stored_names[strict_content(row)] - {row.external_id})
-        if is_found:
+        elsewhere = shown[strict_content(stored)] | stored_names[strict_content(row)]
+        if elsewhere - {row.external_id}:
             moved |= {row.booking_date, stored.booking_date}
     return moved
 
@@ -172,8 +184,7 @@ def _find_moved_days(found: _Comparison) -> set[date | None]:
 def _is_correction(row: Transaction, stored: StoredTransaction) -> bool:
     """Where ids have moved, only a row of the same day and text is believed to be corrected."""
     return (
-        not stored.is_dropped
-        and row.booking_date == stored.booking_date
+        row.booking_date == stored.booking_date
         and words_of(row.description) == words_of(stored.description)
         and not is_another(row, stored)
     )

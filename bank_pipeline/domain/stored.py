@@ -52,11 +52,6 @@ class StoredTransaction:
         return (self.account_external_id, self.pending_external_id)
 
     @property
-    def is_known_as_it_is(self) -> bool:
-        """Say whether seeing the row again brings nothing back: it is live, or dropped for good."""
-        return self.is_dropped or not self.is_removed
-
-    @property
     def day(self) -> date | None:
         """The day by which answers judge the row: booked, else paid."""
         return self.booking_date or self.transaction_date
