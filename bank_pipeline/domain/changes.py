@@ -128,8 +128,8 @@ def plan_changes(
             updates.append(Update(row.id, transaction))
 
     ended = {row.id: row for row in ending.values() if row.id not in rows.claimed}
-    gone_before = {row.id: row for row in held if _is_gone_pending(row, rows)}
-    matched = match_payments(unmatched, (gone_before | ended).values()) if unmatched else {}
+    waiting = {row.id: row for row in held if rows.is_waiting(row)} if unmatched else {}
+    matched = match_payments(unmatched, (waiting | ended).values())
     for transaction in unmatched:
         row = matched.get(key_of(transaction))
         if row is None:
@@ -175,11 +175,6 @@ def _find_takeovers(
         if (row := by_key.get(key_of(transaction))) is not None
         and writers.get(key_of(transaction)) != row.id
     ]
-
-
-def _is_gone_pending(row: StoredTransaction, rows: "_Rows") -> bool:
-    is_vanished = row.status is TransactionStatus.VANISHED and row.is_removed
-    return is_vanished and row.id not in rows.claimed and row.key not in rows.shown
 
 
 def to_reconciling(
@@ -313,6 +308,15 @@ class _Rows:
             return None
         self.claimed.add(row.id)
         return row
+
+    def is_waiting(self, row: StoredTransaction) -> bool:
+        """Say whether a pending row may be continued: it vanished, or its id is another's."""
+        if row.id in self.claimed:
+            return False
+        if row.key in self._pins:
+            return row.status in (TransactionStatus.PENDING, TransactionStatus.VANISHED)
+        is_vanished = row.status is TransactionStatus.VANISHED and row.is_removed
+        return is_vanished and row.key not in self.shown
 
     def _stays(self, row: StoredTransaction) -> bool:
         if row.key in self._removed_here:

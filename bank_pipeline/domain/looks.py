@@ -18,8 +18,7 @@ from bank_pipeline.domain.doubled import told_once
 from bank_pipeline.domain.identity_rules import DOUBTED, IdentityRules, RunningBalances
 from bank_pipeline.domain.ids import TransactionId
 from bank_pipeline.domain.matching import match_rows, strict_content
-from bank_pipeline.domain.payments import BOOKING_DELAY_MAX
-from bank_pipeline.domain.stored import Key, StoredTransaction, key_of
+from bank_pipeline.domain.stored import BOOKING_DELAY_MAX, Key, StoredTransaction, key_of
 from bank_pipeline.domain.transaction import Transaction, TransactionDelta, TransactionStatus
 from bank_pipeline.domain.window import DateWindow
 

@@ -17,7 +17,15 @@ from typing import Final
 from bank_pipeline.domain.identity import FINGERPRINT_PREFIX, is_another, renamed
 from bank_pipeline.domain.identity_rules import IdentityRules
 from bank_pipeline.domain.ids import TransactionId
-from bank_pipeline.domain.stored import Key, StoredTransaction, key_of, plain_text, words_of
+from bank_pipeline.domain.stored import (
+    BOOKING_DELAY_MAX,
+    Key,
+    StoredTransaction,
+    is_similar,
+    key_of,
+    plain_text,
+    words_of,
+)
 from bank_pipeline.domain.transaction import Transaction, TransactionStatus
 
 Row = Transaction | StoredTransaction
@@ -83,6 +91,7 @@ class _Comparison:
 
     `differing` are rows that say something else than the stored row of their id. `fresh` have
     an id that we do not hold. `free` are stored rows of which no shown row is known to be one.
+    Pending rows are among them as evidence; they are matched with the payments that ended.
     """
 
     differing: list[tuple[Transaction, StoredTransaction]] = field(default_factory=list)
@@ -96,16 +105,20 @@ class _Comparison:
 
         Nor does that of a row that was taken back and now seems to come back as another.
         """
-        days = {row.booking_date, stored.booking_date}
-        return stored.is_removed or not self.moved_days.isdisjoint(days)
+        is_taken_back = stored.is_removed and {row.status, stored.status} == {_BOOKED}
+        return is_taken_back or not self.moved_days.isdisjoint({_day_of(row), stored.day})
 
     def to_pins(self) -> Pins:
         """Match what is not settled by content, and among equals by balance and occurrence."""
         moved = [pair for pair in self.differing if self.is_open(*pair)]
         if not self.fresh and not moved:
             return {}
-        pool = _Pool([*self.fresh, *(row for row, _ in moved)])
-        pool.free = [*self.free, *(stored for _, stored in moved)]
+        rows = [*self.fresh, *(row for row, _ in moved)]
+        free = [*self.free, *(stored for _, stored in moved)]
+        pool = _Pool(
+            [row for row in rows if row.status is _BOOKED],
+            [stored for stored in free if stored.status is _BOOKED],
+        )
         for content in (strict_content, loose_content):
             pool.match(content)
         for row, stored in moved:
@@ -126,7 +139,7 @@ def _compare(
     for row in shown:
         stored = by_name.get(row.external_id)
         if stored is None:
-            if row.status is _BOOKED and row.pending_external_id is None:
+            if row.pending_external_id is None:
                 found.fresh.append(row)
             continue
         named.add(stored.id)
@@ -136,7 +149,7 @@ def _compare(
             found.fresh.append(row)
             found.free.append(stored)
     if found.fresh or found.differing:
-        found.free += [row for row in held if row.status is _BOOKED and row.id not in named]
+        found.free += [row for row in held if row.id not in named and _is_findable(row)]
         found.moved_days = _find_moved_days(found)
     return found
 
@@ -144,7 +157,26 @@ def _compare(
 def _is_settled(row: Transaction, stored: StoredTransaction, rules: IdentityRules) -> bool:
     if rules.are_ids_lasting or row.content_hash == stored.content_hash:
         return True
-    return {row.status, stored.status} != {_BOOKED} or is_equal(row, stored)
+    return _is_same_money(row, stored)
+
+
+def _is_findable(stored: StoredTransaction) -> bool:
+    return stored.status is _BOOKED or not stored.is_removed
+
+
+def _is_same_money(row: Transaction, stored: StoredTransaction) -> bool:
+    """Say whether two rows tell of one movement, which may have been booked or not."""
+    if {row.status, stored.status} == {_BOOKED}:
+        return is_equal(row, stored)
+    days = _day_of(row), stored.day
+    if row.amount != stored.amount or None in days:
+        return row.amount == stored.amount
+    is_near = abs((days[0] or date.min) - (days[1] or date.min)) <= BOOKING_DELAY_MAX
+    return is_near and is_similar(row.description, stored.description)
+
+
+def _day_of(row: Transaction) -> date | None:
+    return row.booking_date or row.transaction_date
 
 
 def _is_taken_last(row: Transaction, stored: StoredTransaction, rules: IdentityRules) -> bool:
@@ -166,23 +198,28 @@ def _find_moved_days(found: _Comparison) -> set[date | None]:
     """
     if not found.differing:
         return set()
-    shown = defaultdict[_Content, set[str]](set)
+    shown = defaultdict[Decimal | None, list[Transaction]](list)
     for row in (*found.fresh, *(row for row, _ in found.differing)):
-        shown[strict_content(row)].add(row.external_id)
-    stored_names = defaultdict[_Content, set[str]](set)
+        shown[row.amount].append(row)
+    known = defaultdict[Decimal | None, list[StoredTransaction]](list)
     for stored in (*found.free, *(stored for _, stored in found.differing)):
         if not stored.external_id.startswith((FINGERPRINT_PREFIX, RETIRED_PREFIX)):
-            stored_names[strict_content(stored)].add(stored.external_id)
+            known[stored.amount].append(stored)
     moved: set[date | None] = set()
     for row, stored in found.differing:
-        elsewhere = shown[strict_content(stored)] | stored_names[strict_content(row)]
-        if elsewhere - {row.external_id}:
-            moved |= {row.booking_date, stored.booking_date}
+        is_elsewhere = any(
+            other is not row and _is_same_money(other, stored) for other in shown[stored.amount]
+        ) or any(other is not stored and _is_same_money(row, other) for other in known[row.amount])
+        if is_elsewhere:
+            moved |= {_day_of(row), stored.day}
     return moved
 
 
 def _is_correction(row: Transaction, stored: StoredTransaction) -> bool:
     """Where ids have moved, only a row of the same day and text is believed to be corrected."""
+    if {row.status, stored.status} != {_BOOKED}:
+        days = _day_of(row), stored.day
+        return days[0] == days[1] and is_similar(row.description, stored.description)
     return (
         row.booking_date == stored.booking_date
         and words_of(row.description) == words_of(stored.description)
@@ -195,7 +232,7 @@ class _Pool:
     """Shown rows without a stored one, and stored rows without a shown one; matched in steps."""
 
     rows: list[Transaction]
-    free: list[StoredTransaction] = field(default_factory=list)
+    free: list[StoredTransaction]
     pins: dict[Key, StoredTransaction | None] = field(default_factory=dict)
     taken: set[TransactionId] = field(default_factory=set)
 

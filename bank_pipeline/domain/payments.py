@@ -2,14 +2,19 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from typing import Final
 
-from bank_pipeline.domain.stored import Key, StoredTransaction, is_similar, key_of, words_of
+from bank_pipeline.domain.stored import (
+    BOOKING_DELAY_MAX,
+    Key,
+    StoredTransaction,
+    is_similar,
+    key_of,
+    words_of,
+)
 from bank_pipeline.domain.transaction import Transaction, TransactionStatus
-
-BOOKING_DELAY_MAX: Final = timedelta(days=8)  # longest that a card payment was seen to stay pending
 
 _CONTINUABLE: Final = frozenset(
     {

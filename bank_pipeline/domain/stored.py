@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -12,6 +12,7 @@ from bank_pipeline.domain.transaction import Transaction, TransactionStatus
 Key = tuple[str, str]
 """(account_external_id, external_id)"""
 
+BOOKING_DELAY_MAX: Final = timedelta(days=8)  # longest that a card payment was seen to stay pending
 _LETTERS: Final = re.compile(r"[^\W\d_]+")
 
 

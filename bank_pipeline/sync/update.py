@@ -9,8 +9,7 @@ import sqlalchemy as sa
 from bank_pipeline.domain.changes import ChangePlan, keys_of, plan_changes
 from bank_pipeline.domain.ids import AccountId, SyncRunId, TeamId
 from bank_pipeline.domain.looks import Look, keys_of_looks, plan_looks
-from bank_pipeline.domain.payments import BOOKING_DELAY_MAX
-from bank_pipeline.domain.stored import StoredTransaction, key_of
+from bank_pipeline.domain.stored import BOOKING_DELAY_MAX, StoredTransaction, key_of
 from bank_pipeline.domain.transaction import TransactionDelta, TransactionStatus
 from bank_pipeline.domain.unchanged import without_unchanged
 from bank_pipeline.domain.window import DateWindow

@@ -18,7 +18,7 @@ from bank_pipeline.domain.matching import RETIRED_PREFIX
 from bank_pipeline.domain.transaction import Transaction
 from bank_pipeline.domain.window import DateWindow
 from bank_pipeline_tests.domain.held import Held
-from bank_pipeline_tests.domain.test_changes import DAY, movement
+from bank_pipeline_tests.domain.test_changes import DAY, PENDING, movement
 
 MARCH = DateWindow(first=date(2026, 3, 1), last=date(2026, 3, 31))
 
@@ -167,6 +167,39 @@ def test_a_partial_answer_whose_ids_moved_removes_nothing() -> None:
     look(held, TRAM, CAFE, BREAD)
     assert texts(held) == {"row-0001": "Tram", "row-0002": "Cafe", "row-0003": "Bread"}
     assert held.names["ref 1"] == "row-0001"
+
+
+def held_up(name: str, amount: str, text: str) -> Transaction:
+    return movement(name, PENDING, amount=amount, description=text, day=DAY)
+
+
+def test_pending_rows_that_are_numbered_too_stay_themselves() -> None:
+    """A new payment on top of the day's list; then the first one books a day later."""
+    held, booked = Held(), row("2", *BREAD)
+    held.look([held_up("1", *TRAM), booked], MARCH)
+    held.look([held_up("1", *CAFE), held_up("2", *TRAM), row("3", *BREAD)], MARCH)
+    assert texts(held) == {"row-0001": "Tram", "row-0002": "Bread", "row-0003": "Cafe"}
+
+    later = row("9", *TRAM, day=DAY + timedelta(days=1))
+    shown = [held_up("1", *CAFE), row("2", *BREAD), later]
+    held.look(shown, MARCH)
+    assert texts(held) == {"row-0001": "Tram", "row-0002": "Bread", "row-0003": "Cafe"}
+    assert held.names["9"] == "row-0001"
+    assert held.plan(shown[::-1], MARCH).is_empty
+
+
+def test_a_booked_row_is_not_made_pending_by_another_one_under_its_id() -> None:
+    held = Held()
+    held.look([row("1", *BREAD), row("2", *TRAM)], MARCH)
+    held.look([held_up("1", *CAFE), row("2", *BREAD), row("3", *TRAM)], None)
+    assert texts(held) == {"row-0001": "Bread", "row-0002": "Tram", "row-0003": "Cafe"}
+
+
+def test_a_hold_that_books_at_another_amount_under_its_id_is_one_row() -> None:
+    held = Held()
+    held.look([held_up("1", "-100", "Fuel"), row("2", *BREAD)], MARCH)
+    held.look([row("1", "-61.20", "Fuel Station 12"), row("2", *BREAD)], MARCH)
+    assert held.names["1"] == "row-0001"
 
 
 # --- the life of an account at a bank that numbers rows by their place ---------------------------
