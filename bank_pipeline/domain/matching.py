@@ -92,21 +92,26 @@ class _Comparison:
     `differing` are rows that say something else than the stored row of their id. `fresh` have
     an id that we do not hold. `free` are stored rows of which no shown row is known to be one.
     Pending rows are among them as evidence; they are matched with the payments that ended.
+    `explained` are ids of which one of the two rows is found under another id.
     """
 
     differing: list[tuple[Transaction, StoredTransaction]] = field(default_factory=list)
     fresh: list[Transaction] = field(default_factory=list)
     free: list[StoredTransaction] = field(default_factory=list)
     moved_days: set[date | None] = field(default_factory=set)
+    explained: set[Key] = field(default_factory=set)
 
     def is_open(self, row: Transaction, stored: StoredTransaction) -> bool:
         """
         Say whether an id does not hold: ids of these days went to other rows.
 
-        Nor does that of a row that was taken back and now seems to come back as another.
+        Nor does that of a row that is gone and now seems to come back as another: a hold may
+        come back at another amount, but not with another text.
         """
-        is_taken_back = stored.is_removed and {row.status, stored.status} == {_BOOKED}
-        return is_taken_back or not self.moved_days.isdisjoint({_day_of(row), stored.day})
+        is_gone = stored.is_removed and (
+            stored.status is _BOOKED or not is_similar(row.description, stored.description)
+        )
+        return is_gone or not self.moved_days.isdisjoint({_day_of(row), stored.day})
 
     def to_pins(self) -> Pins:
         """Match what is not settled by content, and among equals by balance and occurrence."""
@@ -124,7 +129,7 @@ class _Comparison:
         for row, stored in moved:
             if key_of(row) in pool.pins:
                 continue
-            is_free = stored.id not in pool.taken
+            is_free = stored.id not in pool.taken and key_of(row) not in self.explained
             is_corrected = is_free and _is_correction(row, stored)
             pool.pins[key_of(row)] = stored if is_corrected else None
         return pool.pins
@@ -150,7 +155,7 @@ def _compare(
             found.free.append(stored)
     if found.fresh or found.differing:
         found.free += [row for row in held if row.id not in named and _is_findable(row)]
-        found.moved_days = _find_moved_days(found)
+        _find_moved(found)
     return found
 
 
@@ -186,18 +191,19 @@ def _is_taken_last(row: Transaction, stored: StoredTransaction, rules: IdentityR
     The bank may have dropped the other one than a person did, or may count its rows anew.
     """
     is_gone = stored.is_dropped or (stored.is_removed and not rules.are_ids_lasting)
-    return is_gone and {row.status, stored.status} == {_BOOKED}
+    is_pending = row.status is TransactionStatus.PENDING and stored.status is not _BOOKED
+    return is_gone and (is_pending or {row.status, stored.status} == {_BOOKED})
 
 
-def _find_moved_days(found: _Comparison) -> set[date | None]:
+def _find_moved(found: _Comparison) -> None:
     """
-    Return the days whose ids went to other rows.
+    Find the days whose ids went to other rows.
 
     The proof is the content of one of two rows that share an id, under another id, where
     nobody else explains it. Names that we made up prove nothing.
     """
     if not found.differing:
-        return set()
+        return
     shown = defaultdict[Decimal | None, list[Transaction]](list)
     for row in (*found.fresh, *(row for row, _ in found.differing)):
         shown[row.amount].append(row)
@@ -205,21 +211,19 @@ def _find_moved_days(found: _Comparison) -> set[date | None]:
     for stored in (*found.free, *(stored for _, stored in found.differing)):
         if not stored.external_id.startswith((FINGERPRINT_PREFIX, RETIRED_PREFIX)):
             known[stored.amount].append(stored)
-    moved: set[date | None] = set()
     for row, stored in found.differing:
-        is_elsewhere = any(
-            other is not row and _is_same_money(other, stored) for other in shown[stored.amount]
-        ) or any(other is not stored and _is_same_money(row, other) for other in known[row.amount])
-        if is_elsewhere:
-            moved |= {_day_of(row), stored.day}
-    return moved
+        if any(_is_same_money(other, stored) for other in shown[stored.amount]) or any(
+            _is_same_money(row, other) for other in known[row.amount]
+        ):
+            found.explained.add(key_of(row))
+            found.moved_days |= {_day_of(row), stored.day}
 
 
 def _is_correction(row: Transaction, stored: StoredTransaction) -> bool:
     """Where ids have moved, only a row of the same day and text is believed to be corrected."""
-    if {row.status, stored.status} != {_BOOKED}:
-        days = _day_of(row), stored.day
-        return days[0] == days[1] and is_similar(row.description, stored.description)
+    if stored.status is not _BOOKED:
+        is_same_day = _day_of(row) == stored.day
+        return is_same_day and is_similar(row.description, stored.description)
     return (
         row.booking_date == stored.booking_date
         and words_of(row.description) == words_of(stored.description)

@@ -261,7 +261,7 @@ def test_whatever_a_renumbering_bank_does_annotations_stay_with_their_money(
     anchor = Entry(0, 9, "1", "Anchor")  # an answer without any booked row denies none
     bank.entries.append(anchor)
     count = 0
-    notes: dict[str, tuple[int, Decimal, str]] = {}
+    notes: dict[str, tuple[int, Decimal | None, str]] = {}
     for happening in rounds:
         is_adding = happening[:1] != [] and happening[0][0] == "add"
         for _, day, amount, text, which in happening:
