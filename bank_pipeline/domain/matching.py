@@ -224,6 +224,8 @@ def _is_correction(row: Transaction, stored: StoredTransaction) -> bool:
     if stored.status is not _BOOKED:
         is_same_day = _day_of(row) == stored.day
         return is_same_day and is_similar(row.description, stored.description)
+    if stored.is_removed and not stored.is_dropped and row.amount != stored.amount:
+        return False  # what was taken back does not come back at another amount
     return (
         row.booking_date == stored.booking_date
         and words_of(row.description) == words_of(stored.description)

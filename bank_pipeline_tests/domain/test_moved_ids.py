@@ -245,7 +245,7 @@ deeds = st.tuples(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.lists(deeds, max_size=4), min_size=1, max_size=6), st.randoms())
 def test_whatever_a_renumbering_bank_does_annotations_stay_with_their_money(
     rounds: list[list[tuple[str, int, str, str, int]]], dice: object
