@@ -18,6 +18,7 @@ from bank_pipeline.cli import (
     database,
     demo,
     doctor,
+    duplicates,
     institutions,
     link,
     repair,
@@ -41,6 +42,7 @@ app = typer.Typer(
 app.add_typer(balances.rules, name="balance-rules")
 app.add_typer(balances.checks, name="balance-checks")
 app.add_typer(database.app, name="db")
+app.add_typer(duplicates.app, name="duplicates")
 app.add_typer(institutions.app, name="institutions")
 app.add_typer(link.app, name="link")
 app.add_typer(sandbox.app, name="sandbox")

@@ -52,7 +52,8 @@ def explain_transaction(
     console.print("[bold]history[/]")
     _print_origin("made by", told.first)
     for step in told.steps:
-        _line(f"  {step.at:%Y-%m-%d %H:%M} changed by sync {step.sync_run_id} ({step.reason})")
+        by = f"sync {step.sync_run_id}" if step.sync_run_id else "a person"
+        _line(f"  {step.at:%Y-%m-%d %H:%M} changed by {by} ({step.reason or 'as the bank said'})")
         for column, (old, new) in step.changes.items():
             _line(f"      {column}: {_said(old)} -> {_said(new)}")
     if told.last is not None:

@@ -8,53 +8,33 @@ Pure: no clock, no network, no database. Three rules carry the promises:
 * A pending id that a live booked row has taken over is history: seeing it again changes
   nothing. So any part of a feed may be replayed.
 * Removal is soft and only ever follows from the provider's word.
+
+Ids that a bank gives to other rows are seen through in `domain.matching`, before.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
-from datetime import date, timedelta
-from decimal import Decimal
-from typing import Final
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
 
 from bank_pipeline.domain.ids import TransactionId
+from bank_pipeline.domain.matching import RETIRED_PREFIX, Pins
+from bank_pipeline.domain.payments import match_payments
+from bank_pipeline.domain.stored import Key, StoredTransaction, key_of
 from bank_pipeline.domain.transaction import Transaction, TransactionDelta, TransactionStatus
 from bank_pipeline.domain.window import DateWindow
 
-BOOKING_DELAY_MAX: Final = timedelta(days=8)  # longest that a card payment was seen to stay pending
-
-Key = tuple[str, str]
-"""(account_external_id, external_id)"""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredTransaction:
-    """What a sync needs to know of a row that is already stored."""
-
-    id: TransactionId
-    account_external_id: str
-    external_id: str
-    pending_external_id: str | None
-    status: TransactionStatus
-    content_hash: bytes
-    is_removed: bool
-    amount: Decimal | None
-    currency: str | None
-    transaction_date: date | None
-    booking_date: date | None
-    description: str
-
-    @property
-    def key(self) -> Key:
-        """The provider's name of the row."""
-        return (self.account_external_id, self.external_id)
-
-    @property
-    def pending_key(self) -> Key | None:
-        """The name the row had while it was pending, None if it had the same or none."""
-        if self.pending_external_id is None:
-            return None
-        return (self.account_external_id, self.pending_external_id)
+__all__ = [
+    "ChangePlan",
+    "Key",
+    "Rename",
+    "StoredTransaction",
+    "Update",
+    "keys_of",
+    "missing_keys",
+    "plan_changes",
+    "to_reconciling",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,45 +45,66 @@ class Update:
     transaction: Transaction
 
 
+@dataclass(frozen=True, slots=True)
+class Rename:
+    """A stored row that gives its name up, because the bank calls another row by it now."""
+
+    id: TransactionId
+    before: str
+    after: str
+
+
 @dataclass(frozen=True)
 class ChangePlan:
     """
     Everything that one update changes in the table, and a count of what it does not.
 
     `removals` are booked rows that the bank took back, `vanished` pending rows that ended
-    without booking. No id occurs twice.
+    without booking, `overdue` those of them that nobody has shown for too long. No id occurs
+    twice in these and in `updates`; a row in `renames` may be in one of the others.
+    `swaps_names`: rows take names over from each other. `suspects` are inserts that may be
+    the stored row named here, told a second time.
     """
 
     inserts: tuple[Transaction, ...] = ()
     updates: tuple[Update, ...] = ()
     removals: tuple[TransactionId, ...] = ()
     vanished: tuple[TransactionId, ...] = ()
+    overdue: tuple[TransactionId, ...] = ()
+    renames: tuple[Rename, ...] = ()
+    swaps_names: bool = False
+    suspects: Mapping[Key, TransactionId] = field(default_factory=dict)
     unchanged_count: int = 0
     superseded_count: int = 0
 
     @property
     def is_empty(self) -> bool:
         """Say whether nothing has to be written."""
-        return not (self.inserts or self.updates or self.removals or self.vanished)
+        ended = self.removals or self.vanished or self.overdue
+        return not (self.inserts or self.updates or self.renames or ended)
 
 
 def keys_of(delta: TransactionDelta) -> set[Key]:
     """Return every name under which a stored row could be meant by this delta."""
     keys = set(delta.removed)
     for transaction in delta.upserts:
-        keys.add(_key(transaction))
+        keys.add(key_of(transaction))
         if transaction.pending_external_id is not None:
             keys.add((transaction.account_external_id, transaction.pending_external_id))
     return keys
 
 
-def plan_changes(stored: Iterable[StoredTransaction], delta: TransactionDelta) -> ChangePlan:
+def plan_changes(
+    stored: Iterable[StoredTransaction], delta: TransactionDelta, *, pins: Pins | None = None
+) -> ChangePlan:
     """
     Decide what `delta` changes in `stored`, which holds at least the rows of `keys_of(delta)`.
 
-    Applying the plan and planning the same delta again gives an empty plan.
+    `pins` say of some rows what they are, whatever their ids say. Vanished rows in `stored` may
+    be continued. Applying the plan and planning the same delta again gives an empty plan.
     """
-    rows = _Rows(stored, delta)
+    held = [*stored]
+    rows = _Rows(held, delta, pins or {})
     ending_keys = delta.removed | {
         (t.account_external_id, t.pending_external_id)
         for t in delta.upserts
@@ -121,29 +122,59 @@ def plan_changes(stored: Iterable[StoredTransaction], delta: TransactionDelta) -
         row = rows.claim(transaction)
         if row is None:
             unmatched.append(transaction)
-        elif row.content_hash == transaction.content_hash and not row.is_removed:
+        elif _is_unchanged(row, transaction):
             unchanged_count += 1
         else:
             updates.append(Update(row.id, transaction))
 
-    ended = [row for row in ending.values() if row.id not in rows.claimed]
-    matched = _match_booked_by_content(unmatched, ended)
+    ended = {row.id: row for row in ending.values() if row.id not in rows.claimed}
+    waiting = {row.id: row for row in held if rows.is_waiting(row)} if unmatched else {}
+    matched = match_payments(unmatched, (waiting | ended).values())
     for transaction in unmatched:
-        row = matched.get(_key(transaction))
+        row = matched.get(key_of(transaction))
         if row is None:
             inserts.append(transaction)
         else:
             rows.claimed.add(row.id)
             updates.append(Update(row.id, transaction))
-    gone = [row for row in ended if row.id not in rows.claimed and not row.is_removed]
+    gone = [row for row in ended.values() if row.id not in rows.claimed and not row.is_removed]
+    written = [*inserts, *(update.transaction for update in updates)]
+    takeovers = _find_takeovers(rows.by_key, written, updates)
     return ChangePlan(
         inserts=tuple(inserts),
         updates=tuple(updates),
         removals=tuple(row.id for row in gone if not _is_pending(row)),
         vanished=tuple(row.id for row in gone if _is_pending(row)),
+        renames=tuple(
+            Rename(row.id, row.external_id, f"{RETIRED_PREFIX}{row.id}")
+            for row in takeovers
+            if row.id not in rows.claimed
+        ),
+        swaps_names=bool(takeovers),
         unchanged_count=unchanged_count,
         superseded_count=superseded_count,
     )
+
+
+def _is_unchanged(row: StoredTransaction, transaction: Transaction) -> bool:
+    """Compare with a row as it was last told; one that lost its name is not that any more."""
+    is_same = row.content_hash == transaction.content_hash and row.key == key_of(transaction)
+    return is_same and (row.is_dropped or not row.is_removed)
+
+
+def _find_takeovers(
+    by_key: Mapping[Key, StoredTransaction],
+    written: Iterable[Transaction],
+    updates: Iterable[Update],
+) -> list[StoredTransaction]:
+    """Return the stored rows whose name another row takes over."""
+    writers = {key_of(update.transaction): update.id for update in updates}
+    return [
+        row
+        for transaction in written
+        if (row := by_key.get(key_of(transaction))) is not None
+        and writers.get(key_of(transaction)) != row.id
+    ]
 
 
 def to_reconciling(
@@ -181,8 +212,8 @@ def to_reconciling(
         and row.key not in shown
         and row.external_id not in unread
         and row.account_external_id in judged
-        and (day := row.booking_date or row.transaction_date) is not None
-        and day >= judged[row.account_external_id]
+        and row.day is not None
+        and row.day >= judged[row.account_external_id]
     }
     return delta.model_copy(update={"removed": delta.removed | missing})
 
@@ -194,78 +225,46 @@ def missing_keys(
     account: str,
     covered: DateWindow,
     unread: Collection[str | None] = (),
+    pins: Pins | None = None,
 ) -> frozenset[Key]:
     """
     Return the live rows of one account that an answer should hold and does not.
 
     `covered` are the dates of which the answer holds every row: only rows of these dates are
     judged, pending ones by the day they were paid. `unread` are ids of rows that were shown
-    but could not be read, as in `to_reconciling`. An answer without a single booked row denies
-    no booked ones: an empty list is more often a failure than a bank that took all back.
+    but could not be read, as in `to_reconciling`; `pins` say what rows are whatever their ids
+    say. An answer without a single booked row denies no booked ones: an empty list is more
+    often a failure than a bank that took all back.
     """
     if None in unread:
         return frozenset()
     names, has_booked = set(), False
+    known = pins or {}
     for transaction in shown:
-        names.add(transaction.external_id)
+        if key_of(transaction) not in known:
+            names.add(transaction.external_id)
         has_booked = has_booked or transaction.status is not TransactionStatus.PENDING
+    matched = {row.id for row in known.values() if row is not None}
     return frozenset(
         row.key
         for row in stored
         if row.account_external_id == account
         and not row.is_removed
+        and row.id not in matched
         and row.external_id not in names
         and row.external_id not in unread
         and (has_booked or _is_pending(row))
-        and (day := row.booking_date or row.transaction_date) is not None
-        and day in covered
+        and row.day is not None
+        and row.day in covered
     )
-
-
-def renamed_keys(
-    stored: Iterable[StoredTransaction],
-    shown: Iterable[Transaction],
-    *,
-    account: str,
-    covered: DateWindow,
-) -> frozenset[Key]:
-    """
-    Return the names that rows of other dates than `covered` go by no more.
-
-    There an answer denies nothing. But a booked row that comes along under a new name, while
-    one that is equal to it is not shown under its own, is that one.
-    """
-    shown = [row for row in shown if row.status is TransactionStatus.BOOKED]
-    names = {row.external_id for row in shown}
-    held = [row for row in stored if row.account_external_id == account and not row.is_removed]
-    known = {row.external_id for row in held}
-    fresh = Counter(
-        _content(row)
-        for row in shown
-        if not row.pending_external_id and row.external_id not in known
-    )
-    renamed: set[Key] = set()
-    for row in held:
-        if row.status is not TransactionStatus.BOOKED or row.external_id in names:
-            continue
-        if (
-            row.booking_date is not None
-            and row.booking_date not in covered
-            and fresh[_content(row)]
-        ):
-            fresh[_content(row)] -= 1
-            renamed.add(row.key)
-    return frozenset(renamed)
-
-
-def _content(row: Transaction | StoredTransaction) -> tuple[object, ...]:
-    return (row.amount, row.currency, row.booking_date, frozenset(_words(row.description)))
 
 
 class _Rows:
     """Stored rows by every name they answer to; each may be claimed once."""
 
-    def __init__(self, stored: Iterable[StoredTransaction], delta: TransactionDelta) -> None:
+    def __init__(
+        self, stored: Iterable[StoredTransaction], delta: TransactionDelta, pins: Pins
+    ) -> None:
         self.by_key: dict[Key, StoredTransaction] = {}
         self._by_pending_key: dict[Key, list[StoredTransaction]] = defaultdict(list)
         for row in stored:
@@ -273,26 +272,29 @@ class _Rows:
             if row.pending_key is not None and row.pending_key != row.key:
                 self._by_pending_key[row.pending_key].append(row)
         self._booked_here = {
-            (t.account_external_id, t.pending_external_id): _key(t)
+            (t.account_external_id, t.pending_external_id): key_of(t)
             for t in delta.upserts
             if t.pending_external_id is not None
         }
         self._removed_here = delta.removed
-        self._upserted_here = {_key(t) for t in delta.upserts}
-        self.claimed: set[TransactionId] = set()
+        self.shown = {key_of(t) for t in delta.upserts}
+        self._pins = pins
+        self.claimed = {row.id for row in pins.values() if row is not None}
 
     def is_superseded(self, transaction: Transaction) -> bool:
         """Say whether this is a pending entry that a live booked one has replaced."""
         if transaction.status is not TransactionStatus.PENDING:
             return False
-        key = _key(transaction)
+        key = key_of(transaction)
         if self._booked_here.get(key, key) != key:
             return True
         return any(self._stays(successor) for successor in self._by_pending_key.get(key, ()))
 
     def claim(self, transaction: Transaction) -> StoredTransaction | None:
         """Find and take the row that is this transaction; None when it is new."""
-        key = _key(transaction)
+        key = key_of(transaction)
+        if key in self._pins:
+            return self._pins[key]
         row = self.by_key.get(key)
         if row is None and transaction.pending_external_id is not None:
             row = self.by_key.get(
@@ -307,90 +309,19 @@ class _Rows:
         self.claimed.add(row.id)
         return row
 
+    def is_waiting(self, row: StoredTransaction) -> bool:
+        """Say whether a pending row may be continued: it vanished, or its id is another's."""
+        if row.id in self.claimed:
+            return False
+        if row.key in self._pins:
+            return row.status in (TransactionStatus.PENDING, TransactionStatus.VANISHED)
+        is_vanished = row.status is TransactionStatus.VANISHED and row.is_removed
+        return is_vanished and row.key not in self.shown
+
     def _stays(self, row: StoredTransaction) -> bool:
         if row.key in self._removed_here:
             return False
-        return not row.is_removed or row.key in self._upserted_here
-
-
-def _match_booked_by_content(
-    unmatched: Sequence[Transaction], ended: Iterable[StoredTransaction]
-) -> dict[Key, StoredTransaction]:
-    """
-    Pair booked entries with pending rows that ended in the same update, one to one.
-
-    For providers that lose the link: same account, amount, currency and text, booked at
-    most eight days after. A booked row that ended while an entry equal in all of this and in
-    its booking date began is the same one under another id. Equal candidates are
-    interchangeable; the oldest is taken first, so that the order in which an update tells them
-    does not matter.
-    """
-    waiting: dict[tuple[str, Decimal | None, str | None], list[StoredTransaction]]
-    waiting = defaultdict(list)
-    for row in sorted(ended, key=lambda row: (row.transaction_date or date.min, row.id)):
-        if row.status in _CONTINUABLE:
-            waiting[(row.account_external_id, row.amount, row.currency)].append(row)
-    matched: dict[Key, StoredTransaction] = {}
-    for transaction in sorted(unmatched, key=_told_apart_by):
-        if transaction.status is not TransactionStatus.BOOKED or transaction.pending_external_id:
-            continue
-        paid = (transaction.account_external_id, transaction.amount)
-        candidates = [*waiting[*paid, transaction.currency]]
-        if transaction.currency is not None:
-            candidates += waiting[*paid, None]  # some banks learn only later to tell it
-        match = next((row for row in candidates if _is_renamed(transaction, row)), None)
-        if match is None:
-            match = next((row for row in candidates if _is_same_payment(transaction, row)), None)
-        if match is not None:
-            waiting[*paid, match.currency].remove(match)
-            matched[_key(transaction)] = match
-    return matched
-
-
-_CONTINUABLE: Final = (
-    TransactionStatus.PENDING,
-    TransactionStatus.VANISHED,
-    TransactionStatus.BOOKED,
-)
-
-
-def _is_renamed(booked: Transaction, row: StoredTransaction) -> bool:
-    if row.status is not TransactionStatus.BOOKED or row.is_removed:
-        return False
-    ours, theirs = _words(booked.description), _words(row.description)
-    return booked.booking_date == row.booking_date and ours == theirs
-
-
-def _told_apart_by(transaction: Transaction) -> tuple[date, date, str]:
-    return (
-        transaction.transaction_date or date.max,
-        transaction.booking_date or date.max,
-        transaction.external_id,
-    )
-
-
-def _is_same_payment(booked: Transaction, pending: StoredTransaction) -> bool:
-    if pending.status is TransactionStatus.BOOKED:
-        return False
-    days = (booked.transaction_date or booked.booking_date, pending.transaction_date)
-    if booked.amount is None or days[0] is None or days[1] is None:
-        return False
-    latest = booked.booking_date or days[0]
-    if not days[1] <= latest <= days[1] + BOOKING_DELAY_MAX:
-        return False
-    if booked.description == pending.description:
-        return True
-    ours, theirs = _words(booked.description), _words(pending.description)
-    common = len(ours & theirs)
-    return common > 0 and 2 * common >= min(len(ours), len(theirs))
-
-
-def _words(text: str) -> set[str]:
-    return {word for word in text.casefold().split() if not word.isdigit()}
-
-
-def _key(transaction: Transaction) -> Key:
-    return (transaction.account_external_id, transaction.external_id)
+        return not row.is_removed or row.key in self.shown
 
 
 def _is_pending(row: StoredTransaction) -> bool:

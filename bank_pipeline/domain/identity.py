@@ -9,11 +9,11 @@ name, today and on every later look at that day.
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
 from typing import Final
 
-from bank_pipeline.domain.changes import StoredTransaction
+from bank_pipeline.domain.stored import StoredTransaction
 from bank_pipeline.domain.transaction import Transaction, TransactionStatus
 
 FINGERPRINT_PREFIX: Final = "fp-"
@@ -57,20 +57,35 @@ def told_apart(
     currency, or another amount more than a month away, is not the same one, whatever it is called.
     """
     known = {row.external_id: row for row in stored}
-    pairs = [
-        (None if _is_another(row, known.get(row.external_id)) else row.external_id, row)
-        for row in rows
-    ]
-    if all(external_id is not None for external_id, _ in pairs):
-        return tuple(rows)
-    # Names by content are counted anew, so that no two rows get one.
-    return identified(
-        (None if (name or "").startswith(FINGERPRINT_PREFIX) else name, row) for name, row in pairs
+    return renamed(
+        rows,
+        {
+            row.external_id
+            for row in rows
+            if (held := known.get(row.external_id)) is not None and is_another(row, held)
+        },
     )
 
 
-def _is_another(row: Transaction, stored: StoredTransaction | None) -> bool:
-    if stored is None or {row.status, stored.status} != {TransactionStatus.BOOKED}:
+def renamed(rows: Sequence[Transaction], names: Collection[str]) -> tuple[Transaction, ...]:
+    """Name the rows that go by `names` by their content instead."""
+    if not names:
+        return tuple(rows)
+    # Names by content are counted anew, so that no two rows get one.
+    return identified(
+        (
+            None
+            if row.external_id in names or row.external_id.startswith(FINGERPRINT_PREFIX)
+            else row.external_id,
+            row,
+        )
+        for row in rows
+    )
+
+
+def is_another(row: Transaction, stored: StoredTransaction) -> bool:
+    """Say whether a row is not the stored one, though it goes by its id."""
+    if {row.status, stored.status} != {TransactionStatus.BOOKED}:
         return False
     if row.currency and stored.currency and row.currency != stored.currency:
         return True

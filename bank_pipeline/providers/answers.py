@@ -11,6 +11,7 @@ from datetime import timedelta
 from bank_pipeline.domain.account import Account
 from bank_pipeline.domain.balance import Balance
 from bank_pipeline.domain.connection import HistoryStage, ProviderStatus
+from bank_pipeline.domain.identity_rules import DOUBTED, IdentityRules
 from bank_pipeline.domain.institution import Institution
 from bank_pipeline.domain.transaction import Transaction, TransactionDelta
 from bank_pipeline.domain.window import DateWindow
@@ -132,6 +133,7 @@ class WindowAnswer:
     stored row of them that is missing is gone; None when the answer breaks off. Rows of other
     dates may come along. `balances` are those that rows state, for want of better.
     `trouble` is why an answer broke off: its rows land, and are asked for again.
+    `identity_rules` say how far this bank's names of rows are believed.
     """
 
     account_external_id: str
@@ -142,6 +144,7 @@ class WindowAnswer:
     trouble: ProviderError | None = None
     calls_count: int = 1
     pages_count: int = 1
+    identity_rules: IdentityRules = DOUBTED
 
 
 @dataclass(frozen=True)

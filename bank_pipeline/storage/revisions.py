@@ -16,18 +16,23 @@ from bank_pipeline.storage.tables import transaction_revisions
 Changes = Mapping[str, tuple[Any, Any]]
 """column -> (from, to) as JSON holds them: amounts and dates are exact text, None is NULL."""
 
-_COLUMNS: Final = ("transaction_id", "sync_run_id", "at", "changes")
+_COLUMNS: Final = ("transaction_id", "sync_run_id", "at", "changes", "reason")
 
 
 @dataclass(frozen=True)
 class Revision:
-    """One change of one row: put every `from` back, and the row is what it was before."""
+    """
+    One change of one row: put every `from` back, and the row is what it was before.
+
+    No `sync_run_id`: a person did it. `reason` is why, where the bank's word alone is not.
+    """
 
     id: int
     transaction_id: TransactionId
-    sync_run_id: SyncRunId
+    sync_run_id: SyncRunId | None
     at: datetime
     changes: Changes
+    reason: str | None = None
 
 
 def to_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Changes:
@@ -54,12 +59,13 @@ def insert_revisions(
     db: sa.Connection,
     changes: Iterable[tuple[TransactionId, Changes]],
     *,
-    sync_run_id: SyncRunId,
+    sync_run_id: SyncRunId | None,
     now: datetime,
+    reason: str | None = None,
 ) -> int:
     """Append what changed; a row without a difference leaves no revision. Return how many."""
     rows = [
-        (transaction_id, sync_run_id, now, json.dumps(differences))
+        (transaction_id, sync_run_id, now, json.dumps(differences), reason)
         for transaction_id, differences in changes
         if differences
     ]
@@ -74,9 +80,10 @@ def load_revisions(db: sa.Connection, transaction_id: TransactionId) -> list[Rev
         Revision(
             id=row.id,
             transaction_id=TransactionId(row.transaction_id),
-            sync_run_id=SyncRunId(row.sync_run_id),
+            sync_run_id=None if row.sync_run_id is None else SyncRunId(row.sync_run_id),
             at=row.at,
             changes={column: (old, new) for column, (old, new) in row.changes.items()},
+            reason=row.reason,
         )
         for row in rows
     ]

@@ -51,10 +51,10 @@ class Origin:
 
 @dataclass(frozen=True)
 class Step:
-    """One change of the row: when, by which sync, why, and from what to what."""
+    """One change of the row: when, by which sync or by a person, why, and from what to what."""
 
     at: datetime
-    sync_run_id: SyncRunId
+    sync_run_id: SyncRunId | None
     reason: str | None
     changes: Changes
 
@@ -84,7 +84,7 @@ def explain(context: SyncContext, transaction_id: str) -> Explanation:
         revisions = load_revisions(db, facts.id)
         finder = _Finder(db, context.providers.get(connection.provider), connection, facts)
         steps = tuple(
-            Step(one.at, one.sync_run_id, _reason(db, one.sync_run_id), seen)
+            Step(one.at, one.sync_run_id, one.reason or _reason(db, one.sync_run_id), seen)
             for one in revisions
             if (seen := _visible(one.changes))
         )
@@ -201,7 +201,9 @@ def _visible(changes: Changes) -> Changes:
     return {name: pair for name, pair in changes.items() if name not in _BOOKKEEPING}
 
 
-def _reason(db: sa.Connection, sync_run_id: SyncRunId) -> str | None:
+def _reason(db: sa.Connection, sync_run_id: SyncRunId | None) -> str | None:
+    if sync_run_id is None:
+        return None
     try:
         return load_sync_run(db, sync_run_id).reason
     except NotFoundError:

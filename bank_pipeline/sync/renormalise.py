@@ -38,7 +38,8 @@ from bank_pipeline.storage.sync_runs import (
     load_applied_runs,
     start_sync_run,
 )
-from bank_pipeline.storage.transactions import apply_plan, load_stored
+from bank_pipeline.storage.transaction_writes import apply_plan
+from bank_pipeline.storage.transactions import load_stored
 from bank_pipeline.storage.undoing import RENORMALISE
 from bank_pipeline.sync.archive_view import ArchiveView, Shown
 from bank_pipeline.sync.context import SyncContext

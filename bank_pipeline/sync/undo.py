@@ -7,6 +7,9 @@ import sqlalchemy as sa
 
 from bank_pipeline.domain.ids import ConnectionId, SyncRunId, TransactionId
 from bank_pipeline.errors import RefusedError
+from bank_pipeline.storage.accounts import load_account_ids
+from bank_pipeline.storage.balance_choice import save_choices
+from bank_pipeline.storage.balances import rebuild_series
 from bank_pipeline.storage.checkpoints import Moved, restore
 from bank_pipeline.storage.connections import load_connection, lock_connection
 from bank_pipeline.storage.locks import connection_lock
@@ -117,6 +120,9 @@ def _undo(db: sa.Connection, context: SyncContext, known: _Known) -> UndoReport:
     set_undone(db, run.id, undone_by=undone_by, now=now)
     take_back(db, run.id, known.written, undone_by=undone_by, now=now)
     restore(db, run.connection_id, known.moved)
+    account_ids = load_account_ids(db, run.connection_id).values()
+    rebuild_series(db, account_ids)
+    save_choices(db, account_ids, now=now)
     reopened_count = reopen_resolved_by(db, run.id)
     counts = asdict(known.plan) | {"quarantine_reopened": reopened_count}
     finish_sync_run(db, undone_by, outcome=UNDONE, counts=counts, lineage={}, now=now)

@@ -1,19 +1,37 @@
 """Bring the stored transactions of one connection to what one update says of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 import sqlalchemy as sa
 
-from bank_pipeline.domain.changes import keys_of, plan_changes
+from bank_pipeline.domain.changes import ChangePlan, keys_of, plan_changes
 from bank_pipeline.domain.ids import AccountId, SyncRunId, TeamId
-from bank_pipeline.domain.transaction import TransactionDelta
+from bank_pipeline.domain.looks import Look, believed, keys_of_looks, plan_looks
+from bank_pipeline.domain.stored import BOOKING_DELAY_MAX, StoredTransaction, key_of
+from bank_pipeline.domain.transaction import TransactionDelta, TransactionStatus
 from bank_pipeline.domain.unchanged import without_unchanged
-from bank_pipeline.storage.transactions import apply_plan, load_live_hashes, load_stored
+from bank_pipeline.domain.window import DateWindow
+from bank_pipeline.storage.transaction_writes import apply_plan
+from bank_pipeline.storage.transactions import (
+    load_live_hashes,
+    load_looked_at,
+    load_stored,
+    load_vanished,
+)
 from bank_pipeline.sync.reports import StepCounts
 
 BIG_UPDATE: Final = 2_000  # rows; above it, hashes alone are read before any row is
+
+
+@dataclass(frozen=True)
+class WrittenLooks:
+    """What looks came to: rows, and the days by account of which they are believed to tell all."""
+
+    counts: StepCounts
+    covered: Mapping[str, DateWindow]
 
 
 def write_update(
@@ -26,7 +44,7 @@ def write_update(
     now: datetime,
 ) -> StepCounts:
     """
-    Compare an update with what is stored, and write what differs.
+    Compare an update of a change feed with what is stored, and write what differs.
 
     Every account of `delta` is in `account_ids`. The caller holds the connection's lock and
     the transaction in which the cursor moves.
@@ -36,11 +54,65 @@ def write_update(
         hashes = load_live_hashes(db, account_ids=account_ids)
         delta, left_out = without_unchanged(delta, hashes)
     stored = load_stored(db, account_ids=account_ids, keys=keys_of(delta))
+    days = _days_of_new(delta, stored)
+    if days is not None:
+        known = {row.id for row in stored}
+        vanished = load_vanished(db, account_ids=account_ids, days=days)
+        stored += [row for row in vanished if row.id not in known]
     plan = plan_changes(stored, delta)
     apply_plan(db, plan, team_id=team_id, account_ids=account_ids, sync_run_id=sync_run_id, now=now)
+    return _to_counts(plan, unchanged=left_out + plan.unchanged_count + plan.superseded_count)
+
+
+def write_looks(
+    db: sa.Connection,
+    looks: Sequence[Look],
+    *,
+    team_id: TeamId,
+    account_ids: Mapping[str, AccountId],
+    sync_run_id: SyncRunId,
+    now: datetime,
+) -> WrittenLooks:
+    """
+    Compare what was asked for by dates with what is stored, and write what differs.
+
+    Every account of `looks` is in `account_ids`. The caller holds the connection's lock and the
+    transaction in which the coverage is written.
+    """
+    stored = load_looked_at(
+        db,
+        account_ids=account_ids,
+        keys=keys_of_looks(looks),
+        days={look.account: look.days for look in looks if look.days is not None},
+        pending_before=BOOKING_DELAY_MAX,
+    )
+    looks = [believed(look, stored) for look in looks]
+    plan = plan_looks(stored, looks)
+    apply_plan(db, plan, team_id=team_id, account_ids=account_ids, sync_run_id=sync_run_id, now=now)
+    return WrittenLooks(
+        _to_counts(plan, unchanged=plan.unchanged_count + plan.superseded_count),
+        {look.account: look.covered for look in looks if look.covered is not None},
+    )
+
+
+def _to_counts(plan: ChangePlan, *, unchanged: int) -> StepCounts:
     return StepCounts(
         inserted=len(plan.inserts),
         updated=len(plan.updates),
-        removed=len(plan.removals) + len(plan.vanished),
-        unchanged=left_out + plan.unchanged_count + plan.superseded_count,
+        removed=len(plan.removals) + len(plan.vanished) + len(plan.overdue),
+        unchanged=unchanged,
     )
+
+
+def _days_of_new(delta: TransactionDelta, stored: Sequence[StoredTransaction]) -> DateWindow | None:
+    """Return when new booked rows without a link may have been paid, as pending rows."""
+    known = {row.key for row in stored}
+    days = [
+        row.booking_date
+        for row in delta.upserts
+        if row.status is TransactionStatus.BOOKED
+        and row.pending_external_id is None
+        and row.booking_date is not None
+        and key_of(row) not in known
+    ]
+    return DateWindow(first=min(days) - BOOKING_DELAY_MAX, last=max(days)) if days else None

@@ -1,25 +1,18 @@
 """The rows that one sync learned of: accounts, balances, transactions, and what does not fit."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Final
 
 import sqlalchemy as sa
 
 from bank_pipeline.domain.balance import BalanceKind
-from bank_pipeline.domain.changes import (
-    StoredTransaction,
-    missing_keys,
-    renamed_keys,
-    to_reconciling,
-)
+from bank_pipeline.domain.changes import to_reconciling
 from bank_pipeline.domain.connection import Connection, HistoryStage
-from bank_pipeline.domain.identity import told_apart
 from bank_pipeline.domain.ids import AccountId
+from bank_pipeline.domain.looks import Look
 from bank_pipeline.domain.transaction import TransactionDelta
-from bank_pipeline.domain.window import DateWindow, believed_window
+from bank_pipeline.domain.window import DateWindow
 from bank_pipeline.providers.answers import QuarantinedRow, WindowAnswer
 from bank_pipeline.storage.accounts import (
     close_accounts,
@@ -38,13 +31,13 @@ from bank_pipeline.storage.quarantine import (
     save_quarantined,
     set_orphans_resolved,
 )
-from bank_pipeline.storage.transactions import load_stored, load_stored_in
+from bank_pipeline.storage.transactions import load_stored
 from bank_pipeline.sync.balance_checks import BalanceChecks, check_balances, needs_deep_pass
 from bank_pipeline.sync.fetch import Fetched
 from bank_pipeline.sync.history import Horizon
 from bank_pipeline.sync.reports import AccountReading, StepCounts
 from bank_pipeline.sync.started import StartedSync
-from bank_pipeline.sync.update import write_update
+from bank_pipeline.sync.update import write_looks, write_update
 
 _NOTHING: Final = StepCounts()
 
@@ -109,7 +102,7 @@ class RowWriter:
         """Bring the transactions to what was told, and note which dates that covers."""
         changes = fetched.changes
         if fetched.windows is not None:
-            return self._write_windows(fetched.windows, fetched.horizon)
+            return self._write_windows(fetched, fetched.windows)
         if changes is None:
             return _NOTHING
         account_ids = load_account_ids(self._db, self._connection.id)
@@ -149,70 +142,6 @@ class RowWriter:
             self._db, self._connection.id, rows, sync_run_id=self._started.id, now=self._now
         )
 
-    def _write_windows(
-        self, answers: Sequence[WindowAnswer], horizon: Horizon | None
-    ) -> StepCounts:
-        """
-        Bring rows to what the answers say, and what they cover is covered.
-
-        What a complete answer does not show any more is gone.
-        """
-        account_ids = load_account_ids(self._db, self._connection.id)
-        answers = self._told_apart(answers, account_ids)
-        told = {one.account_external_id: _told_days(one) for one in answers if one.covered}
-        stored = load_stored_in(self._db, account_ids=account_ids, windows=told)
-        if horizon is not None and horizon.capabilities.cuts_quietly:
-            answers = self._believed(answers, stored, account_ids, horizon)
-        covered = {one.account_external_id: one.covered for one in answers if one.covered}
-        missing = [
-            missing_keys(
-                stored,
-                answer.transactions,
-                account=answer.account_external_id,
-                covered=answer.covered,
-                unread={row.external_id for row in answer.quarantined},
-            )
-            | renamed_keys(
-                stored,
-                answer.transactions,
-                account=answer.account_external_id,
-                covered=answer.covered,
-            )
-            for answer in answers
-            if answer.covered
-        ]
-        delta = TransactionDelta(
-            upserts=tuple(row for answer in answers for row in answer.transactions),
-            removed=frozenset().union(*missing),
-        )
-        counts = self._write_update(delta, account_ids)
-        for external_id, window in covered.items():
-            save_coverage(self._db, account_ids[external_id], window, now=self._now)
-        return counts
-
-    def _believed(
-        self,
-        answers: Sequence[WindowAnswer],
-        stored: Sequence[StoredTransaction],
-        account_ids: Mapping[str, AccountId],
-        horizon: Horizon,
-    ) -> list[WindowAnswer]:
-        """Take back what answers claim of days of which the bank may have told nothing."""
-        known = load_coverage(self._db, account_ids.values())
-        sure_from = horizon.today - timedelta(days=horizon.capabilities.overlap_days)
-        booked: dict[str, dict[str, date]] = defaultdict(dict)
-        for row in stored:
-            if row.booking_date is not None:
-                booked[row.account_external_id][row.external_id] = row.booking_date
-        return [
-            one
-            if one.covered is None
-            else replace(
-                one, covered=_believed(one, one.covered, booked, known, account_ids, sure_from)
-            )
-            for one in answers
-        ]
-
     def _cover_feed(self, fetched: Fetched, account_ids: Mapping[str, AccountId]) -> None:
         """
         Cover what a change feed told: everything that the provider has.
@@ -249,20 +178,39 @@ class RowWriter:
             now=self._now,
         )
 
-    def _told_apart(
-        self, answers: Sequence[WindowAnswer], account_ids: Mapping[str, AccountId]
-    ) -> list[WindowAnswer]:
-        """Give other names to rows whose ids belong to other rows that we hold."""
-        keys = {
-            (row.account_external_id, row.external_id) for a in answers for row in a.transactions
-        }
-        held: dict[str, list[StoredTransaction]] = defaultdict(list)
-        for row in load_stored(self._db, account_ids=account_ids, keys=keys):
-            held[row.account_external_id].append(row)
-        return [
-            replace(a, transactions=told_apart(a.transactions, held[a.account_external_id]))
-            for a in answers
+    def _write_windows(self, fetched: Fetched, answers: Sequence[WindowAnswer]) -> StepCounts:
+        """
+        Bring rows to what the answers say, and what they cover is covered.
+
+        What a complete answer does not show any more is gone.
+        """
+        account_ids = load_account_ids(self._db, self._connection.id)
+        covered_before = load_coverage(self._db, account_ids.values())
+        types = {account.external_id: account.type for account in fetched.accounts.accounts}
+        looks = [
+            Look(
+                account=answer.account_external_id,
+                rows=answer.transactions,
+                covered=answer.covered,
+                covered_before=covered_before.get(account_ids[answer.account_external_id], ()),
+                unread=frozenset(row.external_id for row in answer.quarantined),
+                sure_from=_sure_from(fetched.horizon),
+                account_type=types.get(answer.account_external_id),
+                rules=answer.identity_rules,
+            )
+            for answer in answers
         ]
+        written = write_looks(
+            self._db,
+            looks,
+            team_id=self._connection.team_id,
+            account_ids=account_ids,
+            sync_run_id=self._started.id,
+            now=self._now,
+        )
+        for external_id, covered in written.covered.items():
+            save_coverage(self._db, account_ids[external_id], covered, now=self._now)
+        return written.counts
 
     def _without_orphans(
         self, delta: TransactionDelta, account_ids: frozenset[str]
@@ -299,31 +247,8 @@ def _wholly_told(fetched: Fetched) -> frozenset[str]:
     )
 
 
-def _told_days(answer: WindowAnswer) -> DateWindow:
-    """Return the days of an answer, with those of rows that came along."""
-    assert answer.covered is not None, "asked of whole answers only"
-    days = [row.booking_date for row in answer.transactions if row.booking_date is not None]
-    first = min([answer.covered.first, *days])
-    return DateWindow(first=first, last=max([answer.covered.last, *days]))
-
-
-def _believed(
-    answer: WindowAnswer,
-    covered: DateWindow,
-    booked: Mapping[str, Mapping[str, date]],
-    known: Mapping[AccountId, Sequence[DateWindow]],
-    account_ids: Mapping[str, AccountId],
-    sure_from: date,
-) -> DateWindow:
-    name = answer.account_external_id
-    rows = answer.transactions
-    shown = {row.external_id for row in rows}
-    held = booked.get(name, {})
-    before = known.get(account_ids[name], ())
-    return believed_window(
-        covered,
-        sure_from=sure_from,
-        shown=[row.booking_date for row in rows if row.booking_date is not None],
-        missed=[day for external_id, day in held.items() if external_id not in shown],
-        known_from=before[0].first if before else covered.first,
-    )
+def _sure_from(horizon: Horizon | None) -> date | None:
+    """Return since when a bank that may cut old days without a word is believed to tell all."""
+    if horizon is None or not horizon.capabilities.cuts_quietly:
+        return None
+    return horizon.today - timedelta(days=horizon.capabilities.overlap_days)

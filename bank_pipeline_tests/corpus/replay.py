@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from bank_pipeline.domain.changes import StoredTransaction, missing_keys, plan_changes
+from bank_pipeline.domain.changes import ChangePlan, plan_changes
 from bank_pipeline.domain.ids import TransactionId
+from bank_pipeline.domain.looks import Look, plan_looks
+from bank_pipeline.domain.stored import StoredTransaction
 from bank_pipeline.domain.transaction import Transaction, TransactionDelta, TransactionStatus
 from bank_pipeline.domain.window import DateWindow
 
@@ -24,24 +26,27 @@ class Table:
     def apply(self, delta: TransactionDelta) -> int:
         """Apply one update whole; return how many rows are new."""
         plan = plan_changes(self._stored(), delta)
+        self._write(plan)
+        return len(plan.inserts)
+
+    def _write(self, plan: ChangePlan) -> None:
         for transaction in plan.inserts:
             self.rows[TransactionId(f"row-{len(self.rows):04}")] = transaction
         for update in plan.updates:
             self.rows[update.id] = update.transaction
             self.gone.discard(update.id)
-        self.gone |= {*plan.removals, *plan.vanished}
-        return len(plan.inserts)
+        self.gone |= {*plan.removals, *plan.vanished, *plan.overdue}
+        for rename in plan.renames:
+            row = self.rows[rename.id]
+            self.rows[rename.id] = row.model_copy(update={"external_id": rename.after})
 
     def apply_window(
         self, shown: Sequence[Transaction], *, account: str, covered: DateWindow | None
     ) -> int:
         """Apply one answer about some dates; return how many rows are new."""
-        missing = (
-            missing_keys(self._stored(), shown, account=account, covered=covered)
-            if covered
-            else frozenset()
-        )
-        return self.apply(TransactionDelta(upserts=tuple(shown), removed=missing))
+        plan = plan_looks(self._stored(), [Look(account, tuple(shown), covered)])
+        self._write(plan)
+        return len(plan.inserts)
 
     def id_of(self, account: str, external_id: str) -> TransactionId | None:
         """Return our id of the live row that goes by a provider's id."""

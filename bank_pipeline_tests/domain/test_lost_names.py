@@ -1,25 +1,18 @@
 """Banks whose ids come, go and are shared: whatever days they show, no row is lost or doubled."""
 
 import random
-from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Final
 
 import pytest
 
-from bank_pipeline.domain.changes import (
-    StoredTransaction,
-    missing_keys,
-    plan_changes,
-    renamed_keys,
-)
 from bank_pipeline.domain.identity import identified
-from bank_pipeline.domain.ids import TransactionId
-from bank_pipeline.domain.transaction import Transaction, TransactionDelta, TransactionStatus
+from bank_pipeline.domain.transaction import Transaction, TransactionStatus
 from bank_pipeline.domain.window import DateWindow
+from bank_pipeline_tests.domain.held import Held
 
-ACCOUNT: Final = "account"
+ACCOUNT: Final = "a"
 START: Final = date(2026, 1, 1)
 DAYS: Final = 50
 OVERLAP: Final = timedelta(days=10)
@@ -39,46 +32,14 @@ def booked(day: date, amount: str, text: str, currency: str | None = "EUR") -> T
     )
 
 
-class Table:
+class Table(Held):
     """The table of transactions, in memory."""
 
-    def __init__(self) -> None:
-        self.rows: dict[TransactionId, StoredTransaction] = {}
-
     def sync(self, told: list[Told], covered: DateWindow) -> None:
-        shown = identified(told)
-        stored = [*self.rows.values()]
-        missing = missing_keys(stored, shown, account=ACCOUNT, covered=covered)
-        renamed = renamed_keys(stored, shown, account=ACCOUNT, covered=covered)
-        plan = plan_changes(stored, TransactionDelta(upserts=shown, removed=missing | renamed))
-        for update in plan.updates:
-            self._put(update.id, update.transaction)
-        for id_ in (*plan.removals, *plan.vanished):
-            self.rows[id_] = replace(self.rows[id_], is_removed=True)
-        for transaction in plan.inserts:
-            self._put(TransactionId(f"{len(self.rows):06}"), transaction)
-        keys = [row.key for row in self.rows.values()]
-        assert len(keys) == len({*keys}), "two rows of one name"
+        self.look(identified(told), covered)
 
-    def live(self) -> list[tuple[object, ...]]:
-        live = [row for row in self.rows.values() if not row.is_removed]
-        return sorted(((row.booking_date, row.amount, row.description) for row in live), key=str)
-
-    def _put(self, id_: TransactionId, row: Transaction) -> None:
-        self.rows[id_] = StoredTransaction(
-            id_,
-            row.account_external_id,
-            row.external_id,
-            row.pending_external_id,
-            row.status,
-            row.content_hash,
-            False,
-            row.amount,
-            row.currency,
-            row.transaction_date,
-            row.booking_date,
-            row.description,
-        )
+    def contents(self) -> list[tuple[object, ...]]:
+        return sorted(((r.booking_date, r.amount, r.description) for r in self.live), key=str)
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -106,7 +67,7 @@ def test_rows_with_all_kinds_of_ids_are_neither_lost_nor_doubled(seed: int) -> N
         (name or str(number), row.booking_date, row.amount, row.description)
         for number, (name, row) in enumerate(bank)
     }
-    assert table.live() == sorted((row[1:] for row in truth), key=str)
+    assert table.contents() == sorted((row[1:] for row in truth), key=str)
 
 
 def test_a_row_whose_shared_id_is_trusted_again_keeps_our_id() -> None:
@@ -122,7 +83,7 @@ def test_a_row_whose_shared_id_is_trusted_again_keeps_our_id() -> None:
     table.sync([("shared", one), ("shared", other)], DateWindow(first=START, last=today))
 
     assert {*table.rows} == ids
-    assert len(table.live()) == 2
+    assert len(table.live) == 2
 
 
 def test_of_equal_rows_that_are_not_asked_for_none_is_denied() -> None:
@@ -133,7 +94,7 @@ def test_of_equal_rows_that_are_not_asked_for_none_is_denied() -> None:
 
     table.sync([("a", one)], DateWindow(first=today, last=today))
 
-    assert len(table.live()) == 2
+    assert len(table.live) == 2
 
 
 @pytest.mark.parametrize("is_named", [True, False])

@@ -16,7 +16,8 @@ from bank_pipeline.storage.connections import (
     load_connection,
 )
 from bank_pipeline.storage.identifiers import new_id
-from bank_pipeline.storage.transactions import AppliedCounts, apply_plan, load_stored
+from bank_pipeline.storage.transaction_writes import AppliedCounts, apply_plan
+from bank_pipeline.storage.transactions import load_stored
 from bank_pipeline_tests.builders import account
 
 

@@ -31,7 +31,8 @@ def insert_row_everywhere(db: sa.Connection, now: datetime) -> dict[str, dict[st
 
 def _value(column: sa.Column[Any], now: datetime, rows: dict[str, dict[str, Any]]) -> object:
     for key in column.foreign_keys:
-        return rows[key.column.table.name][key.column.name]
+        # A reference to its own table could name nobody but the row itself.
+        return rows.get(key.column.table.name, {}).get(key.column.name)
     allowed = _allowed(column)
     if allowed is not None:
         return allowed

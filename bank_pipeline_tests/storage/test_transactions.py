@@ -16,9 +16,8 @@ from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.revisions import load_revisions, to_json
 from bank_pipeline.storage.rows import BANK_COLUMNS
 from bank_pipeline.storage.tables import transaction_annotations, transactions
+from bank_pipeline.storage.transaction_writes import AppliedCounts, apply_plan
 from bank_pipeline.storage.transactions import (
-    AppliedCounts,
-    apply_plan,
     load_live_hashes,
     load_stored,
     load_transaction_counts,

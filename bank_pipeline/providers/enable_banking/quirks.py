@@ -10,6 +10,8 @@ Source: https://enablebanking.com/docs/faq/
 from dataclasses import dataclass
 from typing import Final
 
+from bank_pipeline.domain.identity_rules import DOUBTED, IdentityRules
+
 
 @dataclass(frozen=True)
 class Quirks:
@@ -22,6 +24,7 @@ class Quirks:
     `is_card_balance_what_is_left`: the balance of a card is what can still be spent, not what
     is owed. `are_references_stable`: one row has one entry reference for ever.
     `is_hold_without_dates`: a booked row with neither booking nor value date is a hold.
+    `identity_rules`: how far its references and balances are believed, once a row has one.
     """
 
     history_days_max: int | None = None
@@ -30,6 +33,7 @@ class Quirks:
     is_card_balance_what_is_left: bool = False
     are_references_stable: bool = True
     is_hold_without_dates: bool = False
+    identity_rules: IdentityRules = DOUBTED
 
 
 @dataclass(frozen=True)

@@ -207,6 +207,7 @@ def to_window(
         transactions=identified(_merged(read.series)),
         covered=read.covered(request),
         quarantined=read.unread,
+        identity_rules=_quirks_of(answers).identity_rules,
         calls_count=len(answers),
         pages_count=len(answers),
     )

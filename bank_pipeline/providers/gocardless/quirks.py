@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+from bank_pipeline.domain.identity_rules import DOUBTED, IdentityRules
 from bank_pipeline.providers.gocardless import readings
 from bank_pipeline.providers.gocardless.readings import Reader
 
@@ -82,6 +83,7 @@ class Quirks:
     or else `patterns`, read the texts. `booked_balance` is the type that counts as the booked
     one. `is_debt_in_two_parts`: booked is what is not invoiced yet, less what is expected.
     `dates_pending_ahead`: what is pending bears a date to come.
+    `identity_rules`: how far its ids and balances are believed, once a row has one.
     """
 
     is_sign_flipped: bool = False
@@ -101,6 +103,7 @@ class Quirks:
     is_debt_in_two_parts: bool = False
     is_iban_masked_pan: bool = False
     dates_pending_ahead: bool = False
+    identity_rules: IdentityRules = DOUBTED
 
     @property
     def has_own_dates(self) -> bool:

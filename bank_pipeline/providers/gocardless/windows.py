@@ -94,6 +94,7 @@ def to_window(
         transactions=tuple(_capped(row, context) for row in identified(pairs)),
         covered=_covered(request.window, next(iter(facts.get("since", ())), None)),
         quarantined=tuple(map(_unnamed, rows.quarantined)),
+        identity_rules=context.quirks.identity_rules,
     )
 
 

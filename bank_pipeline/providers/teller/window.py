@@ -22,6 +22,7 @@ from pydantic import SecretStr
 
 from bank_pipeline.domain.account import Account
 from bank_pipeline.domain.connection import Provider
+from bank_pipeline.domain.identity_rules import LASTING
 from bank_pipeline.domain.transaction import Transaction, TransactionStatus
 from bank_pipeline.errors import PayloadError, ProviderError, TransientError
 from bank_pipeline.providers.answers import (
@@ -213,6 +214,7 @@ def to_window_answer(fetched: Fetched, account: Account, request: WindowRequest)
         covered=request.window if is_whole else None,
         quarantined=(*_each_once(rows.quarantined), *_each_once(strangers)),
         trouble=fetched.trouble,
+        identity_rules=LASTING,
         calls_count=fetched.calls_count,
         pages_count=len(fetched.pages),
     )

@@ -123,6 +123,7 @@ _NAMED: Final = (
     Aspsp("Minusbank", "AT", _MUERITZ, _MINUS),
     Aspsp("Namenlose Bank", "DE", _MUERITZ, _NAMELESS),
     Aspsp("Banque Changeante", "LU", _SOLEIL, _RESTLESS),
+    Aspsp("Nummernbank", "AT", _MUERITZ, Profile(references=References.NUMBERED)),
     Aspsp("Doppelbank", "DE", _MUERITZ, _DOUBLE),
     Aspsp("Nullbanken", "SE", _MUERITZ, _NULL),
 )

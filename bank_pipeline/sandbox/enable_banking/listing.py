@@ -1,11 +1,13 @@
 """All rows that a bank shows of an account at a moment, before anybody filters them."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
-from bank_pipeline.sandbox.enable_banking.profiles import Profile
+from bank_pipeline.sandbox.enable_banking.profiles import Profile, References
 from bank_pipeline.sandbox.enable_banking.transaction_json import Row
 from bank_pipeline.sandbox.enable_banking.words import dates_of, mirror, phantoms, status_of
 from bank_pipeline.sandbox.ledger import AccountKind, BankAccount, Entry, EntryState
@@ -26,7 +28,18 @@ def rows_shown(world: World, profile: Profile, account_id: str, at: datetime) ->
             Row(one.id, status, one, dates_of(profile, one).day)
             for status, one in phantoms(account, at.date())
         ]
-    return sorted(rows, key=lambda row: row.place, reverse=True)
+    shown = sorted(rows, key=lambda row: row.place, reverse=True)
+    return _numbered(shown) if profile.references is References.NUMBERED else shown
+
+
+def _numbered(rows: Iterable[Row]) -> list[Row]:
+    """Number the rows of each day."""
+    counts: Counter[date] = Counter()
+    numbered = []
+    for row in rows:
+        counts[row.day] += 1
+        numbered.append(replace(row, number=counts[row.day]))
+    return numbered
 
 
 def _entries(world: World, profile: Profile, account: BankAccount, at: datetime) -> Sequence[Entry]:

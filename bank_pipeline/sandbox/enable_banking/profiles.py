@@ -17,6 +17,7 @@ class References(StrEnum):
     SHARED = "shared"  # stable, but another account uses the same ones
     NEW_WHEN_BOOKED = "new_when_booked"
     RESTLESS = "restless"  # another one at the next call
+    NUMBERED = "numbered"  # the place in its day, the newest first: a late row renumbers the day
     NONE = "none"
 
 

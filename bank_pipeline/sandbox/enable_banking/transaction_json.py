@@ -47,7 +47,8 @@ class Row:
     """
     One row that a bank shows. `running` is the booked balance after it, where the bank tells it.
 
-    `key` tells rows of an account apart: an entry that is shown twice has two.
+    `key` tells rows of an account apart: an entry that is shown twice has two. `number` is its
+    place among the rows of its day, 0 where nobody counts.
     """
 
     key: str
@@ -55,6 +56,7 @@ class Row:
     entry: Entry
     day: date
     running: Decimal | None = None
+    number: int = 0
 
     @property
     def place(self) -> tuple[date, str]:
@@ -94,7 +96,7 @@ def transaction_json(row: Row, telling: Telling) -> Json:
         "status": row.status,
     }
     told = {
-        "entry_reference": reference_of(profile, telling.seed, entry, telling.listing),
+        "entry_reference": _reference(row, telling),
         "booking_date": _iso(dates.booking),
         "value_date": _iso(dates.value),
         "transaction_date": _iso(dates.transaction),
@@ -103,6 +105,12 @@ def transaction_json(row: Row, telling: Telling) -> Json:
     }
     extra = {**_NOTHING} if profile.all_null else _extra(row, telling, is_out=amount <= 0)
     return {**extra, **told, **required}
+
+
+def _reference(row: Row, telling: Telling) -> str | None:
+    if row.number:
+        return f"{row.day:%Y%m%d}{row.number:04}"
+    return reference_of(telling.profile, telling.seed, row.entry, telling.listing)
 
 
 _NOTHING: Final[Mapping[str, None]] = dict.fromkeys(

@@ -27,7 +27,7 @@ from bank_pipeline.sandbox.ledger import AccountKind, AccountTruth, BankAccount,
 from bank_pipeline.sandbox.wire import number_text, optional_number_text
 
 Json = dict[str, Any]
-_UNTRUSTED: Final = (References.NONE, References.RESTLESS)
+_UNTRUSTED: Final = (References.NONE, References.RESTLESS, References.NUMBERED)
 _HEALTHY: Final = (SessionStatus.AUTHORIZED, SessionStatus.CLOSED)
 
 

@@ -81,7 +81,7 @@ def reference_of(profile: Profile, seed: int, entry: Entry, listing: int) -> str
     """
     words: list[object] = [seed, entry.account_id, entry.id]
     match profile.references:
-        case References.NONE:
+        case References.NONE | References.NUMBERED:
             return None
         case References.RESTLESS:
             words.append(listing)

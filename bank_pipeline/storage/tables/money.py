@@ -6,7 +6,18 @@ from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, UUID
 from bank_pipeline.domain.account import AccountType
 from bank_pipeline.domain.balance import BalanceKind
 from bank_pipeline.domain.transaction import CounterpartyType, PaymentMethod, TransactionStatus
-from bank_pipeline.storage.columns import amount, day, iso, moment, one_of, own_id, owner, ref, text
+from bank_pipeline.storage.columns import (
+    SCHEMA,
+    amount,
+    day,
+    iso,
+    moment,
+    one_of,
+    own_id,
+    owner,
+    ref,
+    text,
+)
 from bank_pipeline.storage.tables.base import metadata
 
 accounts = sa.Table(
@@ -121,13 +132,26 @@ transactions = sa.Table(
     moment("created_at", nullable=False),
     moment("updated_at", nullable=False),
     moment("removed_at"),
+    sa.Column(
+        "suspected_duplicate_of",
+        UUID(as_uuid=False),
+        sa.ForeignKey(f"{SCHEMA}.transactions.id", ondelete="SET NULL"),
+    ),
+    text("duplicate_decision"),
+    moment("duplicate_decided_at"),
     one_of("status", TransactionStatus),
     one_of("payment_method", PaymentMethod),
     one_of("counterparty_type", CounterpartyType),
     iso("currency"),
     iso("source_currency"),
     sa.CheckConstraint("status <> 'pending' OR booking_date IS NULL", name="pending_unbooked"),
-    sa.UniqueConstraint("account_id", "external_id"),
+    sa.CheckConstraint("duplicate_decision IN ('keep', 'drop')", name="duplicate_decision"),
+    sa.UniqueConstraint("account_id", "external_id", deferrable=True),
+    sa.Index(
+        "transactions_suspected_duplicate_of_idx",
+        "suspected_duplicate_of",
+        postgresql_where=sa.text("suspected_duplicate_of IS NOT NULL"),
+    ),
     sa.Index(
         "transactions_pending_external_id_idx",
         "account_id",
@@ -141,7 +165,8 @@ transactions = sa.Table(
         "transaction_date",
         postgresql_where=sa.text("booking_date IS NULL AND removed_at IS NULL"),
     ),
-    comment="One row per movement of money. The id outlives booking; removed_at is reversible.",
+    comment="One row per movement of money. The id outlives booking; removed_at is reversible. "
+    "suspected_duplicate_of: written by syncs; duplicate_decision: a person's, never by a sync.",
 )
 
 transaction_revisions = sa.Table(
@@ -149,10 +174,12 @@ transaction_revisions = sa.Table(
     metadata,
     sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
     ref("transaction_id", "transactions", index=True),
-    sa.Column("sync_run_id", UUID(as_uuid=False), nullable=False),
+    sa.Column("sync_run_id", UUID(as_uuid=False)),
     moment("at", nullable=False),
     sa.Column("changes", JSONB, nullable=False),
-    comment="What each sync changed in a stored row: {column: [from, to]}. Append-only.",
+    text("reason"),
+    comment="What each sync, or without one a person, changed in a stored row: "
+    "{column: [from, to]}. reason: why, where it is not the bank's word alone. Append-only.",
 )
 
 transaction_annotations = sa.Table(

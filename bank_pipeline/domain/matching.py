@@ -1,0 +1,304 @@
+"""
+Which stored row each booked row of an answer is, where ids may have moved. Pure.
+
+An id counts where the row under it is the one we hold. Where it is not, either the bank
+corrected the row, or it gave its ids to other rows: then the content of one is found under the
+id of another, and the rows are matched by content and occurrence instead.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import Final
+
+from bank_pipeline.domain.identity import FINGERPRINT_PREFIX, is_another, renamed
+from bank_pipeline.domain.identity_rules import IdentityRules
+from bank_pipeline.domain.ids import TransactionId
+from bank_pipeline.domain.stored import (
+    BOOKING_DELAY_MAX,
+    Key,
+    StoredTransaction,
+    is_similar,
+    key_of,
+    plain_text,
+    words_of,
+)
+from bank_pipeline.domain.transaction import Transaction, TransactionStatus
+
+Row = Transaction | StoredTransaction
+Pins = Mapping[Key, StoredTransaction | None]
+"""What certain shown rows are, whatever their ids say: a stored row, or None, a new one."""
+
+RETIRED_PREFIX: Final = "retired-"
+"""How a row is named whose id the bank gave to another one."""
+_BOOKED: Final = TransactionStatus.BOOKED
+_DIGITS: Final = re.compile(r"([0-9]+)")
+_Content = tuple[Decimal | None, date | None, object]
+
+
+@dataclass(frozen=True)
+class Matched:
+    """The rows of an answer, some under other names, and what some of them are."""
+
+    shown: tuple[Transaction, ...]
+    pins: Pins
+
+
+def match_rows(
+    shown: Sequence[Transaction], held: Sequence[StoredTransaction], rules: IdentityRules
+) -> Matched:
+    """
+    Say what the booked rows of one answer of one account are, those whose ids do not tell.
+
+    `held` are the stored rows of that account: at least those of the days and ids shown.
+    """
+    comparison = _compare(shown, held, rules)
+    others = {
+        row.external_id
+        for row, stored in comparison.differing
+        if not comparison.is_open(row, stored) and is_another(row, stored)
+    }
+    if others:
+        shown = renamed(shown, others)
+        comparison = _compare(shown, held, rules)
+    return Matched(tuple(shown), comparison.to_pins())
+
+
+def strict_content(row: Row) -> _Content:
+    """Return what equal rows share; the currency is compared apart, because it may be unknown."""
+    return row.amount, row.booking_date, plain_text(row.description)
+
+
+def loose_content(row: Row) -> _Content:
+    """Return the same, without the numbers in the text and the order of its words."""
+    return row.amount, row.booking_date, words_of(row.description)
+
+
+def is_equal(row: Transaction, stored: StoredTransaction) -> bool:
+    """Say whether two booked rows say the same; a currency may be learned later."""
+    return strict_content(row) == strict_content(stored) and (
+        row.currency == stored.currency or None in (row.currency, stored.currency)
+    )
+
+
+@dataclass
+class _Comparison:
+    """
+    The booked rows of an answer beside the stored ones, without those that are settled.
+
+    `differing` are rows that say something else than the stored row of their id. `fresh` have
+    an id that we do not hold. `free` are stored rows of which no shown row is known to be one.
+    Pending rows are among them as evidence; they are matched with the payments that ended.
+    `explained` are ids of which one of the two rows is found under another id.
+    """
+
+    differing: list[tuple[Transaction, StoredTransaction]] = field(default_factory=list)
+    fresh: list[Transaction] = field(default_factory=list)
+    free: list[StoredTransaction] = field(default_factory=list)
+    moved_days: set[date | None] = field(default_factory=set)
+    explained: set[Key] = field(default_factory=set)
+
+    def is_open(self, row: Transaction, stored: StoredTransaction) -> bool:
+        """
+        Say whether an id does not hold: ids of these days went to other rows.
+
+        Nor does that of a row that is gone and now seems to come back as another: a hold may
+        come back at another amount, but not with another text.
+        """
+        is_gone = stored.is_removed and (
+            stored.status is _BOOKED or not is_similar(row.description, stored.description)
+        )
+        return is_gone or not self.moved_days.isdisjoint({_day_of(row), stored.day})
+
+    def to_pins(self) -> Pins:
+        """Match what is not settled by content, and among equals by balance and occurrence."""
+        moved = [pair for pair in self.differing if self.is_open(*pair)]
+        if not self.fresh and not moved:
+            return {}
+        rows = [*self.fresh, *(row for row, _ in moved)]
+        free = [*self.free, *(stored for _, stored in moved)]
+        pool = _Pool(
+            [row for row in rows if row.status is _BOOKED],
+            [stored for stored in free if stored.status is _BOOKED],
+        )
+        for content in (strict_content, loose_content):
+            pool.match(content)
+        for row, stored in moved:
+            if key_of(row) in pool.pins:
+                continue
+            is_free = stored.id not in pool.taken and key_of(row) not in self.explained
+            is_corrected = is_free and _is_correction(row, stored)
+            pool.pins[key_of(row)] = stored if is_corrected else None
+        return pool.pins
+
+
+def _compare(
+    shown: Sequence[Transaction], held: Sequence[StoredTransaction], rules: IdentityRules
+) -> _Comparison:
+    by_name = {row.external_id: row for row in held}
+    found = _Comparison()
+    named: set[TransactionId] = set()
+    for row in shown:
+        stored = by_name.get(row.external_id)
+        if stored is None:
+            if row.pending_external_id is None:
+                found.fresh.append(row)
+            continue
+        named.add(stored.id)
+        if not _is_settled(row, stored, rules):
+            found.differing.append((row, stored))
+        elif _is_taken_last(row, stored, rules):
+            found.fresh.append(row)
+            found.free.append(stored)
+    if found.fresh or found.differing:
+        found.free += [row for row in held if row.id not in named and _is_findable(row)]
+        _find_moved(found)
+    return found
+
+
+def _is_settled(row: Transaction, stored: StoredTransaction, rules: IdentityRules) -> bool:
+    if rules.are_ids_lasting or row.content_hash == stored.content_hash:
+        return True
+    return _is_same_money(row, stored)
+
+
+def _is_findable(stored: StoredTransaction) -> bool:
+    return stored.status is _BOOKED or not stored.is_removed
+
+
+def _is_same_money(row: Transaction, stored: StoredTransaction) -> bool:
+    """Say whether two rows tell of one movement, which may have been booked or not."""
+    if {row.status, stored.status} == {_BOOKED}:
+        return is_equal(row, stored)
+    days = _day_of(row), stored.day
+    if row.amount != stored.amount or None in days:
+        return row.amount == stored.amount
+    is_near = abs((days[0] or date.min) - (days[1] or date.min)) <= BOOKING_DELAY_MAX
+    return is_near and is_similar(row.description, stored.description)
+
+
+def _day_of(row: Transaction) -> date | None:
+    return row.booking_date or row.transaction_date
+
+
+def _is_taken_last(row: Transaction, stored: StoredTransaction, rules: IdentityRules) -> bool:
+    """
+    Say whether a row goes to an equal live one first, though it has the id of one that is gone.
+
+    The bank may have dropped the other one than a person did, or may count its rows anew.
+    """
+    is_gone = stored.is_dropped or (stored.is_removed and not rules.are_ids_lasting)
+    is_pending = row.status is TransactionStatus.PENDING and stored.status is not _BOOKED
+    return is_gone and (is_pending or {row.status, stored.status} == {_BOOKED})
+
+
+def _find_moved(found: _Comparison) -> None:
+    """
+    Find the days whose ids went to other rows.
+
+    The proof is the content of one of two rows that share an id, under another id, where
+    nobody else explains it. Names that we made up prove nothing.
+    """
+    if not found.differing:
+        return
+    shown = defaultdict[Decimal | None, list[Transaction]](list)
+    for row in (*found.fresh, *(row for row, _ in found.differing)):
+        shown[row.amount].append(row)
+    known = defaultdict[Decimal | None, list[StoredTransaction]](list)
+    for stored in (*found.free, *(stored for _, stored in found.differing)):
+        if not stored.external_id.startswith((FINGERPRINT_PREFIX, RETIRED_PREFIX)):
+            known[stored.amount].append(stored)
+    for row, stored in found.differing:
+        if any(_is_same_money(other, stored) for other in shown[stored.amount]) or any(
+            _is_same_money(row, other) for other in known[row.amount]
+        ):
+            found.explained.add(key_of(row))
+            found.moved_days |= {_day_of(row), stored.day}
+
+
+def _is_correction(row: Transaction, stored: StoredTransaction) -> bool:
+    """Where ids have moved, only a row of the same day and text is believed to be corrected."""
+    if stored.status is not _BOOKED:
+        is_same_day = _day_of(row) == stored.day
+        return is_same_day and is_similar(row.description, stored.description)
+    if stored.is_removed and not stored.is_dropped and row.amount != stored.amount:
+        return False  # what was taken back does not come back at another amount
+    return (
+        row.booking_date == stored.booking_date
+        and words_of(row.description) == words_of(stored.description)
+        and not is_another(row, stored)
+    )
+
+
+@dataclass
+class _Pool:
+    """Shown rows without a stored one, and stored rows without a shown one; matched in steps."""
+
+    rows: list[Transaction]
+    free: list[StoredTransaction]
+    pins: dict[Key, StoredTransaction | None] = field(default_factory=dict)
+    taken: set[TransactionId] = field(default_factory=set)
+
+    def match(self, content: Callable[[Row], _Content]) -> None:
+        """
+        Pair rows of one content, one to one.
+
+        An equal balance goes first, then a known currency, then what is live before what is
+        gone; among equals the names decide, so that the order of an answer does not.
+        """
+        waiting: dict[_Content, list[StoredTransaction]] = defaultdict(list)
+        for stored in sorted(self.free, key=_preference):
+            if stored.id not in self.taken:
+                waiting[content(stored)].append(stored)
+        if not waiting:
+            return
+        for has_equal_balance in (True, False):
+            for row in sorted(self.rows, key=lambda row: _in_order(row.external_id)):
+                if key_of(row) in self.pins:
+                    continue
+                candidates = waiting[content(row)]
+                found = _choose(row, candidates, has_equal_balance=has_equal_balance)
+                if found is not None:
+                    candidates.remove(found)
+                    self.pins[key_of(row)] = found
+                    self.taken.add(found.id)
+
+
+def _choose(
+    row: Transaction, candidates: Iterable[StoredTransaction], *, has_equal_balance: bool
+) -> StoredTransaction | None:
+    fitting = _fitting(row, candidates)
+    if has_equal_balance:
+        known = row.running_balance
+        fitting = (one for one in fitting if known is not None and one.running_balance == known)
+    return min(fitting, key=lambda one: (_rank(one), one.currency is None), default=None)
+
+
+def _fitting(
+    row: Transaction, candidates: Iterable[StoredTransaction]
+) -> Iterator[StoredTransaction]:
+    for one in candidates:
+        if one.currency not in (row.currency, None):
+            continue
+        balances = {row.running_balance, one.running_balance} - {None}
+        if one.is_removed and len(balances) > 1:
+            continue  # it was taken back, and this is another one
+        yield one
+
+
+def _rank(row: StoredTransaction) -> int:
+    """What is live goes before what the bank took back, and that before what people dropped."""
+    return 2 if row.is_dropped else int(row.is_removed)
+
+
+def _preference(row: StoredTransaction) -> tuple[int, list[tuple[int, str]], str]:
+    return _rank(row), _in_order(row.external_id), row.id
+
+
+def _in_order(name: str) -> list[tuple[int, str]]:
+    """Return what sorts names as people count: 2 before 10."""
+    parts = _DIGITS.split(name)
+    return [(int(part) if part.isdecimal() else -1, part) for part in parts]

@@ -1,0 +1,120 @@
+"""Which ended rows go on under another id, for providers that lose the link. Pure."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Final
+
+from bank_pipeline.domain.stored import (
+    BOOKING_DELAY_MAX,
+    Key,
+    StoredTransaction,
+    is_similar,
+    key_of,
+    words_of,
+)
+from bank_pipeline.domain.transaction import Transaction, TransactionStatus
+
+_CONTINUABLE: Final = frozenset(
+    {
+        TransactionStatus.PENDING,
+        TransactionStatus.VANISHED,
+        TransactionStatus.SCHEDULED,
+        TransactionStatus.BOOKED,
+    }
+)
+_Paid = tuple[str, Decimal | None, str | None]
+_IsOne = Callable[[Transaction, StoredTransaction], bool]
+
+
+def match_payments(
+    unmatched: Sequence[Transaction], ended: Iterable[StoredTransaction]
+) -> dict[Key, StoredTransaction]:
+    """
+    Pair new entries with rows that ended, in this update or before it, one to one.
+
+    A booked entry is the later life of a pending or announced row of the same account, amount,
+    currency and text, booked at most eight days after. A booked row that ended while an entry
+    equal in all of this and in its booking date began is the same one under another id; so is
+    a pending one of the same day. Equal candidates are interchangeable; what ended now goes
+    before what vanished earlier, and the oldest is taken first, so that the order in which an
+    update tells them does not matter.
+    """
+    waiting: dict[_Paid, list[StoredTransaction]] = defaultdict(list)
+    for row in sorted(ended, key=_seniority):
+        if row.status in _CONTINUABLE and not row.is_dropped:
+            waiting[row.account_external_id, row.amount, row.currency].append(row)
+    matched: dict[Key, StoredTransaction] = {}
+    if not waiting:
+        return matched
+    booked = [row for row in unmatched if row.status is TransactionStatus.BOOKED]
+    pending = [row for row in unmatched if row.status is TransactionStatus.PENDING]
+    rules: tuple[tuple[list[Transaction], _IsOne], ...] = (
+        (booked, _is_renamed),
+        (booked, _is_booked_from),
+        (pending, _is_same_pending),
+    )
+    for transactions, is_one in rules:
+        for transaction in sorted(transactions, key=_told_apart_by):
+            if transaction.pending_external_id or key_of(transaction) in matched:
+                continue
+            candidates = _candidates(transaction, waiting)
+            match = next((row for row in candidates if is_one(transaction, row)), None)
+            if match is not None:
+                paid = (match.account_external_id, match.amount, match.currency)
+                waiting[paid].remove(match)
+                matched[key_of(transaction)] = match
+    return matched
+
+
+def _candidates(
+    transaction: Transaction, waiting: dict[_Paid, list[StoredTransaction]]
+) -> list[StoredTransaction]:
+    account, amount = transaction.account_external_id, transaction.amount
+    candidates = [*waiting[account, amount, transaction.currency]]
+    if transaction.currency is not None:
+        candidates += waiting[account, amount, None]  # some banks learn only later to tell it
+    return candidates
+
+
+def _seniority(row: StoredTransaction) -> tuple[bool, date, str]:
+    return row.is_removed, row.transaction_date or date.min, row.id
+
+
+def _told_apart_by(transaction: Transaction) -> tuple[date, date, str]:
+    return (
+        transaction.transaction_date or date.max,
+        transaction.booking_date or date.max,
+        transaction.external_id,
+    )
+
+
+def _is_renamed(booked: Transaction, row: StoredTransaction) -> bool:
+    if row.status is not TransactionStatus.BOOKED or row.is_removed:
+        return False
+    is_same_text = words_of(booked.description) == words_of(row.description)
+    return is_same_text and booked.booking_date == row.booking_date
+
+
+def _is_booked_from(booked: Transaction, row: StoredTransaction) -> bool:
+    if row.status is TransactionStatus.BOOKED or booked.amount is None:
+        return False
+    paid_on = row.day if row.status is TransactionStatus.SCHEDULED else row.transaction_date
+    first = booked.transaction_date or booked.booking_date
+    if first is None or paid_on is None:
+        return False
+    latest = booked.booking_date or first
+    is_soon = paid_on <= latest <= paid_on + BOOKING_DELAY_MAX
+    return is_soon and is_similar(booked.description, row.description)
+
+
+def _is_same_pending(pending: Transaction, row: StoredTransaction) -> bool:
+    """A pending row whose id or text changes from look to look is one row."""
+    return (
+        row.status in (TransactionStatus.PENDING, TransactionStatus.VANISHED)
+        and pending.amount is not None
+        and pending.transaction_date is not None
+        and pending.transaction_date == row.transaction_date
+        and is_similar(pending.description, row.description)
+    )
