@@ -16,6 +16,11 @@ from bank_pipeline.storage.tables.connections import (
     link_sessions,
     teams,
 )
+from bank_pipeline.storage.tables.consents import (
+    account_questions,
+    consents_to_end,
+    next_consents,
+)
 from bank_pipeline.storage.tables.money import (
     account_coverage,
     accounts,
@@ -34,14 +39,17 @@ from bank_pipeline.storage.tables.work import (
 
 __all__ = [
     "account_coverage",
+    "account_questions",
     "accounts",
     "balances",
     "connection_events",
     "connections",
+    "consents_to_end",
     "credentials",
     "institutions",
     "link_sessions",
     "metadata",
+    "next_consents",
     "provider_calls",
     "quarantine",
     "raw_payloads",
