@@ -52,9 +52,26 @@ class AccountMatches:
         return {old: new for new, old in self.same.items() if old != new}
 
     @property
+    def is_foreign(self) -> bool:
+        """
+        Say whether the fresh accounts look like those of another login.
+
+        None is known for certain, and some are certainly none of ours.
+        """
+        return not self.same and bool(self.new)
+
+    @property
     def is_strong(self) -> bool:
         """Say whether any account is known by a key that names one account of the world."""
         return any(one.is_strong for one in self.evidence.values())
+
+
+@dataclass(frozen=True)
+class AskedAccount:
+    """An account that a bank shows, and the external ids of those that it could be."""
+
+    account: Account
+    candidates: tuple[str, ...]
 
 
 def match_accounts(
@@ -81,9 +98,9 @@ def match_accounts(
     left = [account for account in known if account.external_id not in same]
     new = {one.external_id: one for one in fresh if one.external_id not in same}
     scores = _to_scores(left, new.values(), is_other_provider=is_other_provider)
-    for one, other, tier in _certain(scores, has_company=bool(same)):
-        same[one] = other
-        evidence[one] = tier
+    for name, other, tier in _certain(scores, has_company=bool(same)):
+        same[name] = other
+        evidence[name] = tier
     taken = {*same.values()}
     free = [a for a in left if a.external_id not in taken and a.external_id not in closed]
     questions: dict[str, tuple[str, ...]] = {}

@@ -1,19 +1,22 @@
 """The half of a sync that writes: one database transaction for everything one sync learned."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from bank_pipeline.domain.connection import Connection, HistoryStage
+from bank_pipeline.domain.connection import Connection, ConnectionStatus, HistoryStage
 from bank_pipeline.domain.transitions import Transition, after_part, after_success
 from bank_pipeline.errors import ConcurrentSyncError, ProviderError
 from bank_pipeline.storage.calls import set_calls_applied
 from bank_pipeline.storage.connections import (
     advance_cursor,
     apply_transition,
+    insert_notice,
     lock_connection,
 )
+from bank_pipeline.storage.consents import adopt_next_consent
 from bank_pipeline.storage.institutions import learn_history_days
 from bank_pipeline.storage.sync_runs import finish_sync_run
 from bank_pipeline.storage.webhook_events import mark_events_handled
@@ -43,7 +46,13 @@ def apply_fetched(
     trouble = fetched.trouble
     with engine.begin() as db:
         _check_consent(db, started.connection)
-        writer, end = RowWriter(db, started, now), _End(db, started, now)
+        moved_from = started.connection.provider
+        if fetched.consent is not None:
+            after = adopt_next_consent(db, started.connection, fetched.consent, now=now)
+            insert_notice(db, after, "new consent in use", now=now)
+            started = replace(started, connection=after)
+        writer = RowWriter(db, started, now, moved_from=moved_from)
+        end = _End(db, started, now)
         accounts = writer.write_accounts(fetched)
         balances = writer.write_balances(fetched)
         transactions = writer.write_transactions(fetched)
@@ -84,8 +93,11 @@ def apply_fetched(
 
 
 def _check_consent(db: sa.Connection, seen: Connection) -> None:
-    if lock_connection(db, seen.id).external_id != seen.external_id:
+    stored = lock_connection(db, seen.id)
+    if stored.external_id != seen.external_id:
         raise ConcurrentSyncError(f"the consent of connection {seen.id} was renewed meanwhile")
+    if stored.status is ConnectionStatus.DISCONNECTED:
+        raise ConcurrentSyncError(f"connection {seen.id} was ended meanwhile")
 
 
 def _outcome(stage: HistoryStage, trouble: ProviderError | None) -> str:

@@ -14,9 +14,10 @@ from pydantic import SecretStr
 
 from bank_pipeline.domain.connection import ConnectionStatus
 from bank_pipeline.domain.transitions import LEASE
-from bank_pipeline.errors import ProviderError
+from bank_pipeline.errors import ProviderError, UserActionError
 from bank_pipeline.providers.answers import Archive, RawAnswer
 from bank_pipeline.providers.base import FeedProvider, WindowProvider
+from bank_pipeline.storage.account_questions import load_asked_external_ids
 from bank_pipeline.storage.accounts import load_open_account_external_ids
 from bank_pipeline.storage.connections import apply_transition, lease_connection, load_connection
 from bank_pipeline.storage.credentials import load_credential
@@ -27,10 +28,13 @@ from bank_pipeline.storage.sync_runs import finish_sync_run, start_sync_run
 from bank_pipeline.storage.webhook_events import load_newest_event_id
 from bank_pipeline.sync.apply import apply_fetched
 from bank_pipeline.sync.context import SyncContext
+from bank_pipeline.sync.ending import end_consents
 from bank_pipeline.sync.failures import classify, request_id_of, to_transition
 from bank_pipeline.sync.fetch import Fetched, fetch_all
 from bank_pipeline.sync.institutions import remember_institution
+from bank_pipeline.sync.next_consent import load_known, try_next_consent, under_consent
 from bank_pipeline.sync.quota import CallBook
+from bank_pipeline.sync.recognise import recognise_fetched
 from bank_pipeline.sync.reports import SyncReport, SyncRequest
 from bank_pipeline.sync.started import StartedSync
 from bank_pipeline.sync.windows import fetch_windows, load_held
@@ -45,6 +49,7 @@ class _Outcome:
     report: SyncReport
     trouble: ProviderError | None
     institution_external_id: str | None
+    has_new_consent: bool
 
 
 def sync_connection(context: SyncContext, request: SyncRequest) -> SyncReport:
@@ -67,6 +72,8 @@ def sync_connection(context: SyncContext, request: SyncRequest) -> SyncReport:
             outcome = _sync(context, started)
     if outcome.institution_external_id is not None:
         remember_institution(context, outcome.report.provider, outcome.institution_external_id)
+    if outcome.has_new_consent:
+        end_consents(context, connection_id=request.connection_id)
     if outcome.trouble is not None:
         raise outcome.trouble
     return outcome.report
@@ -88,7 +95,8 @@ def _start(context: SyncContext, request: SyncRequest) -> StartedSync:
             connection=lease_connection(db, connection, until=now + LEASE),
             planned_attempt_at=connection.next_attempt_at,
             known_account_ids=load_open_account_external_ids(db, connection.id),
-            awaited_account_ids=load_awaited_account_ids(db, connection.id),
+            awaited_account_ids=load_awaited_account_ids(db, connection.id)
+            - load_asked_external_ids(db, connection.id),
             newest_event_id=load_newest_event_id(db, connection),
             started_at=now,
         )
@@ -99,16 +107,33 @@ def _sync(context: SyncContext, started: StartedSync) -> _Outcome:
     report = apply_fetched(context.engine, started, fetched, now=context.clock())
     status = fetched.accounts.status
     institution_external_id = status.institution_external_id if status else None
-    return _Outcome(report, fetched.trouble, institution_external_id)
+    return _Outcome(report, fetched.trouble, institution_external_id, fetched.consent is not None)
 
 
 def _fetch(context: SyncContext, started: StartedSync) -> Fetched:
+    tried = try_next_consent(context, started, lambda under_it: _read(context, under_it))
+    if tried.fetched is not None:
+        return tried.fetched
+    try:
+        return _read(context, started)
+    except UserActionError as error:
+        if tried.failure is None:
+            raise
+        raise tried.failure from error  # the new consent will be tried again: nobody has to act
+
+
+def _read(context: SyncContext, started: StartedSync) -> Fetched:
     connection = started.connection
     provider = context.provider(connection.provider)
     archive = _archive(context, started)
     with context.engine.connect() as db:
-        credential = load_credential(db, connection.id, context.vault)
-    if connection.status is ConnectionStatus.NEEDS_REAUTH:
+        credential = (
+            started.consent.credential
+            if started.consent
+            else load_credential(db, connection.id, context.vault)
+        )
+        known = load_known(db, started)
+    if connection.status is ConnectionStatus.NEEDS_REAUTH and started.consent is None:
         # Perhaps mended elsewhere: asking costs nothing, and no other call is made until it is.
         status = provider.fetch_status(credential, archive=archive)
         if status.error_code is not None:
@@ -116,7 +141,7 @@ def _fetch(context: SyncContext, started: StartedSync) -> Fetched:
     if isinstance(provider, WindowProvider):
         return _fetch_windows(context, started, provider, credential)
     assert isinstance(provider, FeedProvider), "a provider tells changes, or dates"
-    return fetch_all(
+    fetched = fetch_all(
         provider,
         connection,
         credential,
@@ -126,14 +151,18 @@ def _fetch(context: SyncContext, started: StartedSync) -> Fetched:
         archive=archive,
         now=started.started_at,
     )
+    return recognise_fetched(known, fetched)
 
 
 def _fetch_windows(
-    context: SyncContext, started: StartedSync, provider: WindowProvider, credential: SecretStr
+    context: SyncContext,
+    started: StartedSync,
+    provider: WindowProvider,
+    credential: SecretStr,
 ) -> Fetched:
     request = started.request
     with context.engine.connect() as db:
-        held = load_held(db, started.connection)
+        held = under_consent(load_held(db, started.connection), started)
     calls = CallBook(
         context.engine,
         started.connection,

@@ -12,10 +12,12 @@ from typing import Final
 from pydantic import SecretStr
 
 from bank_pipeline.domain.connection import Connection, HistoryStage
+from bank_pipeline.domain.matching import AskedAccount
 from bank_pipeline.domain.transitions import ends_soon
 from bank_pipeline.errors import CursorRejectedError, ProviderError, TransientError
 from bank_pipeline.providers.answers import AccountsAnswer, Archive, ChangesAnswer, WindowAnswer
 from bank_pipeline.providers.base import FeedProvider
+from bank_pipeline.storage.consents import NextConsent
 from bank_pipeline.sync.reports import Step
 
 FULL_ACCOUNTS_EVERY: Final = timedelta(days=7)
@@ -36,7 +38,9 @@ class Fetched:
     turned out to give right after a consent, `refused_beyond_days` to this connection at all.
     `gone_account_ids` are accounts of which the bank said that they are, `renamed_accounts`
     those that go by another id now, {old: new}. `answered_call_ids` are the counted calls
-    behind it all.
+    behind it all. `asked` are accounts that may be known ones, which a person must tell;
+    `is_foreign` says that they look like those of another login. `consent`: it was read by a new consent, which is in
+    use from now on.
     """
 
     accounts: AccountsAnswer
@@ -50,6 +54,9 @@ class Fetched:
     gone_account_ids: frozenset[str] = frozenset()
     answered_call_ids: tuple[int, ...] = ()
     renamed_accounts: Mapping[str, str] = field(default_factory=dict)
+    asked: tuple[AskedAccount, ...] = ()
+    is_foreign: bool = False
+    consent: NextConsent | None = None
 
     @property
     def pages_count(self) -> int:

@@ -5,7 +5,7 @@ One account's failure leaves its siblings alone, and what came is kept. No datab
 transaction is open while the provider answers.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Final
@@ -13,7 +13,7 @@ from typing import Final
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from bank_pipeline.domain.account import Account, match_accounts
+from bank_pipeline.domain.account import Account
 from bank_pipeline.domain.balance import Balance
 from bank_pipeline.domain.connection import Connection
 from bank_pipeline.domain.window import (
@@ -37,7 +37,6 @@ from bank_pipeline.errors import (
     WindowTooWideError,
 )
 from bank_pipeline.providers.answers import (
-    AccountsAnswer,
     Archive,
     PresentUser,
     QuarantinedRow,
@@ -45,12 +44,18 @@ from bank_pipeline.providers.answers import (
     WindowRequest,
 )
 from bank_pipeline.providers.base import Scope, WindowProvider
-from bank_pipeline.storage.accounts import load_account_ids, load_accounts
+from bank_pipeline.storage.accounts import (
+    load_account_ids,
+    load_accounts,
+    load_closed_external_ids,
+    load_moved,
+)
 from bank_pipeline.storage.coverage import load_coverage
 from bank_pipeline.storage.institutions import load_history_days
 from bank_pipeline.storage.transactions import load_oldest_pending
 from bank_pipeline.sync.fetch import Fetched
 from bank_pipeline.sync.quota import CallBook, SpentCall
+from bank_pipeline.sync.recognise import KnownAccounts, recognise
 from bank_pipeline.sync.reports import Step
 
 _GRAVEST_FIRST: Final[tuple[type[ProviderError], ...]] = (
@@ -70,6 +75,8 @@ class Held:
 
     `history_days` is the longest history that the bank is known to give right after a consent,
     `refused_beyond_days` that beyond which it refused to go under this one; None when unknown.
+    `closed` are accounts that the bank listed no more. Of a consent that is not in use yet: `told`
+    came with its link, and `is_other_provider` says that ours are another provider's.
     """
 
     accounts: tuple[Account, ...]
@@ -77,6 +84,9 @@ class Held:
     oldest_pending: Mapping[str, date]
     history_days: int | None
     refused_beyond_days: int | None = None
+    closed: frozenset[str] = frozenset()
+    told: tuple[Account, ...] | None = None
+    is_other_provider: bool = False
 
     def renamed(self, names: Mapping[str, str]) -> "Held":
         """Return the same under the ids that accounts go by now: {old: new}."""
@@ -92,16 +102,23 @@ def load_held(db: sa.Connection, connection: Connection) -> Held:
     ids = load_account_ids(db, connection.id)
     names = {account_id: external_id for external_id, account_id in ids.items()}
     covered = load_coverage(db, ids.values())
+    moved = load_moved(db, connection.id)
     pending = load_oldest_pending(db, ids.values())
     institution = connection.institution_external_id
     return Held(
         accounts=tuple(load_accounts(db, connection.id)),
-        covered={names[account_id]: windows for account_id, windows in covered.items()},
+        # What another provider covered is read once more, to know its rows by their new names.
+        covered={
+            names[account_id]: windows
+            for account_id, windows in covered.items()
+            if moved.get(names[account_id], connection.provider) is connection.provider
+        },
         oldest_pending={names[account_id]: day for account_id, day in pending.items()},
         history_days=None
         if institution is None
         else load_history_days(db, connection.provider, institution),
         refused_beyond_days=connection.refused_beyond_days,
+        closed=load_closed_external_ids(db, connection.id),
     )
 
 
@@ -122,10 +139,14 @@ def fetch_windows(
     Raises:
         ProviderError: nothing could be read at all. What stops later is kept beside what came.
     """
-    answer = provider.fetch_accounts(credential, known=held.accounts, archive=archive)
+    known = held.accounts if held.told is None else held.told
+    answer = provider.fetch_accounts(credential, known=known, archive=archive)
     if answer.status is not None and answer.status.error_code is not None:
         raise provider.to_error(answer.status.error_code)
-    renamed = _find_renamed(held.accounts, answer)
+    found = recognise(
+        KnownAccounts(held.accounts, held.closed, is_other_provider=held.is_other_provider), answer
+    )
+    answer, renamed = found.answer, found.renamed
     accounts = {account.external_id: account for account in answer.accounts}.values()
     reader = _Reader(provider, credential, held.renamed(renamed), calls, archive, present_user, now)
     try:
@@ -159,23 +180,9 @@ def fetch_windows(
         gone_account_ids=frozenset(reader.gone),
         answered_call_ids=tuple(calls.answered),
         renamed_accounts=renamed,
+        asked=found.asked,
+        is_foreign=found.is_foreign,
     )
-
-
-def _find_renamed(known: Sequence[Account], answer: AccountsAnswer) -> dict[str, str]:
-    """
-    Return the accounts that go by another id now: {old: new}.
-
-    A renewal tells which they are, unless the accounts could not be read just then.
-    """
-    if not answer.is_complete:
-        return {}
-    shown = {account.external_id for account in answer.accounts}
-    judged = [
-        one for one in known if one.external_id in shown or one.external_id not in answer.troubles
-    ]
-    matched = match_accounts(judged, answer.accounts)
-    return {old: new for new, old in matched.items() if old != new}
 
 
 @dataclass

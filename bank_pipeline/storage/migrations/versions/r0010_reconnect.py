@@ -18,7 +18,9 @@ ACCOUNTS_COMMENT: Final = (
     "Accounts. closed_at: since when a complete answer no longer shows it. moved_from: the "
     "provider under which its rows were named, until they are read under the account's new id."
 )
-ACCOUNTS_COMMENT_BEFORE: Final = "Accounts. closed_at: since when a complete answer no longer shows it."
+ACCOUNTS_COMMENT_BEFORE: Final = (
+    "Accounts. closed_at: since when a complete answer no longer shows it."
+)
 
 QUESTIONS: Final = """
 CREATE VIEW analytics.account_questions AS
