@@ -78,7 +78,7 @@ class ConsentToEnd:
     attempts: int
 
 
-def store_next_consent(
+def store_next_consent(  # noqa: PLR0913 - a row, by the names of its columns
     db: sa.Connection,
     connection_id: ConnectionId,
     provider: Provider,

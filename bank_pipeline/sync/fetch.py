@@ -39,8 +39,8 @@ class Fetched:
     `gone_account_ids` are accounts of which the bank said that they are, `renamed_accounts`
     those that go by another id now, {old: new}. `answered_call_ids` are the counted calls
     behind it all. `asked` are accounts that may be known ones, which a person must tell;
-    `is_foreign` says that they look like those of another login. `consent`: it was read by a new consent, which is in
-    use from now on.
+    `is_foreign` says that they look like those of another login. `consent`: it was read by a new
+    consent, which is in use from now on.
     """
 
     accounts: AccountsAnswer

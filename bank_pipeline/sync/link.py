@@ -264,6 +264,7 @@ def _ended(session: LinkSession) -> LinkState:
         is_finished=True,
         connection_ids=session.connection_ids,
         exit_reason=None if is_kept else session.outcome,
+        renewed_ids=session.connection_ids if session.outcome == RENEWED else (),
     )
 
 

@@ -22,7 +22,6 @@ from bank_pipeline.errors import (
     UserActionError,
 )
 from bank_pipeline.storage.accounts import (
-    load_account_ids,
     load_accounts,
     load_closed_external_ids,
 )
@@ -66,7 +65,6 @@ def try_next_consent(
         return Tried()
     with context.engine.connect() as db:
         consent = load_next_consent(db, started.connection.id, context.vault)
-        is_known = bool(load_account_ids(db, started.connection.id))
     if consent is None:
         return Tried()
     under_it = replace(
@@ -77,7 +75,7 @@ def try_next_consent(
     )
     try:
         fetched = read(under_it)
-        failure = _unread(under_it, fetched, is_known=is_known)
+        failure = _unread(under_it, fetched)
     except SetupError:
         fetched = None
         failure = ConfigurationError(consent.provider, "accounts", code="NOT_CONFIGURED")
@@ -113,13 +111,12 @@ def under_consent(held: Held, started: StartedSync) -> Held:
     )
 
 
-def _unread(started: StartedSync, fetched: Fetched, *, is_known: bool) -> ProviderError | None:
+def _unread(started: StartedSync, fetched: Fetched) -> ProviderError | None:
     """Return why what was read is not enough to put the consent in use; None when it is."""
     provider = started.connection.provider
     if not fetched.accounts.is_complete:
         return fetched.trouble or TransientError(provider, "accounts", code="ACCOUNTS_INCOMPLETE")
-    is_theirs = bool(fetched.accounts.accounts) and not (fetched.is_recognised or fetched.asked)
-    if is_known and is_theirs:
+    if fetched.is_foreign:
         return TransientError(provider, "accounts", code=OTHER_ACCOUNTS)
     if fetched.changes is not None:
         is_ready = fetched.changes.stage is HistoryStage.COMPLETE

@@ -17,8 +17,8 @@ class StartedSync:
     `connection.next_attempt_at` is the lease: the repetition in case we are killed;
     `planned_attempt_at` is what was planned before. `awaited_account_ids` are accounts that the
     provider did not list when rows of theirs came. Webhook events up to `newest_event_id`
-    are covered by this sync; later ones ask for another. `consent`: what is read by instead of
-    the one in use; the connection is then as it is under it. `is_switch`: it is of another provider.
+    are covered by this sync; later ones ask for another. `consent` is what is read by instead of
+    the one in use, and the connection is then as it is under it; `is_switch`: of another provider.
     """
 
     id: SyncRunId
