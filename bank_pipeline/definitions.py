@@ -4,19 +4,24 @@ import dagster as dg
 
 from bank_pipeline.defs.assets import sync_connections
 from bank_pipeline.defs.institution_assets import institutions
-from bank_pipeline.defs.jobs import institutions_job, prune_job, sync_connections_job
+from bank_pipeline.defs.jobs import (
+    end_consents_job,
+    institutions_job,
+    prune_job,
+    sync_connections_job,
+)
 from bank_pipeline.defs.resources import ServicesResource
 from bank_pipeline.defs.schedules import (
     daily_sync_schedule,
     institutions_schedule,
     prune_schedule,
 )
-from bank_pipeline.defs.sensors import connection_sensor, webhook_sensor
+from bank_pipeline.defs.sensors import connection_sensor, consent_sensor, webhook_sensor
 
 defs = dg.Definitions(
     assets=[institutions, sync_connections],
-    jobs=[institutions_job, prune_job, sync_connections_job],
+    jobs=[end_consents_job, institutions_job, prune_job, sync_connections_job],
     schedules=[daily_sync_schedule, institutions_schedule, prune_schedule],
-    sensors=[connection_sensor, webhook_sensor],
+    sensors=[connection_sensor, consent_sensor, webhook_sensor],
     resources={"services": ServicesResource()},
 )

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from bank_pipeline.cli import (
+    accounts,
     connections,
     database,
     demo,
@@ -19,6 +20,7 @@ from bank_pipeline.cli import (
     institutions,
     link,
     sandbox,
+    switch,
     up,
 )
 from bank_pipeline.cli.session import at_the_end
@@ -34,6 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(accounts.app, name="accounts")
 app.add_typer(database.app, name="db")
 app.add_typer(institutions.app, name="institutions")
 app.add_typer(link.app, name="link")
@@ -43,9 +46,9 @@ app.command("up")(up.up)
 app.command("gateway")(up.gateway)
 app.command("doctor")(doctor.doctor)
 app.command("connections")(connections.list_connections)
-app.command("accounts")(connections.list_accounts)
 app.command("transactions")(connections.list_transactions)
 app.command("sync")(connections.sync)
+app.command("switch-provider")(switch.switch_provider)
 app.command("disconnect")(connections.disconnect_connection)
 
 

@@ -98,6 +98,15 @@ def rename_accounts(
         )
 
 
+def set_all_moved(db: sa.Connection, connection_id: ConnectionId, *, moved_from: Provider) -> None:
+    """Note that the rows of all accounts go by names of another provider."""
+    db.execute(
+        accounts.update()
+        .where(accounts.c.connection_id == connection_id, accounts.c.moved_from.is_(None))
+        .values(moved_from=moved_from)
+    )
+
+
 def load_moved(db: sa.Connection, connection_id: ConnectionId) -> dict[str, Provider]:
     """Load the accounts whose rows go by names of another id, and of which provider."""
     query = sa.select(accounts.c.external_id, accounts.c.moved_from).where(

@@ -62,6 +62,16 @@ def load_erasable(
     return [ConnectionId(id_) for id_ in db.execute(query).scalars()]
 
 
+def load_oldest_erasable(db: sa.Connection) -> datetime | None:
+    """Load since when a connection waits to be erased that can be; None when none does."""
+    ids = load_erasable(db, limit=1)
+    if not ids:
+        return None
+    query = sa.select(connections.c.erase_asked_at).where(connections.c.id == ids[0])
+    asked_at: datetime | None = db.scalar(query)
+    return asked_at
+
+
 def erase_connection(db: sa.Connection, connection: Connection, *, now: datetime) -> None:
     """
     Delete every row of a connection, and what names its bank or its consent.

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from bank_pipeline.domain.connection import Connection, ConnectionStatus, HistoryStage
 from bank_pipeline.domain.transitions import Transition, after_part, after_success
 from bank_pipeline.errors import ConcurrentSyncError, ProviderError
+from bank_pipeline.storage.accounts import set_all_moved
 from bank_pipeline.storage.calls import set_calls_applied
 from bank_pipeline.storage.connections import (
     advance_cursor,
@@ -50,6 +51,8 @@ def apply_fetched(
         if fetched.consent is not None:
             after = adopt_next_consent(db, started.connection, fetched.consent, now=now)
             insert_notice(db, after, "new consent in use", now=now)
+            if after.provider is not moved_from:
+                set_all_moved(db, after.id, moved_from=moved_from)
             started = replace(started, connection=after)
         writer = RowWriter(db, started, now, moved_from=moved_from)
         end = _End(db, started, now)

@@ -23,7 +23,7 @@ from bank_pipeline.storage.consents import (
     set_consent_ended,
     set_consent_failed,
 )
-from bank_pipeline.storage.erase import erase_connection, load_erasable
+from bank_pipeline.storage.erase import erase_connection, load_erasable, load_oldest_erasable
 from bank_pipeline.storage.locks import connection_lock
 from bank_pipeline.sync.context import SyncContext
 
@@ -64,8 +64,7 @@ def load_ending_due(context: SyncContext) -> datetime | None:
     """Load since when there is something for `end_consents` to do; None when there is not."""
     now = context.clock()
     with context.engine.connect() as db:
-        due_at = load_oldest_due(db, now=now)
-        return due_at or (now if load_erasable(db, limit=1) else None)
+        return load_oldest_due(db, now=now) or load_oldest_erasable(db)
 
 
 def _end(context: SyncContext, consent: ConsentToEnd) -> bool:
