@@ -86,7 +86,8 @@ def match_accounts(
 
     `closed` are external ids of known accounts that no question is asked about; by a certain
     key they are recognised all the same. `is_other_provider`: the two speak of different
-    providers, whose hashes and ids cannot be compared.
+    providers, whose ids, hashes and domestic numbers are written each in its own way: that they
+    differ says nothing.
     """
     known_ids = {account.external_id for account in known}
     same = (
@@ -210,13 +211,15 @@ def _strongest(known: Account, fresh: Account, *, is_other_provider: bool) -> Ev
 def _to_keys(known: Account, fresh: Account, *, is_other_provider: bool) -> dict[Evidence, bool]:
     """Return the strong keys that both have, the strongest first, and whether they share one."""
     ours, theirs = _keys_of(known), _keys_of(fresh)
-    comparable = (
-        tier
+    keys = {
+        tier: bool(ours[tier] & theirs[tier])
         for tier in _STRONGEST_FIRST
-        if not (is_other_provider and tier in (Evidence.HASH, Evidence.RESOURCE))
-    )
+        if ours[tier] and theirs[tier]
+    }
+    if not is_other_provider:
+        return keys
     return {
-        tier: bool(ours[tier] & theirs[tier]) for tier in comparable if ours[tier] and theirs[tier]
+        tier: is_shared for tier, is_shared in keys.items() if tier is Evidence.IBAN or is_shared
     }
 
 

@@ -4,8 +4,10 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import UUID
 
 from bank_pipeline.domain.account import Account
 from bank_pipeline.domain.ids import AccountId, ConnectionId
@@ -14,9 +16,9 @@ from bank_pipeline.errors import NotFoundError
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.tables import account_questions, accounts
 
-NEW = "new"
-SAME = "same"
-MOOT = "moot"
+NEW: Final = "new"
+SAME: Final = "same"
+MOOT: Final = "moot"
 """Nobody has to tell any more: the bank shows it no more, or it is known by now."""
 
 
@@ -147,14 +149,11 @@ def set_question_decided(
         .where(question.id == question_id)
         .values(decided_at=now, decision=NEW if is_new else SAME, decided_account_id=account_id)
     )
+    taken = sa.cast(account_id, UUID(as_uuid=False))
     db.execute(
         account_questions.update()
-        .where(
-            question.decided_at.is_(None), sa.literal(account_id) == sa.any_(question.candidate_ids)
-        )
-        .values(
-            candidate_ids=sa.func.array_remove(question.candidate_ids, sa.cast(account_id, sa.UUID))
-        )
+        .where(question.decided_at.is_(None), taken == sa.any_(question.candidate_ids))
+        .values(candidate_ids=sa.func.array_remove(question.candidate_ids, taken))
     )
 
 

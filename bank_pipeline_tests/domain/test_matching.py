@@ -14,7 +14,9 @@ def named(external_id: str, *stable: str, **more: Any) -> Account:
     return account(1, external_id=external_id, stable_external_ids=stable, **more)
 
 
-def plain(external_id: str, *, iban: str | None = None, mask: str | None = None, **more: Any) -> Account:
+def plain(
+    external_id: str, *, iban: str | None = None, mask: str | None = None, **more: Any
+) -> Account:
     identifiers = AccountIdentifiers(iban=iban, masked_number=mask)
     return account(1, external_id=external_id, identifiers=identifiers, **more)
 

@@ -36,9 +36,7 @@ def stored(row: Transaction, own_id: str) -> StoredTransaction:
 
 def paid(name: str, amount: str, day: int, text: str = "Shop", **more: Any) -> Transaction:
     values = {"booking_date": FIRST + day * DAY, "transaction_date": FIRST + day * DAY} | more
-    return transaction(
-        1, external_id=name, amount=Decimal(amount), description=text, **values
-    )
+    return transaction(1, external_id=name, amount=Decimal(amount), description=text, **values)
 
 
 def pending(name: str, amount: str, day: int) -> Transaction:
@@ -59,7 +57,10 @@ def test_twins_stay_twins_and_a_shift_of_all_days_crosses_none() -> None:
 
 
 def test_texts_tell_equal_payments_of_a_day_apart() -> None:
-    held = [stored(paid("old", "-5", 0, "Bakery Blum"), "a"), stored(paid("old", "-5", 0, "Metro"), "b")]
+    held = [
+        stored(paid("old", "-5", 0, "Bakery Blum"), "a"),
+        stored(paid("old", "-5", 0, "Metro"), "b"),
+    ]
     shown = [paid("x", "-5", 0, "METRO ticket"), paid("y", "-5", 0, "blum bakery")]
     assert match_moved(held, shown, slack=DAY) == {"a": "y", "b": "x"}
 
@@ -75,9 +76,7 @@ def test_another_currency_is_another_row() -> None:
     assert match_moved(held, [paid("x", "-5", 0)], slack=DAY) == {}
 
 
-_ROWS = st.lists(
-    st.tuples(st.sampled_from(["-5", "-7", "3"]), st.integers(0, 6)), max_size=9
-)
+_ROWS = st.lists(st.tuples(st.sampled_from(["-5", "-7", "3"]), st.integers(0, 6)), max_size=9)
 
 
 @given(_ROWS, st.lists(st.sampled_from([0, 1]), min_size=9, max_size=9), st.randoms())
