@@ -55,14 +55,14 @@ def test_ids_of_another_provider_say_nothing() -> None:
     matches = match_accounts(
         [plain("a", iban="DE1")], [plain("a", iban="DE2")], is_other_provider=True
     )
-    assert (matches.same, matches.new) == ({}, {"a"})
+    assert (dict(matches.same), set(matches.new)) == ({}, {"a"})
 
 
 def test_a_conflicting_strong_key_forbids_every_weaker_match() -> None:
     known = [named("old", "iban:1", name="Giro", identifiers=AccountIdentifiers(masked_number="9"))]
     fresh = [named("new", "iban:2", name="Giro", identifiers=AccountIdentifiers(masked_number="9"))]
     matches = match_accounts(known, fresh)
-    assert (matches.same, matches.questions, matches.new) == ({}, {}, {"new"})
+    assert (len(matches.same), len(matches.questions), set(matches.new)) == (0, 0, {"new"})
     assert matches.is_foreign
 
 
@@ -83,7 +83,7 @@ def test_the_masked_number_counts_with_its_type_only() -> None:
 def test_a_name_alone_is_no_proof_but_counts_in_company() -> None:
     known = [plain("a", name="Tagesgeld"), plain("b", iban="DE1", name="Giro")]
     alone = match_accounts(known[:1], [plain("x", name="Tagesgeld")])
-    assert (alone.same, alone.questions) == ({}, {"x": ("a",)})
+    assert (dict(alone.same), dict(alone.questions)) == ({}, {"x": ("a",)})
     fresh = [plain("x", name=" tagesgeld"), plain("y", iban="DE1", name="Konto")]
     assert match_accounts(known, fresh).same == {"x": "a", "y": "b"}
 
@@ -91,7 +91,7 @@ def test_a_name_alone_is_no_proof_but_counts_in_company() -> None:
 def test_closed_accounts_are_recognised_and_never_asked_about() -> None:
     known = [plain("old", iban="DE1"), plain("gone", name="Card")]
     matches = match_accounts(known, [plain("x", iban="DE1"), plain("y")], closed={"old", "gone"})
-    assert (matches.same, matches.new) == ({"x": "old"}, {"y"})
+    assert (dict(matches.same), set(matches.new)) == ({"x": "old"}, {"y"})
 
 
 _KEYS = st.sampled_from(["1", "2", "3"])

@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 
 from bank_pipeline.domain.connection import ConnectionStatus, HistoryStage
-from bank_pipeline.errors import AccountBlockedError, ReauthRequiredError, TransientError
+from bank_pipeline.errors import AccountBlockedError, ReauthRequiredError
 from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline.sandbox.ledger import AccountKind
 from bank_pipeline.sync.disconnect import disconnect

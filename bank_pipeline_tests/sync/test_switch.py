@@ -51,7 +51,7 @@ def switch(after: Stage, connection: ConnectionId, login: str) -> None:
     """Have the customer consent at the new provider."""
     sync_institutions(after.context, Provider.ENABLE_BANKING)
     started = start_switch(after.context, connection, Provider.ENABLE_BANKING)
-    returned = after._agree(started.url, login, None)
+    returned = after.agree(started.url, login, None)
     state = accept_return(after.context, Provider.ENABLE_BANKING, returned)
     assert state.connection_ids == (connection,)
 

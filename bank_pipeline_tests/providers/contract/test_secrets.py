@@ -3,7 +3,6 @@
 import traceback
 from typing import Final
 
-import pytest
 from pydantic import SecretStr
 
 from bank_pipeline.config import Settings
