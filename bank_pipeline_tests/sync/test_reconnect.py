@@ -8,6 +8,7 @@ from typing import Final
 
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from bank_pipeline.domain.connection import ConnectionStatus, Provider
 from bank_pipeline.domain.ids import AccountId
@@ -96,17 +97,13 @@ def test_a_consent_that_never_will_read_is_given_up(stage: Stage) -> None:
     old = stage.connection(connection).external_id
     stage.consent(login, AccountKind.CHECKING, renews=connection)
     new = _next_consent(stage)
-    code = {Provider.GOCARDLESS: "EUA_EXPIRED", Provider.ENABLE_BANKING: "EXPIRED_SESSION"}
-    account = _account_of(stage, new, login)
-    for operation in stage.case.operations.values():
-        stage.fail(operation, code[stage.case.provider], subject=account, times=None)
+    stage.provider.disconnect(SecretStr(new))  # as when the customer withdraws it at the bank
     stage.pass_time(DAY)
 
     stage.sync(connection)
 
     assert stage.connection(connection).external_id == old
     assert stage.connection(connection).status is ConnectionStatus.ACTIVE
-    stage.heal()
     assert [one for one in events(stage) if one and one.startswith("new consent given up")]
     end_consents(stage.context)
     assert old in stage.external_ids()
