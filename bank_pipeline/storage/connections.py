@@ -224,15 +224,19 @@ def insert_notice(db: sa.Connection, connection: Connection, reason: str, *, now
 
 
 def load_open_connections(
-    db: sa.Connection, team_id: TeamId, provider: Provider, institution_external_id: str
+    db: sa.Connection,
+    team_id: TeamId,
+    provider: Provider,
+    institution_external_id: str | None = None,
 ) -> list[Connection]:
-    """Load a team's connections to one bank that were not ended, the oldest first."""
+    """Load a team's connections to one bank, or to all, that were not ended, the oldest first."""
     query = sa.select(*_FIELDS).where(
         connections.c.team_id == team_id,
         connections.c.provider == provider,
-        connections.c.institution_external_id == institution_external_id,
         connections.c.status != ConnectionStatus.DISCONNECTED,
     )
+    if institution_external_id is not None:
+        query = query.where(connections.c.institution_external_id == institution_external_id)
     rows = db.execute(query.order_by(connections.c.created_at, connections.c.id)).mappings()
     return [Connection.model_validate(dict(row)) for row in rows]
 

@@ -1,16 +1,14 @@
 """End the renewal of a consent: the connection and its accounts keep their rows."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from bank_pipeline.domain.account import Account
 from bank_pipeline.domain.connection import Connection, ConnectionStatus, Provider
 from bank_pipeline.domain.ids import ConnectionId, TeamId
 from bank_pipeline.domain.matching import AccountMatches, Evidence, match_accounts
 from bank_pipeline.errors import ProviderError
-from bank_pipeline.providers.answers import keep_nothing
+from bank_pipeline.providers.answers import AccountsAnswer, keep_nothing
 from bank_pipeline.providers.base import LinkedConnection
 from bank_pipeline.storage.accounts import load_accounts, load_closed_external_ids
 from bank_pipeline.storage.connections import (
@@ -127,14 +125,18 @@ def find_twin(
     say so, it only looks like it, and stays a connection of its own.
     """
     bank = linked.institution_external_id
-    if bank is None:
-        return None
     with context.engine.connect() as db:
         if load_connection_by_external_id(db, provider, linked.external_id) is not None:
             return None  # the same, told twice
         others = load_open_connections(db, team_id, provider, bank)
         known = {one.id: load_accounts(db, one.id) for one in others}
-    shown = _shown(context, provider, linked) if others else ()
+    answer = _shown(context, provider, linked) if others else None
+    if answer is None:
+        return None
+    shown = answer.accounts
+    if bank is None and answer.status is not None:
+        bank = answer.status.institution_external_id  # some tell it with the first answer only
+    others = [one for one in others if one.institution_external_id == bank]
     alike = None
     for one in others:
         matches = match_accounts(known[one.id], shown)
@@ -159,14 +161,16 @@ def renew_twin(
     insert_notice(db, connection, "linked once more: taken as a renewal", now=context.clock())
 
 
-def _shown(context: SyncContext, provider: Provider, linked: LinkedConnection) -> Sequence[Account]:
+def _shown(
+    context: SyncContext, provider: Provider, linked: LinkedConnection
+) -> AccountsAnswer | None:
     if linked.accounts is not None:
-        return linked.accounts.accounts
+        return linked.accounts
     try:
         client = context.provider(provider)
-        return client.fetch_accounts(linked.credential, archive=keep_nothing).accounts
+        return client.fetch_accounts(linked.credential, archive=keep_nothing)
     except ProviderError:
-        return ()  # without evidence it is a connection of its own
+        return None  # without evidence it is a connection of its own
 
 
 def _match(
