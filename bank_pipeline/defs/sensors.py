@@ -11,7 +11,7 @@ from typing import Final
 import dagster as dg
 
 from bank_pipeline.bootstrap import Services
-from bank_pipeline.defs.jobs import end_consents_job, sync_connections_job
+from bank_pipeline.defs.jobs import sync_connections_job
 from bank_pipeline.defs.partitions import CONNECTIONS, connection_partitions
 from bank_pipeline.defs.requests import ASK_AGAIN, load_under_way, to_run_requests
 from bank_pipeline.storage.listing import (
@@ -64,7 +64,7 @@ def connection_sensor(
 
 
 @dg.sensor(
-    job=end_consents_job,
+    job_name="end_consents_job",
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Ends consents that nobody uses any more, each until its provider has done so.",

@@ -184,8 +184,11 @@ def settle(
     * what a sync found under a consent that was replaced says nothing of the new one;
     * a connection that we ended stays ended, whatever a sync under way found.
     """
-    is_ended = stored.status is ConnectionStatus.DISCONNECTED
-    if is_sync and (is_ended or stored.external_id != seen.external_id):
+    if is_sync and stored.status is ConnectionStatus.DISCONNECTED:
+        is_own_lease = stored.next_attempt_at == seen.next_attempt_at
+        due = None if is_own_lease else stored.next_attempt_at
+        return Transition(stored.status, stored.status_reason, due, stored.error_retries)
+    if is_sync and stored.external_id != seen.external_id:
         return Transition(
             stored.status, stored.status_reason, stored.next_attempt_at, stored.error_retries
         )
