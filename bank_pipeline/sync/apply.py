@@ -17,7 +17,7 @@ from bank_pipeline.storage.connections import (
     insert_notice,
     lock_connection,
 )
-from bank_pipeline.storage.consents import adopt_next_consent
+from bank_pipeline.storage.consents import NextConsent, adopt_next_consent
 from bank_pipeline.storage.institutions import learn_history_days
 from bank_pipeline.storage.sync_runs import finish_sync_run
 from bank_pipeline.storage.webhook_events import mark_events_handled
@@ -49,11 +49,7 @@ def apply_fetched(
         _check_consent(db, started.connection)
         moved_from = started.connection.provider
         if fetched.consent is not None:
-            after = adopt_next_consent(db, started.connection, fetched.consent, now=now)
-            insert_notice(db, after, "new consent in use", now=now)
-            if after.provider is not moved_from:
-                set_all_moved(db, after.id, moved_from=moved_from)
-            started = replace(started, connection=after)
+            started = _adopt(db, started, fetched.consent, now)
         writer = RowWriter(db, started, now, moved_from=moved_from)
         end = _End(db, started, now)
         accounts = writer.write_accounts(fetched)
@@ -93,6 +89,18 @@ def apply_fetched(
             now=now,
         )
     return report
+
+
+def _adopt(
+    db: sa.Connection, started: StartedSync, consent: NextConsent, now: datetime
+) -> StartedSync:
+    """Put the consent in use by which everything was read; return the sync as it is under it."""
+    before = started.connection
+    after = adopt_next_consent(db, before, consent, now=now)
+    insert_notice(db, after, "new consent in use", now=now)
+    if after.provider is not before.provider:
+        set_all_moved(db, after.id, moved_from=before.provider)
+    return replace(started, connection=after)
 
 
 def _check_consent(db: sa.Connection, seen: Connection) -> None:

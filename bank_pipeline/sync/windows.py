@@ -88,6 +88,10 @@ class Held:
     told: tuple[Account, ...] | None = None
     is_other_provider: bool = False
 
+    def known(self) -> KnownAccounts:
+        """Return what the accounts that are shown are compared with."""
+        return KnownAccounts(self.accounts, self.closed, is_other_provider=self.is_other_provider)
+
     def renamed(self, names: Mapping[str, str]) -> "Held":
         """Return the same under the ids that accounts go by now: {old: new}."""
         return replace(
@@ -143,9 +147,7 @@ def fetch_windows(
     answer = provider.fetch_accounts(credential, known=known, archive=archive)
     if answer.status is not None and answer.status.error_code is not None:
         raise provider.to_error(answer.status.error_code)
-    found = recognise(
-        KnownAccounts(held.accounts, held.closed, is_other_provider=held.is_other_provider), answer
-    )
+    found = recognise(held.known(), answer)
     answer, renamed = found.answer, found.renamed
     accounts = {account.external_id: account for account in answer.accounts}.values()
     reader = _Reader(provider, credential, held.renamed(renamed), calls, archive, present_user, now)
