@@ -11,6 +11,7 @@ from bank_pipeline.defs.checks import (
 from bank_pipeline.defs.institution_assets import institutions
 from bank_pipeline.defs.jobs import (
     backfill_job,
+    end_consents_job,
     institutions_job,
     prune_job,
     sync_connections_job,
@@ -21,13 +22,20 @@ from bank_pipeline.defs.schedules import (
     institutions_schedule,
     prune_schedule,
 )
-from bank_pipeline.defs.sensors import connection_sensor, webhook_sensor
+from bank_pipeline.defs.sensors import connection_sensor, consent_sensor, webhook_sensor
 
 defs = dg.Definitions(
     assets=[institutions, sync_connections],
     asset_checks=[balances_go_with_rows],
-    jobs=[balance_checks_job, backfill_job, institutions_job, prune_job, sync_connections_job],
+    jobs=[
+        balance_checks_job,
+        backfill_job,
+        end_consents_job,
+        institutions_job,
+        prune_job,
+        sync_connections_job,
+    ],
     schedules=[balance_checks_schedule, daily_sync_schedule, institutions_schedule, prune_schedule],
-    sensors=[connection_sensor, webhook_sensor],
+    sensors=[connection_sensor, consent_sensor, webhook_sensor],
     resources=build_resources(),
 )

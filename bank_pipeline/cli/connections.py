@@ -161,14 +161,25 @@ def sync(
 
 def disconnect_connection(
     connection: Annotated[str, typer.Argument(help="Connection id.")],
+    erase: Annotated[
+        bool, typer.Option("--erase", help="Delete all that is stored of it, once it has ended.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Revoke a connection's consent at the provider and forget its credential; rows stay."""
     services = open_services()
     if not yes:
-        typer.confirm(f"End connection {connection} at the provider?", abort=True)
-    disconnect(services.sync, ConnectionId(connection))
-    console.print(f"disconnected {connection}; its rows are kept")
+        what = "and delete its accounts, transactions and raw answers" if erase else "(rows stay)"
+        typer.confirm(f"End connection {connection} at the provider {what}?", abort=True)
+    report = disconnect(services.sync, ConnectionId(connection), erase=erase)
+    if not report.is_ended or (erase and not report.is_erased):
+        console.print(f"stopped {connection}: no call for its data is made any more")
+        console.print(f"{report.reason}; tried again by `bank-pipeline up`", soft_wrap=True)
+        if report.next_attempt_at is not None:
+            console.print(f"next try {report.next_attempt_at:%Y-%m-%d %H:%M} UTC")
+        raise typer.Exit(1)
+    kept = "all that was stored of it is deleted" if erase else "its rows are kept"
+    console.print(f"disconnected {connection}; {kept}")
 
 
 def _sync_one(services: Services, connection_id: ConnectionId) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Annotated, Final
 from urllib.parse import parse_qsl, urlsplit
@@ -17,7 +18,7 @@ from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId, LinkSessionId
 from bank_pipeline.errors import SetupError, TransientError
 from bank_pipeline.gateway.serve import GatewayThread
-from bank_pipeline.sync.link import complete_link, start_link
+from bank_pipeline.sync.link import LinkStarted, check_not_linked, complete_link, start_link
 from bank_pipeline.sync.linked import LinkState
 
 POLL_S: Final = 2.0
@@ -25,6 +26,10 @@ POLL_S: Final = 2.0
 Team = Annotated[str, typer.Option(help="Whose bank it is.")]
 Renew = Annotated[UUID | None, typer.Option(help="Connection whose consent to renew.")]
 WaitS = Annotated[int, typer.Option(min=0, help="How long to wait for the customer.")]
+Anyway = Annotated[
+    bool,
+    typer.Option("--anyway", help="It is another login at a bank that is connected already."),
+]
 Institution = Annotated[
     str | None,
     typer.Option(help="The bank's id, from `bank-pipeline institutions search`."),
@@ -34,9 +39,11 @@ app = typer.Typer(help="Connect a bank.", no_args_is_help=True)
 
 
 @app.command()
-def plaid(team: Team = "default", renew: Renew = None, wait_s: WaitS = 1800) -> None:
+def plaid(
+    team: Team = "default", renew: Renew = None, anyway: Anyway = False, wait_s: WaitS = 1800
+) -> None:
     """Connect a bank through Plaid, which lets the customer choose it."""
-    _link(Provider.PLAID, team=team, renew=renew, wait_s=wait_s)
+    _link(Provider.PLAID, team=team, renew=renew, anyway=anyway, wait_s=wait_s)
 
 
 @app.command(name="enable-banking")
@@ -44,10 +51,18 @@ def enable_banking(
     team: Team = "default",
     institution: Institution = None,
     renew: Renew = None,
+    anyway: Anyway = False,
     wait_s: WaitS = 1800,
 ) -> None:
     """Connect a European bank through Enable Banking."""
-    _link(Provider.ENABLE_BANKING, team=team, institution=institution, renew=renew, wait_s=wait_s)
+    _link(
+        Provider.ENABLE_BANKING,
+        team=team,
+        institution=institution,
+        renew=renew,
+        anyway=anyway,
+        wait_s=wait_s,
+    )
 
 
 @app.command()
@@ -55,16 +70,26 @@ def gocardless(
     team: Team = "default",
     institution: Institution = None,
     renew: Renew = None,
+    anyway: Anyway = False,
     wait_s: WaitS = 1800,
 ) -> None:
     """Connect a European bank through GoCardless (existing GoCardless customers only)."""
-    _link(Provider.GOCARDLESS, team=team, institution=institution, renew=renew, wait_s=wait_s)
+    _link(
+        Provider.GOCARDLESS,
+        team=team,
+        institution=institution,
+        renew=renew,
+        anyway=anyway,
+        wait_s=wait_s,
+    )
 
 
 @app.command()
-def teller(team: Team = "default", renew: Renew = None, wait_s: WaitS = 1800) -> None:
+def teller(
+    team: Team = "default", renew: Renew = None, anyway: Anyway = False, wait_s: WaitS = 1800
+) -> None:
     """Connect an American bank through Teller, whose widget runs in a page of ours."""
-    _link(Provider.TELLER, team=team, renew=renew, wait_s=wait_s)
+    _link(Provider.TELLER, team=team, renew=renew, anyway=anyway, wait_s=wait_s)
 
 
 @app.command()
@@ -89,24 +114,43 @@ def _link(
     *,
     team: str,
     renew: UUID | None,
+    anyway: bool,
     wait_s: int,
     institution: str | None = None,
 ) -> None:
     services = open_services()
-    can = services.sync.provider(provider).capabilities
-    with ExitStack() as stack:
-        return_url = None
-        if can.is_linked_on_our_page:
-            gateway_url = services.settings.gateway_url or _own_gateway(stack, services)
-            return_url = f"{gateway_url.rstrip('/')}/link/widget/{provider}"
-        started = start_link(
+    if renew is None and not anyway:
+        check_not_linked(services.sync, provider, team_name=team, institution=institution)
+
+    def start(return_url: str | None) -> LinkStarted:
+        return start_link(
             services.sync,
             provider,
             team_name=team,
             institution=institution,
             renews=None if renew is None else ConnectionId(str(renew)),
             return_url=return_url,
+            is_other_login=anyway,
         )
+
+    go_through_link(services, provider, start, wait_s=wait_s)
+
+
+def go_through_link(
+    services: Services,
+    provider: Provider,
+    start: Callable[[str | None], LinkStarted],
+    *,
+    wait_s: int,
+) -> None:
+    """Begin a link, show where it goes, and wait for the customer; `start` takes a return URL."""
+    can = services.sync.provider(provider).capabilities
+    with ExitStack() as stack:
+        return_url = None
+        if can.is_linked_on_our_page:
+            gateway_url = services.settings.gateway_url or _own_gateway(stack, services)
+            return_url = f"{gateway_url.rstrip('/')}/link/widget/{provider}"
+        started = start(return_url)
         console.print("Open this page (it stays valid until then):")
         console.print(started.url, style="bold cyan", soft_wrap=True)
         console.print(f"[dim]valid until {started.expires_at:%Y-%m-%d %H:%M} UTC[/]")
@@ -143,8 +187,16 @@ def _tell(state: LinkState | None, session_id: LinkSessionId) -> None:
         console.print(f"ended without a connection: {state.exit_reason}")
         raise typer.Exit(1)
     for connection_id in state.connection_ids:
-        console.print(f"connected: {connection_id}")
-    console.print("The first sync starts by itself under `bank-pipeline up`,")
+        is_renewed = connection_id in state.renewed_ids
+        console.print(f"{'renewed' if is_renewed else 'connected'}: {connection_id}")
+    if state.renewed_ids:
+        console.print("[dim]the old consent stays in use until the new one has read an account[/]")
+    if state.questions_count:
+        console.print(
+            f"{state.questions_count} accounts may be known ones: after the next sync, "
+            "bank-pipeline accounts questions"
+        )
+    console.print("The next sync starts by itself under `bank-pipeline up`,")
     console.print(f"or now with: bank-pipeline sync {' '.join(state.connection_ids)}")
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from bank_pipeline.cli import (
+    accounts,
     backfill,
     balances,
     connections,
@@ -24,6 +25,7 @@ from bank_pipeline.cli import (
     repair,
     runs,
     sandbox,
+    switch,
     up,
 )
 from bank_pipeline.cli.session import at_the_end
@@ -39,6 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(accounts.app, name="accounts")
 app.add_typer(balances.rules, name="balance-rules")
 app.add_typer(balances.checks, name="balance-checks")
 app.add_typer(database.app, name="db")
@@ -51,7 +54,6 @@ app.command("up")(up.up)
 app.command("gateway")(up.gateway)
 app.command("doctor")(doctor.doctor)
 app.command("connections")(connections.list_connections)
-app.command("accounts")(connections.list_accounts)
 app.command("transactions")(connections.list_transactions)
 app.command("sync")(connections.sync)
 app.command("backfill")(backfill.backfill)
@@ -60,6 +62,7 @@ app.command("runs")(runs.list_runs)
 app.command("explain")(repair.explain_transaction)
 app.command("renormalise")(repair.renormalise_archive)
 app.command("undo")(repair.undo_sync)
+app.command("switch-provider")(switch.switch_provider)
 app.command("disconnect")(connections.disconnect_connection)
 
 

@@ -9,6 +9,7 @@ import dagster as dg
 from bank_pipeline.bootstrap import Services
 from bank_pipeline.defs.assets import sync_connections
 from bank_pipeline.defs.institution_assets import institutions
+from bank_pipeline.sync.ending import end_consents
 from bank_pipeline.sync.prune import prune
 
 sync_connections_job = dg.define_asset_job(
@@ -33,6 +34,18 @@ institutions_job = dg.define_asset_job(
     executor_def=dg.in_process_executor,
     description="Read which banks a provider offers.",
 )
+
+
+@dg.op(out=dg.Out(dg.Nothing))
+def end_unused_consents(services: dg.ResourceParam[Services]) -> Iterator[dg.Output[None]]:
+    """End consents that nobody uses any more; erase what was asked to be."""
+    yield dg.Output(None, metadata=asdict(end_consents(services.sync)))
+
+
+@dg.job(executor_def=dg.in_process_executor)
+def end_consents_job() -> None:
+    """End at the providers what nobody uses any more, tried until it is done."""
+    end_unused_consents()
 
 
 @dg.op(out=dg.Out(dg.Nothing))

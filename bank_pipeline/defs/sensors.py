@@ -19,6 +19,7 @@ from bank_pipeline.storage.listing import (
     load_due_attempts,
     load_unhandled_events,
 )
+from bank_pipeline.sync.ending import load_ending_due
 from bank_pipeline.sync.reports import SyncReason
 
 PER_TICK_MAX: Final = 2_000
@@ -60,6 +61,20 @@ def connection_sensor(
             *to_run_requests(again, SyncReason.RECOVERY),
         ],
     )
+
+
+@dg.sensor(
+    job_name="end_consents_job",
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Ends consents that nobody uses any more, each until its provider has done so.",
+)
+def consent_sensor(services: dg.ResourceParam[Services]) -> dg.RunRequest | dg.SkipReason:
+    """Start one run when a try to end a consent is due, or something is to be erased."""
+    due_at = load_ending_due(services.sync)
+    if due_at is None:
+        return dg.SkipReason("No consent waits to be ended.")
+    return dg.RunRequest(run_key=f"consents:{_key(due_at, services.sync.clock())}")
 
 
 @dg.sensor(

@@ -17,7 +17,8 @@ from bank_pipeline.domain.changes import ChangePlan, missing_keys, plan_changes
 from bank_pipeline.domain.doubled import told_once
 from bank_pipeline.domain.identity_rules import DOUBTED, IdentityRules, RunningBalances
 from bank_pipeline.domain.ids import TransactionId
-from bank_pipeline.domain.matching import match_rows, strict_content
+from bank_pipeline.domain.matching import Pins, match_rows, strict_content
+from bank_pipeline.domain.moving import find_moved
 from bank_pipeline.domain.stored import BOOKING_DELAY_MAX, Key, StoredTransaction, key_of
 from bank_pipeline.domain.transaction import Transaction, TransactionDelta, TransactionStatus
 from bank_pipeline.domain.window import DateWindow, believed_window
@@ -32,7 +33,8 @@ class Look:
     `covered_before` those of which complete answers held every row earlier. `unread` are ids of
     rows that were shown but could not be read, None among them for one without a readable id.
     `sure_from` is since when a bank that may cut what is too old, without a word, is believed;
-    None where no bank does.
+    None where no bank does. `moved_by`: the account goes by other ids since its last whole look,
+    so its rows do, too, and their dates may differ by so much; None where it did not move.
     """
 
     account: str
@@ -41,6 +43,7 @@ class Look:
     covered_before: tuple[DateWindow, ...] = ()
     unread: frozenset[str | None] = frozenset()
     sure_from: date | None = None
+    moved_by: timedelta | None = None
     account_type: AccountType | None = None
     rules: IdentityRules = DOUBTED
 
@@ -51,7 +54,16 @@ class Look:
         known = [day for day in days if day is not None]
         if self.covered is not None:
             known += [self.covered.first, self.covered.last]
-        return DateWindow(first=min(known), last=max(known)) if known else None
+        slack = self.moved_by or timedelta(0)
+        return DateWindow(first=min(known) - slack, last=max(known) + slack) if known else None
+
+    @property
+    def judged(self) -> DateWindow | None:
+        """Return the days whose rows the answer denies: not an edge where dates may differ."""
+        if self.covered is None or not self.moved_by:
+            return self.covered
+        first = min(self.covered.first + self.moved_by, self.covered.last)
+        return DateWindow(first=first, last=self.covered.last)
 
 
 def believed(look: Look, stored: Iterable[StoredTransaction]) -> Look:
@@ -118,19 +130,26 @@ def plan_looks(stored: Iterable[StoredTransaction], looks: Sequence[Look]) -> Ch
 
 
 def _gather(look: Look, held: Sequence[StoredTransaction], gathered: _Gathered) -> None:
-    readable = [row for row in held if row.external_id not in look.unread]
-    matched = match_rows(told_once(look.rows, held, look.rules), readable, look.rules)
-    gathered.shown[look.account] = matched.shown
-    gathered.upserts += matched.shown
-    gathered.pins |= matched.pins
-    if look.covered is not None:
+    rows = told_once(look.rows, held, look.rules)
+    moved: Pins = {}
+    if look.moved_by is not None:
+        moved = find_moved(held, rows, slack=look.moved_by)
+    found = {row.id for row in moved.values() if row is not None}
+    readable = [row for row in held if row.external_id not in look.unread and row.id not in found]
+    matched = match_rows([row for row in rows if key_of(row) not in moved], readable, look.rules)
+    shown = (*matched.shown, *(row for row in rows if key_of(row) in moved))
+    pins = {**matched.pins, **moved}
+    gathered.shown[look.account] = shown
+    gathered.upserts += shown
+    gathered.pins |= pins
+    if look.judged is not None:
         gathered.removed |= missing_keys(
             held,
-            matched.shown,
+            shown,
             account=look.account,
-            covered=look.covered,
+            covered=look.judged,
             unread=look.unread,
-            pins=matched.pins,
+            pins=pins,
         )
 
 

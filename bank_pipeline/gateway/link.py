@@ -68,6 +68,15 @@ def _tell(state: LinkState) -> Response:
         return message_page("Nearly there", "Your bank has not confirmed yet. You may close this.")
     if state.exit_reason is not None:
         return message_page("Not connected", "No account was connected. You may close this window.")
+    if state.questions_count:
+        text = (
+            "Your bank is connected. It shows accounts that may be ones you had before: whoever "
+            "looks after this service has to say which. Until then they wait, and nothing is lost."
+        )
+        return message_page("Connected", text)
+    if state.renewed_ids:
+        text = "Your connection is renewed. You may close this window."
+        return message_page("Connected", text)
     return message_page("Connected", "Your bank is connected. You may close this window.")
 
 

@@ -1,6 +1,7 @@
 """Accounts: written where they differ, closed where a complete answer no longer lists them."""
 
 import hashlib
+import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,8 +10,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from bank_pipeline.domain.account import Account
-from bank_pipeline.domain.connection import Connection
+from bank_pipeline.domain.connection import Connection, Provider
 from bank_pipeline.domain.ids import AccountId, ConnectionId
+from bank_pipeline.errors import NotFoundError
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.tables import accounts
 
@@ -42,6 +44,14 @@ def load_open_account_external_ids(
     return frozenset(db.execute(query).scalars())
 
 
+def load_closed_external_ids(db: sa.Connection, connection_id: ConnectionId) -> frozenset[str]:
+    """Load the external ids of the accounts that the bank lists no more."""
+    query = sa.select(accounts.c.external_id).where(
+        accounts.c.connection_id == connection_id, accounts.c.closed_at.is_not(None)
+    )
+    return frozenset(db.execute(query).scalars())
+
+
 def load_accounts(db: sa.Connection, connection_id: ConnectionId) -> list[Account]:
     """Load the accounts of a connection as they were last told, closed ones too."""
     columns = [accounts.c[name] for name in Account.model_fields]
@@ -50,15 +60,74 @@ def load_accounts(db: sa.Connection, connection_id: ConnectionId) -> list[Accoun
     return [Account.model_validate(dict(row)) for row in rows]
 
 
+def load_account(db: sa.Connection, account_id: AccountId) -> tuple[ConnectionId, str]:
+    """
+    Load whose account it is: its connection, and its external id.
+
+    Raises:
+        NotFoundError: there is none of this id, or it is no id at all.
+    """
+    try:
+        own_id = str(uuid.UUID(account_id))
+    except ValueError:
+        raise NotFoundError(f"{account_id!r} is not the id of an account") from None
+    query = sa.select(accounts.c.connection_id, accounts.c.external_id)
+    row = db.execute(query.where(accounts.c.id == own_id)).one_or_none()
+    if row is None:
+        raise NotFoundError(f"no account {account_id}; see `bank-pipeline accounts --json`")
+    return ConnectionId(row.connection_id), row.external_id
+
+
 def rename_accounts(
-    db: sa.Connection, connection_id: ConnectionId, names: Mapping[str, str]
+    db: sa.Connection,
+    connection_id: ConnectionId,
+    names: Mapping[str, str],
+    *,
+    moved_from: Provider,
 ) -> None:
-    """Give accounts the external ids that a renewed consent calls them by: {old: new}."""
+    """
+    Give accounts the external ids that they go by now: {old: new}.
+
+    Their rows go by names of `moved_from`, until they are read under the new id.
+    """
     for old, new in names.items():
         db.execute(
             accounts.update()
             .where(accounts.c.connection_id == connection_id, accounts.c.external_id == old)
-            .values(external_id=new)
+            .values(external_id=new, moved_from=sa.func.coalesce(accounts.c.moved_from, moved_from))
+        )
+
+
+def set_all_moved(db: sa.Connection, connection_id: ConnectionId, *, moved_from: Provider) -> None:
+    """Note that the rows of all accounts go by names of another provider."""
+    db.execute(
+        accounts.update()
+        .where(accounts.c.connection_id == connection_id, accounts.c.moved_from.is_(None))
+        .values(moved_from=moved_from)
+    )
+
+
+def load_moved(db: sa.Connection, connection_id: ConnectionId) -> dict[str, Provider]:
+    """Load the accounts whose rows go by names of another id, and of which provider."""
+    query = sa.select(accounts.c.external_id, accounts.c.moved_from).where(
+        accounts.c.connection_id == connection_id, accounts.c.moved_from.is_not(None)
+    )
+    return {name: Provider(moved_from) for name, moved_from in db.execute(query)}
+
+
+def set_arrived(
+    db: sa.Connection, connection_id: ConnectionId, external_ids: Collection[str]
+) -> None:
+    """Note that the rows of these accounts were read under their present ids."""
+    if external_ids:
+        db.execute(
+            accounts.update()
+            .where(
+                accounts.c.connection_id == connection_id,
+                accounts.c.external_id.in_(external_ids),
+                accounts.c.moved_from.is_not(None),
+            )
+            .values(moved_from=None)
         )
 
 

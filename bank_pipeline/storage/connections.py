@@ -219,6 +219,30 @@ def apply_transition(
     return has_changed
 
 
+def insert_notice(db: sa.Connection, connection: Connection, reason: str, *, now: datetime) -> None:
+    """Write something that happened to a connection and left its status as it was."""
+    status = connection.status
+    _insert_event(db, connection.id, status, status, reason, None, now)
+
+
+def load_open_connections(
+    db: sa.Connection,
+    team_id: TeamId,
+    provider: Provider,
+    institution_external_id: str | None = None,
+) -> list[Connection]:
+    """Load a team's connections to one bank, or to all, that were not ended, the oldest first."""
+    query = sa.select(*_FIELDS).where(
+        connections.c.team_id == team_id,
+        connections.c.provider == provider,
+        connections.c.status != ConnectionStatus.DISCONNECTED,
+    )
+    if institution_external_id is not None:
+        query = query.where(connections.c.institution_external_id == institution_external_id)
+    rows = db.execute(query.order_by(connections.c.created_at, connections.c.id)).mappings()
+    return [Connection.model_validate(dict(row)) for row in rows]
+
+
 def lease_connection(db: sa.Connection, connection: Connection, *, until: datetime) -> Connection:
     """
     Plan the repetition of a sync that starts now, in case it is killed; its end plans anew.

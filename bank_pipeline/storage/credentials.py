@@ -23,7 +23,7 @@ from bank_pipeline.config import Settings
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.errors import NotFoundError, SecretError, SetupError
 from bank_pipeline.storage.keys import FILE_NAME, KEY_BYTES, load_key_file, parse_keys
-from bank_pipeline.storage.tables import credentials
+from bank_pipeline.storage.tables import consents_to_end, credentials, next_consents
 
 _FORMAT: Final = b"\x01"  # first byte of a ciphertext: nonce of 12 bytes, then text and tag
 _NONCE_BYTES: Final = 12
@@ -123,7 +123,13 @@ def check_key(engine: sa.Engine, vault: Vault) -> None:
         SetupError: a key is missing, such as after its file was deleted.
     """
     with engine.connect() as db:
-        query = sa.select(credentials.c.key_id, sa.func.count()).group_by(credentials.c.key_id)
+        every = sa.union_all(
+            *(
+                sa.select(table.c.key_id).where(table.c.key_id.is_not(None))
+                for table in (credentials, next_consents, consents_to_end)
+            )
+        ).subquery()
+        query = sa.select(every.c.key_id, sa.func.count()).group_by(every.c.key_id)
         counts = {str(key_id): int(count) for key_id, count in db.execute(query)}
     missing = sorted(set(counts) - vault.key_ids)
     if missing:

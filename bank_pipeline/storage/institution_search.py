@@ -95,6 +95,39 @@ def search_institutions(
     return [match.found for match in sorted(matches, key=order)[:limit]]
 
 
+def load_same_bank(
+    db: sa.Connection, provider: Provider, external_id: str, other: Provider
+) -> tuple[str, ...]:
+    """
+    Load what another provider calls a bank: by BIC, else by name, within its countries.
+
+    Several where it cannot be told; none where the other's list was not read, or lacks it.
+    """
+    known = (institutions.c.provider == provider) & (institutions.c.external_id == external_id)
+    bank = db.execute(sa.select(institutions).where(known)).one_or_none()
+    if bank is None:
+        return ()
+    offered = db.execute(
+        sa.select(institutions).where(
+            institutions.c.provider == other,
+            institutions.c.removed_at.is_(None),
+            institutions.c.countries.overlap(bank.countries),
+        )
+    ).all()
+    by_bic = [
+        one.external_id for one in offered if _bic(one.bic) and _bic(one.bic) == _bic(bank.bic)
+    ]
+    names = set(_spellings(bank.name))
+    by_name = [one.external_id for one in offered if names & set(_spellings(one.name))]
+    both = sorted(set(by_bic) & set(by_name))
+    return tuple(both or sorted(by_bic) or sorted(by_name))
+
+
+def _bic(bic: str | None) -> str:
+    """Return the part of a BIC that names the bank and not its branch."""
+    return (bic or "").upper()[:8]
+
+
 def _select(country: str | None, provider: Provider | None) -> sa.Select[Any]:
     columns = institutions.c
     query = sa.select(

@@ -23,7 +23,8 @@ class LinkSession:
     """
     One link. `outcome` is None while it is open; `state` is the provider's name of it.
 
-    `connection_ids` are what it yielded, or renewed.
+    `connection_ids` are what it yielded, or renewed. `is_other_login`: the person said that it
+    is no connection that is there already.
     """
 
     id: LinkSessionId
@@ -34,6 +35,7 @@ class LinkSession:
     outcome: str | None
     connection_ids: tuple[ConnectionId, ...]
     expires_at: datetime
+    is_other_login: bool = False
 
 
 def insert_link_session(  # noqa: PLR0913 - a row, by the names of its columns
@@ -47,6 +49,7 @@ def insert_link_session(  # noqa: PLR0913 - a row, by the names of its columns
     renews: ConnectionId | None,
     expires_at: datetime,
     now: datetime,
+    is_other_login: bool = False,
 ) -> LinkSessionId:
     """
     Remember who begins a link.
@@ -67,6 +70,7 @@ def insert_link_session(  # noqa: PLR0913 - a row, by the names of its columns
         "renews_connection_id": renews,
         "created_at": now,
         "expires_at": expires_at,
+        "is_other_login": is_other_login,
     }
     db.execute(sa.insert(link_sessions).values(row))
     return session_id
@@ -128,12 +132,16 @@ def finish_link_session(
     return db.execute(statement.values(values)).rowcount == 1
 
 
-def set_expired_link_sessions(db: sa.Connection, *, now: datetime) -> int:
-    """Close the open links whose time is over; return how many."""
+def set_expired_link_sessions(
+    db: sa.Connection, *, now: datetime, vault: Vault
+) -> list[LinkSession]:
+    """Close the open links whose time is over, and return them."""
     statement = sa.update(link_sessions).where(
         link_sessions.c.finished_at.is_(None), link_sessions.c.expires_at <= now
     )
-    return db.execute(statement.values(outcome=EXPIRED, finished_at=now)).rowcount
+    values = {"outcome": EXPIRED, "finished_at": now}
+    rows = db.execute(statement.values(values).returning(link_sessions))
+    return [_to_session(row, vault) for row in rows]
 
 
 def _to_session(row: sa.Row[tuple[object, ...]] | None, vault: Vault) -> LinkSession:
@@ -149,4 +157,5 @@ def _to_session(row: sa.Row[tuple[object, ...]] | None, vault: Vault) -> LinkSes
         outcome=row.outcome,
         connection_ids=tuple(ConnectionId(one) for one in row.connection_ids),
         expires_at=row.expires_at,
+        is_other_login=row.is_other_login,
     )

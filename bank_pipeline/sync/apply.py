@@ -1,21 +1,24 @@
 """The half of a sync that writes: one database transaction for everything one sync learned."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from bank_pipeline.domain.connection import Connection, HistoryStage
+from bank_pipeline.domain.connection import Connection, ConnectionStatus, HistoryStage
 from bank_pipeline.domain.reading import Lineage
 from bank_pipeline.domain.transitions import Transition, after_part, after_success
 from bank_pipeline.errors import ConcurrentSyncError, ProviderError
-from bank_pipeline.storage.accounts import load_account_ids
+from bank_pipeline.storage.accounts import load_account_ids, set_all_moved
 from bank_pipeline.storage.checkpoints import Checkpoint, load_checkpoint, to_moved
 from bank_pipeline.storage.connections import (
     advance_cursor,
     apply_transition,
+    insert_notice,
     lock_connection,
 )
+from bank_pipeline.storage.consents import NextConsent, adopt_next_consent
 from bank_pipeline.storage.coverage import load_summary
 from bank_pipeline.storage.institutions import learn_history_days
 from bank_pipeline.storage.sync_runs import finish_sync_run
@@ -53,7 +56,10 @@ def apply_fetched(
     with engine.begin() as db:
         _check_consent(db, started.connection)
         before = load_checkpoint(db, started.connection.id)
-        writer, end = RowWriter(db, started, now), _End(db, started, now, after_trouble)
+        moved_from = started.connection.provider
+        started = _adopt(db, started, fetched.consent, now)
+        writer = RowWriter(db, started, now, moved_from=moved_from)
+        end = _End(db, started, now, after_trouble)
         accounts = writer.write_accounts(fetched)
         balances = writer.write_balances(fetched)
         transactions = writer.write_transactions(fetched)
@@ -61,7 +67,6 @@ def apply_fetched(
         stage = end.write_stage(fetched)
         quarantined_count = writer.write_quarantine(fetched)
         transition = end.write(fetched, stage, trouble)
-        readings = writer.known_readings(fetched)
         report = SyncReport(
             connection_id=started.connection.id,
             sync_run_id=started.id,
@@ -83,7 +88,7 @@ def apply_fetched(
             next_attempt_at=transition.next_attempt_at,
             coverage=load_summary(db, started.connection.id),
             reach=fetched.reach,
-            readings=readings,
+            readings=writer.known_readings(fetched),
         )
         _finish(db, started, fetched, report, before=before)
         if calls is not None:
@@ -123,9 +128,26 @@ def _lineage(db: sa.Connection, connection: Connection, fetched: Fetched) -> Lin
     return Lineage(account_ids, fetched.sources)
 
 
+def _adopt(
+    db: sa.Connection, started: StartedSync, consent: NextConsent | None, now: datetime
+) -> StartedSync:
+    """Put the consent in use by which everything was read; return the sync as it is under it."""
+    if consent is None:
+        return started
+    before = started.connection
+    after = adopt_next_consent(db, before, consent, now=now)
+    insert_notice(db, after, "new consent in use", now=now)
+    if after.provider is not before.provider:
+        set_all_moved(db, after.id, moved_from=before.provider)
+    return replace(started, connection=after)
+
+
 def _check_consent(db: sa.Connection, seen: Connection) -> None:
-    if lock_connection(db, seen.id).external_id != seen.external_id:
+    stored = lock_connection(db, seen.id)
+    if stored.external_id != seen.external_id:
         raise ConcurrentSyncError(f"the consent of connection {seen.id} was renewed meanwhile")
+    if stored.status is ConnectionStatus.DISCONNECTED:
+        raise ConcurrentSyncError(f"connection {seen.id} was ended meanwhile")
 
 
 def _outcome(stage: HistoryStage, trouble: ProviderError | None) -> str:

@@ -16,10 +16,11 @@ from pydantic import SecretStr
 from bank_pipeline.domain.connection import ConnectionStatus
 from bank_pipeline.domain.depth import Reach, planned_reach
 from bank_pipeline.domain.transitions import LEASE
-from bank_pipeline.errors import ProviderError
+from bank_pipeline.errors import ProviderError, UserActionError
 from bank_pipeline.providers.answers import Archive, RawAnswer
 from bank_pipeline.providers.base import FeedProvider, WindowProvider
 from bank_pipeline.providers.metering import metered_by
+from bank_pipeline.storage.account_questions import load_asked_external_ids
 from bank_pipeline.storage.accounts import load_open_account_external_ids
 from bank_pipeline.storage.connections import apply_transition, lease_connection, load_connection
 from bank_pipeline.storage.credentials import load_credential
@@ -32,11 +33,14 @@ from bank_pipeline.sync.apply import apply_fetched
 from bank_pipeline.sync.circuit import judge_failure, pass_circuit
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.deepening import keep_backfill
+from bank_pipeline.sync.ending import end_consents
 from bank_pipeline.sync.failures import classify, outcome_of, request_id_of
 from bank_pipeline.sync.fetch import Fetched, fetch_all
 from bank_pipeline.sync.history import horizon_of
 from bank_pipeline.sync.institutions import remember_institution
+from bank_pipeline.sync.next_consent import load_known, try_next_consent, under_consent
 from bank_pipeline.sync.quota import CallBook
+from bank_pipeline.sync.recognise import recognise_fetched
 from bank_pipeline.sync.reports import SyncReason, SyncReport, SyncRequest
 from bank_pipeline.sync.started import StartedSync
 from bank_pipeline.sync.windows import fetch_windows, load_held
@@ -51,6 +55,7 @@ class _Outcome:
     report: SyncReport
     trouble: ProviderError | None
     institution_external_id: str | None
+    has_new_consent: bool
 
 
 def sync_connection(context: SyncContext, request: SyncRequest) -> SyncReport:
@@ -76,6 +81,8 @@ def sync_connection(context: SyncContext, request: SyncRequest) -> SyncReport:
             outcome = _sync(context, session, started, calls)
     if outcome.institution_external_id is not None:
         remember_institution(context, outcome.report.provider, outcome.institution_external_id)
+    if outcome.has_new_consent:
+        end_consents(context, connection_id=request.connection_id)
     if outcome.trouble is not None:
         raise outcome.trouble
     return outcome.report
@@ -97,7 +104,8 @@ def _start(context: SyncContext, request: SyncRequest) -> StartedSync:
             connection=lease_connection(db, connection, until=now + LEASE),
             planned_attempt_at=connection.next_attempt_at,
             known_account_ids=load_open_account_external_ids(db, connection.id),
-            awaited_account_ids=load_awaited_account_ids(db, connection.id),
+            awaited_account_ids=load_awaited_account_ids(db, connection.id)
+            - load_asked_external_ids(db, connection.id),
             newest_event_id=load_newest_event_id(db, connection),
             started_at=now,
         )
@@ -132,17 +140,42 @@ def _sync(
     )
     status = fetched.accounts.status
     institution_external_id = status.institution_external_id if status else None
-    return _Outcome(report, trouble, institution_external_id)
+    return _Outcome(report, trouble, institution_external_id, fetched.consent is not None)
 
 
 def _fetch(
     context: SyncContext, session: sa.Connection, started: StartedSync, calls: CallBook
 ) -> Fetched:
+    def read(under_it: StartedSync) -> Fetched:
+        connection = under_it.connection
+        capabilities = context.provider(connection.provider).capabilities
+        if connection.provider is not started.connection.provider:
+            pass_circuit(context, session, connection.provider)
+        with calls.under(connection, capabilities):
+            return _read(context, session, under_it, calls)
+
+    tried = try_next_consent(context, started, read)
+    if tried.fetched is not None:
+        return tried.fetched
+    try:
+        return _read(context, session, started, calls)
+    except UserActionError as error:
+        if tried.failure is None:
+            raise
+        raise tried.failure from error  # the new consent will be tried again: nobody has to act
+
+
+def _read(
+    context: SyncContext, session: sa.Connection, started: StartedSync, calls: CallBook
+) -> Fetched:
     connection = started.connection
     provider = context.provider(connection.provider)
     archive = _archive(context, session, started)
-    credential = load_credential(session, connection.id, context.vault)
-    if connection.status is ConnectionStatus.NEEDS_REAUTH:
+    if started.consent:
+        credential = started.consent.credential
+    else:
+        credential = load_credential(session, connection.id, context.vault)
+    if connection.status is ConnectionStatus.NEEDS_REAUTH and started.consent is None:
         # Perhaps mended elsewhere: asking costs nothing, and no other call is made until it is.
         status = provider.fetch_status(credential, archive=archive)
         if status.error_code is not None:
@@ -165,7 +198,7 @@ def _fetch(
             archive=archive,
         )
     assert isinstance(provider, FeedProvider), "a provider tells changes, or dates"
-    return fetch_all(
+    fetched = fetch_all(
         provider,
         connection,
         credential,
@@ -176,6 +209,7 @@ def _fetch(
         now=started.started_at,
         reach=reach,
     )
+    return recognise_fetched(load_known(session, started), fetched)
 
 
 def _fetch_windows(
@@ -188,7 +222,7 @@ def _fetch_windows(
     reach: Reach,
     archive: Archive,
 ) -> Fetched:
-    held = load_held(session, started.connection)
+    held = under_consent(load_held(session, started.connection), started)
     horizon = horizon_of(
         started.connection,
         reach,

@@ -11,6 +11,7 @@ from typing import Final
 
 from pydantic import SecretStr
 
+from bank_pipeline.domain.account_matching import AskedAccount
 from bank_pipeline.domain.connection import Connection, HistoryStage
 from bank_pipeline.domain.depth import AS_USUAL, Depth, Reach
 from bank_pipeline.domain.reading import Reading
@@ -18,6 +19,7 @@ from bank_pipeline.domain.transitions import ends_soon
 from bank_pipeline.errors import CursorRejectedError, ProviderError, TransientError
 from bank_pipeline.providers.answers import AccountsAnswer, Archive, ChangesAnswer, WindowAnswer
 from bank_pipeline.providers.base import FeedProvider
+from bank_pipeline.storage.consents import NextConsent
 from bank_pipeline.sync.collected import Collected
 from bank_pipeline.sync.history import Horizon
 from bank_pipeline.sync.reports import AccountReading, Step
@@ -41,6 +43,9 @@ class Fetched:
     bank goes, and `reach` is how far back it was meant to look.
     `gone_account_ids` are accounts of which the bank said that they are, `renamed_accounts`
     those that go by another id now, {old: new}. `sources` say how what is in here was asked for.
+    `asked` are accounts that may be known ones, which a person must tell; `is_foreign` says that
+    they look like those of another login. `consent`: it was read by a new consent, which is in
+    use from now on.
     """
 
     accounts: AccountsAnswer
@@ -56,6 +61,9 @@ class Fetched:
     gone_account_ids: frozenset[str] = frozenset()
     renamed_accounts: Mapping[str, str] = field(default_factory=dict)
     sources: tuple[Reading, ...] = ()
+    asked: tuple[AskedAccount, ...] = ()
+    is_foreign: bool = False
+    consent: NextConsent | None = None
 
     @property
     def pages_count(self) -> int:

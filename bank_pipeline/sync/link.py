@@ -10,12 +10,14 @@ from pydantic import SecretStr
 
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId, LinkSessionId, TeamId
-from bank_pipeline.errors import ConfigurationError, NotFoundError
+from bank_pipeline.errors import ConfigurationError, NotFoundError, SetupError
 from bank_pipeline.providers.base import LinkedConnection, LinkRequest, LinkWidget
 from bank_pipeline.storage.connections import (
     ensure_team,
+    insert_notice,
     insert_or_renew_connection,
     load_connection,
+    load_open_connections,
 )
 from bank_pipeline.storage.credentials import load_credential, store_credential
 from bank_pipeline.storage.institutions import add_popularity
@@ -31,7 +33,14 @@ from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.institutions import remember_institution
 from bank_pipeline.sync.linked import LINKED, RENEWED, LinkState, finish_without, keep_accounts
 from bank_pipeline.sync.recording import recorded
-from bank_pipeline.sync.renewal import finish_renewal, renew_by_new_consent, renew_same_consent
+from bank_pipeline.sync.renewal import (
+    Twin,
+    find_twin,
+    finish_renewal,
+    renew_by_new_consent,
+    renew_same_consent,
+    renew_twin,
+)
 
 _STATE_BYTES: Final = 32
 _GRACE: Final = timedelta(minutes=10)
@@ -56,13 +65,15 @@ def start_link(
     institution: str | None = None,
     renews: ConnectionId | None = None,
     return_url: str | None = None,
+    is_other_login: bool = False,
 ) -> LinkStarted:
     """
-    Begin a link, or the renewal of a connection's consent.
+    Begin a link, or the renewal of a connection's consent, be it through another provider.
 
     `institution` is the provider's id of the bank, for providers that want it chosen first; a
     renewal stays with its own. `return_url` is where the customer comes back to, with a state
-    that only this link knows.
+    that only this link knows. `is_other_login`: what is linked is a connection of its own,
+    although the bank is connected already.
 
     Who started it is stored before the customer is sent away: the state is the only thing that
     comes back.
@@ -76,17 +87,18 @@ def start_link(
     if client.capabilities.is_linked_on_our_page and return_url is not None:
         return_url = f"{return_url}?state={state.get_secret_value()}"
     with context.engine.begin() as db:
-        team_id = ensure_team(db, team_name, now=now)
         old = load_connection(db, renews) if renews else None
-        credential = load_credential(db, renews, context.vault) if renews else None
+        team_id = old.team_id if old else ensure_team(db, team_name, now=now)
+        is_same = old is not None and old.provider is provider
+        credential = load_credential(db, old.id, context.vault) if old and is_same else None
     started = client.start_link(
         LinkRequest(
             customer_reference=team_id,
             state=state,
             now=now,
             renews=credential,
-            renews_external_id=old.external_id if old else None,
-            institution_external_id=old.institution_external_id if old else institution,
+            renews_external_id=old.external_id if old and is_same else None,
+            institution_external_id=old.institution_external_id if old and is_same else institution,
             return_url=return_url,
         )
     )
@@ -101,6 +113,7 @@ def start_link(
             renews=renews,
             expires_at=started.expires_at,
             now=now,
+            is_other_login=is_other_login,
         )
     return LinkStarted(session_id, started.url, started.expires_at)
 
@@ -137,7 +150,9 @@ def find_link_widget(context: SyncContext, provider: Provider, state: str) -> Li
         if session.provider is not provider or is_over:
             raise NotFoundError("no link of this state is under way")
         renews = session.renews_connection_id
-        external_id = load_connection(db, renews).external_id if renews else None
+        renewed = load_connection(db, renews) if renews else None
+    is_same = renewed is not None and renewed.provider is provider
+    external_id = renewed.external_id if renewed and is_same else None
     client = context.provider(provider)
     widget = client.to_link_widget(session.state, renews_external_id=external_id)
     if widget is None:
@@ -167,17 +182,17 @@ def complete_link(
     if session.outcome is not None:
         return _ended(session)
     if context.clock() >= session.expires_at + _GRACE:
-        return finish_without(context, session_id, EXPIRED)
+        return finish_without(context, session, EXPIRED)
     client = context.provider(session.provider)
     progress = client.fetch_link_progress(session.state, returned=returned)
     if not progress.is_finished:
         return LinkState(is_finished=False)
     can = client.capabilities
-    is_renewal = session.renews_connection_id is not None and progress.exit_reason is None
+    is_renewal = _is_same_provider(context, session) and progress.exit_reason is None
     if is_renewal and not can.is_renewed_by_new_connection and not can.is_finished_by_return:
         return finish_renewal(context, session)
     if not progress.exchange_tokens:
-        return finish_without(context, session_id, progress.exit_reason or "left")
+        return finish_without(context, session, progress.exit_reason or "left")
     return _exchange(context, session, progress.exchange_tokens)
 
 
@@ -187,7 +202,8 @@ def _exchange(context: SyncContext, session: LinkSession, tokens: Sequence[Secre
             return _keep_all(context, session, tokens)
         client = context.provider(session.provider)
         linked = client.complete_link(tokens[0])
-        if client.capabilities.is_renewed_by_new_connection:
+        is_new = client.capabilities.is_renewed_by_new_connection
+        if is_new or not _is_same_provider(context, session):
             return renew_by_new_consent(context, session, session.renews_connection_id, linked)
         return renew_same_consent(context, session, session.renews_connection_id, linked)
     except ConfigurationError:
@@ -206,7 +222,39 @@ def link_with_token(
     with context.engine.begin() as db:
         team_id = ensure_team(db, team_name, now=context.clock())
     linked = context.provider(provider).complete_link(token)
-    return _keep(context, provider, team_id, linked, closes=None, kept=())
+    twin = find_twin(context, team_id, provider, linked)
+    return _keep(context, provider, team_id, linked, closes=None, kept=(), twin=twin)
+
+
+def check_not_linked(
+    context: SyncContext, provider: Provider, *, team_name: str, institution: str | None
+) -> None:
+    """
+    Make sure that a team has no open connection to a bank, where the bank is known beforehand.
+
+    Raises:
+        SetupError: it has; the message says how to renew it, and how to link it all the same.
+    """
+    if institution is None:
+        return
+    with context.engine.begin() as db:
+        team_id = ensure_team(db, team_name, now=context.clock())
+        found = load_open_connections(db, team_id, provider, institution)
+    if found:
+        listed = ", ".join(f"{one.id} ({one.status})" for one in found)
+        raise SetupError(
+            f"{institution} is connected already: {listed}. To renew it, say --renew ID; a "
+            "second connection of the same login may break the first. For another login at this "
+            "bank, say --anyway"
+        )
+
+
+def _is_same_provider(context: SyncContext, session: LinkSession) -> bool:
+    """Say whether a link renews a connection of its own provider."""
+    if session.renews_connection_id is None:
+        return False
+    with context.engine.connect() as db:
+        return load_connection(db, session.renews_connection_id).provider is session.provider
 
 
 def _load(context: SyncContext, session_id: LinkSessionId) -> LinkSession:
@@ -220,6 +268,7 @@ def _ended(session: LinkSession) -> LinkState:
         is_finished=True,
         connection_ids=session.connection_ids,
         exit_reason=None if is_kept else session.outcome,
+        renewed_ids=session.connection_ids if session.outcome == RENEWED else (),
     )
 
 
@@ -227,13 +276,28 @@ def _keep_all(context: SyncContext, session: LinkSession, tokens: Sequence[Secre
     """Keep what each token yields; with the last, the link itself ends in the same moment."""
     client = context.provider(session.provider)
     kept: list[ConnectionId] = []
+    renewed: list[ConnectionId] = []
     for number, token in enumerate(tokens, start=1):
         linked = client.complete_link(token)
         closes = session.id if number == len(tokens) else None
-        kept.append(
-            _keep(context, session.provider, session.team_id, linked, closes=closes, kept=kept)
+        twin = (
+            None
+            if session.is_other_login
+            else find_twin(context, session.team_id, session.provider, linked)
         )
-    return LinkState(is_finished=True, connection_ids=tuple(kept))
+        one = _keep(
+            context,
+            session.provider,
+            session.team_id,
+            linked,
+            closes=closes,
+            kept=kept,
+            twin=twin,
+        )
+        kept.append(one)
+        if twin is not None and twin.connection.id == one:
+            renewed.append(one)
+    return LinkState(is_finished=True, connection_ids=tuple(kept), renewed_ids=tuple(renewed))
 
 
 def _keep(
@@ -244,10 +308,21 @@ def _keep(
     *,
     closes: LinkSessionId | None,
     kept: Sequence[ConnectionId],
+    twin: Twin | None = None,
 ) -> ConnectionId:
-    """Keep one connection; the link that `closes` names ends with it and those `kept` before."""
+    """
+    Keep one connection; the link that `closes` names ends with it and those `kept` before.
+
+    Where a `twin` is it for certain, that one is renewed instead.
+    """
     now = context.clock()
     with context.engine.begin() as db:
+        if twin is not None and twin.is_certain:
+            renew_twin(context, db, twin.connection, provider, linked)
+            if closes is not None:
+                ids = (*kept, twin.connection.id)
+                finish_link_session(db, closes, outcome=RENEWED, now=now, connection_ids=ids)
+            return twin.connection.id
         connection_id = insert_or_renew_connection(
             db,
             team_id=team_id,
@@ -260,6 +335,9 @@ def _keep(
         )
         store_credential(db, connection_id, linked.credential, vault=context.vault, now=now)
         keep_accounts(db, connection_id, linked, now=now)
+        if twin is not None:
+            reason = f"looks like the login of connection {twin.connection.id}"
+            insert_notice(db, load_connection(db, connection_id), reason, now=now)
         if closes is not None:
             ids = (*kept, connection_id)
             finish_link_session(db, closes, outcome=LINKED, now=now, connection_ids=ids)

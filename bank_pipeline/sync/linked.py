@@ -6,14 +6,32 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from bank_pipeline.domain.ids import ConnectionId, LinkSessionId, SyncRunId
+from bank_pipeline.domain.connection import Connection, Provider
+from bank_pipeline.domain.ids import ConnectionId, SyncRunId
+from bank_pipeline.errors import ConcurrentSyncError
+from bank_pipeline.providers.answers import AccountsAnswer
 from bank_pipeline.providers.base import LinkedConnection
 from bank_pipeline.storage.accounts import load_account_ids, save_accounts
 from bank_pipeline.storage.balance_choice import save_choices
 from bank_pipeline.storage.balances import save_balances
-from bank_pipeline.storage.connections import load_connection
+from bank_pipeline.storage.connections import (
+    load_connection,
+    load_connection_by_external_id,
+    replace_connection,
+    request_sync,
+)
+from bank_pipeline.storage.consents import (
+    ABANDONED,
+    insert_consent_to_end,
+    store_next_consent,
+)
+from bank_pipeline.storage.credentials import store_credential
 from bank_pipeline.storage.identifiers import new_id
-from bank_pipeline.storage.link_sessions import finish_link_session
+from bank_pipeline.storage.link_sessions import (
+    LinkSession,
+    finish_link_session,
+    set_expired_link_sessions,
+)
 from bank_pipeline.storage.quarantine import save_quarantined
 from bank_pipeline.storage.raw_payloads import save_raw_payload
 from bank_pipeline.sync.context import SyncContext
@@ -22,6 +40,8 @@ LINKED: Final = "linked"
 RENEWED: Final = "renewed"
 OTHER_ACCOUNTS: Final = "other_accounts"
 """The customer consented to accounts that are not those of the connection to be renewed."""
+DISCONNECTED: Final = "disconnected"
+"""The connection to be renewed was ended meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -29,34 +49,47 @@ class LinkState:
     """
     Where a link stands. Finished with an `exit_reason` means that the customer left.
 
-    `connection_ids` are what the link yielded or renewed, by this call or an earlier one.
+    `connection_ids` are what the link yielded or renewed, by this call or an earlier one; those
+    of `renewed_ids` were there before. `questions_count` is how many accounts came of which
+    only a person can tell whether they are known ones.
     """
 
     is_finished: bool
     connection_ids: tuple[ConnectionId, ...] = ()
     exit_reason: str | None = None
+    renewed_ids: tuple[ConnectionId, ...] = ()
+    questions_count: int = 0
 
 
-def finish_without(context: SyncContext, session_id: LinkSessionId, reason: str) -> LinkState:
-    """End a link that yielded nothing."""
+def finish_without(context: SyncContext, session: LinkSession, reason: str) -> LinkState:
+    """End a link that yielded nothing; what it left at the provider is ended, too."""
+    now = context.clock()
     with context.engine.begin() as db:
-        finish_link_session(db, session_id, outcome=reason, now=context.clock())
+        if finish_link_session(db, session.id, outcome=reason, now=now):
+            _abandon(context, db, session, now)
     return LinkState(is_finished=True, exit_reason=reason)
+
+
+def expire_links(context: SyncContext) -> int:
+    """Close the open links whose time is over; return how many."""
+    now = context.clock()
+    with context.engine.begin() as db:
+        expired = set_expired_link_sessions(db, now=now, vault=context.vault)
+        for session in expired:
+            _abandon(context, db, session, now)
+    return len(expired)
 
 
 def keep_accounts(
     db: sa.Connection, connection_id: ConnectionId, linked: LinkedConnection, *, now: datetime
 ) -> None:
     """Keep what came with the link itself: some providers tell it this once only."""
-    origin = SyncRunId(new_id())  # no sync brought it
-    if linked.raw is not None:
-        save_raw_payload(db, connection_id, origin, linked.raw, now=now)
+    origin = _archive(db, connection_id, linked, now)
     answer = linked.accounts
     if answer is None:
         return
     connection = load_connection(db, connection_id)
     save_accounts(db, connection, answer.accounts, now=now)
-    save_quarantined(db, connection_id, answer.quarantined, sync_run_id=origin, now=now)
     account_ids = load_account_ids(db, connection_id)
     save_balances(
         db,
@@ -67,3 +100,80 @@ def keep_accounts(
         now=now,
     )
     save_choices(db, account_ids.values(), now=now)
+
+
+def keep_next_consent(
+    context: SyncContext,
+    db: sa.Connection,
+    connection: Connection,
+    provider: Provider,
+    linked: LinkedConnection,
+) -> None:
+    """
+    Keep a new consent of a connection: the next sync reads by it, and only then it is in use.
+
+    Where the provider made no new one, it is in use at once.
+
+    Raises:
+        ConcurrentSyncError: another connection has this consent.
+    """
+    now = context.clock()
+    if (provider, linked.external_id) == (connection.provider, connection.external_id):
+        store_credential(db, connection.id, linked.credential, vault=context.vault, now=now)
+        keep_accounts(db, connection.id, linked, now=now)
+        replace_connection(
+            db,
+            connection.id,
+            external_id=linked.external_id,
+            consent_expires_at=linked.consent_expires_at,
+            now=now,
+        )
+        return
+    if load_connection_by_external_id(db, provider, linked.external_id) is not None:
+        raise ConcurrentSyncError("another connection has this consent")
+    _archive(db, connection.id, linked, now)
+    answer = linked.accounts
+    store_next_consent(
+        db,
+        connection.id,
+        provider,
+        external_id=linked.external_id,
+        credential=linked.credential,
+        institution=(linked.institution_external_id, linked.institution_name),
+        consent_expires_at=linked.consent_expires_at,
+        told=_to_told(answer),
+        vault=context.vault,
+        now=now,
+    )
+    request_sync(db, connection.id, reason="consent renewed", now=now)
+
+
+def _to_told(answer: AccountsAnswer | None) -> tuple[tuple, tuple] | None:  # type: ignore[type-arg]
+    return None if answer is None else (answer.accounts, answer.balances)
+
+
+def _archive(
+    db: sa.Connection, connection_id: ConnectionId, linked: LinkedConnection, now: datetime
+) -> SyncRunId:
+    origin = SyncRunId(new_id())  # no sync brought it
+    if linked.raw is not None:
+        save_raw_payload(db, connection_id, origin, linked.raw, now=now)
+    if linked.accounts is not None:
+        rows = linked.accounts.quarantined
+        save_quarantined(db, connection_id, rows, sync_run_id=origin, now=now)
+    return origin
+
+
+def _abandon(context: SyncContext, db: sa.Connection, session: LinkSession, now: datetime) -> None:
+    client = context.providers.get(session.provider)
+    if client is None or not client.capabilities.is_consent_made_at_start:
+        return
+    insert_consent_to_end(
+        db,
+        session.provider,
+        session.state,
+        connection_id=None,
+        reason=ABANDONED,
+        vault=context.vault,
+        now=now,
+    )

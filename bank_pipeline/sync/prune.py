@@ -7,12 +7,12 @@ from typing import Final, Protocol
 import sqlalchemy as sa
 
 from bank_pipeline.storage.calls import delete_calls
-from bank_pipeline.storage.link_sessions import set_expired_link_sessions
 from bank_pipeline.storage.rate_limits import delete_rate_limits
 from bank_pipeline.storage.raw_payloads import delete_raw_payloads
 from bank_pipeline.storage.sync_runs import delete_lineages, set_killed_sync_runs
 from bank_pipeline.storage.webhook_events import delete_handled_events
 from bank_pipeline.sync.context import SyncContext
+from bank_pipeline.sync.linked import expire_links
 
 CALLS_KEPT: Final = timedelta(days=7)
 RATES_KEPT: Final = timedelta(days=1)  # the slowest rate is one of an hour
@@ -46,8 +46,7 @@ def prune(context: SyncContext, *, retention: timedelta) -> PruneReport:
     events_count = _delete_all(context, delete_handled_events, before=now - retention)
     calls_count = _delete_all(context, delete_calls, before=now - CALLS_KEPT)
     limits_count = _delete_all(context, delete_rate_limits, before=now - RATES_KEPT)
-    with context.engine.begin() as db:
-        expired_count = set_expired_link_sessions(db, now=now)
+    expired_count = expire_links(context)
     with context.engine.begin() as db:
         killed_count = set_killed_sync_runs(db, now=now)
     return PruneReport(

@@ -89,16 +89,14 @@ class CallBook(CallMeter):
         clock: Clock,
     ) -> None:
         self._db = db
-        self._connection = connection
-        self._quotas = {one.scope: one for one in capabilities.quotas} if capabilities else {}
         self._sync_run_id = sync_run_id
         # A first sync that failed is repeated by ourselves, with nobody waiting any more.
         is_repeated = reason is SyncReason.INITIAL and connection.error_retries > 0
         self._is_repetition = reason is SyncReason.RECOVERY or is_repeated
         self._is_scheduled = reason not in _FOR_PEOPLE or is_repeated
-        answers = capabilities is not None and capabilities.answers_present_users
-        self._is_free = is_user_present and answers
+        self._is_user_present = is_user_present
         self._clock = clock
+        self._go_by(connection, capabilities)
         self._past: dict[AccountScope, list[PastCall]] | None = None
         self._applied: dict[AccountScope, datetime] | None = None
         self._spending: SpentCall | None = None
@@ -106,6 +104,16 @@ class CallBook(CallMeter):
         self._results: dict[int, CallResult] = {}
         self.answered: list[int] = []
         """The calls of this sync answered in full, for whoever applies what they brought."""
+
+    @contextmanager
+    def under(self, connection: Connection, capabilities: Capabilities) -> Iterator[None]:
+        """Go by another consent of the connection inside, which may be another provider's."""
+        before = self._connection, self._capabilities
+        self._go_by(connection, capabilities)
+        try:
+            yield
+        finally:
+            self._go_by(*before)
 
     def is_fresh(
         self, scope: Scope, account_external_id: str, *, since: datetime | None = None
@@ -213,6 +221,12 @@ class CallBook(CallMeter):
             },
         )
         insert_ended_calls(db, self._ended)
+
+    def _go_by(self, connection: Connection, capabilities: Capabilities | None) -> None:
+        self._connection, self._capabilities = connection, capabilities
+        self._quotas = {one.scope: one for one in capabilities.quotas} if capabilities else {}
+        answers = capabilities is not None and capabilities.answers_present_users
+        self._is_free = self._is_user_present and answers
 
     def _check(self, quota: Quota, account_external_id: str, *, is_first: bool) -> None:
         now = self._clock()

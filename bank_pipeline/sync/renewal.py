@@ -1,33 +1,37 @@
 """End the renewal of a consent: the connection and its accounts keep their rows."""
 
-import logging
-from typing import Final
+from dataclasses import dataclass
 
-from pydantic import SecretStr
+import sqlalchemy as sa
 
-from bank_pipeline.domain.account import match_accounts
-from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline.domain.account_matching import AccountMatches, Evidence, match_accounts
+from bank_pipeline.domain.connection import Connection, ConnectionStatus, Provider
+from bank_pipeline.domain.ids import ConnectionId, TeamId
 from bank_pipeline.errors import ProviderError
-from bank_pipeline.providers.base import LinkedConnection, ProviderClient
-from bank_pipeline.storage.accounts import load_accounts, rename_accounts
+from bank_pipeline.providers.answers import AccountsAnswer, keep_nothing
+from bank_pipeline.providers.base import LinkedConnection
+from bank_pipeline.storage.accounts import load_accounts, load_closed_external_ids
 from bank_pipeline.storage.connections import (
+    insert_notice,
     load_connection,
+    load_connection_by_external_id,
+    load_open_connections,
     lock_connection,
-    replace_connection,
     request_sync,
 )
-from bank_pipeline.storage.credentials import load_credential, store_credential
+from bank_pipeline.storage.consents import NOT_USED, insert_consent_to_end
+from bank_pipeline.storage.credentials import store_credential
 from bank_pipeline.storage.link_sessions import LinkSession, finish_link_session
 from bank_pipeline.sync.context import SyncContext
+from bank_pipeline.sync.ending import end_consents
 from bank_pipeline.sync.linked import (
+    DISCONNECTED,
     OTHER_ACCOUNTS,
     RENEWED,
     LinkState,
     finish_without,
-    keep_accounts,
+    keep_next_consent,
 )
-
-_log: Final = logging.getLogger(__name__)
 
 
 def renew_by_new_consent(
@@ -37,42 +41,36 @@ def renew_by_new_consent(
     linked: LinkedConnection,
 ) -> LinkState:
     """
-    Continue a connection under its new consent: its accounts keep their rows.
+    Keep the new consent of a connection; the old one is in use until the new one has read.
 
     A consent for none of its accounts is somebody's mistake: nothing is changed, and the new
     consent is given back.
     """
-    now, client = context.clock(), context.provider(session.provider)
+    now = context.clock()
     with context.engine.begin() as db:
-        lock_connection(db, connection_id)  # a sync that began before it writes nothing any more
-        old_credential = load_credential(db, connection_id, context.vault)
-        known = load_accounts(db, connection_id)
-        shown = linked.accounts.accounts if linked.accounts else ()
-        matched = match_accounts(known, shown)
-        is_other = bool(known and shown and not matched)
-        if is_other:
-            finish_link_session(db, session.id, outcome=OTHER_ACCOUNTS, now=now)
+        connection = lock_connection(db, connection_id)
+        matches = _match(db, connection, session.provider, linked)
+        refused = _refusal(connection, matches)
+        if refused is None:
+            keep_next_consent(context, db, connection, session.provider, linked)
         else:
-            renamed = {old: new for new, old in matched.items() if old != new}
-            rename_accounts(db, connection_id, renamed)
-            replace_connection(
-                db,
-                connection_id,
-                external_id=linked.external_id,
-                consent_expires_at=linked.consent_expires_at,
-                now=now,
-            )
-            store_credential(db, connection_id, linked.credential, vault=context.vault, now=now)
-            keep_accounts(db, connection_id, linked, now=now)
-            finish_link_session(
-                db, session.id, outcome=RENEWED, now=now, connection_ids=[connection_id]
-            )
-    given_back = linked.credential if is_other else old_credential
-    if is_other or linked.credential != old_credential:
-        _give_back(client, given_back)
-    if is_other:
-        return LinkState(is_finished=True, exit_reason=OTHER_ACCOUNTS)
-    return LinkState(is_finished=True, connection_ids=(connection_id,))
+            _give_back(context, db, connection_id, session.provider, linked)
+        finish_link_session(
+            db,
+            session.id,
+            outcome=refused or RENEWED,
+            now=now,
+            connection_ids=[] if refused else [connection_id],
+        )
+    if refused is not None:
+        end_consents(context, connection_id=connection_id)
+        return LinkState(is_finished=True, exit_reason=refused)
+    return LinkState(
+        is_finished=True,
+        connection_ids=(connection_id,),
+        renewed_ids=(connection_id,),
+        questions_count=len(matches.questions) if matches else 0,
+    )
 
 
 def renew_same_consent(
@@ -85,8 +83,10 @@ def renew_same_consent(
     with context.engine.connect() as db:
         is_other = load_connection(db, connection_id).external_id != linked.external_id
     if is_other:
-        _give_back(context.provider(session.provider), linked.credential)
-        return finish_without(context, session.id, OTHER_ACCOUNTS)
+        with context.engine.begin() as db:
+            _give_back(context, db, connection_id, session.provider, linked)
+        end_consents(context, connection_id=connection_id)
+        return finish_without(context, session, OTHER_ACCOUNTS)
     with context.engine.begin() as db:
         vault, now = context.vault, context.clock()
         store_credential(db, connection_id, linked.credential, vault=vault, now=now)
@@ -102,12 +102,115 @@ def finish_renewal(context: SyncContext, session: LinkSession) -> LinkState:
         finish_link_session(
             db, session.id, outcome=RENEWED, now=now, connection_ids=[connection_id]
         )
-    return LinkState(is_finished=True, connection_ids=(connection_id,))
+    return LinkState(
+        is_finished=True, connection_ids=(connection_id,), renewed_ids=(connection_id,)
+    )
 
 
-def _give_back(client: ProviderClient, credential: SecretStr) -> None:
-    """End a consent that nobody needs any more; it ends by itself some day if this fails."""
+@dataclass(frozen=True)
+class Twin:
+    """A connection of the same team that a new link turned out to be, or only looks like."""
+
+    connection: Connection
+    is_certain: bool
+
+
+def find_twin(
+    context: SyncContext, team_id: TeamId, provider: Provider, linked: LinkedConnection
+) -> Twin | None:
+    """
+    Find the open connection of the team whose login a new link is: by the accounts it shows.
+
+    Certain is what a strong key says. Where masked numbers, types and names of all accounts
+    say so, it only looks like it, and stays a connection of its own.
+    """
+    bank = linked.institution_external_id
+    with context.engine.connect() as db:
+        if load_connection_by_external_id(db, provider, linked.external_id) is not None:
+            return None  # the same, told twice
+        others = load_open_connections(db, team_id, provider, bank)
+        known = {one.id: load_accounts(db, one.id) for one in others}
+    answer = _shown(context, provider, linked) if others else None
+    if answer is None:
+        return None
+    shown = answer.accounts
+    if bank is None and answer.status is not None:
+        bank = answer.status.institution_external_id  # some tell it with the first answer only
+    others = [one for one in others if one.institution_external_id == bank]
+    alike = None
+    for one in others:
+        matches = match_accounts(known[one.id], shown)
+        if matches.is_strong:
+            return Twin(one, is_certain=True)
+        masked = [tier for tier in matches.evidence.values() if tier is Evidence.MASKED_NUMBER]
+        if masked and len(matches.same) == len(shown):
+            alike = Twin(one, is_certain=False)
+    return alike
+
+
+def renew_twin(
+    context: SyncContext,
+    db: sa.Connection,
+    twin: Connection,
+    provider: Provider,
+    linked: LinkedConnection,
+) -> None:
+    """Take a new link of a login that is connected already as the renewal of that connection."""
+    connection = lock_connection(db, twin.id)
+    keep_next_consent(context, db, connection, provider, linked)
+    insert_notice(db, connection, "linked once more: taken as a renewal", now=context.clock())
+
+
+def _shown(
+    context: SyncContext, provider: Provider, linked: LinkedConnection
+) -> AccountsAnswer | None:
+    if linked.accounts is not None:
+        return linked.accounts
     try:
-        client.disconnect(credential)
-    except ProviderError as error:
-        _log.warning("a replaced consent was not ended at %s: %s", client.provider, error.code)
+        client = context.provider(provider)
+        return client.fetch_accounts(linked.credential, archive=keep_nothing)
+    except ProviderError:
+        return None  # without evidence it is a connection of its own
+
+
+def _match(
+    db: sa.Connection, connection: Connection, provider: Provider, linked: LinkedConnection
+) -> AccountMatches | None:
+    """Match what the link told; None where it told nothing, and the first read will."""
+    known = load_accounts(db, connection.id)
+    shown = linked.accounts.accounts if linked.accounts else ()
+    if not known or not shown:
+        return None
+    return match_accounts(
+        known,
+        shown,
+        closed=load_closed_external_ids(db, connection.id),
+        is_other_provider=provider is not connection.provider,
+    )
+
+
+def _refusal(connection: Connection, matches: AccountMatches | None) -> str | None:
+    if connection.status is ConnectionStatus.DISCONNECTED:
+        return DISCONNECTED
+    if matches is not None and matches.is_foreign:
+        return OTHER_ACCOUNTS
+    return None
+
+
+def _give_back(
+    context: SyncContext,
+    db: sa.Connection,
+    connection_id: ConnectionId,
+    provider: Provider,
+    linked: LinkedConnection,
+) -> None:
+    """Have a consent ended that nobody needs."""
+    insert_consent_to_end(
+        db,
+        provider,
+        linked.credential,
+        connection_id=connection_id,
+        reason=NOT_USED,
+        vault=context.vault,
+        now=context.clock(),
+    )

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from bank_pipeline.domain.connection import Connection
 from bank_pipeline.domain.ids import SyncRunId
+from bank_pipeline.storage.consents import NextConsent
 from bank_pipeline.sync.reports import SyncRequest
 
 
@@ -16,7 +17,8 @@ class StartedSync:
     `connection.next_attempt_at` is the lease: the repetition in case we are killed;
     `planned_attempt_at` is what was planned before. `awaited_account_ids` are accounts that the
     provider did not list when rows of theirs came. Webhook events up to `newest_event_id`
-    are covered by this sync; later ones ask for another.
+    are covered by this sync; later ones ask for another. `consent` is what is read by instead of
+    the one in use, and the connection is then as it is under it; `is_switch`: of another provider.
     """
 
     id: SyncRunId
@@ -27,3 +29,5 @@ class StartedSync:
     awaited_account_ids: frozenset[str]
     newest_event_id: int
     started_at: datetime
+    consent: NextConsent | None = None
+    is_switch: bool = False

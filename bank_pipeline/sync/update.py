@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from bank_pipeline.domain.changes import ChangePlan, keys_of, plan_changes
 from bank_pipeline.domain.ids import AccountId, SyncRunId, TeamId
 from bank_pipeline.domain.looks import Look, believed, keys_of_looks, plan_looks
+from bank_pipeline.domain.matching import Pins
 from bank_pipeline.domain.stored import BOOKING_DELAY_MAX, StoredTransaction, key_of
 from bank_pipeline.domain.transaction import TransactionDelta, TransactionStatus
 from bank_pipeline.domain.unchanged import without_unchanged
@@ -42,12 +43,14 @@ def write_update(
     account_ids: Mapping[str, AccountId],
     sync_run_id: SyncRunId,
     now: datetime,
+    moved: Pins | None = None,
 ) -> StepCounts:
     """
     Compare an update of a change feed with what is stored, and write what differs.
 
     Every account of `delta` is in `account_ids`. The caller holds the connection's lock and
-    the transaction in which the cursor moves.
+    the transaction in which the cursor moves. `moved` are stored rows by the names that they go
+    by from now on.
     """
     left_out = 0
     if len(delta.upserts) > BIG_UPDATE:
@@ -59,7 +62,9 @@ def write_update(
         known = {row.id for row in stored}
         vanished = load_vanished(db, account_ids=account_ids, days=days)
         stored += [row for row in vanished if row.id not in known]
-    plan = plan_changes(stored, delta)
+    known = {row.id for row in stored}
+    stored += [row for row in (moved or {}).values() if row is not None and row.id not in known]
+    plan = plan_changes(stored, delta, pins=moved)
     apply_plan(db, plan, team_id=team_id, account_ids=account_ids, sync_run_id=sync_run_id, now=now)
     return _to_counts(plan, unchanged=left_out + plan.unchanged_count + plan.superseded_count)
 

@@ -5,7 +5,7 @@ One account's failure leaves its siblings alone, and what came is kept. No datab
 transaction is open while the provider answers.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Final
@@ -13,7 +13,7 @@ from typing import Final
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from bank_pipeline.domain.account import Account, match_accounts
+from bank_pipeline.domain.account import Account
 from bank_pipeline.domain.balance import Balance
 from bank_pipeline.domain.connection import Connection
 from bank_pipeline.domain.depth import Depth
@@ -33,7 +33,6 @@ from bank_pipeline.errors import (
     WindowTooWideError,
 )
 from bank_pipeline.providers.answers import (
-    AccountsAnswer,
     Archive,
     PresentUser,
     QuarantinedRow,
@@ -41,7 +40,12 @@ from bank_pipeline.providers.answers import (
     WindowRequest,
 )
 from bank_pipeline.providers.base import Scope, WindowProvider
-from bank_pipeline.storage.accounts import load_account_ids, load_accounts
+from bank_pipeline.storage.accounts import (
+    load_account_ids,
+    load_accounts,
+    load_closed_external_ids,
+    load_moved,
+)
 from bank_pipeline.storage.coverage import load_coverage
 from bank_pipeline.storage.institutions import load_history_days
 from bank_pipeline.storage.transactions import load_oldest_pending
@@ -50,6 +54,7 @@ from bank_pipeline.sync.failures import classify
 from bank_pipeline.sync.fetch import Fetched
 from bank_pipeline.sync.history import Horizon
 from bank_pipeline.sync.quota import CallBook, SpentCall
+from bank_pipeline.sync.recognise import KnownAccounts, recognise
 from bank_pipeline.sync.reports import AccountReading, Step
 
 _GRAVEST_FIRST: Final[tuple[type[ProviderError], ...]] = (
@@ -69,6 +74,8 @@ class Held:
 
     `history_days` is the longest history that the bank is known to give right after a consent,
     None when unknown. `backfill_requested_at` is since when a backfill is under way, if one is.
+    `closed` are accounts that the bank listed no more. Of a consent that is not in use yet: `told`
+    came with its link, and `is_other_provider` says that ours are another provider's.
     """
 
     accounts: tuple[Account, ...]
@@ -76,6 +83,13 @@ class Held:
     oldest_pending: Mapping[str, date]
     history_days: int | None
     backfill_requested_at: datetime | None = None
+    closed: frozenset[str] = frozenset()
+    told: tuple[Account, ...] | None = None
+    is_other_provider: bool = False
+
+    def known(self) -> KnownAccounts:
+        """Return what the accounts that are shown are compared with."""
+        return KnownAccounts(self.accounts, self.closed, is_other_provider=self.is_other_provider)
 
     def renamed(self, names: Mapping[str, str]) -> "Held":
         """Return the same under the ids that accounts go by now: {old: new}."""
@@ -91,16 +105,23 @@ def load_held(db: sa.Connection, connection: Connection) -> Held:
     ids = load_account_ids(db, connection.id)
     names = {account_id: external_id for external_id, account_id in ids.items()}
     covered = load_coverage(db, ids.values())
+    moved = load_moved(db, connection.id)
     pending = load_oldest_pending(db, ids.values())
     institution = connection.institution_external_id
     return Held(
         accounts=tuple(load_accounts(db, connection.id)),
-        covered={names[account_id]: windows for account_id, windows in covered.items()},
+        # What another provider covered is read once more, to know its rows by their new names.
+        covered={
+            names[account_id]: windows
+            for account_id, windows in covered.items()
+            if moved.get(names[account_id], connection.provider) is connection.provider
+        },
         oldest_pending={names[account_id]: day for account_id, day in pending.items()},
         history_days=None
         if institution is None
         else load_history_days(db, connection.provider, institution),
         backfill_requested_at=connection.backfill_requested_at,
+        closed=load_closed_external_ids(db, connection.id),
     )
 
 
@@ -121,27 +142,17 @@ def fetch_windows(
     Raises:
         ProviderError: nothing could be read at all. What stops later is kept beside what came.
     """
-    answer = provider.fetch_accounts(credential, known=held.accounts, archive=archive)
+    known = held.accounts if held.told is None else held.told
+    answer = provider.fetch_accounts(credential, known=known, archive=archive)
     if answer.status is not None and answer.status.error_code is not None:
         raise provider.to_error(answer.status.error_code)
-    renamed = _find_renamed(held.accounts, answer)
+    found = recognise(held.known(), answer)
+    answer, renamed = found.answer, found.renamed
     accounts = {account.external_id: account for account in answer.accounts}.values()
     reader = _Reader(
         provider, credential, held.renamed(renamed), horizon, calls, archive, present_user
     )
-    try:
-        for account in accounts:
-            trouble = answer.troubles.get(account.external_id)
-            if trouble is None:
-                reader.read(account, steps)
-            else:
-                reader.note(account.external_id, trouble)
-        for external_id in answer.troubles.keys() - {one.external_id for one in accounts}:
-            reader.note(external_id, answer.troubles[external_id])
-    except UserActionError as error:
-        if not reader.has_read:
-            raise
-        reader.stopped_by = error  # it will say so again; what came need not wait
+    reader.read_all(accounts, steps, troubles=answer.troubles)
     listed = tuple(one for one in accounts if one.external_id not in reader.gone)
     return Fetched(
         accounts=replace(
@@ -162,23 +173,9 @@ def fetch_windows(
         gone_account_ids=frozenset(reader.gone),
         renamed_accounts=renamed,
         sources=tuple(reader.sources),
+        asked=found.asked,
+        is_foreign=found.is_foreign,
     )
-
-
-def _find_renamed(known: Sequence[Account], answer: AccountsAnswer) -> dict[str, str]:
-    """
-    Return the accounts that go by another id now: {old: new}.
-
-    A renewal tells which they are, unless the accounts could not be read just then.
-    """
-    if not answer.is_complete:
-        return {}
-    shown = {account.external_id for account in answer.accounts}
-    judged = [
-        one for one in known if one.external_id in shown or one.external_id not in answer.troubles
-    ]
-    matched = match_accounts(judged, answer.accounts)
-    return {old: new for new, old in matched.items() if old != new}
 
 
 @dataclass
@@ -207,6 +204,28 @@ class _Reader:
     @property
     def has_read(self) -> bool:
         return bool(self.windows or self.balances)
+
+    def read_all(
+        self,
+        accounts: Collection[Account],
+        steps: frozenset[Step],
+        *,
+        troubles: Mapping[str, ProviderError],
+    ) -> None:
+        """Read the accounts that nothing is wrong with, until something stops them all."""
+        try:
+            for account in accounts:
+                trouble = troubles.get(account.external_id)
+                if trouble is None:
+                    self.read(account, steps)
+                else:
+                    self.note(account.external_id, trouble)
+            for external_id in troubles.keys() - {one.external_id for one in accounts}:
+                self.note(external_id, troubles[external_id])
+        except UserActionError as error:
+            if not self.has_read:
+                raise
+            self.stopped_by = error  # it will say so again; what came need not wait
 
     def read(self, account: Account, steps: frozenset[Step]) -> None:
         """

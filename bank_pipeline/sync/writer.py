@@ -7,13 +7,16 @@ from typing import Final
 import sqlalchemy as sa
 
 from bank_pipeline.domain.balance import BalanceKind
-from bank_pipeline.domain.changes import to_reconciling
-from bank_pipeline.domain.connection import Connection, HistoryStage
+from bank_pipeline.domain.changes import Key, StoredTransaction, to_reconciling
+from bank_pipeline.domain.connection import Connection, HistoryStage, Provider
 from bank_pipeline.domain.ids import AccountId
 from bank_pipeline.domain.looks import Look
+from bank_pipeline.domain.matching import Pins
+from bank_pipeline.domain.moving import find_moved
 from bank_pipeline.domain.transaction import TransactionDelta
 from bank_pipeline.domain.window import DateWindow
 from bank_pipeline.providers.answers import QuarantinedRow, WindowAnswer
+from bank_pipeline.storage.account_questions import load_candidate_external_ids, save_questions
 from bank_pipeline.storage.accounts import (
     close_accounts,
     close_missing_accounts,
@@ -21,9 +24,11 @@ from bank_pipeline.storage.accounts import (
     load_open_account_external_ids,
     rename_accounts,
     save_accounts,
+    set_arrived,
 )
 from bank_pipeline.storage.balance_choice import save_choices
 from bank_pipeline.storage.balances import save_balances
+from bank_pipeline.storage.connections import insert_notice
 from bank_pipeline.storage.coverage import load_coverage, load_oldest_days, save_coverage
 from bank_pipeline.storage.depth import request_deep_pass
 from bank_pipeline.storage.quarantine import (
@@ -35,6 +40,7 @@ from bank_pipeline.storage.transactions import load_stored
 from bank_pipeline.sync.balance_checks import BalanceChecks, check_balances, needs_deep_pass
 from bank_pipeline.sync.fetch import Fetched
 from bank_pipeline.sync.history import Horizon
+from bank_pipeline.sync.moved import load_slack
 from bank_pipeline.sync.reports import AccountReading, StepCounts
 from bank_pipeline.sync.started import StartedSync
 from bank_pipeline.sync.update import write_looks, write_update
@@ -45,27 +51,55 @@ _NOTHING: Final = StepCounts()
 class RowWriter:
     """Writes rows, inside one open database transaction that somebody else ends."""
 
-    def __init__(self, db: sa.Connection, started: StartedSync, now: datetime) -> None:
+    def __init__(
+        self,
+        db: sa.Connection,
+        started: StartedSync,
+        now: datetime,
+        *,
+        moved_from: Provider | None = None,
+    ) -> None:
         self._db = db
         self._started = started
         self._connection: Connection = started.connection
         self._now = now
+        self._moved_from = moved_from or started.connection.provider
         self._orphans: list[QuarantinedRow] = []
 
     def write_accounts(self, fetched: Fetched) -> StepCounts:
         """Write the accounts; a complete answer closes those that it does not show."""
         answer = fetched.accounts
-        rename_accounts(self._db, self._connection.id, fetched.renamed_accounts)
+        rename_accounts(
+            self._db,
+            self._connection.id,
+            fetched.renamed_accounts,
+            moved_from=self._moved_from,
+        )
         saved = save_accounts(self._db, self._connection, answer.accounts, now=self._now)
         closed_count = close_accounts(
             self._db, self._connection.id, fetched.gone_account_ids, now=self._now
         )
         if answer.is_complete:
+            self._ask(fetched)
             shown = {account.external_id for account in answer.accounts}
+            shown |= load_candidate_external_ids(self._db, self._connection.id)
             closed_count += close_missing_accounts(
                 self._db, self._connection.id, shown=shown, now=self._now
             )
         return StepCounts(saved.inserted, saved.updated, closed_count, saved.unchanged)
+
+    def _ask(self, fetched: Fetched) -> None:
+        """Keep the questions that only a person can answer, and those alone."""
+        asked_count = save_questions(
+            self._db,
+            self._connection.id,
+            fetched.asked,
+            account_ids=load_account_ids(self._db, self._connection.id),
+            now=self._now,
+        )
+        if asked_count:
+            reason = f"{asked_count} accounts may be known ones: bank-pipeline accounts questions"
+            insert_notice(self._db, self._connection, reason, now=self._now)
 
     def write_balances(self, fetched: Fetched) -> StepCounts:
         """
@@ -116,14 +150,17 @@ class RowWriter:
         delta = self._without_orphans(changes.delta, frozenset(account_ids))
         is_ready = changes.stage is not HistoryStage.AWAITING_INITIAL
         must_reconcile = fetched.must_reconcile and is_ready
+        moved = self._find_moved(delta, account_ids)
         if must_reconcile:
+            known = {row.id for row in moved.values() if row is not None}
+            stored = load_stored(self._db, account_ids=account_ids, keys=None)
             delta = to_reconciling(
                 delta,
-                load_stored(self._db, account_ids=account_ids, keys=None),
+                [row for row in stored if row.id not in known],
                 accounts={account.external_id for account in fetched.accounts.accounts},
                 unread={row.external_id for row in changes.quarantined},
             )
-        counts = self._write_update(delta, account_ids)
+        counts = self._write_update(delta, account_ids, moved)
         if changes.stage is HistoryStage.COMPLETE and fetched.trouble is None:
             self._cover_feed(fetched, account_ids)
         return counts
@@ -166,8 +203,28 @@ class RowWriter:
                 window = DateWindow(first=first, last=last)
                 save_coverage(self._db, account_id, window, now=self._now)
 
+    def _find_moved(self, delta: TransactionDelta, account_ids: Mapping[str, AccountId]) -> Pins:
+        """Find the rows of accounts that a feed tells of under other ids than before."""
+        told = {row.account_external_id for row in delta.upserts}
+        slack = load_slack(self._db, self._connection)
+        arrived = {name: days for name, days in slack.items() if name in told}
+        if not arrived:
+            return {}
+        ids = {name: account_ids[name] for name in arrived}
+        stored = load_stored(self._db, account_ids=ids, keys=None)
+        set_arrived(self._db, self._connection.id, arrived.keys())
+        moved: dict[Key, StoredTransaction | None] = {}
+        for name, days in arrived.items():
+            held = [row for row in stored if row.account_external_id == name]
+            shown = [row for row in delta.upserts if row.account_external_id == name]
+            moved |= find_moved(held, shown, slack=days)
+        return moved
+
     def _write_update(
-        self, delta: TransactionDelta, account_ids: Mapping[str, AccountId]
+        self,
+        delta: TransactionDelta,
+        account_ids: Mapping[str, AccountId],
+        moved: Pins,
     ) -> StepCounts:
         return write_update(
             self._db,
@@ -176,6 +233,7 @@ class RowWriter:
             account_ids=account_ids,
             sync_run_id=self._started.id,
             now=self._now,
+            moved=moved,
         )
 
     def _write_windows(self, fetched: Fetched, answers: Sequence[WindowAnswer]) -> StepCounts:
@@ -187,6 +245,7 @@ class RowWriter:
         account_ids = load_account_ids(self._db, self._connection.id)
         covered_before = load_coverage(self._db, account_ids.values())
         types = {account.external_id: account.type for account in fetched.accounts.accounts}
+        slack = load_slack(self._db, self._connection)
         looks = [
             Look(
                 account=answer.account_external_id,
@@ -195,6 +254,7 @@ class RowWriter:
                 covered_before=covered_before.get(account_ids[answer.account_external_id], ()),
                 unread=frozenset(row.external_id for row in answer.quarantined),
                 sure_from=_sure_from(fetched.horizon),
+                moved_by=slack.get(answer.account_external_id),
                 account_type=types.get(answer.account_external_id),
                 rules=answer.identity_rules,
             )
@@ -208,6 +268,7 @@ class RowWriter:
             sync_run_id=self._started.id,
             now=self._now,
         )
+        set_arrived(self._db, self._connection.id, slack.keys() & written.covered.keys())
         for external_id, covered in written.covered.items():
             save_coverage(self._db, account_ids[external_id], covered, now=self._now)
         return written.counts

@@ -7,7 +7,8 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from bank_pipeline.domain.account import Account, match_accounts
+from bank_pipeline.domain.account import Account
+from bank_pipeline.domain.account_matching import match_accounts
 from bank_pipeline.domain.balance import Balance, BalanceKind
 from bank_pipeline.domain.transaction import Transaction, TransactionStatus
 from bank_pipeline.domain.window import DateWindow
@@ -302,7 +303,7 @@ def read_match(sheet: Sheet) -> None:
     sessions = (sheet.case.input["session_1"], sheet.case.input["session_2"])
     known, fresh = (to_account(EbAccount.model_validate(raw)) for raw in sessions)
     sheet.fed_count += 2
-    matched = match_accounts([known], [fresh])
+    matched = match_accounts([known], [fresh]).same
     sheet.add("same_account", sheet.case.stated["same_account"], bool(matched))
     moved_to = next((new for new, old in matched.items() if old == known.external_id), None)
     sheet.add("external_id", sheet.case.stated["api_account_id_updated_to"], moved_to)

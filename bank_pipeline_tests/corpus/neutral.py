@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from bank_pipeline.domain.account import Account, AccountIdentifiers, match_accounts
+from bank_pipeline.domain.account import Account, AccountIdentifiers
+from bank_pipeline.domain.account_matching import match_accounts
 from bank_pipeline.domain.changes import keys_of
 from bank_pipeline.domain.ids import TransactionId
 from bank_pipeline.domain.transaction import Transaction, TransactionDelta, TransactionStatus
@@ -34,7 +35,7 @@ def read_match(sheet: Sheet) -> None:
     fresh = [_to_account(raw) for raw in given.get("api_accounts") or [given["api_account"]]]
     known = [_to_account(raw) for raw in given["db_accounts"] if raw["id"] not in taken]
     sheet.fed_count += len(fresh) + len(known)
-    matched = match_accounts(known, fresh)
+    matched = match_accounts(known, fresh).same
     if "matched_db_id" in stated:
         sheet.add("matched", stated["matched_db_id"], matched.get(fresh[0].external_id))
         return

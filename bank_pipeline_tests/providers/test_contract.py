@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 
 from bank_pipeline.domain.connection import ConnectionStatus, HistoryStage
-from bank_pipeline.errors import AccountBlockedError, ReauthRequiredError, TransientError
+from bank_pipeline.errors import AccountBlockedError, ReauthRequiredError
 from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline.sandbox.ledger import AccountKind
 from bank_pipeline.sync.disconnect import disconnect
@@ -278,15 +278,16 @@ def test_disconnecting_ends_the_consent_and_may_be_repeated(stage: Stage) -> Non
     stage.world.add_booked(stage.account(login), Decimal("-12.34"))
     stage.sync(connection)
     stage.fail(stage.case.revocation, FaultKind.HTTP_STATUS, status=503, times=None)
-    with pytest.raises(TransientError):
-        disconnect(stage.context, connection)
-    assert stage.connection(connection).status is ConnectionStatus.ACTIVE
-    stage.heal()
-
     external_id = stage.connection(connection).external_id
     credential = stage.credential(connection)
-    disconnect(stage.context, connection)
-    disconnect(stage.context, connection)
+    assert not disconnect(stage.context, connection).is_ended
+    assert stage.connection(connection).status is ConnectionStatus.DISCONNECTED
+    assert stage.connection(connection).next_attempt_at is not None
+    assert external_id in stage.external_ids()
+    stage.heal()
+
+    assert disconnect(stage.context, connection).is_ended
+    assert disconnect(stage.context, connection).is_ended
 
     assert stage.connection(connection).status is ConnectionStatus.DISCONNECTED
     assert external_id not in stage.external_ids()

@@ -93,10 +93,11 @@ def test_a_link_expires_when_its_time_is_over(
     """Not a moment before, and an unknown one is not found."""
     session_id = insert(db, linked, vault, now)
 
-    early = set_expired_link_sessions(db, now=now + timedelta(minutes=29))
-    counts = [set_expired_link_sessions(db, now=now + timedelta(minutes=30)) for _ in range(2)]
+    early = set_expired_link_sessions(db, now=now + timedelta(minutes=29), vault=vault)
+    late = now + timedelta(minutes=30)
+    counts = [len(set_expired_link_sessions(db, now=late, vault=vault)) for _ in range(2)]
 
-    assert (early, counts) == (0, [1, 0])
+    assert (len(early), counts) == (0, [1, 0])
     assert load_link_session(db, session_id, vault=vault).outcome == "expired"
     with pytest.raises(NotFoundError):
         load_link_session(db, LinkSessionId(new_id()), vault=vault)

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from bank_pipeline.domain.connection import ConnectionStatus
-from bank_pipeline.errors import BankPipelineError, ConcurrentSyncError, NotFoundError
+from bank_pipeline.errors import NotFoundError
 from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline.storage.locks import connection_lock
 from bank_pipeline.sync.disconnect import disconnect
@@ -49,26 +49,30 @@ def test_an_item_that_is_gone_already_is_a_success(ground: Ground, kind: FaultKi
     assert ground.count("credentials") == 0
 
 
-def test_a_failure_keeps_the_credential_for_another_try(ground: Ground) -> None:
+def test_a_failure_stops_the_calls_and_keeps_the_secret_for_another_try(ground: Ground) -> None:
     connection = ground.link_ready()
     ground.fail(REMOVE, "INTERNAL_SERVER_ERROR", times=3)
 
-    with pytest.raises(BankPipelineError):
-        disconnect(ground.context, connection)
+    report = disconnect(ground.context, connection)
 
-    assert ground.count("credentials") == 1
-    assert ground.connection(connection).status is ConnectionStatus.ACTIVE
-    disconnect(ground.context, connection)
+    held = ground.connection(connection)
+    assert (report.is_ended, held.status) == (False, ConnectionStatus.DISCONNECTED)
+    assert held.status_reason == "not ended at the provider yet: INTERNAL_SERVER_ERROR"
+    assert held.next_attempt_at == report.next_attempt_at
     assert ground.count("credentials") == 0
+    with pytest.raises(NotFoundError):
+        ground.sync(connection)
+    assert disconnect(ground.context, connection).is_ended
+    assert ground.query("SELECT ciphertext FROM bank.consents_to_end") == [(None,)]
 
 
 def test_waits_for_no_sync(ground: Ground) -> None:
     connection = ground.link_ready()
 
-    with connection_lock(ground.engine, connection), pytest.raises(ConcurrentSyncError):
-        disconnect(ground.context, connection)
+    with connection_lock(ground.engine, connection):
+        assert disconnect(ground.context, connection).is_ended
 
-    assert ground.count("credentials") == 1
+    assert ground.count("credentials") == 0
 
 
 def test_a_sync_that_was_still_queued_does_not_bring_it_back(ground: Ground) -> None:

@@ -180,7 +180,9 @@ def test_a_renewal_keeps_the_connection_its_rows_and_their_ids(ground: Ground) -
     ground.decide(url)
     state = ground.complete(session_id)
 
-    assert state == LinkState(is_finished=True, connection_ids=(connection,))
+    assert state == LinkState(
+        is_finished=True, connection_ids=(connection,), renewed_ids=(connection,)
+    )
     held = ground.connection(connection)
     assert (held.status, held.next_attempt_at) == (ConnectionStatus.ACTIVE, ground.context.clock())
     ground.sync(connection)

@@ -82,7 +82,7 @@ class Scene:
             self.stage.context,
             self.stage.case.provider,
             team_name="home",
-            institution=None if renews else self.stage._institution(login),  # noqa: SLF001 - a friend
+            institution=None if renews else self.stage.institution_of(login),
             renews=renews,
         )
         answer = httpx.post(started.url, data={"outcome": "approve", "login": login})

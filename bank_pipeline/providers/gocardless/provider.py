@@ -98,6 +98,7 @@ class GoCardlessProvider(WindowProvider):
         is_institution_chosen_first=True,
         is_renewed_by_new_connection=True,
         cuts_quietly=True,
+        is_consent_made_at_start=True,
     )
 
     def __init__(

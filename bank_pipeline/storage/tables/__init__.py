@@ -23,6 +23,11 @@ from bank_pipeline.storage.tables.connections import (
     link_sessions,
     teams,
 )
+from bank_pipeline.storage.tables.consents import (
+    account_questions,
+    consents_to_end,
+    next_consents,
+)
 from bank_pipeline.storage.tables.money import (
     account_coverage,
     accounts,
@@ -43,6 +48,7 @@ from bank_pipeline.storage.tables.work import (
 
 __all__ = [
     "account_coverage",
+    "account_questions",
     "accounts",
     "balance_checkpoints",
     "balance_checks",
@@ -52,10 +58,12 @@ __all__ = [
     "chosen_balances",
     "connection_events",
     "connections",
+    "consents_to_end",
     "credentials",
     "institutions",
     "link_sessions",
     "metadata",
+    "next_consents",
     "provider_calls",
     "provider_health",
     "quarantine",

@@ -68,6 +68,8 @@ connections = sa.Table(
     moment("deep_requested_at"),
     day("backfill_since"),
     moment("backfill_requested_at"),
+    moment("erase_asked_at"),
+    moment("erased_at"),
     one_of("provider", Provider),
     one_of("status", ConnectionStatus),
     one_of("history_stage", HistoryStage),
@@ -114,6 +116,7 @@ link_sessions = sa.Table(
     moment("finished_at"),
     sa.Column("return_fingerprint", BYTEA, unique=True),
     sa.Column("connection_ids", ARRAY(UUID(as_uuid=False)), nullable=False, server_default="{}"),
+    sa.Column("is_other_login", sa.Boolean, nullable=False, server_default=sa.false()),
     one_of("provider", Provider),
     comment="Links under way: who started one, until the provider says how it ended.",
 )

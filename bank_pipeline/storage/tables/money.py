@@ -42,10 +42,12 @@ accounts = sa.Table(
     moment("updated_at", nullable=False),
     moment("closed_at"),
     sa.Column("stable_external_ids", ARRAY(sa.Text), nullable=False, server_default="{}"),
+    text("moved_from"),
     one_of("type", AccountType),
     iso("currency"),
     sa.UniqueConstraint("connection_id", "external_id"),
-    comment="Accounts. closed_at: since when a complete answer no longer shows it.",
+    comment="Accounts. closed_at: since when a complete answer no longer shows it. moved_from: the "
+    "provider under which its rows were named, until they are read under the account's new id.",
 )
 
 account_coverage = sa.Table(

@@ -114,13 +114,13 @@ class Stage:
             self.context,
             self.case.provider,
             team_name="home",
-            institution=self._institution(login) if needs_bank else None,
+            institution=self.institution_of(login) if needs_bank else None,
             renews=renews,
             return_url=page,
         )
         self.passed["url"] = started.url
         with _unheard():
-            returned = (self._use_widget if page else self._agree)(started.url, login, shared)
+            returned = (self._use_widget if page else self.agree)(started.url, login, shared)
         self.passed |= returned
         if not returned:
             return complete_link(self.context, started.session_id)
@@ -259,7 +259,7 @@ class Stage:
         accounts = self.truth(connection_id)["accounts"].values()
         return sum(len(account["transactions"]) for account in accounts)
 
-    def _agree(self, url: str, login: str, shared: Sequence[str] | None) -> dict[str, str]:
+    def agree(self, url: str, login: str, shared: Sequence[str] | None) -> dict[str, str]:
         """Agree on the provider's page; return what the browser brings back to us."""
         chosen = {} if shared is None else {"account": list(shared)}
         choice = {"outcome": self.case.consent_word, "login": login, **chosen}
@@ -290,7 +290,7 @@ class Stage:
             "signatures": ",".join(done.get("signatures", [])),
         }
 
-    def _institution(self, login: str) -> str:
+    def institution_of(self, login: str) -> str:
         bank = self.world.banks[self.world.logins[login].bank_id]
         offered = self.provider.fetch_institutions().institutions
         return next(

@@ -3,7 +3,6 @@
 import traceback
 from typing import Final
 
-import pytest
 from pydantic import SecretStr
 
 from bank_pipeline.config import Settings
@@ -59,9 +58,7 @@ def live_through_all(stage: Stage, logs: Recorder) -> tuple[Canaries, dict[str, 
     stage.consent(login, renews=connection)
     renewed = canaries_of(stage, connection)
     stage.fail(stage.case.revocation, FaultKind.HTTP_STATUS, times=None)
-    with pytest.raises(ProviderError) as raised:
-        disconnect(stage.context, connection)
-    said["error of the end"] = f"{raised.value} {raised.value!r}"
+    said["failure of the end"] = repr(disconnect(stage.context, connection))
     stage.heal()
     disconnect(stage.context, connection)
     said["reprs"] = f"{stage.provider!r} {stage.context!r} {stage.banks.settings!r}"

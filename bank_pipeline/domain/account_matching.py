@@ -1,0 +1,250 @@
+"""
+Which accounts of a new consent are those we know. Pure.
+
+Every pair of a known and a fresh account is judged by the strongest key that both have. Then
+all pairs are looked at together: a pair is certain when each is the other's only best. That is
+one-to-one and does not depend on any order. What is left is a person's to decide, or new.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from bank_pipeline.domain.account import Account
+
+
+class Evidence(IntEnum):
+    """By what a pair of accounts is taken for one, the weakest first."""
+
+    NAME = 1
+    MASKED_NUMBER = 2
+    BBAN = 3
+    IBAN = 4
+    RESOURCE = 5
+    HASH = 6
+    SAME_ID = 7
+
+    @property
+    def is_strong(self) -> bool:
+        """Say whether it names one account of the whole world."""
+        return self >= Evidence.BBAN
+
+
+@dataclass(frozen=True)
+class AccountMatches:
+    """
+    What became of the fresh accounts, all by external id; each is in one of the three.
+
+    `same` are those that are known for certain: {fresh: known}, and `evidence` says by what.
+    `questions` could be one of the known ones, which a person must tell. `new` are no known one.
+    """
+
+    same: Mapping[str, str]
+    evidence: Mapping[str, Evidence]
+    questions: Mapping[str, tuple[str, ...]]
+    new: frozenset[str]
+
+    @property
+    def renamed(self) -> dict[str, str]:
+        """Return the known accounts that go by another id now: {old: new}."""
+        return {old: new for new, old in self.same.items() if old != new}
+
+    @property
+    def is_foreign(self) -> bool:
+        """
+        Say whether the fresh accounts look like those of another login.
+
+        None is known for certain, and some are certainly none of ours.
+        """
+        return not self.same and bool(self.new)
+
+    @property
+    def is_strong(self) -> bool:
+        """Say whether any account is known by a key that names one account of the world."""
+        return any(one.is_strong for one in self.evidence.values())
+
+
+@dataclass(frozen=True)
+class AskedAccount:
+    """An account that a bank shows, and the external ids of those that it could be."""
+
+    account: Account
+    candidates: tuple[str, ...]
+
+
+def match_accounts(
+    known: Sequence[Account],
+    fresh: Sequence[Account],
+    *,
+    closed: Collection[str] = (),
+    is_other_provider: bool = False,
+) -> AccountMatches:
+    """
+    Tell which of the `fresh` accounts are known ones.
+
+    `closed` are external ids of known accounts that no question is asked about; by a certain
+    key they are recognised all the same. `is_other_provider`: the two speak of different
+    providers, whose ids, hashes and domestic numbers are written each in its own way: that they
+    differ says nothing.
+    """
+    known_ids = {account.external_id for account in known}
+    same = (
+        {}
+        if is_other_provider
+        else {one.external_id: one.external_id for one in fresh if one.external_id in known_ids}
+    )
+    evidence = dict.fromkeys(same, Evidence.SAME_ID)
+    left = [account for account in known if account.external_id not in same]
+    new = {one.external_id: one for one in fresh if one.external_id not in same}
+    scores = _to_scores(left, new.values(), is_other_provider=is_other_provider)
+    for name, other, tier in _certain(scores, has_company=bool(same)):
+        same[name] = other
+        evidence[name] = tier
+    taken = {*same.values()}
+    free = [a for a in left if a.external_id not in taken and a.external_id not in closed]
+    questions: dict[str, tuple[str, ...]] = {}
+    for external_id, one in new.items():
+        if external_id in same:
+            continue
+        could_be = sorted(
+            account.external_id
+            for account in free
+            if not _is_excluded(account, one, is_other_provider=is_other_provider)
+        )
+        if could_be:
+            questions[external_id] = tuple(could_be)
+    rest = new.keys() - same.keys() - questions.keys()
+    return AccountMatches(same, evidence, questions, frozenset(rest))
+
+
+_Score = tuple[Evidence, bool, bool, bool]
+"""The key that both share; then type, masked number and name, for those that share it."""
+
+
+def _to_scores(
+    known: Iterable[Account], fresh: Iterable[Account], *, is_other_provider: bool
+) -> dict[tuple[str, str], _Score]:
+    known = list(known)
+    return {
+        (one.external_id, other.external_id): score
+        for one in fresh
+        for other in known
+        if (score := _to_score(other, one, is_other_provider=is_other_provider)) is not None
+    }
+
+
+def _certain(
+    scores: Mapping[tuple[str, str], _Score], *, has_company: bool
+) -> list[tuple[str, str, Evidence]]:
+    """
+    Return the pairs in which each is the other's only best, and then what those leave.
+
+    A name alone is no proof: it counts in the company of an account that is known better.
+    """
+    found: list[tuple[str, str, Evidence]] = []
+    left = dict(scores)
+    while True:
+        usable = {
+            pair: score for pair, score in left.items() if has_company or score[0] > Evidence.NAME
+        }
+        best = _only_best(usable, 0), _only_best(usable, 1)
+        certain = [pair for pair in usable if best[0].get(pair[0]) == best[1].get(pair[1]) == pair]
+        if not certain:
+            return found
+        has_company = True
+        found += [(one, other, left[one, other][0]) for one, other in certain]
+        taken = {one for one, _ in certain}, {other for _, other in certain}
+        left = {
+            pair: score
+            for pair, score in left.items()
+            if pair[0] not in taken[0] and pair[1] not in taken[1]
+        }
+
+
+def _only_best(
+    scores: Mapping[tuple[str, str], _Score], side: int
+) -> dict[str, tuple[str, str] | None]:
+    """Return each account's best pair; None where two are equally good."""
+    by_account: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for pair in scores:
+        by_account[pair[side]].append(pair)
+    best: dict[str, tuple[str, str] | None] = {}
+    for account, pairs in by_account.items():
+        highest = max(scores[pair] for pair in pairs)
+        at_top = [pair for pair in pairs if scores[pair] == highest]
+        best[account] = at_top[0] if len(at_top) == 1 else None
+    return best
+
+
+def _to_score(known: Account, fresh: Account, *, is_other_provider: bool) -> _Score | None:
+    if _is_excluded(known, fresh, is_other_provider=is_other_provider):
+        return None
+    tier = _strongest(known, fresh, is_other_provider=is_other_provider)
+    masks = (known.identifiers.masked_number, fresh.identifiers.masked_number)
+    is_type, is_mask = known.type is fresh.type, masks[0] is not None and masks[0] == masks[1]
+    is_name = bool(known.name.strip()) and _fold(known.name) == _fold(fresh.name)
+    if tier is not None:
+        return (tier, is_type, is_mask, is_name)
+    if is_mask and is_type:
+        return (Evidence.MASKED_NUMBER, is_type, is_mask, is_name)
+    if is_name and is_type and None in masks:
+        return (Evidence.NAME, is_type, is_mask, is_name)
+    return None
+
+
+def _is_excluded(known: Account, fresh: Account, *, is_other_provider: bool) -> bool:
+    """Say whether currencies, or the strongest key that both have, say that they are two."""
+    currencies = {one.currency or one.unofficial_currency for one in (known, fresh)} - {None}
+    if len(currencies) > 1:
+        return True
+    keys = _to_keys(known, fresh, is_other_provider=is_other_provider)
+    return bool(keys) and not next(iter(keys.values()))
+
+
+def _strongest(known: Account, fresh: Account, *, is_other_provider: bool) -> Evidence | None:
+    keys = _to_keys(known, fresh, is_other_provider=is_other_provider)
+    return next((tier for tier, is_shared in keys.items() if is_shared), None)
+
+
+def _to_keys(known: Account, fresh: Account, *, is_other_provider: bool) -> dict[Evidence, bool]:
+    """Return the strong keys that both have, the strongest first, and whether they share one."""
+    ours, theirs = _keys_of(known), _keys_of(fresh)
+    keys = {
+        tier: bool(ours[tier] & theirs[tier])
+        for tier in _STRONGEST_FIRST
+        if ours[tier] and theirs[tier]
+    }
+    if not is_other_provider:
+        return keys
+    return {
+        tier: is_shared for tier, is_shared in keys.items() if tier is Evidence.IBAN or is_shared
+    }
+
+
+def _keys_of(account: Account) -> dict[Evidence, set[str]]:
+    keys: dict[Evidence, set[str]] = {tier: set() for tier in _STRONGEST_FIRST}
+    for stable in account.stable_external_ids:
+        scheme, _, value = stable.partition(":")
+        tier = _SCHEMES.get(scheme) if value else None
+        keys[tier or Evidence.HASH].add(value if tier else stable)
+    for tier, number in (
+        (Evidence.IBAN, account.identifiers.iban),
+        (Evidence.BBAN, account.identifiers.bban),
+    ):
+        if number:
+            keys[tier].add("".join(number.split()).upper())
+    return keys
+
+
+_STRONGEST_FIRST: Final = (Evidence.HASH, Evidence.RESOURCE, Evidence.IBAN, Evidence.BBAN)
+_SCHEMES: Final = {
+    "iban": Evidence.IBAN,
+    "bban": Evidence.BBAN,
+    "resource": Evidence.RESOURCE,
+}
+
+
+def _fold(name: str) -> str:
+    return " ".join(name.casefold().split())

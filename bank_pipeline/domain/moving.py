@@ -1,0 +1,147 @@
+"""
+Which stored rows an account's rows are that all came under other ids. Pure.
+
+After a new consent or with another provider every id may differ, and the words, too. What no
+bank changes is the account, the amount, the currency and, to a day, the date. Rows that are
+equal in these are told apart by their order, and by their text where that helps.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import date, timedelta
+from decimal import Decimal
+
+from bank_pipeline.domain.ids import TransactionId
+from bank_pipeline.domain.matching import Pins
+from bank_pipeline.domain.stored import BOOKING_DELAY_MAX, Key, StoredTransaction, key_of
+from bank_pipeline.domain.transaction import Transaction, TransactionStatus
+
+
+def find_moved(
+    stored: Iterable[StoredTransaction], shown: Iterable[Transaction], *, slack: timedelta
+) -> Pins:
+    """
+    Say which stored row each shown row is whose name nobody has, in one account that moved.
+
+    A row that is shown under the name it has stays what it is.
+    """
+    held, told = [*stored], [*shown]
+    names, taken = {key_of(row) for row in told}, {row.key for row in held}
+    free = [row for row in held if not row.is_removed and row.key not in names]
+    moved = match_moved(free, [row for row in told if key_of(row) not in taken], slack=slack)
+    pins: dict[Key, StoredTransaction | None] = {}
+    for row in free:
+        if row.id in moved:
+            pins[row.account_external_id, moved[row.id]] = row
+    return pins
+
+
+def match_moved(
+    stored: Iterable[StoredTransaction], shown: Iterable[Transaction], *, slack: timedelta
+) -> dict[TransactionId, str]:
+    """
+    Pair rows of one account with those shown, and return the names they go by now.
+
+    `stored` are the rows that may have moved, `shown` those under names that nobody has. Booked
+    is paired with booked and pending with pending, at most `slack` apart; then what was pending
+    with what has booked meanwhile. As many as possible are paired, without crossing in time.
+    """
+    free, new = list(stored), list(shown)
+    moved: dict[TransactionId, str] = {}
+    for was_pending, is_pending, earliest, latest in (
+        (False, False, -slack, slack),
+        (True, True, -slack, slack),
+        (True, False, timedelta(0), BOOKING_DELAY_MAX),
+    ):
+        for rows, entries in _same_amounts(
+            [row for row in free if row.id not in moved and _is_pending(row) is was_pending],
+            [one for one in new if _is_pending(one) is is_pending],
+        ):
+            pairs = _align(rows, entries, earliest=earliest, latest=latest)
+            moved |= {row.id: entry.external_id for row, entry in pairs}
+        taken = {*moved.values()}
+        new = [one for one in new if one.external_id not in taken]
+    return moved
+
+
+def _same_amounts(
+    rows: Iterable[StoredTransaction], entries: Iterable[Transaction]
+) -> list[tuple[list[StoredTransaction], list[Transaction]]]:
+    groups: dict[Decimal, tuple[list[StoredTransaction], list[Transaction]]]
+    groups = defaultdict(lambda: ([], []))
+    for row in rows:
+        if row.amount is not None and _day(row) is not None:
+            groups[row.amount][0].append(row)
+    for entry in entries:
+        if entry.amount is not None and _day(entry) is not None:
+            groups[entry.amount][1].append(entry)
+    return [
+        (sorted(ours, key=_in_time), sorted(theirs, key=_in_time))
+        for ours, theirs in groups.values()
+        if ours and theirs
+    ]
+
+
+def _align(
+    rows: Sequence[StoredTransaction],
+    entries: Sequence[Transaction],
+    *,
+    earliest: timedelta,
+    latest: timedelta,
+) -> list[tuple[StoredTransaction, Transaction]]:
+    """Pair two lists in time order: as many as possible, then the nearest days and texts."""
+    nothing = (0, 0, 0)
+    best = [[nothing] * (len(entries) + 1) for _ in range(len(rows) + 1)]
+    for i in range(len(rows) - 1, -1, -1):
+        for j in range(len(entries) - 1, -1, -1):
+            options = [best[i + 1][j], best[i][j + 1]]
+            gain = _gain(rows[i], entries[j], earliest, latest)
+            if gain is not None:
+                options.append(_add(gain, best[i + 1][j + 1]))
+            best[i][j] = max(options)
+    pairs: list[tuple[StoredTransaction, Transaction]] = []
+    i = j = 0
+    while i < len(rows) and j < len(entries):
+        gain = _gain(rows[i], entries[j], earliest, latest)
+        if gain is not None and best[i][j] == _add(gain, best[i + 1][j + 1]):
+            pairs.append((rows[i], entries[j]))
+            i, j = i + 1, j + 1
+        elif best[i][j] == best[i + 1][j]:
+            i += 1
+        else:
+            j += 1
+    return pairs
+
+
+def _gain(
+    row: StoredTransaction, entry: Transaction, earliest: timedelta, latest: timedelta
+) -> tuple[int, int, int] | None:
+    """Return what a pair is worth: itself, then few days between, then common words."""
+    ours, theirs = _day(row), _day(entry)
+    if ours is None or theirs is None or not earliest <= theirs - ours <= latest:
+        return None
+    if row.currency and entry.currency and row.currency != entry.currency:
+        return None
+    return (1, -abs((theirs - ours).days), len(_words(row) & _words(entry)))
+
+
+def _add(one: tuple[int, int, int], other: tuple[int, int, int]) -> tuple[int, int, int]:
+    return (one[0] + other[0], one[1] + other[1], one[2] + other[2])
+
+
+def _in_time(row: StoredTransaction | Transaction) -> tuple[date, str, str]:
+    return (_day(row) or date.min, " ".join(sorted(_words(row))), row.external_id)
+
+
+def _day(row: StoredTransaction | Transaction) -> date | None:
+    if _is_pending(row):
+        return row.transaction_date or row.booking_date
+    return row.booking_date or row.transaction_date
+
+
+def _words(row: StoredTransaction | Transaction) -> frozenset[str]:
+    return frozenset(row.description.casefold().split())
+
+
+def _is_pending(row: StoredTransaction | Transaction) -> bool:
+    return row.status is TransactionStatus.PENDING

@@ -1,0 +1,171 @@
+"""Accounts that a bank shows and that may be known ones, until a person has told."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import UUID
+
+from bank_pipeline.domain.account import Account
+from bank_pipeline.domain.account_matching import AskedAccount
+from bank_pipeline.domain.ids import AccountId, ConnectionId
+from bank_pipeline.errors import NotFoundError
+from bank_pipeline.storage.identifiers import new_id
+from bank_pipeline.storage.tables import account_questions, accounts
+
+NEW: Final = "new"
+SAME: Final = "same"
+MOOT: Final = "moot"
+"""Nobody has to tell any more: the bank shows it no more, or it is known by now."""
+
+
+@dataclass(frozen=True)
+class AccountQuestion:
+    """One question. `candidate_ids` are the accounts that the shown one could be."""
+
+    id: str
+    connection_id: ConnectionId
+    shown: Account
+    candidate_ids: tuple[AccountId, ...]
+    is_open: bool
+
+
+@dataclass(frozen=True)
+class ListedQuestion:
+    """One open question as a person reads it."""
+
+    id: str
+    connection_id: str
+    institution_name: str | None
+    account_name: str
+    account_type: str
+    account_currency: str | None
+    candidate_ids: tuple[str, ...]
+    candidate_names: tuple[str, ...]
+    asked_at: datetime
+
+
+def save_questions(
+    db: sa.Connection,
+    connection_id: ConnectionId,
+    asked: Sequence[AskedAccount],
+    *,
+    account_ids: Mapping[str, AccountId],
+    now: datetime,
+) -> int:
+    """
+    Make the open questions of a connection those that are `asked`; return how many are new.
+
+    What is no longer asked is moot.
+    """
+    is_open = (
+        account_questions.c.connection_id == connection_id,
+        account_questions.c.decided_at.is_(None),
+    )
+    names = [one.account.external_id for one in asked]
+    query = sa.select(account_questions.c.external_id).where(*is_open)
+    known = set(db.execute(query).scalars())
+    if set(names) != known:
+        db.execute(
+            account_questions.update()
+            .where(*is_open, account_questions.c.external_id.not_in(names))
+            .values(decided_at=now, decision=MOOT)
+        )
+    for one in asked:
+        values = {
+            "shown": one.account.model_dump(mode="json"),
+            "candidate_ids": [account_ids[name] for name in one.candidates],
+        }
+        name = one.account.external_id
+        if name in known:
+            statement = account_questions.update().where(
+                *is_open, account_questions.c.external_id == name
+            )
+            db.execute(statement.values(values))
+        else:
+            row = {"connection_id": connection_id, "external_id": name, "asked_at": now}
+            db.execute(account_questions.insert().values(id=new_id(), **row, **values))
+    return len(set(names) - known)
+
+
+def load_question(
+    db: sa.Connection, question_id: str, *, for_update: bool = False
+) -> AccountQuestion:
+    """
+    Load one question, open or decided.
+
+    Raises:
+        NotFoundError: there is none of this id, or it is no id at all.
+    """
+    try:
+        own_id = str(uuid.UUID(question_id))
+    except ValueError:
+        raise NotFoundError(f"{question_id!r} is not the id of a question") from None
+    query = sa.select(account_questions).where(account_questions.c.id == own_id)
+    row = db.execute(query.with_for_update() if for_update else query).one_or_none()
+    if row is None:
+        raise NotFoundError(f"no question {question_id}; see `bank-pipeline accounts questions`")
+    return AccountQuestion(
+        id=row.id,
+        connection_id=row.connection_id,
+        shown=Account.model_validate(row.shown),
+        candidate_ids=tuple(row.candidate_ids),
+        is_open=row.decided_at is None,
+    )
+
+
+def load_asked_external_ids(db: sa.Connection, connection_id: ConnectionId) -> frozenset[str]:
+    """Load the external ids of the accounts that open questions are about."""
+    query = sa.select(account_questions.c.external_id).where(
+        account_questions.c.connection_id == connection_id,
+        account_questions.c.decided_at.is_(None),
+    )
+    return frozenset(db.execute(query).scalars())
+
+
+def load_candidate_external_ids(db: sa.Connection, connection_id: ConnectionId) -> frozenset[str]:
+    """Load the external ids of the accounts that open questions are not sure of."""
+    query = sa.select(accounts.c.external_id).where(
+        accounts.c.connection_id == connection_id,
+        sa.exists().where(
+            account_questions.c.connection_id == connection_id,
+            account_questions.c.decided_at.is_(None),
+            accounts.c.id == sa.any_(account_questions.c.candidate_ids),
+        ),
+    )
+    return frozenset(db.execute(query).scalars())
+
+
+def set_question_decided(
+    db: sa.Connection, question_id: str, *, account_id: AccountId, is_new: bool, now: datetime
+) -> None:
+    """Note what a person decided; an account that is taken is no candidate of others any more."""
+    question = account_questions.c
+    db.execute(
+        account_questions.update()
+        .where(question.id == question_id)
+        .values(decided_at=now, decision=NEW if is_new else SAME, decided_account_id=account_id)
+    )
+    taken = sa.cast(account_id, UUID(as_uuid=False))
+    db.execute(
+        account_questions.update()
+        .where(question.decided_at.is_(None), taken == sa.any_(question.candidate_ids))
+        .values(candidate_ids=sa.func.array_remove(question.candidate_ids, taken))
+    )
+
+
+def list_questions(db: sa.Connection) -> list[ListedQuestion]:
+    """List the open questions, the oldest first."""
+    query = sa.text(
+        "SELECT question_id::text AS id, connection_id::text, institution_name, account_name, "
+        "account_type, account_currency, candidate_ids::text[], candidate_names, asked_at "
+        "FROM analytics.account_questions WHERE decided_at IS NULL ORDER BY asked_at, question_id"
+    )
+    rows = [dict(row) for row in db.execute(query).mappings()]
+    for row in rows:
+        row["candidate_ids"] = tuple(row["candidate_ids"])
+        row["candidate_names"] = tuple(row["candidate_names"])
+    return [ListedQuestion(**row) for row in rows]

@@ -1,0 +1,77 @@
+"""Consents that are not yet in use, those to be ended, and what only a person can tell."""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, UUID
+
+from bank_pipeline.domain.connection import Provider
+from bank_pipeline.storage.columns import moment, one_of, own_id, owner, ref, text
+from bank_pipeline.storage.tables.base import metadata
+
+next_consents = sa.Table(
+    "next_consents",
+    metadata,
+    owner("connection_id", "connections"),
+    text("provider", nullable=False),
+    text("external_id", nullable=False),
+    text("institution_external_id"),
+    text("institution_name"),
+    moment("consent_expires_at"),
+    sa.Column("ciphertext", BYTEA, nullable=False),
+    text("key_id", nullable=False),
+    sa.Column("told", JSONB),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    text("last_error"),
+    moment("created_at", nullable=False),
+    one_of("provider", Provider),
+    comment="A new consent of a connection, until it has read an account; the old one is in use "
+    "meanwhile. told: accounts and balances that came with the link.",
+)
+
+consents_to_end = sa.Table(
+    "consents_to_end",
+    metadata,
+    own_id(),
+    ref("connection_id", "connections", nullable=True, index=True),
+    text("provider", nullable=False),
+    text("reason", nullable=False),
+    text("bound_to", nullable=False),
+    sa.Column("ciphertext", BYTEA),
+    text("key_id"),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    text("last_error"),
+    moment("created_at", nullable=False),
+    moment("next_attempt_at"),
+    moment("ended_at"),
+    one_of("provider", Provider),
+    sa.Index(
+        "consents_to_end_due_idx",
+        "next_attempt_at",
+        postgresql_where=sa.text("ended_at IS NULL"),
+    ),
+    comment="Consents that nobody uses any more, tried until the provider has ended them; the "
+    "secret is forgotten then.",
+)
+
+account_questions = sa.Table(
+    "account_questions",
+    metadata,
+    own_id(),
+    ref("connection_id", "connections"),
+    text("external_id", nullable=False),
+    sa.Column("shown", JSONB, nullable=False),
+    sa.Column("candidate_ids", ARRAY(UUID(as_uuid=False)), nullable=False),
+    moment("asked_at", nullable=False),
+    moment("decided_at"),
+    text("decision"),
+    sa.Column("decided_account_id", UUID(as_uuid=False)),
+    sa.CheckConstraint("decision IN ('new', 'same', 'moot')", name="decision"),
+    sa.Index(
+        "account_questions_open_key",
+        "connection_id",
+        "external_id",
+        unique=True,
+        postgresql_where=sa.text("decided_at IS NULL"),
+    ),
+    comment="Accounts that a bank shows and that may be known ones: a person tells. shown: the "
+    "account as told. candidate_ids: the accounts it could be.",
+)

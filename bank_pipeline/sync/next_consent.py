@@ -1,0 +1,154 @@
+"""
+Read by a new consent of a connection, before it takes the place of the one in use.
+
+The one in use stays so until the new one has read an account: a renewal that brings nothing
+costs nothing.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+import sqlalchemy as sa
+
+from bank_pipeline.domain.connection import HistoryStage
+from bank_pipeline.domain.transitions import RETRY_WAITS
+from bank_pipeline.errors import (
+    ConfigurationError,
+    ProviderError,
+    SetupError,
+    TransientError,
+    UserActionError,
+)
+from bank_pipeline.storage.accounts import (
+    load_accounts,
+    load_closed_external_ids,
+)
+from bank_pipeline.storage.connections import insert_notice
+from bank_pipeline.storage.consents import (
+    NextConsent,
+    drop_next_consent,
+    load_next_consent,
+    set_next_consent_failed,
+)
+from bank_pipeline.sync.context import SyncContext
+from bank_pipeline.sync.fetch import Fetched
+from bank_pipeline.sync.recognise import KnownAccounts
+from bank_pipeline.sync.reports import Step
+from bank_pipeline.sync.started import StartedSync
+from bank_pipeline.sync.windows import Held
+
+TRIES_MAX: Final = 10  # about a week of waits: what has not read by then never will
+OTHER_ACCOUNTS: Final = "OTHER_ACCOUNTS"
+_log: Final = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What reading by a new consent came to: all of it, or why it is not in use yet."""
+
+    fetched: Fetched | None = None
+    failure: ProviderError | None = None
+
+
+def try_next_consent(
+    context: SyncContext, started: StartedSync, read: Callable[[StartedSync], Fetched]
+) -> Tried:
+    """
+    Read by the connection's new consent, if it has one and a whole sync was asked for.
+
+    What it read is applied together with the exchange of the consents. A failure is written
+    down with its next try; a consent that never will read is given up, and ended.
+    """
+    if Step.TRANSACTIONS not in started.request.steps:
+        return Tried()
+    with context.engine.connect() as db:
+        consent = load_next_consent(db, started.connection.id, context.vault)
+    if consent is None:
+        return Tried()
+    under_it = replace(
+        started,
+        connection=consent.applied_to(started.connection),
+        consent=consent,
+        is_switch=consent.provider is not started.connection.provider,
+    )
+    try:
+        fetched = read(under_it)
+        failure = _unread(under_it, fetched)
+    except SetupError:
+        fetched = None
+        failure = ConfigurationError(consent.provider, "accounts", code="NOT_CONFIGURED")
+    except ProviderError as error:
+        fetched, failure = None, error
+    if fetched is not None and failure is None:
+        told = replace(fetched.accounts, balances=(*consent.balances, *fetched.accounts.balances))
+        return Tried(fetched=replace(fetched, accounts=told, consent=consent))
+    assert failure is not None, "what was not read has a reason"
+    is_given_up = _note_failure(context, started, consent, failure)
+    return Tried(failure=None if is_given_up else failure)
+
+
+def load_known(db: sa.Connection, started: StartedSync) -> KnownAccounts:
+    """Load the accounts that those of a consent are compared with."""
+    connection_id = started.connection.id
+    return KnownAccounts(
+        accounts=load_accounts(db, connection_id),
+        closed=load_closed_external_ids(db, connection_id),
+        is_other_provider=started.is_switch,
+    )
+
+
+def under_consent(held: Held, started: StartedSync) -> Held:
+    """Return what a sync by windows begins with, as it is under a consent not in use yet."""
+    if started.consent is None:
+        return held
+    return replace(
+        held,
+        told=started.consent.accounts,
+        is_other_provider=started.is_switch,
+        covered={} if started.is_switch else held.covered,
+    )
+
+
+def _unread(started: StartedSync, fetched: Fetched) -> ProviderError | None:
+    """Return why what was read is not enough to put the consent in use; None when it is."""
+    provider = started.connection.provider
+    if not fetched.accounts.is_complete:
+        return fetched.trouble or TransientError(provider, "accounts", code="ACCOUNTS_INCOMPLETE")
+    if fetched.is_foreign:
+        return TransientError(provider, "accounts", code=OTHER_ACCOUNTS)
+    if fetched.changes is not None:
+        is_ready = fetched.changes.stage is HistoryStage.COMPLETE
+        return None if is_ready else TransientError(provider, "transactions", code="NOT_READY")
+    if any(answer.covered for answer in fetched.windows or ()):
+        return None
+    if fetched.trouble is None and fetched.asked:
+        return None  # all that it shows waits for a person
+    return fetched.trouble or TransientError(provider, "transactions", code="NOTHING_READ")
+
+
+def _note_failure(
+    context: SyncContext, started: StartedSync, consent: NextConsent, failure: ProviderError
+) -> bool:
+    """Write down why a consent is not in use; return whether it was given up."""
+    now, connection = context.clock(), started.connection
+    is_given_up = (
+        isinstance(failure, UserActionError)
+        or failure.code == OTHER_ACCOUNTS
+        or consent.attempts + 1 >= TRIES_MAX
+    )
+    _log.warning("a new consent of connection %s reads nothing: %s", connection.id, failure.code)
+    with context.engine.begin() as db:
+        if is_given_up:
+            drop_next_consent(db, connection.id, now=now, external_id=consent.external_id)
+            reason = f"new consent given up: {failure.code}"
+            insert_notice(db, connection, reason, now=now)
+        else:
+            wait = RETRY_WAITS[min(consent.attempts, len(RETRY_WAITS) - 1)]
+            due = now + wait
+            set_next_consent_failed(db, consent, code=failure.code, next_attempt_at=due)
+            if consent.attempts == 0:
+                reason = f"new consent not in use yet: {failure.code}"
+                insert_notice(db, connection, reason, now=now)
+    return is_given_up

@@ -1,0 +1,98 @@
+"""Rows that came under other ids are found by what no bank changes, one to one."""
+
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bank_pipeline.domain.changes import StoredTransaction
+from bank_pipeline.domain.ids import TransactionId
+from bank_pipeline.domain.moving import match_moved
+from bank_pipeline.domain.transaction import Transaction, TransactionStatus
+from bank_pipeline_tests.builders import transaction
+
+DAY = timedelta(days=1)
+FIRST = date(2026, 3, 2)
+
+
+def stored(row: Transaction, own_id: str) -> StoredTransaction:
+    return StoredTransaction(
+        id=TransactionId(own_id),
+        account_external_id=row.account_external_id,
+        external_id=f"old-{own_id}",
+        pending_external_id=None,
+        status=row.status,
+        content_hash=b"",
+        is_removed=False,
+        amount=row.amount,
+        currency=row.currency,
+        transaction_date=row.transaction_date,
+        booking_date=row.booking_date,
+        description=row.description,
+    )
+
+
+def paid(name: str, amount: str, day: int, text: str = "Shop", **more: Any) -> Transaction:
+    values = {"booking_date": FIRST + day * DAY, "transaction_date": FIRST + day * DAY} | more
+    return transaction(1, external_id=name, amount=Decimal(amount), description=text, **values)
+
+
+def pending(name: str, amount: str, day: int) -> Transaction:
+    return paid(name, amount, day, status=TransactionStatus.PENDING, booking_date=None)
+
+
+def test_words_and_dates_may_differ_by_a_day() -> None:
+    held = [stored(paid("old", "-5", 1, "REWE SAGT DANKE"), "a"), stored(paid("old", "-7", 1), "b")]
+    shown = [paid("x", "-5", 2, "Kartenzahlung Rewe"), paid("y", "-7", 0, "Rent")]
+    assert match_moved(held, shown, slack=DAY) == {"a": "x", "b": "y"}
+    assert match_moved(held, shown, slack=timedelta(0)) == {}
+
+
+def test_twins_stay_twins_and_a_shift_of_all_days_crosses_none() -> None:
+    held = [stored(paid("old", "-5", day), f"{n}") for n, day in enumerate((0, 1, 1, 2))]
+    shown = [paid(f"x{n}", "-5", day + 1) for n, day in enumerate((0, 1, 1, 2))]
+    assert match_moved(held, shown, slack=DAY) == {"0": "x0", "1": "x1", "2": "x2", "3": "x3"}
+
+
+def test_texts_tell_equal_payments_of_a_day_apart() -> None:
+    held = [
+        stored(paid("old", "-5", 0, "Bakery Blum"), "a"),
+        stored(paid("old", "-5", 0, "Metro"), "b"),
+    ]
+    shown = [paid("x", "-5", 0, "METRO ticket"), paid("y", "-5", 0, "blum bakery")]
+    assert match_moved(held, shown, slack=DAY) == {"a": "y", "b": "x"}
+
+
+def test_what_was_pending_may_have_booked_meanwhile() -> None:
+    held = [stored(pending("old", "-5", 0), "a"), stored(pending("old", "-6", 0), "b")]
+    shown = [paid("x", "-5", 3, "Otherwise worded"), pending("y", "-6", 0)]
+    assert match_moved(held, shown, slack=DAY) == {"a": "x", "b": "y"}
+
+
+def test_another_currency_is_another_row() -> None:
+    held = [stored(paid("old", "-5", 0, currency="USD"), "a")]
+    assert match_moved(held, [paid("x", "-5", 0)], slack=DAY) == {}
+
+
+_ROWS = st.lists(st.tuples(st.sampled_from(["-5", "-7", "3"]), st.integers(0, 6)), max_size=9)
+
+
+@given(_ROWS, st.lists(st.sampled_from([0, 1]), min_size=9, max_size=9), st.randoms())
+def test_rows_shown_again_within_a_day_are_all_found_in_any_order(
+    rows: list[tuple[str, int]], shifts: list[int], order: Any
+) -> None:
+    held = [stored(paid("old", amount, day), f"{n}") for n, (amount, day) in enumerate(rows)]
+    shown = [
+        paid(f"x{n}", amount, day + shift, "Else")
+        for n, ((amount, day), shift) in enumerate(zip(rows, shifts, strict=False))
+    ]
+    moved = match_moved(held, shown, slack=DAY)
+    assert len(moved) == len(set(moved.values())) == len(rows)
+    by_name = {one.external_id: one for one in shown}
+    for row in held:
+        assert by_name[moved[row.id]].amount == row.amount
+    order.shuffle(held)
+    order.shuffle(shown)
+    assert len(match_moved(held, shown, slack=DAY)) == len(rows)
