@@ -19,6 +19,7 @@ from bank_pipeline.cli import (
     institutions,
     link,
     sandbox,
+    simulate,
     up,
 )
 from bank_pipeline.cli.session import at_the_end
@@ -39,6 +40,7 @@ app.add_typer(institutions.app, name="institutions")
 app.add_typer(link.app, name="link")
 app.add_typer(sandbox.app, name="sandbox")
 app.command("demo")(demo.demo)
+app.command("simulate")(simulate.simulate)
 app.command("up")(up.up)
 app.command("gateway")(up.gateway)
 app.command("doctor")(doctor.doctor)
