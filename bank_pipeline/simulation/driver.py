@@ -58,6 +58,7 @@ class Driver:
         self.tally = Tally()
         self.next_planned: datetime | None = None
         self.has_news = False  # a webhook came, or may have been left over
+        self.is_stale = False  # whether `next_planned` may be another by now
 
     def run_slot(self, connection_id: ConnectionId) -> None:
         """Make the daily sync of a connection, unless its status says that it has none."""
@@ -70,6 +71,7 @@ class Driver:
         """Make what is planned and due, and what webhooks ask for."""
         context = self._place.context
         for _ in range(_ROUNDS_MAX):
+            self.look_if_stale()
             now = context.clock()
             if not self.has_news and (self.next_planned is None or self.next_planned > now):
                 return
@@ -85,26 +87,28 @@ class Driver:
                 wanted.setdefault(event.connection_id, SyncReason.WEBHOOK)
             for connection_id, reason in sorted(wanted.items()):
                 self.sync(connection_id, reason)
-            self.look()
+            self.is_stale = True
 
-    def look(self) -> None:
-        """Read when the next planned try is due."""
+    def look_if_stale(self) -> None:
+        """Read when the next planned try is due, if that may have changed."""
+        if not self.is_stale:
+            return
+        self.is_stale = False
         with self._place.context.engine.connect() as db:
             self.next_planned = db.scalar(_NEXT, {"syncable": _SYNCABLE})
 
     def sync(self, connection_id: ConnectionId, reason: SyncReason) -> SyncReport | None:
         """Make one sync; None when it failed, which its connection must be able to explain."""
         self._place.tick()
+        self.is_stale = True
         try:
             report = sync_connection(self._place.context, SyncRequest(connection_id, reason))
         except Exception as error:  # noqa: BLE001 - whatever fails is told, and is the finding
             self._note(connection_id, error)
-            self.look()
             return None
         self.tally.syncs[report.provider.value] += 1
         self.tally.calls[report.provider.value] += report.calls_count
         self._after_sync(connection_id, report)
-        self.look()
         return report
 
     def sync_twice_at_once(self, connection_id: ConnectionId) -> bool:
@@ -141,7 +145,7 @@ class Driver:
             self._after_sync(connection_id, report)
         except Exception as error:  # noqa: BLE001 - as above
             self._note(connection_id, error)
-        self.look()
+        self.is_stale = True
         self.tally.folded += all(folded)
         return bool(folded) and all(folded)
 

@@ -11,13 +11,14 @@ from random import Random
 from typing import Final
 
 import sqlalchemy as sa
+from dogpile.cache import make_region
 from pydantic import SecretStr
 
 from bank_pipeline.bootstrap import VaultSeal
 from bank_pipeline.config import Settings
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.providers.base import ProviderClient
-from bank_pipeline.providers.cache import Cache, build_file_cache
+from bank_pipeline.providers.cache import Cache
 from bank_pipeline.providers.enable_banking.provider import build_enable_banking
 from bank_pipeline.providers.gocardless.provider import build_gocardless
 from bank_pipeline.providers.plaid.provider import build_plaid
@@ -56,7 +57,7 @@ class Installation:
     context: SyncContext
     settings: Settings
     database_url: str
-    folder: Path
+    cached: dict[str, object]
 
     @property
     def world(self) -> World:
@@ -83,6 +84,10 @@ class Installation:
         wing = self.sandbox.wings["teller"]
         assert isinstance(wing, Teller)
         return wing
+
+    def begin_day(self) -> None:
+        """Let what is cached grow old."""
+        self.cached.clear()
 
     def tick(self) -> None:
         """Let a moment pass, so that no two syncs happen at the same time."""
@@ -114,8 +119,9 @@ def installation(
         settings = _settings(sandbox, folder, engine_url)
         engine = build_engine(engine_url, connections_max=_CONNECTIONS_MAX)
         try:
-            context = build_context(settings, engine, clock=world.clock.now)
-            yield Installation(sandbox, context, settings, engine_url, folder)
+            cached: dict[str, object] = {}
+            context = build_context(settings, engine, clock=world.clock.now, cached=cached)
+            yield Installation(sandbox, context, settings, engine_url, cached)
             for client in context.providers.values():
                 close = getattr(client, "close", None)
                 if close is not None:
@@ -125,10 +131,17 @@ def installation(
             _drop_database(server_url, engine_url)
 
 
-def build_context(settings: Settings, engine: sa.Engine, *, clock: Clock) -> SyncContext:
-    """Build what use cases need. Waits inside calls take no time here."""
+def build_context(
+    settings: Settings, engine: sa.Engine, *, clock: Clock, cached: dict[str, object]
+) -> SyncContext:
+    """
+    Build what use cases need. Waits inside calls take no time here.
+
+    The cache is `cached`: it counts real time, so whoever lets virtual days pass empties it.
+    """
     vault = Vault([KEY])
-    cache = build_file_cache(settings.state_dir / "cache", seal=VaultSeal(vault))
+    region = make_region().configure("dogpile.cache.memory", arguments={"cache_dict": cached})
+    cache = Cache(region, seal=VaultSeal(vault))
     return SyncContext(
         engine=engine,
         providers=_providers(settings, cache),

@@ -1,6 +1,6 @@
 """Pair the rows that a bank shows with those that the tables hold. Pure."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -41,7 +41,7 @@ class HeldRow:
 
 @dataclass(frozen=True)
 class Pair:
-    """One row in both. `is_sure`: no other row could have been meant."""
+    """One row in both. `is_sure`: no other row could be meant, as where two are equal."""
 
     shown: ShownRow
     held: HeldRow
@@ -76,17 +76,19 @@ def match_rows(
     open_rows = {row.entry_id: row for row in shown}
     rest: list[HeldRow] = []
     current = {row.external_id for row in shown if row.external_id is not None}
+    twins = Counter(_likeness(row) for row in shown)
     for row in sorted(held, key=lambda one: (one.external_id not in current, one.id)):
         entry_id = names.get(row.external_id)
         if entry_id in open_rows:
-            result.pairs.append(Pair(open_rows.pop(entry_id), row, is_sure=True))
+            one = open_rows.pop(entry_id)
+            result.pairs.append(Pair(one, row, is_sure=twins[_likeness(one)] == 1))
         elif entry_id is not None and any(one.entry_id == entry_id for one in shown):
             result.doubles.append(row)
         else:
             rest.append(row)
     waiting = list(open_rows.values())
     for key in (_whole, _without_currency, _without_text, _without_day, _without_amount):
-        waiting, rest = _pair_by(key, waiting, rest, result, is_exact=key is _whole)
+        waiting, rest = _pair_by(key, waiting, rest, result, twins if key is _whole else None)
     result.missing = waiting
     contents = {_likeness(row) for row in shown}
     for row in rest:
@@ -99,8 +101,7 @@ def _pair_by(
     shown: Iterable[ShownRow],
     held: Iterable[HeldRow],
     result: Matching,
-    *,
-    is_exact: bool,
+    twins: Counter[Hashable] | None,
 ) -> tuple[list[ShownRow], list[HeldRow]]:
     ours: dict[Hashable, list[HeldRow]] = defaultdict(list)
     for row in held:
@@ -111,7 +112,8 @@ def _pair_by(
     left: list[ShownRow] = []
     for content, group in theirs.items():
         taken = ours.get(content, [])
-        is_sure = is_exact and len(group) == 1 and len(taken) == 1
+        is_alone = len(group) == 1 and len(taken) == 1
+        is_sure = is_alone and twins is not None and twins[_likeness(group[0])] == 1
         for one in group:
             if taken:
                 result.pairs.append(Pair(one, taken.pop(0), is_sure=is_sure))

@@ -49,7 +49,7 @@ def _live(order: dict[str, Any]) -> int:
     settings = Settings.model_validate(order["settings"])
     now = datetime.fromisoformat(order["now"])
     engine = build_engine(order["database_url"], application_name=NAME)
-    context = build_context(settings, engine, clock=lambda: now)
+    context = build_context(settings, engine, clock=lambda: now, cached={})
     connection_id = ConnectionId(order["connection_id"])
     with minted_by(seeded_mint("mortal", order["now"], connection_id)):
         try:

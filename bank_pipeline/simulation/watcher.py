@@ -22,6 +22,7 @@ from bank_pipeline.simulation.evidence import (
 from bank_pipeline.simulation.findings import Checker, Findings
 from bank_pipeline.simulation.installation import Installation
 from bank_pipeline.simulation.limits import LimitChecker
+from bank_pipeline.simulation.matching import Pair
 from bank_pipeline.simulation.members import Member
 from bank_pipeline.sync.reports import SyncReport
 
@@ -52,8 +53,8 @@ class Watcher:
         self._older: dict[ConnectionId, dict[str, dict[str, ShownRow]]] = defaultdict(
             lambda: defaultdict(dict)
         )
-        self._row_of_entry: dict[tuple[ConnectionId, str], str] = {}
-        self._notes: dict[str, str] = {}  # our row's id → the entry that the note is about
+        self._seen: dict[tuple[ConnectionId, str], Pair] = {}  # by entry, as of the last look
+        self._notes: dict[str, Pair] = {}  # by our row's id, as it was when the note was put
 
     def ask_for_look(self, members: list[Member], *, is_last: bool = False) -> None:
         """Look at each member after their next sync; the last look compares everything."""
@@ -183,11 +184,31 @@ class Watcher:
                     continue
                 self.findings.look(Checker.UNSTABLE_ID)
                 key = (connection_id, pair.shown.entry_id)
-                before = self._row_of_entry.setdefault(key, pair.held.id)
-                if before != pair.held.id:
-                    self._row_of_entry[key] = pair.held.id
-                    words = f"entry {pair.shown.entry_id} was row {before}, is {pair.held.id}"
+                before = self._seen.get(key)
+                self._seen[key] = pair
+                if before is None or before.held.id == pair.held.id:
+                    continue
+                if self._is_recognisable(before, pair):
+                    words = (
+                        f"entry {pair.shown.entry_id} was row {before.held.id}, is {pair.held.id}"
+                    )
                     self.findings.add(Checker.UNSTABLE_ID, comparison.where, words)
+
+    def _is_recognisable(self, before: Pair, now: Pair) -> bool:
+        """
+        Say whether anybody could know that it is the same entry.
+
+        A pending one that was booked is, where the provider names or links it. Where it does
+        neither and the bank changes amount or text on the way, nobody can know.
+        """
+        if before.shown.is_pending == now.shown.is_pending:
+            return True
+        if before.shown.external_id is None or now.shown.external_id is None:
+            return before.shown.amount == now.shown.amount and (
+                before.shown.description == now.shown.description
+            )
+        is_linked = self._place.world.entry(now.shown.entry_id).linked
+        return is_linked or before.shown.external_id == now.shown.external_id
 
     def _annotate(self, connection_id: ConnectionId, comparison: Comparison) -> None:
         """Put notes on a few rows, as people do, to find them on the same entries at the end."""
@@ -204,7 +225,7 @@ class Watcher:
         now = self._place.context.clock()
         with self._place.context.engine.begin() as db:
             for pair in chosen:
-                self._notes[pair.held.id] = pair.shown.entry_id
+                self._notes[pair.held.id] = pair
                 note = {"id": pair.held.id, "note": pair.shown.entry_id, "now": now}
                 db.execute(_NOTE, note)
 
@@ -216,10 +237,11 @@ class Watcher:
         for name in comparison.shown:
             matching = comparison.matching(name)
             row_of_entry = {pair.shown.entry_id: pair for pair in matching.pairs if pair.is_sure}
-            for row_id, entry_id in self._notes.items():
+            for row_id, noted in self._notes.items():
+                entry_id = noted.shown.entry_id
                 pair = row_of_entry.get(entry_id)
-                if pair is None:
-                    continue  # it is no longer shown, or cannot be told from its twin
+                if pair is None or not self._is_recognisable(noted, pair):
+                    continue  # it is no longer shown, or cannot be told from others
                 self.findings.look(Checker.LOST_ANNOTATION)
                 if pair.held.id != row_id or notes.get(row_id) != entry_id:
                     words = f"the note on row {row_id} is about {entry_id}, row {pair.held.id}"

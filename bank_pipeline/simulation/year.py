@@ -106,6 +106,7 @@ class Year:
                 act()
             if not self.troubles.is_machine_off:
                 self.driver.run_due()
+            self.driver.look_if_stale()
         self._place.world.clock.advance_to(self._ends_at)
         prune(self._place.context, retention=RETENTION)
         self.injected += self.troubles.injected + self.mailbox.injected
@@ -124,6 +125,7 @@ class Year:
         number = (now - self._start) // DAY
         rolled = dice(self._seed, "day", number)
         self._agenda.add(now + DAY, self._begin_day)
+        self._place.begin_day()
         if self._on_day is not None:
             self._on_day()
         self._agenda.add(now + timedelta(minutes=rolled.randrange(24 * 60)), self._look)
@@ -162,7 +164,7 @@ class Year:
 
     def _switch_on(self) -> None:
         self.driver.has_news = True
-        self.driver.look()
+        self.driver.is_stale = True
 
     # Customers.
 
@@ -200,7 +202,7 @@ class Year:
         member.external_ids = []
         member.note_external_id(self._place)
         self._by_connection[member.connection_id] = member
-        self.driver.look()
+        self.driver.is_stale = True
         return True
 
     def _care(self, member: Member) -> None:
@@ -245,7 +247,7 @@ class Year:
         kind = Trouble.RECONNECTED_WITH_OTHER_IDS if has_other_ids else Trouble.RECONNECTED
         self.injected[kind] += 1
         member.stopped_since = None
-        self.driver.look()
+        self.driver.is_stale = True
         return True
 
     def _join_again(self, member: Member) -> None:
@@ -284,7 +286,7 @@ class Year:
             case Trouble.KILLED:
                 point = rolled.randrange(1, 60)
                 self.injected[kind] += self._killer.kill(self._place, member.connection_id, point)
-                self.driver.look()
+                self.driver.is_stale = True
             case Trouble.CONCURRENT:
                 self.injected[kind] += self.driver.sync_twice_at_once(member.connection_id)
             case _:
