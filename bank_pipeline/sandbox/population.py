@@ -52,9 +52,7 @@ def bank_of_turn(number: int) -> Bank:
 def customer(desk: Desk, number: int, offers: Sequence[Offer]) -> Customer:
     """Return the world's customer of this number, from 0, with all that is offered to them."""
     name = person_name(number)
-    opened = tuple(
-        open_account(desk, offer, index) for index, offer in enumerate(offers, start=1)
-    )
+    opened = tuple(open_account(desk, offer, index) for index, offer in enumerate(offers, start=1))
     ids = tuple(one.account.id for one in opened)
     return Customer(
         Login(desk.login_id, desk.bank.id, name, username(name, number + 1), ids), opened

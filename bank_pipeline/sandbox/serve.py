@@ -37,7 +37,7 @@ class SandboxServer:
     `advance` moves it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a knob of its own
         self,
         *,
         seed: int = 0,

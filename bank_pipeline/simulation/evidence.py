@@ -175,7 +175,7 @@ def _decimal(text: str | None) -> Decimal | None:
 
 def _plain(amount: Decimal) -> Decimal:
     """Return the amount with one spelling of zero."""
-    return amount if amount else Decimal(0)
+    return amount or Decimal(0)
 
 
 _ROWS: Final = sa.text(

@@ -27,6 +27,7 @@ from bank_pipeline.providers.teller.provider import build_teller
 from bank_pipeline.sandbox.chance import dice
 from bank_pipeline.sandbox.enable_banking.wing import EnableBanking
 from bank_pipeline.sandbox.faults import FaultPlan
+from bank_pipeline.sandbox.gocardless.options import GoCardlessOptions
 from bank_pipeline.sandbox.gocardless.simulator import GoCardless
 from bank_pipeline.sandbox.plaid.options import PlaidOptions
 from bank_pipeline.sandbox.serve import SandboxServer
@@ -172,13 +173,14 @@ def _settings(sandbox: SandboxServer, folder: Path, database_url: str) -> Settin
     teller = sandbox.wings["teller"]
     assert isinstance(enable_banking, EnableBanking)
     assert isinstance(teller, Teller)
+    gocardless = GoCardlessOptions()
     application = enable_banking.options.applications[0].application_id
     enable_banking.application(application).redirect_urls.append(
         f"{GATEWAY_URL}/link/return/enable_banking"
     )
     teller.aim(f"{GATEWAY_URL}/webhooks/teller")
     return Settings(
-        _env_file=None,  # type: ignore[call-arg]
+        _env_file=None,
         state_dir=folder,
         database_url=SecretStr(database_url),
         encryption_key=SecretStr(base64.b64encode(KEY).decode()),
@@ -191,8 +193,8 @@ def _settings(sandbox: SandboxServer, folder: Path, database_url: str) -> Settin
         plaid_base_url=sandbox.url,
         plaid_country_codes="US,CA,GB,DE,FR",
         plaid_redirect_uri=None,
-        gocardless_secret_id="sandbox-secret-id",
-        gocardless_secret_key=SecretStr("sandbox-secret-key"),
+        gocardless_secret_id=gocardless.secret_id,
+        gocardless_secret_key=SecretStr(gocardless.secret_key),
         gocardless_redirect_url=None,
         gocardless_base_url=f"{sandbox.url}/gocardless",
         enable_banking_application_id=application,

@@ -101,15 +101,17 @@ def live_many(
 ) -> list[Report]:
     """Live through the years of many seeds, `jobs` at once, over one server."""
     wanted = [*seeds]
-    with tempfile.TemporaryDirectory(prefix="bank-simulation-") as name:
-        with database_server(Path(name)) as url:
-            return sorted(
-                _each(wanted, days, connections, plan, jobs, url, on_report),
-                key=lambda one: one.seed,
-            )
+    with (
+        tempfile.TemporaryDirectory(prefix="bank-simulation-") as name,
+        database_server(Path(name)) as url,
+    ):
+        return sorted(
+            _each(wanted, days, connections, plan, jobs, url, on_report),
+            key=lambda one: one.seed,
+        )
 
 
-def _each(  # noqa: PLR0913, PLR0917 - one for each thing that a year is made of
+def _each(
     seeds: list[int],
     days: int,
     connections: int,
@@ -121,9 +123,7 @@ def _each(  # noqa: PLR0913, PLR0917 - one for each thing that a year is made of
     spawn = multiprocessing.get_context("spawn")  # a fork would take over our threads' locks
     with ProcessPoolExecutor(max_workers=jobs, mp_context=spawn) as pool:
         futures = [
-            pool.submit(
-                live, seed, days=days, connections=connections, plan=plan, server_url=url
-            )
+            pool.submit(live, seed, days=days, connections=connections, plan=plan, server_url=url)
             for seed in seeds
         ]
         for future in as_completed(futures):
@@ -215,6 +215,3 @@ def count_by_banks(world: World) -> Counter[Trouble]:
                     seen.add(content)
     assert set(counted) <= set(BY_THE_BANKS)
     return counted
-
-
-

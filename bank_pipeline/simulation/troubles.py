@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from random import Random
 from typing import Final
 
@@ -108,7 +109,7 @@ class Troubles:
                 for at, rolled in self._times(kind, self._span.start, provider):
                     lasts = timedelta(hours=rolled.randint(low, high) * hours)
                     rule = (_ALL_OF[provider], "*", fault)
-                    self._agenda.add(at, lambda k=kind, r=rule, d=lasts: self._strike(k, [r], d))
+                    self._agenda.add(at, partial(self._strike, kind, [rule], lasts))
         for at, _ in self._times(Trouble.MACHINE_OFF, self._span.start, "machine"):
             if at + timedelta(days=OFF_DAYS) < self._span.end:
                 self._agenda.add(at, lambda: self._switch_off(switch_on))
@@ -124,16 +125,11 @@ class Troubles:
             Trouble.QUOTA_TAKEN: lambda _: self._take_quota(member),
             Trouble.BANK_OUT_FOR_HOURS: lambda rolled: self._bank_out(member, rolled, HOURS, 1),
             Trouble.BANK_OUT_FOR_DAYS: lambda rolled: self._bank_out(member, rolled, DAYS, 24),
-            **{
-                kind: lambda _, k=kind: self._spoil_next(member, k)  # type: ignore[misc]
-                for kind in _NEXT_CALL
-            },
+            **{kind: partial(self._spoil_next, member, kind) for kind in _NEXT_CALL},
         }
         for kind, make in by_us.items():
             for at, rolled in self._times(kind, since, member.customer.number):
-                self._agenda.add(
-                    at, lambda k=kind, m=make, r=rolled: self._do(member, k, lambda: m(r))
-                )
+                self._agenda.add(at, partial(self._do, member, kind, partial(make, rolled)))
         for kind in (
             Trouble.RECONNECTED,
             Trouble.RECONNECTED_WITH_OTHER_IDS,
@@ -144,7 +140,7 @@ class Troubles:
             Trouble.CONCURRENT,
         ):
             for at, rolled in self._times(kind, since, member.customer.number):
-                self._agenda.add(at, lambda k=kind, r=rolled: act(k, r))
+                self._agenda.add(at, partial(act, kind, rolled))
 
     def count_calls(self) -> Counter[Trouble]:
         """Return what was injected into calls, by kind, beside what was counted as it began."""
@@ -182,7 +178,7 @@ class Troubles:
         if member.is_here and make():
             self.injected[kind] += 1
 
-    def _spoil_next(self, member: Member, kind: Trouble) -> bool:
+    def _spoil_next(self, member: Member, kind: Trouble, _: Random) -> bool:
         at_whom, fault = _NEXT_CALL[kind]
         if member.provider not in at_whom:
             return False
@@ -207,9 +203,7 @@ class Troubles:
         self._begin(rules, timedelta(hours=rolled.randint(*bounds) * hours))
         return True
 
-    def _strike(
-        self, kind: Trouble, rules: list[tuple[str, str, Fault]], lasts: timedelta
-    ) -> None:
+    def _strike(self, kind: Trouble, rules: list[tuple[str, str, Fault]], lasts: timedelta) -> None:
         self.injected[kind] += 1
         self._begin(rules, lasts)
 
@@ -219,7 +213,11 @@ class Troubles:
             for operation, subject, fault in rules
         ]
         ends_at = self._place.world.clock.now() + lasts
-        self._agenda.add(ends_at, lambda: [self._faults.remove(one) for one in begun] and None)
+        self._agenda.add(ends_at, partial(self._forget, begun))
+
+    def _forget(self, rule_ids: list[int]) -> None:
+        for rule_id in rule_ids:
+            self._faults.remove(rule_id)
 
     def _switch_off(self, switch_on: Callable[[], None]) -> None:
         if self.is_machine_off:

@@ -13,7 +13,6 @@ from bank_pipeline.simulation import banks
 from bank_pipeline.simulation.comparing import Comparison, compare
 from bank_pipeline.simulation.evidence import (
     HeldAccount,
-    ShownRow,
     load_held,
     load_names,
     load_set_aside,
@@ -22,7 +21,7 @@ from bank_pipeline.simulation.evidence import (
 from bank_pipeline.simulation.findings import Checker, Findings
 from bank_pipeline.simulation.installation import Installation
 from bank_pipeline.simulation.limits import LimitChecker
-from bank_pipeline.simulation.matching import Pair
+from bank_pipeline.simulation.matching import Pair, ShownRow
 from bank_pipeline.simulation.members import Member
 from bank_pipeline.sync.reports import SyncReport
 
@@ -144,13 +143,15 @@ class Watcher:
         if not connection.status.is_syncable:
             if connection.status_reason is None:
                 return f"{connection.status} without a reason"
-            is_broken = banks.is_broken(
-                self._place, member.provider, member.external_ids[-1]
-            )
+            is_broken = banks.is_broken(self._place, member.provider, member.external_ids[-1])
             is_lasting = now - connection.status_since > SILENT_AFTER
-            return None if is_broken or not is_lasting else (
-                f"{connection.status} ({connection.status_reason}) since "
-                f"{connection.status_since:%Y-%m-%d}, but the bank serves it"
+            return (
+                None
+                if is_broken or not is_lasting
+                else (
+                    f"{connection.status} ({connection.status_reason}) since "
+                    f"{connection.status_since:%Y-%m-%d}, but the bank serves it"
+                )
             )
         last = connection.last_success_at or connection.created_at
         if now - last <= SILENT_AFTER or connection.next_attempt_at is not None:
@@ -198,15 +199,14 @@ class Watcher:
         """
         Say whether anybody could know that it is the same entry.
 
-        A pending one that was booked is, where the provider names or links it. Where it does
-        neither and the bank changes amount or text on the way, nobody can know.
+        By its name it always is, and a pending one that was booked by the provider's link.
+        Where there is neither and the bank changes amount or text, nobody can know.
         """
-        if before.shown.is_pending == now.shown.is_pending:
+        names = before.shown.external_id, now.shown.external_id
+        if before.shown.is_pending == now.shown.is_pending and None not in names:
             return True
-        if before.shown.external_id is None or now.shown.external_id is None:
-            return before.shown.amount == now.shown.amount and (
-                before.shown.description == now.shown.description
-            )
+        if None in names:
+            return _content(before.shown) == _content(now.shown)
         is_linked = self._place.world.entry(now.shown.entry_id).linked
         return is_linked or before.shown.external_id == now.shown.external_id
 
@@ -267,6 +267,10 @@ class Watcher:
             if len(covered) > len(held):
                 told = ", ".join(f"{first} to {last}" for first, last in covered)
                 self.findings.add(Checker.GAP_LEFT, where, f"covered: {told}")
+
+
+def _content(row: ShownRow) -> tuple[object, ...]:
+    return row.amount, row.description, row.day
 
 
 _RUNS: Final = sa.text("SELECT count(*) FROM bank.sync_runs")

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from random import Random
 from typing import Final
 
@@ -94,7 +95,7 @@ class Year:
         self.troubles.draw_common(self._switch_on)
         for customer in self._customers:
             arrives = self._start + customer.arrives_after
-            self._agenda.add(arrives, lambda one=customer: self._arrive(one))
+            self._agenda.add(arrives, partial(self._arrive, customer))
         self._agenda.add(self._start, self._begin_day)
         self._agenda.add(self._settles_at, self._settle)
         while True:
@@ -133,9 +134,7 @@ class Year:
             if member.is_here:
                 self._plan_slot(member, now)
                 minutes = rolled.randrange(24 * 60)
-                self._agenda.add(
-                    now + timedelta(minutes=minutes), lambda one=member: self._care(one)
-                )
+                self._agenda.add(now + timedelta(minutes=minutes), partial(self._care, member))
         if self.troubles.is_machine_off:
             return
         self.driver.has_news = True  # what no webhook told of, and what no schedule reached
@@ -236,9 +235,7 @@ class Year:
             return True
         self.watcher.remember(member)
         try:
-            state = link(
-                self._place, member.customer, member.login_id, renews=member.connection_id
-            )
+            state = link(self._place, member.customer, member.login_id, renews=member.connection_id)
         except BankPipelineError:
             return False
         if not state.connection_ids:
