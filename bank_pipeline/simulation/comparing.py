@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
+from bank_pipeline.domain.connection import Provider
 from bank_pipeline.simulation.evidence import HeldAccount, ShownAccount
 from bank_pipeline.simulation.findings import Checker, Findings
 from bank_pipeline.simulation.matching import HeldRow, Matching, Pair, ShownRow, match_rows
@@ -33,6 +34,7 @@ class Comparison:
     """
 
     where: str
+    provider: Provider
     shown: Mapping[str, ShownAccount]
     held: Collection[HeldAccount]
     world_accounts: Mapping[str, str]

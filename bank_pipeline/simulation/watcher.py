@@ -169,6 +169,7 @@ class Watcher:
         name = member.customer.institution or member.customer.bank_id
         return Comparison(
             where=f"{member.provider} {name}",
+            provider=member.provider,
             shown=load_shown(self._place, member.provider, member.external_ids[-1]),
             held=held,
             world_accounts=self._world_accounts[connection_id],
@@ -179,6 +180,7 @@ class Watcher:
         )
 
     def _check_stability(self, connection_id: ConnectionId, comparison: Comparison) -> None:
+        provider = comparison.provider
         for name in comparison.shown:
             for pair in comparison.matching(name).pairs:
                 if not pair.is_sure:
@@ -189,26 +191,27 @@ class Watcher:
                 self._seen[key] = pair
                 if before is None or before.held.id == pair.held.id:
                     continue
-                if self._is_recognisable(before, pair):
+                if self._is_recognisable(before, pair, provider):
                     words = (
                         f"entry {pair.shown.entry_id} was row {before.held.id}, is {pair.held.id}"
                     )
                     self.findings.add(Checker.UNSTABLE_ID, comparison.where, words)
 
-    def _is_recognisable(self, before: Pair, now: Pair) -> bool:
+    def _is_recognisable(self, before: Pair, now: Pair, provider: Provider) -> bool:
         """
         Say whether anybody could know that it is the same entry.
 
-        By its name it always is, and a pending one that was booked by the provider's link.
-        Where there is neither and the bank changes amount or text, nobody can know.
+        By its name it always is, by equal content too, and a pending one that was booked by the
+        provider's link. Where names change together with amount or text, nobody can know.
         """
         names = before.shown.external_id, now.shown.external_id
-        if before.shown.is_pending == now.shown.is_pending and None not in names:
+        if (None not in names and names[0] == names[1]) or (
+            _content(before.shown) == _content(now.shown)
+        ):
             return True
-        if None in names:
-            return _content(before.shown) == _content(now.shown)
-        is_linked = self._place.world.entry(now.shown.entry_id).linked
-        return is_linked or before.shown.external_id == now.shown.external_id
+        is_booked_now = before.shown.is_pending and not now.shown.is_pending
+        is_plaid = provider is Provider.PLAID
+        return is_plaid and is_booked_now and self._place.world.entry(now.shown.entry_id).linked
 
     def _annotate(self, connection_id: ConnectionId, comparison: Comparison) -> None:
         """Put notes on a few rows, as people do, to find them on the same entries at the end."""
@@ -230,6 +233,7 @@ class Watcher:
                 db.execute(_NOTE, note)
 
     def _check_notes(self, connection_id: ConnectionId, comparison: Comparison) -> None:
+        provider = comparison.provider
         with self._place.context.engine.connect() as db:
             notes = {
                 row.id: row.note for row in db.execute(_NOTES, {"connection_id": connection_id})
@@ -240,7 +244,7 @@ class Watcher:
             for row_id, noted in self._notes.items():
                 entry_id = noted.shown.entry_id
                 pair = row_of_entry.get(entry_id)
-                if pair is None or not self._is_recognisable(noted, pair):
+                if pair is None or not self._is_recognisable(noted, pair, provider):
                     continue  # it is no longer shown, or cannot be told from others
                 self.findings.look(Checker.LOST_ANNOTATION)
                 if pair.held.id != row_id or notes.get(row_id) != entry_id:
