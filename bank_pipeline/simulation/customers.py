@@ -30,6 +30,16 @@ SMALL_OFFERS: Final[Mapping[str, tuple[Offer, ...]]] = {
     bank_id: tuple(OFFERS[bank_id][index] for index in taken)
     for bank_id, taken in ACCOUNTS_PER_BANK.items()
 }
+OPENED_LATER: Final[Mapping[str, Offer]] = {
+    "us-harbor": OFFERS["us-harbor"][1],
+    "us-prairie": OFFERS["us-prairie"][1],
+    "de-mueritz": OFFERS["de-mueritz"][1],
+    "gb-meridian": OFFERS["gb-meridian"][1],
+    "fr-soleil": OFFERS["fr-soleil"][1],
+    "ca-boreal": OFFERS["ca-boreal"][2],
+}
+"""What a customer may open once in the year: nothing that could be taken for what they have."""
+
 ARRIVALS: Final = 0.3
 """Customers arrive over this share of the year."""
 

@@ -15,7 +15,7 @@ from bank_pipeline.sandbox.chance import dice
 from bank_pipeline.sandbox.ledger import AccountKind
 from bank_pipeline.simulation import banks
 from bank_pipeline.simulation.agenda import Agenda
-from bank_pipeline.simulation.customers import SMALL_OFFERS, Customer
+from bank_pipeline.simulation.customers import OPENED_LATER, Customer
 from bank_pipeline.simulation.driver import Driver
 from bank_pipeline.simulation.findings import Findings
 from bank_pipeline.simulation.installation import Installation
@@ -275,9 +275,7 @@ class Year:
             case Trouble.LEFT:
                 self._leave(member)
             case Trouble.ACCOUNT_OPENED:
-                offers = SMALL_OFFERS[member.customer.bank_id]
-                self._place.world.add_account(member.login_id, offers[0], quiet=False)
-                self.injected[kind] += 1
+                self.injected[kind] += self._open_account(member)
             case Trouble.ACCOUNT_CLOSED:
                 self.injected[kind] += self._close_account(member)
             case Trouble.KILLED:
@@ -288,6 +286,16 @@ class Year:
                 self.injected[kind] += self.driver.sync_twice_at_once(member.connection_id)
             case _:
                 raise AssertionError(f"{kind} is no act of a customer")
+
+    def _open_account(self, member: Member) -> bool:
+        """Open another account, if this customer has not done so before."""
+        offer = OPENED_LATER[member.customer.bank_id]
+        world = self._place.world
+        ids = world.logins[member.login_id].account_ids
+        if any(world.accounts[one].name == offer.name for one in ids):
+            return False
+        world.add_account(member.login_id, offer, quiet=False)
+        return True
 
     def _close_account(self, member: Member) -> bool:
         """Close the last opened account of a login that has another of its kind."""
