@@ -49,21 +49,14 @@ def derive_account_id(enrollment_id: str, world_account_id: str) -> str:
 
 def derive_transaction_id(account_id: str, entry: Entry, new_id_share: float) -> str:
     """Return a transaction's id; most keep the one of their pending time when they post."""
-    is_pending = entry.state is EntryState.PENDING
-    return _transaction_id(account_id, entry.id, is_pending, entry.linked, new_id_share)
+    can_be_new = entry.state is not EntryState.PENDING
+    share = new_id_share if entry.linked else 1.0  # one that is not linked always gets another
+    return _transaction_id(account_id, entry.id, share if can_be_new else 0.0)
 
 
 @lru_cache(_KEPT)
-def _transaction_id(
-    account_id: str,
-    entry_id: str,
-    is_pending: bool,
-    is_linked: bool,
-    new_id_share: float,
-) -> str:
-    is_new = not is_pending and (
-        not is_linked or dice("teller", account_id, entry_id).random() < new_id_share
-    )
+def _transaction_id(account_id: str, entry_id: str, new_id_share: float) -> str:
+    is_new = dice("teller", account_id, entry_id).random() < new_id_share
     return derive("txn", account_id, entry_id, "posted" if is_new else "first")
 
 
