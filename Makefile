@@ -9,16 +9,22 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: help demo test dev lint types check bench sandbox clean lock format
+.PHONY: help demo test simulate simulate-short dev lint types check bench sandbox clean lock format
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
 demo: $(VENV)/.runtime ## Eight banks at four simulated providers, synced and compared to the cent
 	@$(RUN) bank-pipeline demo
 
 test: $(VENV)/.dev ## All tests, on an embedded Postgres and simulated providers
 	@$(RUN) pytest -n 2 --dist loadgroup --no-loadscope-reorder
+
+simulate: $(VENV)/.runtime ## 20 simulated years of everything that can go wrong, and the proof
+	@$(RUN) bank-pipeline simulate --seed 1 --seeds 20 --days 365 --connections 24 --faults full
+
+simulate-short: $(VENV)/.runtime ## Two simulated months, as CI lives through at every change
+	@$(RUN) bank-pipeline simulate --seed 1 --seeds 2 --days 30 --connections 8 --faults full
 
 dev: $(VENV)/.runtime ## The Dagster UI with its daemon, the gateway and the sandbox
 	@$(RUN) bank-pipeline up --sandbox

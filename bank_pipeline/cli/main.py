@@ -25,6 +25,7 @@ from bank_pipeline.cli import (
     repair,
     runs,
     sandbox,
+    simulate,
     switch,
     up,
 )
@@ -50,6 +51,7 @@ app.add_typer(institutions.app, name="institutions")
 app.add_typer(link.app, name="link")
 app.add_typer(sandbox.app, name="sandbox")
 app.command("demo")(demo.demo)
+app.command("simulate")(simulate.simulate)
 app.command("up")(up.up)
 app.command("gateway")(up.gateway)
 app.command("doctor")(doctor.doctor)

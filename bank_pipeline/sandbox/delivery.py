@@ -102,6 +102,7 @@ class Outbox:
         self._timeout_s = timeout_s
         self._breaker_least = breaker_least
         self._tick_s = tick_s if clock.running else None
+        self._carrier: Callable[[Delivery], None] | None = None
         self._deliveries: list[Delivery] = []
         self._waiting: list[Delivery] = []
         self._changed = threading.Condition()
@@ -115,6 +116,19 @@ class Outbox:
             target=self._run, name=f"{self._user_agent} webhooks", daemon=True
         )
         self._thread.start()
+
+    def divert(self, carrier: Callable[[Delivery], None]) -> None:
+        """Hand every webhook to `carrier` instead of sending it: what becomes of it is theirs."""
+        self._carrier = carrier
+
+    def headers_of(self, delivery: Delivery) -> dict[str, str]:
+        """Return the headers of an attempt that is made now."""
+        headers = delivery.headers
+        if headers is None:
+            signature = self._sign(delivery.body.encode(), self._clock.now())
+            headers = {self._signature_header: signature}
+        usual = {"Content-Type": "application/json", "User-Agent": self._user_agent}
+        return {**usual, **headers}
 
     def stop(self) -> None:
         """End the thread, after the attempt that is under way."""
@@ -139,6 +153,9 @@ class Outbox:
             number = len(self._deliveries) + 1
             delivery = Delivery(number, url, code, item_id, body, now, now, headers)
             self._deliveries.append(delivery)
+            if self._carrier is not None:
+                self._carrier(delivery)
+                return
             self._waiting.append(delivery)
             self._changed.notify_all()
 
@@ -192,15 +209,9 @@ class Outbox:
 
     def _attempt(self, client: httpx.Client, delivery: Delivery) -> tuple[Attempt, str | None]:
         now = self._clock.now()
-        body = delivery.body.encode()
-        headers = delivery.headers
-        if headers is None:
-            headers = {self._signature_header: self._sign(body, now)}
-        usual = {"Content-Type": "application/json", "User-Agent": self._user_agent}
+        body, headers = delivery.body.encode(), self.headers_of(delivery)
         try:
-            with client.stream(
-                "POST", delivery.url, content=body, headers={**usual, **headers}
-            ) as answer:
+            with client.stream("POST", delivery.url, content=body, headers=headers) as answer:
                 return Attempt(now, answer.status_code), answer.headers.get("Retry-After")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return Attempt(now, None, type(error).__name__), None

@@ -83,6 +83,15 @@ class Logbook:
         """Return the recorded events up to and including `until`, in order."""
         return tuple(self._events[max(0, after_sequence) : bisect_right(self._moments, until)])
 
+    @property
+    def count(self) -> int:
+        """How many events there are."""
+        return len(self._events)
+
+    def is_all_by(self, until: datetime) -> bool:
+        """Say whether every recorded event happened up to and including `until`."""
+        return not self._moments or self._moments[-1] <= until
+
     def _record(self, stage: Stage) -> Entry:
         entry = stage.entry
         sequence = len(self._events) + 1

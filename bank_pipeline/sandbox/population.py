@@ -1,6 +1,6 @@
 """Who lives in the simulated world and which accounts they hold: banks, logins, accounts. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -8,7 +8,7 @@ from random import Random
 from types import MappingProxyType
 from typing import Final
 
-from bank_pipeline.sandbox.banks import BANKS, IBAN_COUNTRIES, OFFERS, Offer
+from bank_pipeline.sandbox.banks import BANKS, IBAN_COUNTRIES, Offer
 from bank_pipeline.sandbox.chance import dice
 from bank_pipeline.sandbox.ledger import Bank, BankAccount, Login
 from bank_pipeline.sandbox.money import money_of
@@ -49,13 +49,10 @@ def bank_of_turn(number: int) -> Bank:
     return BANKS[number % len(BANKS)]
 
 
-def customer(desk: Desk, number: int) -> Customer:
-    """Return the world's customer of this number, from 0, with all that the bank offers."""
+def customer(desk: Desk, number: int, offers: Sequence[Offer]) -> Customer:
+    """Return the world's customer of this number, from 0, with all that is offered to them."""
     name = person_name(number)
-    opened = tuple(
-        open_account(desk, offer, index)
-        for index, offer in enumerate(OFFERS[desk.bank.id], start=1)
-    )
+    opened = tuple(open_account(desk, offer, index) for index, offer in enumerate(offers, start=1))
     ids = tuple(one.account.id for one in opened)
     return Customer(
         Login(desk.login_id, desk.bank.id, name, username(name, number + 1), ids), opened

@@ -37,7 +37,7 @@ class SandboxServer:
     `advance` moves it.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a knob of its own
         self,
         *,
         seed: int = 0,
@@ -48,11 +48,13 @@ class SandboxServer:
         wings: Iterable[Wing] | None = None,
         host: str = LOOPBACK,
         port: int = 0,
+        is_driven: bool = False,
     ) -> None:
         """
         Prepare a server; port 0 takes a free one. A given `world` brings its own clock.
 
-        `wings` replace the usual ones of the same name.
+        `wings` replace the usual ones of the same name. A server that `is_driven` sends no
+        webhooks and does not follow its clock: whoever drives it asks the simulators to look.
         """
         if world is None:
             world = World(seed, clock=clock or VirtualClock(USUAL_START))
@@ -64,6 +66,7 @@ class SandboxServer:
         )
         usual = build_wings(world, self.clock, faults=self.faults, seed=seed)
         self.wings: Mapping[str, Wing] = {**usual, **{wing.name: wing for wing in wings or ()}}
+        self._is_driven = is_driven
         self._address = (host, port)
         self._listener: socket.socket | None = None
         self._server: WebServer | None = None
@@ -121,6 +124,8 @@ class SandboxServer:
             raise RuntimeError("webhooks were still under way")
 
     def _start_simulators(self) -> None:
+        if self._is_driven:
+            return
         self.plaid.start()
         for wing in self.wings.values():
             wing.start()

@@ -16,6 +16,7 @@ from bank_pipeline.sandbox.broken_answers import TRANSPORT_KEY
 LOOPBACK: Final = "127.0.0.1"
 _GRACE_S: Final = 1
 _TICK_S: Final = 0.1
+_KEPT_ALIVE_S: Final = 600  # longer than any client keeps one: whoever closes first must be them
 
 
 class WebServer(uvicorn.Server):
@@ -83,5 +84,6 @@ def web_config(
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=_GRACE_S,
+        timeout_keep_alive=_KEPT_ALIVE_S,
         ssl_context_factory=None if secured is None else lambda *_: secured,
     )

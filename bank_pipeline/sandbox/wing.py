@@ -55,9 +55,10 @@ class Wing(ABC):
         "currency", "unofficial_currency", "pending", "day", "description"}]}}}
 
         Money is text, signed from the account holder; a balance is None where the bank tells
-        none. `day` is the booking date, of a pending row the day it was paid. A row's
-        `external_id` is None where the provider gives none that can be trusted. Computed from
-        the world's ledger, not from what was answered. Unknown: KeyError.
+        none. An account may tell `first_day`, before which nothing is shown. `day` is the booking
+        date, of a pending row the day it was paid. A row's `external_id` is None where the
+        provider gives none that can be trusted. Computed from the world's ledger, not from what
+        was answered. Unknown: KeyError.
         """
 
     @abstractmethod

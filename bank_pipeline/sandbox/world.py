@@ -12,7 +12,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Unpack
 
-from bank_pipeline.sandbox.banks import Offer
+from bank_pipeline.sandbox.banks import OFFERS, Offer
 from bank_pipeline.sandbox.clock import VirtualClock
 from bank_pipeline.sandbox.ledger import (
     AccountKind,
@@ -77,23 +77,30 @@ class World:
         history_days: int = 730,
         temper: Temper = USUAL,
         quiet: bool = False,
+        offers: Mapping[str, Sequence[Offer]] = OFFERS,
+        spending: float = 1.0,
     ) -> None:
         """
         Create the people and their accounts; their movements are drawn when asked for.
 
         History reaches `history_days` back from the clock's start. `temper` is how often
-        banks do awkward things. In a `quiet` world only scripted things happen.
+        banks do awkward things. In a `quiet` world only scripted things happen. `offers` are
+        the accounts of each bank's customers, and `spending` how often they pay, 1 for usual.
         """
         self._seed = seed
         self._clock = clock
         self._history_days = history_days
         self._temper = temper
         self._quiet = quiet
+        self._offers = offers
+        self._spending = spending
+        self._stands_since: datetime | None = None
         self._lock = threading.RLock()
         self._logins: dict[str, Login] = {}
         self._accounts: dict[str, BankAccount] = {}
         self._births: dict[str, _Birth] = {}
         self._logbooks: dict[str, Logbook] = {}
+        self._told: dict[str, tuple[int, BankAccount, AccountTruth]] = {}  # after so many events
         self._listeners: list[Callable[[str], None]] = []
         for _ in range(logins):
             self._welcome(None, clock.start, quiet=quiet)
@@ -141,9 +148,18 @@ class World:
     def truth(self, account_id: str, at: datetime) -> AccountTruth:
         """Return the account as the bank showed it at `at`: the fold of the events up to then."""
         with self._lock:
-            events = self._grown(account_id).events(at, 0)
+            logbook = self._grown(account_id)
             account, opening = self._accounts[account_id], self._births[account_id].opening
-        return fold(account, opening, events)
+            known = self._told.get(account_id)
+            is_present = logbook.is_all_by(at)
+            if known is not None and is_present and known[:2] == (logbook.count, account):
+                return known[2]
+            events = logbook.events(at, 0)
+        truth = fold(account, opening, events)
+        if is_present:
+            with self._lock:
+                self._told[account_id] = (len(events), account, truth)
+        return truth
 
     def opening_balance(self, account_id: str) -> Decimal:
         """Return the balance before the first entry, negative when owed."""
@@ -238,6 +254,13 @@ class World:
         self._tell(account_id)
         return account
 
+    def stand_still(self) -> None:
+        """From now on nothing happens by itself, so that a watcher can catch up with all."""
+        with self._lock:
+            for account_id in self._accounts:
+                self._grown(account_id)
+            self._stands_since = self._clock.now()
+
     def add_account(self, login_id: str, offer: Offer, *, quiet: bool = True) -> BankAccount:
         """Open another account today; unless it is `quiet`, its holder uses it from now on."""
         with self._lock:
@@ -266,7 +289,7 @@ class World:
         number = len(self._logins)
         bank = self.banks[bank_id] if bank_id else bank_of_turn(number)
         desk = Desk(self._seed, f"login-{number + 1}", bank, beginning, self._history_days)
-        newcomer = customer(desk, number)
+        newcomer = customer(desk, number, self._offers[bank.id])
         accounts = [one.account for one in newcomer.opened]
         transfers = standing_transfers(self._seed, accounts)
         checking = [one.id for one in accounts if one.kind is AccountKind.CHECKING]
@@ -303,14 +326,16 @@ class World:
         if logbook is None:
             logbook = self._logbooks[account_id] = Logbook(self._plan(account_id))
         if self._accounts[account_id].closed_at is None:
-            logbook.grow(now or self._clock.now())
+            until = now or self._clock.now()
+            logbook.grow(min(until, self._stands_since or until))
         return logbook
 
     def _plan(self, account_id: str) -> Plan:
         birth = self._births[account_id]
         account = birth.account
         money = money_of(account.currency or account.unofficial_currency)
-        purchases = purchases_per_day(account.kind, first_checking=birth.first_checking)
+        usual = purchases_per_day(account.kind, first_checking=birth.first_checking)
+        purchases = usual * self._spending
         purse = Purse(account, birth.desk.bank, money, purchases)
         return Plan(
             seed=self._seed,

@@ -1,5 +1,6 @@
 """From settings to connections: which database, for us and for Dagster, and how we talk to it."""
 
+import logging
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -31,6 +32,10 @@ _ADVICE: Final = (
     ("too many", "raise the server's max_connections, or lower BANK_PIPELINE_SYNC_THREADS"),
     ("SSL", "check `sslmode` in the URL"),
 )
+
+# At DEBUG it logs every row that it reads: names and IBANs. Whoever sets the root logger to DEBUG
+# must not get them.
+logging.getLogger("sqlalchemy.engine").setLevel(logging.WARNING)
 
 
 @dataclass(frozen=True)

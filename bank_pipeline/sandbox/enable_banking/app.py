@@ -116,15 +116,17 @@ def _base_url(request: Request) -> str:
 
 def _answer(state: State, endpoint: Endpoint, asked: _Asked) -> ASGIApp:
     progress = _Progress()
+    logged: dict[str, Any] = {}
     try:
         with state.lock:
-            _log(state, endpoint.operation, asked)
+            logged = _log(state, endpoint.operation, asked)
             body = _perform(state, endpoint, asked, progress)
         status = 200
         if progress.fault is not None:
             body = bend(body, progress.fault)
     except EnableBankingError as error:
         body, status = error.body, error.status
+    logged["status"] = status
     return _sent(state, progress.fault, _json(body, status))
 
 
@@ -206,19 +208,19 @@ def _sent(state: State, fault: Fault | None, answer: Response) -> ASGIApp:
     return answer
 
 
-def _log(state: State, operation: str, asked: _Asked) -> None:
+def _log(state: State, operation: str, asked: _Asked) -> dict[str, Any]:
     headers = {name: value for name, value in asked.headers.items() if name != _HIDDEN}
-    state.requests.append(
-        {
-            "at": moment_text(state.clock.now()),
-            "operation": operation,
-            "subject": asked.subject,
-            "method": asked.method,
-            "path": asked.url_path,
-            "query": dict(asked.query),
-            "headers": headers,
-        }
-    )
+    logged: dict[str, Any] = {
+        "at": moment_text(state.clock.now()),
+        "operation": operation,
+        "subject": asked.subject,
+        "method": asked.method,
+        "path": asked.url_path,
+        "query": dict(asked.query),
+        "headers": headers,
+    }
+    state.requests.append(logged)
+    return logged
 
 
 def _json(body: object, status: int) -> Response:

@@ -34,13 +34,19 @@ class Quota:
     def __init__(self, per_day: int | None) -> None:
         self.per_day = per_day
         self._used: Counter[tuple[object, ...]] = Counter()
+        self.refused: Counter[str] = Counter()  # by day
 
     def admit(self, key: tuple[str, ...], now: datetime, *, cost: int = 1) -> None:
         """Take `cost` accesses of today's; a call that begins beyond the limit is refused."""
         today = (*key, now.date())
         if self.per_day is not None and self._used[today] >= self.per_day:
+            self.refused[now.date().isoformat()] += 1
             raise api_error("ASPSP_RATE_LIMIT_EXCEEDED")
         self._used[today] += cost
+
+    def spend(self, key: tuple[str, ...], now: datetime, *, cost: int) -> None:
+        """Take accesses of today's without asking, as others do who share them."""
+        self._used[(*key, now.date())] += cost
 
     def reset(self) -> None:
         """Forget what was used."""

@@ -68,6 +68,7 @@ def _account(state: State, session: Session, grant: Grant, now: datetime) -> tup
         "booked": optional_number_text(booked),
         "available": optional_number_text(available),
         "identification_hashes": hashes,
+        "first_day": _since(session).isoformat(),
         "transactions": [_row(state, profile, one) for one in entries],
         "not_money": [{**_row(state, profile, one), "status": status_} for status_, one in planned],
     }

@@ -20,7 +20,7 @@ from bank_pipeline.sandbox.gocardless.errors import (
     injected_error,
 )
 from bank_pipeline.sandbox.gocardless.ids import digest
-from bank_pipeline.sandbox.gocardless.profiles import After, Iban, Pending
+from bank_pipeline.sandbox.gocardless.profiles import After, Iban, Measure, Pending
 from bank_pipeline.sandbox.gocardless.quotas import daily_error
 from bank_pipeline.sandbox.gocardless.rows import Row, Shelf, booked_row, day_of, pending_row
 from bank_pipeline.sandbox.gocardless.state import LinkedAccount, Reply, Requisition
@@ -226,7 +226,9 @@ def _balances(call: Call, account: LinkedAccount) -> dict[str, Any]:
     institution = state.institution(state.requisitions[account.requisition_id].institution_id)
     moment = _moment(call)
     shown = state.world.truth(account.world_account_id, moment)
-    before = state.world.truth(account.world_account_id, moment - _A_DAY)
+    tells_stale = any(line.measure is Measure.STALE for line in institution.profile.balances)
+    past = moment - _A_DAY if tells_stale else moment
+    before = state.world.truth(account.world_account_id, past)
     return {"balances": balance_rows(institution.profile, shown, before, moment)}
 
 

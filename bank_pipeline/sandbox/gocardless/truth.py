@@ -81,6 +81,7 @@ def _account(
         "unofficial_currency": None,
         "booked": _balance(profile.booked, shown) if can_read["balances"] else None,
         "available": _balance(profile.available, shown) if can_read["balances"] else None,
+        "first_day": _first_day(agreement).isoformat(),
         "transactions": [
             _row(institution, linked, entry, day)
             for entry, day in _dated(institution, frozen, now)

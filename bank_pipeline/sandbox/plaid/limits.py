@@ -48,6 +48,7 @@ class RateWindows:
         self.scale = scale
         self._minute = 0
         self._calls: Counter[tuple[str, str]] = Counter()
+        self.refused: Counter[str] = Counter()  # by operation
 
     def admit(self, operation: str, item_id: str, now: datetime) -> None:
         """Count a call; refuse it with the endpoint's own code when it is one too many."""
@@ -68,5 +69,6 @@ class RateWindows:
         if per_minute is None or self.scale is None:
             return
         if self._calls[window] >= max(1, int(per_minute * self.scale)):
+            self.refused[window[0]] += 1
             raise plaid_error(code)
         self._calls[window] += 1

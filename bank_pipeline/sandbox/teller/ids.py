@@ -8,6 +8,7 @@ one without sharing code; tokens and enrollments are drawn from a seed. Thread-s
 import hashlib
 import string
 import threading
+from functools import lru_cache
 from random import Random
 from typing import Final
 
@@ -17,6 +18,7 @@ from bank_pipeline.sandbox.ledger import Entry, EntryState
 _ALPHABET: Final = string.digits + string.ascii_lowercase
 _ID_LENGTH: Final = 21
 _TOKEN_LENGTH: Final = 13
+_KEPT: Final = 50_000  # ids of a year: an account's list is made of all of them at every reading
 
 
 class Mint:
@@ -47,10 +49,15 @@ def derive_account_id(enrollment_id: str, world_account_id: str) -> str:
 
 def derive_transaction_id(account_id: str, entry: Entry, new_id_share: float) -> str:
     """Return a transaction's id; most keep the one of their pending time when they post."""
-    is_new = entry.state is not EntryState.PENDING and (
-        not entry.linked or dice("teller", account_id, entry.id).random() < new_id_share
-    )
-    return derive("txn", account_id, entry.id, "posted" if is_new else "first")
+    can_be_new = entry.state is not EntryState.PENDING
+    share = new_id_share if entry.linked else 1.0  # one that is not linked always gets another
+    return _transaction_id(account_id, entry.id, share if can_be_new else 0.0)
+
+
+@lru_cache(_KEPT)
+def _transaction_id(account_id: str, entry_id: str, new_id_share: float) -> str:
+    is_new = dice("teller", account_id, entry_id).random() < new_id_share
+    return derive("txn", account_id, entry_id, "posted" if is_new else "first")
 
 
 def derive(prefix: str, *words: str) -> str:

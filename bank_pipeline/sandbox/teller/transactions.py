@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Final
 
 from bank_pipeline.sandbox.chance import dice
@@ -22,6 +23,7 @@ from bank_pipeline.sandbox.teller.vocabulary import category_of, counterparty_of
 from bank_pipeline.sandbox.world import World
 
 _SHOWN: Final = (EntryState.PENDING, EntryState.BOOKED)
+_KEPT: Final = 50_000
 _Place = tuple[date, bool, str]
 
 
@@ -132,7 +134,7 @@ class Ledger:
         return derive_transaction_id(self._grant.account_id, entry, self._options.new_id_share)
 
     def _patience(self, entry: Entry) -> timedelta:
-        return self._options.enriched_within * dice("teller enriches", entry.id).random()
+        return self._options.enriched_within * _share_of_patience(entry.id)
 
     def _row_to_json(self, row: Row) -> dict[str, Any]:
         entry, is_card = row.entry, self._account.kind is AccountKind.CREDIT_CARD
@@ -149,6 +151,11 @@ class Ledger:
             "details": _details(entry, is_complete=row.enriched_at <= self._at),
             "links": {"self": f"{base}/transactions/{row.transaction_id}", "account": base},
         }
+
+
+@lru_cache(_KEPT)
+def _share_of_patience(entry_id: str) -> float:
+    return dice("teller enriches", entry_id).random()
 
 
 def _place(entry: Entry) -> _Place:

@@ -1,0 +1,151 @@
+"""Hold one connection's tables against its bank: every difference is a finding."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+from bank_pipeline.domain.connection import Provider
+from bank_pipeline.simulation.evidence import HeldAccount, ShownAccount
+from bank_pipeline.simulation.findings import Checker, Findings
+from bank_pipeline.simulation.matching import HeldRow, Matching, Pair, ShownRow, match_rows
+
+_ROWS: Final = (
+    Checker.MISSING,
+    Checker.DOUBLED,
+    Checker.INVENTED,
+    Checker.WRONG_AMOUNT,
+    Checker.WRONG_DATE,
+    Checker.WRONG_STATE,
+    Checker.WRONG_CURRENCY,
+    Checker.WRONG_DESCRIPTION,
+    Checker.ENDLESS_PENDING,
+)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """
+    One connection, ready to be compared.
+
+    `world_accounts` tells which of the world's accounts each account id stood for, `names`
+    which entry each row id did. `older` are rows that an earlier consent showed and the
+    present one no longer reaches. `is_windowed`: only covered dates are promised.
+    """
+
+    where: str
+    provider: Provider
+    shown: Mapping[str, ShownAccount]
+    held: Collection[HeldAccount]
+    world_accounts: Mapping[str, str]
+    names: Mapping[str, Mapping[str, str]]
+    older: Mapping[str, Mapping[str, ShownRow]]
+    set_aside: Collection[str]
+    is_windowed: bool
+
+    def by_world_account(self) -> dict[str, list[HeldAccount]]:
+        """Return the held accounts by the world's account they stand for."""
+        grouped: dict[str, list[HeldAccount]] = {}
+        for account in self.held:
+            name = self.world_accounts.get(account.external_id, f"? {account.external_id}")
+            grouped.setdefault(name, []).append(account)
+        return grouped
+
+    def matching(self, name: str) -> Matching:
+        """Pair the rows of one of the world's accounts."""
+        shown = self.shown.get(name)
+        rows = dict(shown.rows) if shown else {}
+        first_day = (shown.first_day if shown else None) or date.min
+        for entry_id, row in self.older.get(name, {}).items():
+            if row.day < first_day:
+                rows.setdefault(entry_id, row)
+        held = [row for account in self.by_world_account().get(name, []) for row in account.rows]
+        return match_rows([*rows.values()], held, self.names.get(name, {}))
+
+
+def compare(one: Comparison, findings: Findings) -> None:
+    """Compare all accounts of one connection, both ways."""
+    grouped = one.by_world_account()
+    for name, shown in one.shown.items():
+        held = grouped.pop(name, [])
+        if not held:
+            findings.look(Checker.MISSING_ACCOUNT)
+            if shown.is_listed:
+                findings.add(Checker.MISSING_ACCOUNT, one.where, f"{shown.name} ({name})")
+            continue
+        _compare_account(one, name, shown, held, findings)
+        _compare_balances(one, shown, held, findings)
+    for name, held in grouped.items():
+        for account in held:
+            if account.is_open or account.rows:
+                findings.add(Checker.INVENTED, one.where, f"the bank has no account {name}")
+
+
+def _compare_account(
+    one: Comparison,
+    name: str,
+    shown: ShownAccount,
+    held: list[HeldAccount],
+    findings: Findings,
+) -> None:
+    matching = one.matching(name)
+    count = len(matching.pairs) + len(matching.missing)
+    for checker in _ROWS:
+        findings.look(checker, count)
+    where = f"{one.where} {shown.name} ({name})"
+    for row in matching.doubles:
+        findings.add(Checker.DOUBLED, where, _told(row))
+    for row in matching.invented:
+        kind = Checker.ENDLESS_PENDING if row.is_pending else Checker.INVENTED
+        if shown.is_listed or kind is Checker.INVENTED:
+            findings.add(kind, where, _told(row))
+    if not shown.is_listed:
+        return  # it was closed or withdrawn: what came after our last look was never shown
+    for missing in matching.missing:
+        is_promised = not one.is_windowed or any(each.covers(missing.day) for each in held)
+        if is_promised and missing.external_id not in one.set_aside:
+            findings.add(Checker.MISSING, where, _told(missing))
+    for pair in matching.pairs:
+        _compare_pair(pair, where, findings)
+
+
+def _compare_pair(pair: Pair, where: str, findings: Findings) -> None:
+    bank, ours = pair.shown, pair.held
+    if ours.amount != bank.amount:
+        findings.add(Checker.WRONG_AMOUNT, where, f"{_told(ours)}, not {bank.amount}")
+    if ours.day != bank.day and not (bank.is_pending and ours.is_pending):
+        findings.add(Checker.WRONG_DATE, where, f"{_told(ours)}, not {bank.day}")
+    if ours.is_pending and not bank.is_pending:
+        findings.add(Checker.ENDLESS_PENDING, where, f"{_told(ours)}, but it is booked")
+    elif ours.is_pending != bank.is_pending:
+        findings.add(Checker.WRONG_STATE, where, f"{_told(ours)}, but it is pending")
+    if bank.currency is not None and ours.currency != bank.currency:
+        findings.add(Checker.WRONG_CURRENCY, where, f"{_told(ours)}, not {bank.currency}")
+    if ours.description != bank.description:
+        words = f"{_told(ours)}: {ours.description!r}, not {bank.description!r}"
+        findings.add(Checker.WRONG_DESCRIPTION, where, words)
+
+
+def _compare_balances(
+    one: Comparison, shown: ShownAccount, held: list[HeldAccount], findings: Findings
+) -> None:
+    if not shown.is_listed:
+        return
+    for account in held:
+        if not account.is_open:
+            continue
+        where = f"{one.where} {shown.name}"
+        findings.look(Checker.WRONG_BALANCE, 2)
+        if shown.booked is not None and account.booked != shown.booked:
+            findings.add(
+                Checker.WRONG_BALANCE, where, f"booked {account.booked}, not {shown.booked}"
+            )
+        if shown.available is not None and account.available != shown.available:
+            words = f"available {account.available}, not {shown.available}"
+            findings.add(Checker.WRONG_BALANCE, where, words)
+
+
+def _told(row: ShownRow | HeldRow) -> str:
+    state = "pending" if row.is_pending else "booked"
+    name = row.entry_id if isinstance(row, ShownRow) else row.id
+    return f"{state} {row.amount} {row.currency} of {row.day} ({name})"

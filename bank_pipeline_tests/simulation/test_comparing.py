@@ -1,0 +1,173 @@
+"""Each checker catches what is planted for it: a proof that finds nothing must be able to find."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+import pytest
+
+from bank_pipeline.domain.connection import Provider
+from bank_pipeline.simulation.comparing import Comparison, compare
+from bank_pipeline.simulation.evidence import HeldAccount, ShownAccount
+from bank_pipeline.simulation.findings import Checker, Findings
+from bank_pipeline.simulation.limits import over_limit
+from bank_pipeline.simulation.matching import HeldRow, ShownRow
+
+DAY: Final = date(2026, 6, 3)
+NOON: Final = datetime(2026, 6, 3, 12, tzinfo=UTC)
+
+
+def shown(number: int, amount: str = "-4.50", *, pending: bool = False) -> ShownRow:
+    return ShownRow(
+        entry_id=f"acc-1-1.20260603.{number}",
+        external_id=f"tx-{number}",
+        amount=Decimal(amount),
+        currency="EUR",
+        is_pending=pending,
+        day=DAY,
+        description=f"Coffee {number}",
+    )
+
+
+def held(row: ShownRow, *, name: str | None = None) -> HeldRow:
+    return HeldRow(
+        id=name or f"row of {row.entry_id}",
+        account="account",
+        external_id=row.external_id or "ours",
+        amount=row.amount,
+        currency=row.currency,
+        is_pending=row.is_pending,
+        day=row.day,
+        description=row.description,
+    )
+
+
+BANK: Final = (shown(1), shown(2, "-9.00"), shown(3, "12.00"))
+TABLES: Final = tuple(held(row) for row in BANK)
+
+
+def found(
+    tables: Sequence[HeldRow],
+    bank: Sequence[ShownRow] = BANK,
+    *,
+    booked: str | None = "100",
+    available: str | None = "90",
+    covered: tuple[tuple[date, date], ...] = ((DAY, DAY),),
+    set_aside: frozenset[str] = frozenset(),
+) -> set[Checker]:
+    account = ShownAccount(
+        name="Giro",
+        is_listed=True,
+        booked=Decimal(100),
+        available=Decimal(90),
+        first_day=None,
+        external_ids=["account"],
+        rows={row.entry_id: row for row in bank},
+    )
+    ours = HeldAccount(
+        id="1",
+        external_id="account",
+        is_open=True,
+        booked=None if booked is None else Decimal(booked),
+        available=None if available is None else Decimal(available),
+        covered=covered,
+        rows=tuple(tables),
+    )
+    findings = Findings()
+    one = Comparison(
+        where="bank",
+        provider=Provider.TELLER,
+        shown={"acc-1-1": account},
+        held=[ours],
+        world_accounts={"account": "acc-1-1"},
+        names={"acc-1-1": {row.external_id: row.entry_id for row in bank if row.external_id}},
+        older={},
+        set_aside=set_aside,
+        is_windowed=True,
+    )
+    compare(one, findings)
+    assert findings.looked[Checker.MISSING] == len(bank)
+    return {finding.checker for finding in findings.found}
+
+
+def test_equal_tables_have_no_findings() -> None:
+    assert found(TABLES) == set()
+
+
+@pytest.mark.parametrize(
+    ("tables", "checker"),
+    [
+        (TABLES[1:], Checker.MISSING),
+        ((*TABLES, replace(TABLES[0], id="again")), Checker.DOUBLED),
+        ((*TABLES, replace(TABLES[0], id="again", external_id="other")), Checker.DOUBLED),
+        ((*TABLES, held(shown(9, "-1.23"))), Checker.INVENTED),
+        ((*TABLES, held(shown(9, "-1.23", pending=True))), Checker.ENDLESS_PENDING),
+        ((replace(TABLES[0], amount=Decimal("-4.51")), *TABLES[1:]), Checker.WRONG_AMOUNT),
+        ((replace(TABLES[0], amount=Decimal("4.50")), *TABLES[1:]), Checker.WRONG_AMOUNT),
+        ((replace(TABLES[0], amount=None), *TABLES[1:]), Checker.WRONG_AMOUNT),
+        ((replace(TABLES[0], day=DAY + timedelta(1)), *TABLES[1:]), Checker.WRONG_DATE),
+        ((replace(TABLES[0], is_pending=True), *TABLES[1:]), Checker.ENDLESS_PENDING),
+        ((replace(TABLES[0], currency="USD"), *TABLES[1:]), Checker.WRONG_CURRENCY),
+        ((replace(TABLES[0], description="?"), *TABLES[1:]), Checker.WRONG_DESCRIPTION),
+    ],
+)
+def test_a_planted_fault_in_the_rows_is_found(
+    tables: tuple[HeldRow, ...], checker: Checker
+) -> None:
+    assert found(tables) == {checker}
+
+
+@pytest.mark.parametrize(
+    ("change", "checker"),
+    [
+        ({"amount": Decimal("4.50")}, Checker.WRONG_AMOUNT),
+        ({"day": DAY + timedelta(1)}, Checker.WRONG_DATE),
+        ({"description": "?"}, Checker.WRONG_DESCRIPTION),
+    ],
+)
+def test_a_fault_is_found_at_a_bank_without_names_for_its_rows(
+    change: dict[str, object], checker: Checker
+) -> None:
+    nameless = [replace(row, external_id=None) for row in BANK]
+    tables = [replace(TABLES[0], **change), *TABLES[1:]]  # type: ignore[arg-type]
+
+    assert found(tables, nameless) == {checker}
+
+
+def test_a_booked_row_that_should_be_pending_is_in_a_wrong_state() -> None:
+    bank = (shown(1, pending=True), *BANK[1:])
+
+    assert found(TABLES, bank) == {Checker.WRONG_STATE}
+
+
+def test_equal_purchases_are_counted() -> None:
+    twins = [replace(shown(n), external_id=None, description="Coffee") for n in (1, 2)]
+
+    assert found([held(row) for row in twins], twins) == set()
+    assert found([held(twins[0])], twins) == {Checker.MISSING}
+
+
+def test_a_row_beyond_the_covered_dates_is_a_gap_that_shows() -> None:
+    covered = ((DAY + timedelta(1), DAY + timedelta(9)),)
+
+    assert found(TABLES[1:], covered=covered) == set()
+
+
+def test_a_row_in_quarantine_is_not_lost() -> None:
+    assert found(TABLES[1:], set_aside=frozenset({"tx-1"})) == set()
+
+
+def test_wrong_and_unknown_balances_are_found() -> None:
+    assert found(TABLES, booked="100.01") == {Checker.WRONG_BALANCE}
+    assert found(TABLES, booked="-100") == {Checker.WRONG_BALANCE}
+    assert found(TABLES, available=None) == {Checker.WRONG_BALANCE}
+
+
+def test_one_call_too_many_in_any_24_hours_is_found() -> None:
+    moments = [NOON + timedelta(hours=5 * n) for n in range(4)]
+    within, after = NOON + timedelta(hours=23, minutes=59), NOON + timedelta(hours=24)
+
+    assert over_limit([*moments, after], limit=4) == []
+    assert over_limit([*moments, within], limit=4) == [(5, within)]

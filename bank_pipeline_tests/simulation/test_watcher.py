@@ -1,0 +1,125 @@
+"""What the watcher says of connections, sync runs and logs."""
+
+import logging
+from datetime import timedelta
+from typing import Final
+
+import pytest
+import sqlalchemy as sa
+
+from bank_pipeline.simulation import banks
+from bank_pipeline.simulation.driver import Driver
+from bank_pipeline.simulation.findings import Checker, Finding, Findings, Known
+from bank_pipeline.simulation.installation import Installation
+from bank_pipeline.simulation.logs import LogChecker, listening, secrets_of
+from bank_pipeline.simulation.members import Member
+from bank_pipeline.simulation.watcher import Watcher
+from bank_pipeline.sync.reports import SyncReason, SyncReport
+
+_ONE: Final = (
+    "(SELECT transaction_id FROM analytics.transactions WHERE status = 'booked' "
+    "AND amount < 0 ORDER BY 1 LIMIT 1)"
+)
+
+
+def checked(place: Installation, member: Member) -> set[Checker]:
+    watcher = Watcher(place, Findings())
+    watcher.check_states([member])
+    return {one.checker for one in watcher.findings.found}
+
+
+def update(place: Installation, words: str) -> None:
+    with place.context.engine.begin() as db:
+        db.execute(sa.text(f"UPDATE bank.connections SET {words}"))
+
+
+def test_a_stop_without_a_reason_is_found(place: Installation, member: Member) -> None:
+    assert checked(place, member) == set()
+
+    update(place, "status = 'needs_reauth', status_reason = NULL, next_attempt_at = NULL")
+
+    assert checked(place, member) == {Checker.SILENT_STOP}
+
+
+def test_a_stop_of_what_the_bank_still_serves_is_found(place: Installation, member: Member) -> None:
+    update(place, "status = 'needs_reauth', status_reason = 'X', next_attempt_at = NULL")
+    place.world.clock.advance(timedelta(days=4))
+
+    assert checked(place, member) == {Checker.SILENT_STOP}
+    banks.require_login(place, member)
+    assert checked(place, member) == set()
+
+
+def test_days_without_a_success_and_without_a_plan_are_found(
+    place: Installation, member: Member
+) -> None:
+    update(place, "status = 'active', status_reason = NULL, next_attempt_at = NULL")
+    place.world.clock.advance(timedelta(days=4))
+
+    assert checked(place, member) == {Checker.SILENT_STOP}
+
+
+@pytest.mark.parametrize(
+    ("harm", "checker"),
+    [
+        (f"UPDATE bank.transactions SET removed_at = now() WHERE id = {_ONE}", Checker.MISSING),
+        (f"UPDATE bank.transactions SET amount = -amount WHERE id = {_ONE}", Checker.WRONG_AMOUNT),
+        ("DELETE FROM bank.account_coverage", Checker.HIDDEN_GAP),
+        ("DELETE FROM bank.balances", Checker.WRONG_BALANCE),
+    ],
+)
+def test_what_is_planted_in_the_tables_is_found_after_a_sync(
+    place: Installation, member: Member, harm: str, checker: Checker
+) -> None:
+    findings = Findings()
+    watcher = Watcher(place, findings)
+    reports: list[SyncReport] = []
+    driver = Driver(place, lambda _, report: reports.append(report))
+    assert member.connection_id is not None
+    driver.sync(member.connection_id, SyncReason.INITIAL)
+    watcher.ask_for_look([member], is_last=True)
+    watcher.after_sync(member, reports[-1])
+    assert findings.found == []
+    assert findings.looked[Checker.MISSING] > 20
+
+    with place.context.engine.begin() as db:
+        db.execute(sa.text(harm))
+    watcher.ask_for_look([member], is_last=True)
+    watcher.after_sync(member, reports[-1])
+
+    assert {one.checker for one in findings.found} == {checker}
+
+
+def test_two_triggers_at_once_make_one_sync(place: Installation, member: Member) -> None:
+    assert member.connection_id is not None
+    driver = Driver(place, lambda _, __: None)
+
+    assert driver.sync_twice_at_once(member.connection_id)
+
+    with place.context.engine.connect() as db:
+        assert db.scalar(sa.text("SELECT count(*) FROM bank.sync_runs")) == 1
+
+
+@pytest.mark.parametrize("what", ["a token of Teller", "a name", "our key"])
+def test_a_secret_in_a_log_is_found(place: Installation, member: Member, what: str) -> None:
+    findings = Findings()
+    secret = next(text for name, text in secrets_of(place) if name == what)
+    with listening() as listener:
+        checker = LogChecker(listener, findings)
+        checker.prove(place)
+        assert findings.found == []
+        logging.getLogger("somebody").debug("told %s", secret)
+        checker.search(place)
+
+    assert findings.found == [Finding(Checker.SECRET_IN_LOG, "logger somebody", what)]
+
+
+def test_a_known_finding_is_told_and_is_no_violation(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = Known(Checker.MISSING, "Belfius", "duplicate ids of that bank")
+    monkeypatch.setattr("bank_pipeline.simulation.findings.KNOWN", (known,))
+    findings = Findings()
+    findings.add(Checker.MISSING, "gocardless Belfius", "a row")
+    findings.add(Checker.MISSING, "gocardless Monzo", "a row")
+
+    assert [one.where for one in findings.violations()] == ["gocardless Monzo"]
+    assert findings.known() == {"duplicate ids of that bank": 1}
