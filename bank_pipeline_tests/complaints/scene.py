@@ -13,6 +13,7 @@ from bank_pipeline.domain.connection import Connection
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline.sandbox.ledger import AccountKind, Entry
+from bank_pipeline.sandbox.scripts import EntryDetails
 from bank_pipeline.sandbox.world import World
 from bank_pipeline.sync.link import accept_return, start_link
 from bank_pipeline.sync.reports import SyncReason, SyncReport
@@ -65,17 +66,20 @@ class Scene:
         amount: str = "-4.50",
         text: str = "Blue Cup",
         kind: AccountKind = CHECKING,
+        *,
+        days_ago: int = 0,
         **details: Any,
     ) -> Entry:
-        """Book an entry today, unless `days_ago` or other details say otherwise."""
-        days_ago = details.pop("days_ago", 0)
+        """Book an entry, today unless said otherwise."""
         day = self.today() - days_ago * DAY
-        said = {"booking_date": day, "value_date": day, "transaction_date": day, **details}
-        return self.world.add_booked(self.account(kind), Decimal(amount), description=text, **said)
+        said = {"booking_date": day, "value_date": day, "transaction_date": day}
+        return self.world.add_booked(
+            self.account(kind), Decimal(amount), **_words(text), **{**said, **details}
+        )
 
     def hold(self, amount: str = "-4.50", text: str = "Blue Cup", **details: Any) -> Entry:
         """Show a pending entry."""
-        return self.world.add_pending(self.account(), Decimal(amount), description=text, **details)
+        return self.world.add_pending(self.account(), Decimal(amount), **_words(text), **details)
 
     def link(self, *kinds: AccountKind, institution: str | None = None) -> "Scene":
         """Link the customer's accounts of these kinds, else the current ones; nothing is read."""
@@ -149,3 +153,7 @@ class Scene:
     def another(self) -> "Scene":
         """Return a scene for another customer at the same provider."""
         return replace(self, login="", connection=ConnectionId(""))
+
+
+def _words(text: str) -> EntryDetails:
+    return {"description": text, "original_description": text.upper()}
