@@ -145,10 +145,9 @@ class Scene:
                 (row.id, note, is_hidden),
             )
 
-    def is_true(self) -> bool:
-        """Say whether our tables are the bank's, to the row and the cent; else show in what not."""
-        assert self.stage.differences(self.connection) == []
-        return True
+    def differences(self) -> list[str]:
+        """Return everything in which our tables differ from the bank, to the row and the cent."""
+        return self.stage.differences(self.connection)
 
     def another(self) -> "Scene":
         """Return a scene for another customer at the same provider."""
