@@ -156,3 +156,12 @@ class Scene:
 
 def _words(text: str) -> EntryDetails:
     return {"description": text, "original_description": text.upper()}
+
+
+def late_by(scene: Scene, days: int) -> None:
+    """Play a bank that shows a row, and counts it, so many days after its date."""
+    scene.buy("-60.00", "Rent")
+    scene.link().sync()
+    scene.next_day(days + 15)
+    scene.next_day()
+    scene.buy("-7.00", "Booked in silence", days_ago=days)

@@ -1,7 +1,7 @@
 """Complaints 7 to 12: rows that never came, or came twice because two asked for them."""
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,7 @@ from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline.sandbox.ledger import AccountKind
 from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.sync.reports import SyncReason, SyncReport
-from bank_pipeline_tests.complaints.scene import CHECKING, DAY, Scene
+from bank_pipeline_tests.complaints.scene import CHECKING, DAY, Scene, late_by
 from bank_pipeline_tests.sync.ground import Ground, gateway_over, ground_over, sandbox_server
 
 BOTH: Final = (CHECKING, AccountKind.SAVINGS)
@@ -157,6 +157,20 @@ def test_09_an_outage_longer_than_any_usual_window_leaves_no_gap(by_dates: Scene
     assert scene.differences() == []
 
 
+def test_09_a_row_that_is_booked_weeks_late_is_found(by_dates: Scene) -> None:
+    """
+    The bank showed a row weeks after its date, and nobody looked there any more.
+
+    securo#72, securo#374.
+    """
+    scene = by_dates.customer()
+    late_by(scene, 25)
+    scene.next_day()
+
+    assert scene.rows(amount=Decimal("-7.00"))
+    assert scene.differences() == []
+
+
 @pytest.mark.parametrize(
     ("institution", "days"),
     [
@@ -211,6 +225,32 @@ def test_10_an_error_that_is_no_refusal_shortens_no_history(enable_banking: Scen
 
     assert len(scene.rows()) == 1
     assert scene.value("SELECT refused_beyond_days FROM bank.connections") is None
+    assert scene.differences() == []
+
+
+@pytest.mark.parametrize("days", [5, 60])
+def test_10_a_refusal_of_dates_that_the_bank_gave_before_loses_none_of_them(
+    enable_banking: Scene, days: int
+) -> None:
+    """
+    Once, in the middle of what it always gives, the bank called the period too long.
+
+    accounted#2202.
+    """
+    scene = enable_banking.customer()
+    scene.buy("-400.00", days_ago=400)
+    scene.buy("-5.00")
+    scene.link().sync(SyncReason.INITIAL)
+    for number in range(1, 6):
+        scene.stage.pass_time(days * DAY / 5)
+        scene.buy(f"-{number}.00")
+    scene.fail("WRONG_TRANSACTIONS_PERIOD")
+    for _ in range(2):
+        with suppress(ProviderError):
+            scene.sync(SyncReason.SCHEDULE)
+        scene.stage.pass_time(DAY)
+
+    assert len(scene.rows()) == 7
     assert scene.differences() == []
 
 

@@ -13,7 +13,7 @@ from bank_pipeline.providers.base import Scope
 from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline.sandbox.ledger import AccountKind, Party
 from bank_pipeline_tests.complaints.conftest import PutOn
-from bank_pipeline_tests.complaints.scene import CHECKING, DAY, Odd, Scene
+from bank_pipeline_tests.complaints.scene import CHECKING, DAY, Odd, Scene, late_by
 
 CARD: Final = AccountKind.CREDIT_CARD
 CARDS: Final = (
@@ -111,10 +111,7 @@ def test_15_a_balance_that_its_rows_do_not_explain_is_corrected_by_nobody(
     sure#2497, sure#3573, actual#4799, actual#6289, securo#423.
     """
     scene = gocardless.customer()
-    scene.buy("-60.00", "Rent")
-    scene.link().sync()
-    scene.next_day(60)
-    scene.buy("-7.00", "Booked in silence", days_ago=40)  # earlier than anybody looks
+    late_by(scene, 45)  # earlier than anybody looks
     scene.next_day()
 
     truth = scene.world.truth(scene.account(), scene.world.clock.now())
