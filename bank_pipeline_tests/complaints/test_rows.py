@@ -208,3 +208,22 @@ def test_06_holds_are_pending_and_what_was_planned_or_refused_is_no_money(
     assert counted == [("booked", Decimal("-60.00")), ("pending", Decimal("-35.00"))]
     assert statuses.keys() >= {"scheduled", "cancelled", "rejected"}
     assert scene.differences() == []
+
+
+def test_06_a_row_of_the_future_counts_from_its_day_on(by_dates: Scene) -> None:
+    """
+    What was to come next week was booked today.
+
+    firefly#9978.
+    """
+    scene = by_dates.customer()
+    scene.buy("-60.00", "Rent")
+    scene.buy("-35.00", "To come", days_ago=-5)
+    scene.link().sync()
+    [to_come] = scene.rows(amount=Decimal("-35.00"))
+    assert scene.ask("SELECT amount FROM analytics.transactions") == [(Decimal("-60.00"),)]
+
+    scene.next_day(6)
+    assert [row.id for row in scene.rows(amount=Decimal("-35.00"))] == [to_come.id]
+    assert scene.value("SELECT sum(amount) FROM analytics.transactions") == Decimal("-95.00")
+    assert scene.differences() == []
