@@ -189,6 +189,28 @@ def test_05_a_pending_row_that_is_shown_no_more_leaves_the_sum_and_may_come_back
     assert scene.differences() == []
 
 
+def test_05_a_hold_of_many_weeks_is_watched_until_it_ends(by_dates: Scene) -> None:
+    """
+    A pending row grew older than what is read every day, and stayed for ever.
+
+    sure#1667, monetr#1679.
+    """
+    scene = by_dates.customer()
+    scene.buy("-60.00", "Rent")
+    entry = scene.hold("-35.00", "Hire car")
+    scene.link().sync()
+    for _ in range(4):
+        scene.next_day(14)
+        scene.buy("-5.00")
+    assert len(scene.rows(status="pending")) == 1
+
+    scene.world.vanish(entry.id)
+    scene.next_day()
+
+    assert scene.rows(status="pending") == []
+    assert scene.differences() == []
+
+
 def test_06_holds_are_pending_and_what_was_planned_or_refused_is_no_money(
     enable_banking: Scene,
 ) -> None:
