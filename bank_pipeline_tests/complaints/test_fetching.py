@@ -208,6 +208,34 @@ def test_10_the_longest_history_that_the_bank_gives_is_found_and_remembered(
     assert later.differences() == []
 
 
+@pytest.mark.parametrize(
+    ("institution", "outage"),
+    [
+        ("PT:Santander Totta", 45),  # gives 60 days, and says so of none
+        ("SE:Swedbank", 100),  # gives 120, and says from when on
+        ("IT:Banco BPM", 70),  # gives 89 once the consent is no longer fresh
+    ],
+)
+def test_10_of_a_refused_period_comes_what_the_bank_gives(
+    enable_banking: Scene, institution: str, outage: int
+) -> None:
+    """
+    The bank called the period too long, and nothing came at all.
+
+    sure#789, sure#2989, actual#7799, letehaha#318.
+    """
+    scene = enable_banking.customer("de-mueritz" if institution.startswith("SE") else "fr-soleil")
+    scene.buy("-60.00", "Rent")
+    scene.link(institution=institution).sync()
+    scene.stage.pass_time(outage * DAY)
+    for days_ago in (0, 10, 40):
+        scene.buy(f"-{days_ago + 1}.00", days_ago=days_ago)
+    scene.sync(SyncReason.SCHEDULE)
+
+    assert scene.held().status is ConnectionStatus.ACTIVE
+    assert len(scene.rows()) == 4
+
+
 def test_10_an_error_that_is_no_refusal_shortens_no_history(enable_banking: Scene) -> None:
     """
     A short outage was taken for a refused period, and the years before were never asked for.
