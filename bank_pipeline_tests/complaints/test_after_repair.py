@@ -2,11 +2,10 @@
 
 from decimal import Decimal
 
+from bank_pipeline.sandbox.ledger import Party
 from bank_pipeline.sync.explain import explain
 from bank_pipeline.sync.renormalise import renormalise
 from bank_pipeline.sync.undo import undo
-
-from bank_pipeline.sandbox.ledger import Party
 from bank_pipeline_tests.complaints.scene import Scene
 
 
