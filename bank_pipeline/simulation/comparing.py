@@ -68,8 +68,8 @@ def compare(one: Comparison, findings: Findings) -> None:
     grouped = one.by_world_account()
     for name, shown in one.shown.items():
         held = grouped.pop(name, [])
+        findings.look(Checker.MISSING_ACCOUNT)
         if not held:
-            findings.look(Checker.MISSING_ACCOUNT)
             if shown.is_listed:
                 findings.add(Checker.MISSING_ACCOUNT, one.where, f"{shown.name} ({name})")
             continue

@@ -17,7 +17,7 @@ from bank_pipeline.sandbox.clock import VirtualClock
 from bank_pipeline.sandbox.ledger import EntryState
 from bank_pipeline.sandbox.world import World
 from bank_pipeline.simulation.customers import SMALL_OFFERS, customers
-from bank_pipeline.simulation.findings import Findings
+from bank_pipeline.simulation.findings import Checker, Findings
 from bank_pipeline.simulation.installation import Installation, database_server, installation
 from bank_pipeline.simulation.kills import Killer
 from bank_pipeline.simulation.logs import Listener, LogChecker, listening
@@ -162,6 +162,9 @@ def _report(  # noqa: PLR0913 - as above
             int(db.scalar(query) or 0) for query in (_ROWS, _REVISIONS, _QUARANTINED)
         )
     tally = year.driver.tally
+    findings.look(Checker.STRANGE_FAILURE, sum(tally.failures.values()))
+    for words in tally.strange:
+        findings.add(Checker.STRANGE_FAILURE, "sync", words)
     counted = year.injected + count_by_banks(place.world)
     return Report(
         seed=seed,

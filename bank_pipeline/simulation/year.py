@@ -34,7 +34,7 @@ DAY: Final = timedelta(days=1)
 SETTLING_DAYS: Final = 16
 """After the troubles: time for the slowest retry, a weekly deeper pass, and those who reconnect."""
 
-LOOK_EVERY_DAYS: Final = 30
+LOOK_EVERY_DAYS: Final = 10
 RETENTION: Final = timedelta(days=30)
 _TRY_AGAIN: Final = timedelta(hours=3)
 _PATIENCE_DAYS: Final = (0, 12)
@@ -141,8 +141,9 @@ class Year:
         if number % 7 == 0:
             prune(self._place.context, retention=RETENTION)
         if number % LOOK_EVERY_DAYS == LOOK_EVERY_DAYS - 1:
-            self.watcher.ask_for_look(self.members)
             self.watcher.check_states(self.members)
+            if not self._is_settling:
+                self.watcher.ask_for_look(self.members)
 
     def _plan_slot(self, member: Member, day_begins: datetime) -> None:
         assert member.connection_id is not None
