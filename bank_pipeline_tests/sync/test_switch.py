@@ -1,6 +1,7 @@
 """A connection that goes on through another provider: one set of rows, whole, with its notes."""
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Final
@@ -77,7 +78,7 @@ def booked(stage: Stage) -> dict[str, tuple[str, Decimal | None]]:
     }
 
 
-def doubled(stage: Stage, gone: Set[str]) -> list[str]:
+def doubled(stage: Stage, gone: AbstractSet[str]) -> list[str]:
     """Return which of these rows live on as others: what the bank took back has no such one."""
     query = """
         SELECT old.id::text FROM bank.transactions old
