@@ -28,6 +28,14 @@ class Death:
     points: tuple[str, ...]
     status: int
 
+    def between(self, request: str) -> range:
+        """Return the points, from 1, after a request and up to the commit of its credential."""
+        names = list(enumerate(self.points, 1))
+        asked = next(number for number, name in names if request in name)
+        kept = next(number for number, name in names if "INTO bank.credentials" in name)
+        commit = next(number for number, name in names if number > kept and name == "commit")
+        return range(asked + 1, commit + 1)
+
 
 class Killer:
     """A warm process whose children do the work and die."""

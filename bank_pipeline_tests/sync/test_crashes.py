@@ -130,7 +130,7 @@ def test_a_link_killed_at_any_point_is_whole_or_says_that_it_is_lost(
     ground: Ground, killer: Killer
 ) -> None:
     """Lost is only what dies between Plaid's answer, given once, and our commit."""
-    lost = 0
+    lost = []
     with snapshot(ground.engine) as before:
         for point in range(1, 100):
             before.restore()
@@ -140,13 +140,11 @@ def test_a_link_killed_at_any_point_is_whole_or_says_that_it_is_lost(
             if not death.was_killed:
                 break
             kept = _completes(ground, session_id)
-            lost += not kept
+            lost += [] if kept else [point]
             assert (ground.count("connections"), ground.count("credentials")) == (kept, kept)
 
     assert death.status == 0, death.points
-    exchange = next(i for i, name in enumerate(death.points) if "public_token/exchange" in name)
-    commit = max(i for i, name in enumerate(death.points) if name == "commit")
-    assert lost == commit - exchange
+    assert lost == [*death.between("public_token/exchange")]
 
 
 def test_a_disconnect_killed_at_any_point_is_finished_by_the_next(

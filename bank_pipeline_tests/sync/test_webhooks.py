@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from bank_pipeline.domain.connection import ConnectionStatus
+from bank_pipeline.domain.transitions import LOOK_EVERY
 from bank_pipeline.errors import ReauthRequiredError
 from bank_pipeline.sync.disconnect import disconnect
 from bank_pipeline.sync.reports import Step, SyncReason
@@ -171,7 +172,8 @@ def test_a_broken_login_asks_for_the_sync_that_stops_calls_and_a_repair_starts_t
     with pytest.raises(ReauthRequiredError):
         announced.sync(connection, SyncReason.WEBHOOK)
     stopped = announced.connection(connection)
-    assert (stopped.status, stopped.next_attempt_at) == (ConnectionStatus.NEEDS_REAUTH, None)
+    assert stopped.status is ConnectionStatus.NEEDS_REAUTH
+    assert stopped.next_attempt_at == announced.context.clock() + LOOK_EVERY
     announced.pass_time(timedelta(hours=1))
     announced.repair_item(connection, tell=True)
 

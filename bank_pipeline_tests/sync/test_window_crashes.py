@@ -260,7 +260,7 @@ def test_a_link_killed_at_any_point_is_whole_or_says_that_it_is_lost(scene: Scen
     """Lost is only what dies between an answer that is given once, and our commit."""
     stage = scene.stage
     login = stage.new_login()
-    lost = 0
+    lost = []
     with snapshot(stage.context.engine) as before:
         whole = scene.kill(0, returned=scene.begin(login))
         points = range(1, len(whole.points) + 1, 1 if ARE_ALL_TRIED else 9)
@@ -272,14 +272,16 @@ def test_a_link_killed_at_any_point_is_whole_or_says_that_it_is_lost(scene: Scen
             assert death.was_killed, death
             state = scene.come_back(returned)
             kept = state is not None and len(state.connection_ids) == 1
-            lost += not kept
+            lost += [] if kept else [point]
             counts = [
                 stage.query(f"SELECT count(*) FROM bank.{table}")[0][0]
                 for table in ("connections", "credentials")
             ]
             assert counts == [kept, kept], death
-    assert (lost > 0) is (stage.case.provider is Provider.ENABLE_BANKING)
-    assert lost < len(points) / 2
+    is_told_once = stage.case.provider is Provider.ENABLE_BANKING
+    fatal = whole.between("POST /enable_banking/sessions") if is_told_once else range(0)
+    assert lost == [point for point in points if point in fatal]
+    assert bool(lost) is is_told_once
 
 
 def test_a_renewal_killed_at_any_point_keeps_rows_and_a_consent_that_works(scene: Scene) -> None:
