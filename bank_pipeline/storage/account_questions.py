@@ -14,7 +14,7 @@ from bank_pipeline.domain.account_matching import AskedAccount
 from bank_pipeline.domain.ids import AccountId, ConnectionId
 from bank_pipeline.errors import NotFoundError
 from bank_pipeline.storage.identifiers import new_id
-from bank_pipeline.storage.tables import account_questions, accounts
+from bank_pipeline.storage.tables import account_questions
 
 NEW: Final = "new"
 SAME: Final = "same"
@@ -115,28 +115,6 @@ def load_question(
         candidate_ids=tuple(row.candidate_ids),
         is_open=row.decided_at is None,
     )
-
-
-def load_asked_external_ids(db: sa.Connection, connection_id: ConnectionId) -> frozenset[str]:
-    """Load the external ids of the accounts that open questions are about."""
-    query = sa.select(account_questions.c.external_id).where(
-        account_questions.c.connection_id == connection_id,
-        account_questions.c.decided_at.is_(None),
-    )
-    return frozenset(db.execute(query).scalars())
-
-
-def load_candidate_external_ids(db: sa.Connection, connection_id: ConnectionId) -> frozenset[str]:
-    """Load the external ids of the accounts that open questions are not sure of."""
-    query = sa.select(accounts.c.external_id).where(
-        accounts.c.connection_id == connection_id,
-        sa.exists().where(
-            account_questions.c.connection_id == connection_id,
-            account_questions.c.decided_at.is_(None),
-            accounts.c.id == sa.any_(account_questions.c.candidate_ids),
-        ),
-    )
-    return frozenset(db.execute(query).scalars())
 
 
 def set_question_decided(

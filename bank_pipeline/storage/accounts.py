@@ -3,13 +3,13 @@
 import hashlib
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from bank_pipeline.domain.account import Account
+from bank_pipeline.domain.account import Account, AccountType
 from bank_pipeline.domain.connection import Connection, Provider
 from bank_pipeline.domain.ids import AccountId, ConnectionId
 from bank_pipeline.errors import NotFoundError
@@ -18,12 +18,40 @@ from bank_pipeline.storage.tables import accounts
 
 
 @dataclass(frozen=True)
-class SavedCounts:
-    """Rows that a save wrote, and those it found equal."""
+class HeldAccount:
+    """
+    One account of ours, as a sync needs it beside what the bank tells.
 
-    inserted: int = 0
-    updated: int = 0
-    unchanged: int = 0
+    Where `moved_from` is given, its rows go by names of another id, at that provider.
+    """
+
+    id: AccountId
+    type: AccountType
+    is_closed: bool
+    moved_from: Provider | None
+
+
+@dataclass(frozen=True)
+class SavedAccounts:
+    """Rows that a save wrote and found equal, and all accounts there are then, by external id."""
+
+    inserted: int
+    updated: int
+    unchanged: int
+    held: Mapping[str, HeldAccount]
+
+
+@dataclass(frozen=True)
+class StoredAccounts:
+    """The accounts of a connection as last told, and what is held of each, by external id."""
+
+    accounts: tuple[Account, ...]
+    held: Mapping[str, HeldAccount]
+
+    @property
+    def closed(self) -> frozenset[str]:
+        """Return the external ids of the accounts that the bank lists no more."""
+        return frozenset(name for name, one in self.held.items() if one.is_closed)
 
 
 def load_account_ids(db: sa.Connection, connection_id: ConnectionId) -> dict[str, AccountId]:
@@ -34,30 +62,24 @@ def load_account_ids(db: sa.Connection, connection_id: ConnectionId) -> dict[str
     return {external_id: AccountId(id_) for external_id, id_ in db.execute(query)}
 
 
-def load_open_account_external_ids(
-    db: sa.Connection, connection_id: ConnectionId
-) -> frozenset[str]:
-    """Load the external ids of the accounts that the bank still lists."""
-    query = sa.select(accounts.c.external_id).where(
-        accounts.c.connection_id == connection_id, accounts.c.closed_at.is_(None)
+def load_stored_accounts(db: sa.Connection, connection_id: ConnectionId) -> StoredAccounts:
+    """Load the accounts of a connection, closed ones too, with what is held of them."""
+    columns = [accounts.c[name] for name in Account.model_fields]
+    own = (accounts.c.id, accounts.c.closed_at, accounts.c.moved_from)
+    query = sa.select(*columns, *own).where(accounts.c.connection_id == connection_id)
+    rows = db.execute(query.order_by(accounts.c.created_at, accounts.c.id)).mappings().all()
+    return StoredAccounts(
+        tuple(
+            Account.model_validate({name: row[name] for name in Account.model_fields})
+            for row in rows
+        ),
+        {row["external_id"]: _to_held(row) for row in rows},
     )
-    return frozenset(db.execute(query).scalars())
-
-
-def load_closed_external_ids(db: sa.Connection, connection_id: ConnectionId) -> frozenset[str]:
-    """Load the external ids of the accounts that the bank lists no more."""
-    query = sa.select(accounts.c.external_id).where(
-        accounts.c.connection_id == connection_id, accounts.c.closed_at.is_not(None)
-    )
-    return frozenset(db.execute(query).scalars())
 
 
 def load_accounts(db: sa.Connection, connection_id: ConnectionId) -> list[Account]:
     """Load the accounts of a connection as they were last told, closed ones too."""
-    columns = [accounts.c[name] for name in Account.model_fields]
-    query = sa.select(*columns).where(accounts.c.connection_id == connection_id)
-    rows = db.execute(query.order_by(accounts.c.created_at, accounts.c.id)).mappings()
-    return [Account.model_validate(dict(row)) for row in rows]
+    return [*load_stored_accounts(db, connection_id).accounts]
 
 
 def load_account(db: sa.Connection, account_id: AccountId) -> tuple[ConnectionId, str]:
@@ -107,14 +129,6 @@ def set_all_moved(db: sa.Connection, connection_id: ConnectionId, *, moved_from:
     )
 
 
-def load_moved(db: sa.Connection, connection_id: ConnectionId) -> dict[str, Provider]:
-    """Load the accounts whose rows go by names of another id, and of which provider."""
-    query = sa.select(accounts.c.external_id, accounts.c.moved_from).where(
-        accounts.c.connection_id == connection_id, accounts.c.moved_from.is_not(None)
-    )
-    return {name: Provider(moved_from) for name, moved_from in db.execute(query)}
-
-
 def set_arrived(
     db: sa.Connection, connection_id: ConnectionId, external_ids: Collection[str]
 ) -> None:
@@ -133,24 +147,31 @@ def set_arrived(
 
 def save_accounts(
     db: sa.Connection, connection: Connection, answered: Sequence[Account], *, now: datetime
-) -> SavedCounts:
+) -> SavedAccounts:
     """Write new, changed and reopened accounts; equal ones are not touched, nor told twice."""
     answered = [*{account.external_id: account for account in answered}.values()]
-    query = sa.select(accounts.c.external_id, accounts.c.content_hash, accounts.c.closed_at)
-    stored = {
-        row.external_id: row
-        for row in db.execute(query.where(accounts.c.connection_id == connection.id))
-    }
+    names = ("id", "external_id", "type", "closed_at", "moved_from", "content_hash")
+    query = sa.select(*(accounts.c[name] for name in names))
+    rows = db.execute(query.where(accounts.c.connection_id == connection.id)).mappings()
+    stored = {row["external_id"]: row for row in rows}
+    held = {name: _to_held(row) for name, row in stored.items()}
     inserted = updated = 0
     for account in answered:
         values = _to_row(account, now)
         known = stored.get(account.external_id)
         if known is None:
             inserted += 1
+            id_ = AccountId(new_id())
             owner = {"team_id": connection.team_id, "connection_id": connection.id}
-            db.execute(accounts.insert().values(id=new_id(), created_at=now, **owner, **values))
-        elif known.content_hash != values["content_hash"] or known.closed_at is not None:
+            db.execute(accounts.insert().values(id=id_, created_at=now, **owner, **values))
+            held[account.external_id] = HeldAccount(
+                id_, account.type, is_closed=False, moved_from=None
+            )
+        elif known["content_hash"] != values["content_hash"] or held[account.external_id].is_closed:
             updated += 1
+            held[account.external_id] = replace(
+                held[account.external_id], type=account.type, is_closed=False
+            )
             db.execute(
                 accounts.update()
                 .where(
@@ -159,7 +180,7 @@ def save_accounts(
                 )
                 .values(values)
             )
-    return SavedCounts(inserted, updated, len(answered) - inserted - updated)
+    return SavedAccounts(inserted, updated, len(answered) - inserted - updated, held)
 
 
 def close_accounts(
@@ -194,6 +215,15 @@ def _close(
         .returning(accounts.c.id)
     )
     return len(closed.all())
+
+
+def _to_held(row: sa.RowMapping) -> HeldAccount:
+    return HeldAccount(
+        id=AccountId(row["id"]),
+        type=AccountType(row["type"]),
+        is_closed=row["closed_at"] is not None,
+        moved_from=None if row["moved_from"] is None else Provider(row["moved_from"]),
+    )
 
 
 def _to_row(account: Account, now: datetime) -> dict[str, Any]:

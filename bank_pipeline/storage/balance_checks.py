@@ -10,9 +10,9 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from bank_pipeline.domain.ids import AccountId, ConnectionId
+from bank_pipeline.domain.ids import AccountId
 from bank_pipeline.domain.roll_forward import Checkpoint, Difference, DifferenceState
-from bank_pipeline.storage.tables import accounts, balance_checkpoints, balance_checks
+from bank_pipeline.storage.tables import balance_checkpoints, balance_checks
 
 Series = tuple[AccountId, str, str]
 """(account id, provider type, currency code or ''), as in `balance_series`."""
@@ -176,20 +176,6 @@ def load_row_sums(db: sa.Connection, asked: Sequence[RowsAsked]) -> dict[Series,
         )
         for row in db.execute(_SUMS, parameters)
     }
-
-
-def load_differences_count(db: sa.Connection, connection_id: ConnectionId) -> int:
-    """Count the confirmed differences of a connection that are not resolved."""
-    query = (
-        sa.select(sa.func.count())
-        .select_from(balance_checks)
-        .join(accounts, accounts.c.id == balance_checks.c.account_id)
-        .where(
-            accounts.c.connection_id == connection_id,
-            balance_checks.c.state == DifferenceState.CONFIRMED,
-        )
-    )
-    return db.execute(query).scalar_one()
 
 
 def list_differences(

@@ -33,6 +33,24 @@ _RULE: Final = tuple(field.name for field in fields(BalanceRule))
 _CHOICE: Final = ("balance_id", "amount", "is_derived", "is_credit_limit_included", "reason")
 
 
+_FACTS: Final = (
+    accounts.c.id,
+    accounts.c.type,
+    sa.func.coalesce(accounts.c.currency, accounts.c.unofficial_currency).label("code"),
+    connections.c.provider,
+    connections.c.institution_external_id,
+)
+
+
+@dataclass(frozen=True)
+class ChoiceGrounds:
+    """What choices of one account go by, a person's rule if there is one, and the last choices."""
+
+    facts: AccountFacts
+    rule: BalanceRule | None
+    chosen: dict[BalanceKind, ChosenBalance]
+
+
 @dataclass(frozen=True)
 class ListedChoice:
     """One account's choice of one kind: from which type, why, and whether a person decided it."""
@@ -58,19 +76,57 @@ def save_choices(db: sa.Connection, account_ids: Collection[AccountId], *, now: 
 
     Cheap enough for every sync: it reads the newest snapshot of each series and no history.
     """
-    if not account_ids:
-        return 0
-    facts = _load_facts(db, account_ids)
-    told = series_by_account(db, account_ids)
-    rules = load_rules(db, account_ids)
-    before = _load_chosen(db, account_ids)
+    return save_choices_by(db, load_grounds(db, account_ids), now=now) if account_ids else 0
+
+
+def load_grounds(
+    db: sa.Connection, account_ids: Collection[AccountId]
+) -> dict[AccountId, ChoiceGrounds]:
+    """Load what choices go by besides balances, and what was chosen last: all in one query."""
+    query = (
+        sa.select(
+            *_FACTS,
+            balance_rules.c.account_id.label("ruled_id"),
+            *(balance_rules.c[name] for name in _RULE),
+            chosen_balances.c.kind.label("chosen_kind"),
+            *(chosen_balances.c[name].label(f"chosen_{name}") for name in _CHOICE),
+        )
+        .join(connections, connections.c.id == accounts.c.connection_id)
+        .outerjoin(balance_rules, balance_rules.c.account_id == accounts.c.id)
+        .outerjoin(chosen_balances, chosen_balances.c.account_id == accounts.c.id)
+        .where(accounts.c.id.in_(account_ids))
+    )
+    found: dict[AccountId, ChoiceGrounds] = {}
+    for row in db.execute(query):
+        one = found.get(AccountId(row.id))
+        if one is None:
+            own = BalanceRule(**{name: getattr(row, name) for name in _RULE})
+            one = ChoiceGrounds(_to_facts(row), own if row.ruled_id else None, {})
+            found[AccountId(row.id)] = one
+        if row.chosen_kind is not None:
+            kind = BalanceKind(row.chosen_kind)
+            values = {name: getattr(row, f"chosen_{name}") for name in _CHOICE}
+            one.chosen[kind] = ChosenBalance(kind=kind, **values)
+    return found
+
+
+def save_choices_by(
+    db: sa.Connection, grounds: Mapping[AccountId, ChoiceGrounds], *, now: datetime
+) -> int:
+    """Choose anew by grounds that were just loaded, and write what differs; count the rows."""
+    told = series_by_account(db, grounds.keys())
+    before = {
+        (account_id, kind): chosen
+        for account_id, one in grounds.items()
+        for kind, chosen in one.chosen.items()
+    }
     after = {
         (account_id, one.kind): one
-        for account_id, account in facts.items()
+        for account_id, known in grounds.items()
         for one in choose_balances(
             [_to_told(row) for row in told.get(account_id, ())],
-            account,
-            rules.get(account_id, BalanceRule()),
+            known.facts,
+            known.rule or BalanceRule(),
         )
     }
     gone = [key for key in before if key not in after]
@@ -164,25 +220,20 @@ def _load_facts(
     db: sa.Connection, account_ids: Collection[AccountId]
 ) -> dict[AccountId, AccountFacts]:
     query = (
-        sa.select(
-            accounts.c.id,
-            accounts.c.type,
-            sa.func.coalesce(accounts.c.currency, accounts.c.unofficial_currency).label("code"),
-            connections.c.provider,
-            connections.c.institution_external_id,
-        )
+        sa.select(*_FACTS)
         .join(connections, connections.c.id == accounts.c.connection_id)
         .where(accounts.c.id.in_(account_ids))
     )
-    return {
-        AccountId(row.id): AccountFacts(
-            provider=Provider(row.provider),
-            type=AccountType(row.type),
-            institution_external_id=row.institution_external_id,
-            currency=row.code,
-        )
-        for row in db.execute(query)
-    }
+    return {AccountId(row.id): _to_facts(row) for row in db.execute(query)}
+
+
+def _to_facts(row: sa.Row[*tuple[Any, ...]]) -> AccountFacts:
+    return AccountFacts(
+        provider=Provider(row.provider),
+        type=AccountType(row.type),
+        institution_external_id=row.institution_external_id,
+        currency=row.code,
+    )
 
 
 def _to_told(row: sa.Row[Any]) -> ToldBalance:

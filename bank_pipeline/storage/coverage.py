@@ -1,76 +1,96 @@
 """Which dates of each account complete answers have covered."""
 
+import json
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import date, datetime
+from typing import Final
 
 import sqlalchemy as sa
 
-from bank_pipeline.domain.ids import AccountId, ConnectionId
-from bank_pipeline.domain.window import Coverage, DateWindow, merged, to_coverage
-from bank_pipeline.storage.tables import account_coverage, accounts, transactions
+from bank_pipeline.domain.ids import AccountId
+from bank_pipeline.domain.window import DateWindow, merged
+from bank_pipeline.storage.tables import account_coverage, transactions
+
+Ranges = Mapping[AccountId, Mapping[DateWindow, datetime]]
+"""What is covered, oldest first, and when the oldest part of each range came."""
 
 
 def load_coverage(
     db: sa.Connection, account_ids: Collection[AccountId]
 ) -> dict[AccountId, tuple[DateWindow, ...]]:
     """Load the covered dates of these accounts, oldest first; accounts without any are absent."""
+    return {
+        account_id: tuple(ranges) for account_id, ranges in load_ranges(db, account_ids).items()
+    }
+
+
+def load_ranges(db: sa.Connection, account_ids: Collection[AccountId]) -> Ranges:
+    """Load the same with the times at which the oldest part of each range came."""
     query = (
         sa.select(
-            account_coverage.c.account_id, account_coverage.c.first_day, account_coverage.c.last_day
+            account_coverage.c.account_id,
+            account_coverage.c.first_day,
+            account_coverage.c.last_day,
+            account_coverage.c.begun_at,
         )
         .where(account_coverage.c.account_id.in_(account_ids))
         .order_by(account_coverage.c.account_id, account_coverage.c.first_day)
     )
-    found: dict[AccountId, list[DateWindow]] = defaultdict(list)
+    found: dict[AccountId, dict[DateWindow, datetime]] = defaultdict(dict)
     for row in db.execute(query):
         window = DateWindow(first=row.first_day, last=row.last_day)
-        found[AccountId(row.account_id)].append(window)
-    return {account_id: tuple(windows) for account_id, windows in found.items()}
+        found[AccountId(row.account_id)][window] = row.begun_at
+    return dict(found)
 
 
 def save_coverage(
-    db: sa.Connection, account_id: AccountId, covered: DateWindow, *, now: datetime
-) -> None:
+    db: sa.Connection,
+    stored: Ranges,
+    covered: Mapping[AccountId, DateWindow],
+    *,
+    now: datetime,
+) -> Ranges:
     """
-    Add dates to those that are covered. The caller holds the connection's lock.
+    Add dates to those that are covered, and return what is covered then.
 
-    A range keeps the time at which the oldest part of it came: since then the gap before it is
-    known.
+    `stored` is what is covered of these accounts until now, so the caller holds the connection's
+    lock. A range keeps the time at which the oldest part of it came: since then the gap before
+    it is known.
     """
-    is_this = account_coverage.c.account_id == account_id
-    columns = (
-        account_coverage.c.first_day,
-        account_coverage.c.last_day,
-        account_coverage.c.begun_at,
-    )
-    stored = {
-        DateWindow(first=row.first_day, last=row.last_day): row.begun_at
-        for row in db.execute(sa.select(*columns).where(is_this))
-    }
-    after = merged([*stored, covered])
-    if {*after} == {*stored}:
-        return
-    db.execute(account_coverage.delete().where(is_this))
+    changed: dict[AccountId, dict[DateWindow, datetime]] = {}
+    for account_id, window in covered.items():
+        before = stored.get(account_id, {})
+        after = merged([*before, window])
+        if {*after} != {*before}:
+            changed[account_id] = {
+                one: min((at for old, at in before.items() if old.first in one), default=now)
+                for one in after
+            }
+    if not changed:
+        return stored
+    db.execute(account_coverage.delete().where(account_coverage.c.account_id.in_(changed)))
     rows = [
         {
             "account_id": account_id,
-            "first_day": window.first,
-            "last_day": window.last,
-            "begun_at": min((at for one, at in stored.items() if one.first in window), default=now),
-            "updated_at": now,
+            "first_day": window.first.isoformat(),
+            "last_day": window.last.isoformat(),
+            "begun_at": begun_at.isoformat(),
+            "updated_at": now.isoformat(),
         }
-        for window in after
+        for account_id, ranges in changed.items()
+        for window, begun_at in ranges.items()
     ]
-    db.execute(account_coverage.insert(), rows)
+    db.execute(_INSERT, {"rows": json.dumps(rows)})
+    return {**stored, **changed}
 
 
-def load_summary(db: sa.Connection, connection_id: ConnectionId) -> Coverage:
-    """Load what is covered of a connection's open accounts, summed up."""
-    query = sa.select(accounts.c.id).where(
-        accounts.c.connection_id == connection_id, accounts.c.closed_at.is_(None)
-    )
-    return to_coverage(load_coverage(db, [*db.scalars(query)]).values())
+_INSERT: Final = sa.text(  # in one statement, whatever the number of rows
+    """
+    INSERT INTO bank.account_coverage
+    SELECT * FROM jsonb_populate_recordset(NULL::bank.account_coverage, CAST(:rows AS jsonb))
+    """
+)
 
 
 def load_oldest_days(

@@ -107,12 +107,6 @@ def set_resolved(db: sa.Connection, quarantine_id: int, *, now: datetime) -> boo
     return db.execute(statement.values(resolved_at=now)).rowcount == 1
 
 
-def load_awaited_account_ids(db: sa.Connection, connection_id: ConnectionId) -> frozenset[str]:
-    """Load the external ids of the accounts that rows wait for which were set aside."""
-    query = sa.select(_ORPHANS_ACCOUNT).distinct().where(*_is_orphan_of(connection_id))
-    return frozenset(db.execute(query).scalars())
-
-
 def set_landed(
     db: sa.Connection, ids: Collection[int], *, sync_run_id: SyncRunId, now: datetime
 ) -> int:

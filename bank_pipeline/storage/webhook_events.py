@@ -76,17 +76,6 @@ def delete_handled_events(db: sa.Connection, *, before: datetime, limit: int) ->
     return db.execute(sa.delete(webhook_events).where(webhook_events.c.id.in_(oldest))).rowcount
 
 
-def load_newest_event_id(db: sa.Connection, connection: Connection) -> int:
-    """
-    Load the id of the newest event that waits for this connection; 0 when none does.
-
-    A sync that starts now covers every event up to it: one with a smaller id that is not
-    visible yet was received before, hence before the sync asks the provider.
-    """
-    newest = sa.func.max(webhook_events.c.id)
-    return int(db.scalar(sa.select(newest).where(*_waiting(connection))) or 0)
-
-
 def mark_events_handled(
     db: sa.Connection,
     connection: Connection,

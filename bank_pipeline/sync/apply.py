@@ -1,5 +1,6 @@
 """The half of a sync that writes: one database transaction for everything one sync learned."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -7,10 +8,11 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from bank_pipeline.domain.connection import Connection, ConnectionStatus, HistoryStage
+from bank_pipeline.domain.ids import AccountId
 from bank_pipeline.domain.reading import Lineage
 from bank_pipeline.domain.transitions import Transition, after_part, after_success
 from bank_pipeline.errors import ConcurrentSyncError, ProviderError
-from bank_pipeline.storage.accounts import load_account_ids, set_all_moved
+from bank_pipeline.storage.accounts import set_all_moved
 from bank_pipeline.storage.checkpoints import Checkpoint, load_checkpoint, to_moved
 from bank_pipeline.storage.connections import (
     advance_cursor,
@@ -19,7 +21,6 @@ from bank_pipeline.storage.connections import (
     lock_connection,
 )
 from bank_pipeline.storage.consents import NextConsent, adopt_next_consent
-from bank_pipeline.storage.coverage import load_summary
 from bank_pipeline.storage.institutions import learn_history_days
 from bank_pipeline.storage.sync_runs import finish_sync_run
 from bank_pipeline.storage.webhook_events import mark_events_handled
@@ -86,11 +87,12 @@ def apply_fetched(
             started_at=started.started_at,
             ended_at=now,
             next_attempt_at=transition.next_attempt_at,
-            coverage=load_summary(db, started.connection.id),
+            coverage=writer.to_coverage(),
             reach=fetched.reach,
             readings=writer.known_readings(fetched),
         )
-        _finish(db, started, fetched, report, before=before)
+        lineage = _lineage(writer.account_ids, fetched)
+        _finish(db, started, fetched, report, lineage=lineage, before=before)
         if calls is not None:
             calls.write(db, is_applied=True)
     return report
@@ -102,6 +104,7 @@ def _finish(
     fetched: Fetched,
     report: SyncReport,
     *,
+    lineage: Lineage,
     before: Checkpoint,
 ) -> None:
     """Close the run, with what it takes to look back at it, and to take it back."""
@@ -115,15 +118,15 @@ def _finish(
         error_code=trouble.code if trouble else None,
         request_id=request_id_of(trouble) if trouble else None,
         next_attempt_at=report.next_attempt_at,
-        lineage=_lineage(db, started.connection, fetched).to_json(),
+        lineage=lineage.to_json(),
         before=to_moved(before, load_checkpoint(db, started.connection.id)),
         now=report.ended_at,
     )
 
 
-def _lineage(db: sa.Connection, connection: Connection, fetched: Fetched) -> Lineage:
+def _lineage(account_ids: Mapping[str, AccountId], fetched: Fetched) -> Lineage:
     names = {renamed: old for old, renamed in fetched.renamed_accounts.items()}
-    account_ids = load_account_ids(db, connection.id)
+    account_ids = dict(account_ids)
     account_ids |= {names[one]: id_ for one, id_ in account_ids.items() if one in names}
     return Lineage(account_ids, fetched.sources)
 
@@ -208,9 +211,12 @@ class _End:
         """
         before = self._connection.cursor
         told = _told_stage(fetched)
+        known = self._connection.history_stage
         if told is None:
-            return self._connection.history_stage
-        stage = max(self._connection.history_stage, told, key=_STAGES.index)
+            return known
+        stage = max(known, told, key=_STAGES.index)
+        if fetched.changes is None and stage is known:
+            return stage  # there is no cursor to move
         cursor = fetched.changes.cursor_after if fetched.changes else None
         after = before if cursor is None else cursor
         advance_cursor(self._db, self._connection.id, before=before, after=after, stage=stage)
@@ -241,7 +247,7 @@ class _End:
             is_success=is_whole and trouble is None,
             **facts,
         )
-        if is_whole:
+        if is_whole and self._started.newest_event_id:
             mark_events_handled(
                 self._db,
                 self._connection,

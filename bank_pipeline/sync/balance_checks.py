@@ -1,19 +1,22 @@
 """Hold the balances of one sync against the rows of the same sync; change neither."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import chain
 from typing import Final
 
 import sqlalchemy as sa
 
-from bank_pipeline.domain.account import Account, AccountType
+from bank_pipeline.domain.account import AccountType
 from bank_pipeline.domain.balance import Balance
 from bank_pipeline.domain.balance_choice import BalanceRule
-from bank_pipeline.domain.connection import Connection, HistoryStage
+from bank_pipeline.domain.connection import HistoryStage
 from bank_pipeline.domain.ids import AccountId
 from bank_pipeline.domain.roll_forward import (
     Checkpoint,
+    Difference,
+    DifferenceState,
     Told,
     begun,
     check,
@@ -23,21 +26,20 @@ from bank_pipeline.domain.roll_forward import (
     is_move_due,
     moved_up,
 )
-from bank_pipeline.storage.accounts import load_account_ids, load_accounts
+from bank_pipeline.domain.window import DateWindow
+from bank_pipeline.storage.accounts import HeldAccount
 from bank_pipeline.storage.balance_checks import (
     RowsAsked,
     RowsSummed,
     Series,
+    StoredDifference,
     load_checkpoints,
-    load_differences_count,
     load_row_sums,
     load_unresolved,
     save_checkpoint,
     save_differences,
 )
-from bank_pipeline.storage.balance_choice import load_rules
 from bank_pipeline.storage.balances import code_of
-from bank_pipeline.storage.coverage import load_coverage
 from bank_pipeline.sync.fetch import Fetched
 
 _DAY: Final = timedelta(days=1)
@@ -69,35 +71,41 @@ def needs_deep_pass(checks: BalanceChecks) -> bool:
 
 
 def check_balances(
-    db: sa.Connection, connection: Connection, fetched: Fetched, *, now: datetime
+    db: sa.Connection,
+    held: Mapping[str, HeldAccount],
+    fetched: Fetched,
+    *,
+    rules: Mapping[AccountId, BalanceRule],
+    covered: Mapping[AccountId, Collection[DateWindow]],
+    now: datetime,
 ) -> BalanceChecks:
     """
     Check every series that this sync told, of accounts whose rows it read whole.
 
     The rows are written already, in the same database transaction. An account whose rows or
-    balances did not come is not checked: nothing is concluded from silence.
+    balances did not come is not checked: nothing is concluded from silence. `held` are the
+    connection's accounts, `rules` what people decided of them, `covered` the dates of theirs
+    that were read.
     """
-    ids = load_account_ids(db, connection.id)
-    has_confirmed = False
-    checkable = _checkable(db, connection, fetched, ids)
-    if checkable:
-        has_confirmed = _Checks(db, checkable, fetched, now).run()
-    return BalanceChecks(load_differences_count(db, connection.id), has_confirmed)
+    unresolved = load_unresolved(db, [one.id for one in held.values()])
+    checks = _Checks(db, _checkable(held, fetched), unresolved, rules, now)
+    has_confirmed = checks.run(covered if fetched.windows is not None else {})
+    count = sum(one.state is DifferenceState.CONFIRMED for one in checks.differences())
+    return BalanceChecks(count, has_confirmed)
 
 
 def _checkable(
-    db: sa.Connection, connection: Connection, fetched: Fetched, ids: Mapping[str, AccountId]
-) -> dict[Series, tuple[Balance, Account]]:
+    held: Mapping[str, HeldAccount], fetched: Fetched
+) -> dict[Series, tuple[Balance, AccountType]]:
     readable = _read_whole(fetched)
-    accounts = {one.external_id: one for one in load_accounts(db, connection.id)}
-    found: dict[Series, tuple[Balance, Account]] = {}
+    found: dict[Series, tuple[Balance, AccountType]] = {}
     for balance in fetched.accounts.balances:
         name = balance.account_external_id
-        account = accounts.get(name)
+        account = held.get(name)
         if account is None or (readable is not None and name not in readable):
             continue
         if is_checkable(balance, account.type):
-            found[ids[name], balance.provider_type, code_of(balance)] = (balance, account)
+            found[account.id, balance.provider_type, code_of(balance)] = (balance, account.type)
     return found
 
 
@@ -120,24 +128,34 @@ class _Checks:
     def __init__(
         self,
         db: sa.Connection,
-        checkable: Mapping[Series, tuple[Balance, Account]],
-        fetched: Fetched,
+        checkable: Mapping[Series, tuple[Balance, AccountType]],
+        unresolved: Mapping[Series, Sequence[StoredDifference]],
+        rules: Mapping[AccountId, BalanceRule],
         now: datetime,
     ) -> None:
         self._db = db
         self._checkable = checkable
+        self._unresolved = unresolved
+        self._rules = rules
         self._now = now
         self._today = now.date()
-        self._has_windows = fetched.windows is not None
+        self._after: dict[Series, tuple[Difference, ...]] = {
+            series: tuple(one.difference for one in stored) for series, stored in unresolved.items()
+        }
 
-    def run(self) -> bool:
+    def differences(self) -> Iterator[Difference]:
+        """Return every difference of the connection, as the checks left it."""
+        return chain.from_iterable(self._after.values())
+
+    def run(self, covered: Mapping[AccountId, Collection[DateWindow]]) -> bool:
         """Check them all, and say whether a difference was confirmed."""
+        if not self._checkable:
+            return False
         db = self._db
         account_ids = {series[0] for series in self._checkable}
         known = load_checkpoints(db, account_ids)
         points = self._moved_up({one: known[one] for one in self._checkable if one in known})
-        rules = load_rules(db, account_ids)
-        first_days = self._first_days(account_ids)
+        first_days = self._first_days(account_ids, covered)
         asked = [
             RowsAsked(
                 series,
@@ -147,20 +165,20 @@ class _Checks:
             for series, (balance, _) in self._checkable.items()
         ]
         sums = load_row_sums(db, asked)
-        unresolved = load_unresolved(db, account_ids)
         has_confirmed = False
         for one in asked:
-            balance, account = self._checkable[one.series]
+            balance, account_type = self._checkable[one.series]
             summed = sums[one.series]
-            if not _can_judge(summed, account):
+            if not _can_judge(summed, account_type):
                 continue
-            told = self._told(balance, rules.get(one.series[0]), one, summed)
+            told = self._told(balance, self._rules.get(one.series[0]), one, summed)
             point = points.get(one.series)
             if point is None:
                 save_checkpoint(db, one.series, begun(told, rows_from=one.first))
                 continue
-            before = unresolved.get(one.series, [])
+            before = self._unresolved.get(one.series, ())
             outcome = check(point, told, tuple(stored.difference for stored in before))
+            self._after[one.series] = outcome.differences
             has_confirmed = has_confirmed or outcome.has_confirmed
             if outcome.checkpoint != known[one.series]:
                 save_checkpoint(db, one.series, outcome.checkpoint)
@@ -201,16 +219,21 @@ class _Checks:
             },
         }
 
-    def _first_days(self, account_ids: set[AccountId]) -> dict[AccountId, date]:
+    def _first_days(
+        self,
+        account_ids: set[AccountId],
+        covered: Mapping[AccountId, Collection[DateWindow]],
+    ) -> dict[AccountId, date]:
         """Return from which day on the rows of accounts are known, as far as that matters."""
-        covered = load_coverage(self._db, account_ids) if self._has_windows else {}
         known_from = {
-            account_id: windows[-1].first for account_id, windows in covered.items() if windows
+            account_id: max(window.first for window in windows)
+            for account_id, windows in covered.items()
+            if windows
         }
         return {
             one: first_rows_day(self._today, known_from=known_from.get(one)) for one in account_ids
         }
 
 
-def _can_judge(summed: RowsSummed, account: Account) -> bool:
-    return summed.is_known and (summed.has_rows or account.type not in _OFTEN_WITHOUT_ROWS)
+def _can_judge(summed: RowsSummed, account_type: AccountType) -> bool:
+    return summed.is_known and (summed.has_rows or account_type not in _OFTEN_WITHOUT_ROWS)

@@ -20,15 +20,12 @@ from bank_pipeline.errors import ProviderError, UserActionError
 from bank_pipeline.providers.answers import Archive, RawAnswer
 from bank_pipeline.providers.base import FeedProvider, WindowProvider
 from bank_pipeline.providers.metering import metered_by
-from bank_pipeline.storage.account_questions import load_asked_external_ids
-from bank_pipeline.storage.accounts import load_open_account_external_ids
+from bank_pipeline.storage.beginnings import load_beginning
 from bank_pipeline.storage.connections import apply_transition, lease_connection, load_connection
 from bank_pipeline.storage.credentials import load_credential
 from bank_pipeline.storage.locks import connection_lock
-from bank_pipeline.storage.quarantine import load_awaited_account_ids
 from bank_pipeline.storage.raw_payloads import save_raw_payload
 from bank_pipeline.storage.sync_runs import finish_sync_run, start_sync_run
-from bank_pipeline.storage.webhook_events import load_newest_event_id
 from bank_pipeline.sync.apply import apply_fetched
 from bank_pipeline.sync.circuit import judge_failure, pass_circuit
 from bank_pipeline.sync.context import SyncContext
@@ -92,6 +89,7 @@ def _start(context: SyncContext, request: SyncRequest) -> StartedSync:
     now = context.clock()
     with context.engine.begin() as db:
         connection = load_connection(db, request.connection_id)
+        beginning = load_beginning(db, connection)
         return StartedSync(
             id=start_sync_run(
                 db,
@@ -103,11 +101,12 @@ def _start(context: SyncContext, request: SyncRequest) -> StartedSync:
             request=request,
             connection=lease_connection(db, connection, until=now + LEASE),
             planned_attempt_at=connection.next_attempt_at,
-            known_account_ids=load_open_account_external_ids(db, connection.id),
-            awaited_account_ids=load_awaited_account_ids(db, connection.id)
-            - load_asked_external_ids(db, connection.id),
-            newest_event_id=load_newest_event_id(db, connection),
+            known_account_ids=beginning.open_accounts,
+            awaited_account_ids=beginning.awaited_accounts - beginning.asked_accounts,
+            newest_event_id=beginning.newest_event_id,
             started_at=now,
+            has_orphans=bool(beginning.awaited_accounts),
+            has_next_consent=beginning.has_next_consent,
         )
 
 
@@ -154,7 +153,7 @@ def _fetch(
         with calls.under(connection, capabilities):
             return _read(context, session, under_it, calls)
 
-    tried = try_next_consent(context, started, read)
+    tried = try_next_consent(context, session, started, read)
     if tried.fetched is not None:
         return tried.fetched
     try:

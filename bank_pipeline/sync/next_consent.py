@@ -21,10 +21,7 @@ from bank_pipeline.errors import (
     TransientError,
     UserActionError,
 )
-from bank_pipeline.storage.accounts import (
-    load_accounts,
-    load_closed_external_ids,
-)
+from bank_pipeline.storage.accounts import load_stored_accounts
 from bank_pipeline.storage.connections import insert_notice
 from bank_pipeline.storage.consents import (
     NextConsent,
@@ -53,7 +50,10 @@ class Tried:
 
 
 def try_next_consent(
-    context: SyncContext, started: StartedSync, read: Callable[[StartedSync], Fetched]
+    context: SyncContext,
+    session: sa.Connection,
+    started: StartedSync,
+    read: Callable[[StartedSync], Fetched],
 ) -> Tried:
     """
     Read by the connection's new consent, if it has one and a whole sync was asked for.
@@ -61,10 +61,9 @@ def try_next_consent(
     What it read is applied together with the exchange of the consents. A failure is written
     down with its next try; a consent that never will read is given up, and ended.
     """
-    if Step.TRANSACTIONS not in started.request.steps:
+    if Step.TRANSACTIONS not in started.request.steps or not started.has_next_consent:
         return Tried()
-    with context.engine.connect() as db:
-        consent = load_next_consent(db, started.connection.id, context.vault)
+    consent = load_next_consent(session, started.connection.id, context.vault)
     if consent is None:
         return Tried()
     under_it = replace(
@@ -91,10 +90,10 @@ def try_next_consent(
 
 def load_known(db: sa.Connection, started: StartedSync) -> KnownAccounts:
     """Load the accounts that those of a consent are compared with."""
-    connection_id = started.connection.id
+    stored = load_stored_accounts(db, started.connection.id)
     return KnownAccounts(
-        accounts=load_accounts(db, connection_id),
-        closed=load_closed_external_ids(db, connection_id),
+        accounts=stored.accounts,
+        closed=stored.closed,
         is_other_provider=started.is_switch,
     )
 

@@ -10,7 +10,7 @@ from bank_pipeline.domain.ids import ConnectionId, TeamId
 from bank_pipeline.errors import ProviderError
 from bank_pipeline.providers.answers import AccountsAnswer, keep_nothing
 from bank_pipeline.providers.base import LinkedConnection
-from bank_pipeline.storage.accounts import load_accounts, load_closed_external_ids
+from bank_pipeline.storage.accounts import load_accounts, load_stored_accounts
 from bank_pipeline.storage.connections import (
     insert_notice,
     load_connection,
@@ -177,14 +177,14 @@ def _match(
     db: sa.Connection, connection: Connection, provider: Provider, linked: LinkedConnection
 ) -> AccountMatches | None:
     """Match what the link told; None where it told nothing, and the first read will."""
-    known = load_accounts(db, connection.id)
+    known = load_stored_accounts(db, connection.id)
     shown = linked.accounts.accounts if linked.accounts else ()
-    if not known or not shown:
+    if not known.accounts or not shown:
         return None
     return match_accounts(
-        known,
+        known.accounts,
         shown,
-        closed=load_closed_external_ids(db, connection.id),
+        closed=known.closed,
         is_other_provider=provider is not connection.provider,
     )
 

@@ -16,9 +16,11 @@ class StartedSync:
 
     `connection.next_attempt_at` is the lease: the repetition in case we are killed;
     `planned_attempt_at` is what was planned before. `awaited_account_ids` are accounts that the
-    provider did not list when rows of theirs came. Webhook events up to `newest_event_id`
-    are covered by this sync; later ones ask for another. `consent` is what is read by instead of
-    the one in use, and the connection is then as it is under it; `is_switch`: of another provider.
+    provider did not list when rows of theirs came; `has_orphans` says that any such row is set
+    aside. Webhook events up to `newest_event_id` are covered by this sync; later ones ask for
+    another. `has_next_consent`: a new consent waits to be read by. `consent` is what is read by
+    instead of the one in use, and the connection is then as it is under it; `is_switch`: of
+    another provider.
     """
 
     id: SyncRunId
@@ -29,5 +31,7 @@ class StartedSync:
     awaited_account_ids: frozenset[str]
     newest_event_id: int
     started_at: datetime
+    has_orphans: bool = False
+    has_next_consent: bool = False
     consent: NextConsent | None = None
     is_switch: bool = False

@@ -40,12 +40,7 @@ from bank_pipeline.providers.answers import (
     WindowRequest,
 )
 from bank_pipeline.providers.base import Scope, WindowProvider
-from bank_pipeline.storage.accounts import (
-    load_account_ids,
-    load_accounts,
-    load_closed_external_ids,
-    load_moved,
-)
+from bank_pipeline.storage.accounts import load_stored_accounts
 from bank_pipeline.storage.coverage import load_coverage
 from bank_pipeline.storage.institutions import load_history_days
 from bank_pipeline.storage.transactions import load_oldest_pending
@@ -102,26 +97,25 @@ class Held:
 
 def load_held(db: sa.Connection, connection: Connection) -> Held:
     """Load what a sync by windows begins with."""
-    ids = load_account_ids(db, connection.id)
-    names = {account_id: external_id for external_id, account_id in ids.items()}
-    covered = load_coverage(db, ids.values())
-    moved = load_moved(db, connection.id)
-    pending = load_oldest_pending(db, ids.values())
+    stored = load_stored_accounts(db, connection.id)
+    names = {one.id: external_id for external_id, one in stored.held.items()}
+    covered = load_coverage(db, names.keys())
+    pending = load_oldest_pending(db, names.keys())
     institution = connection.institution_external_id
     return Held(
-        accounts=tuple(load_accounts(db, connection.id)),
+        accounts=stored.accounts,
         # What another provider covered is read once more, to know its rows by their new names.
         covered={
             names[account_id]: windows
             for account_id, windows in covered.items()
-            if moved.get(names[account_id], connection.provider) is connection.provider
+            if stored.held[names[account_id]].moved_from in (None, connection.provider)
         },
         oldest_pending={names[account_id]: day for account_id, day in pending.items()},
         history_days=None
         if institution is None
         else load_history_days(db, connection.provider, institution),
         backfill_requested_at=connection.backfill_requested_at,
-        closed=load_closed_external_ids(db, connection.id),
+        closed=stored.closed,
     )
 
 

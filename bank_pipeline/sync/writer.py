@@ -1,6 +1,7 @@
 """The rows that one sync learned of: accounts, balances, transactions, and what does not fit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Final
 
@@ -14,22 +15,21 @@ from bank_pipeline.domain.looks import Look
 from bank_pipeline.domain.matching import Pins
 from bank_pipeline.domain.moving import find_moved
 from bank_pipeline.domain.transaction import TransactionDelta
-from bank_pipeline.domain.window import DateWindow
+from bank_pipeline.domain.window import Coverage, DateWindow, to_coverage
 from bank_pipeline.providers.answers import QuarantinedRow, WindowAnswer
-from bank_pipeline.storage.account_questions import load_candidate_external_ids, save_questions
+from bank_pipeline.storage.account_questions import save_questions
 from bank_pipeline.storage.accounts import (
+    HeldAccount,
     close_accounts,
     close_missing_accounts,
-    load_account_ids,
-    load_open_account_external_ids,
     rename_accounts,
     save_accounts,
     set_arrived,
 )
-from bank_pipeline.storage.balance_choice import save_choices
+from bank_pipeline.storage.balance_choice import load_grounds, save_choices_by
 from bank_pipeline.storage.balances import save_balances
 from bank_pipeline.storage.connections import insert_notice
-from bank_pipeline.storage.coverage import load_coverage, load_oldest_days, save_coverage
+from bank_pipeline.storage.coverage import Ranges, load_oldest_days, load_ranges, save_coverage
 from bank_pipeline.storage.depth import request_deep_pass
 from bank_pipeline.storage.quarantine import (
     ORPHANED,
@@ -40,7 +40,7 @@ from bank_pipeline.storage.transactions import load_stored
 from bank_pipeline.sync.balance_checks import BalanceChecks, check_balances, needs_deep_pass
 from bank_pipeline.sync.fetch import Fetched
 from bank_pipeline.sync.history import Horizon
-from bank_pipeline.sync.moved import load_slack
+from bank_pipeline.sync.moved import slack_of
 from bank_pipeline.sync.reports import AccountReading, StepCounts
 from bank_pipeline.sync.started import StartedSync
 from bank_pipeline.sync.update import write_looks, write_update
@@ -65,6 +65,13 @@ class RowWriter:
         self._now = now
         self._moved_from = moved_from or started.connection.provider
         self._orphans: list[QuarantinedRow] = []
+        self._held: Mapping[str, HeldAccount] = {}
+        self._ranges: Ranges | None = None
+
+    @property
+    def account_ids(self) -> dict[str, AccountId]:
+        """Return our ids of all accounts by external id, as `write_accounts` left them."""
+        return {name: one.id for name, one in self._held.items()}
 
     def write_accounts(self, fetched: Fetched) -> StepCounts:
         """Write the accounts; a complete answer closes those that it does not show."""
@@ -76,17 +83,31 @@ class RowWriter:
             moved_from=self._moved_from,
         )
         saved = save_accounts(self._db, self._connection, answer.accounts, now=self._now)
+        self._held = saved.held
         closed_count = close_accounts(
             self._db, self._connection.id, fetched.gone_account_ids, now=self._now
         )
+        self._note_closed(fetched.gone_account_ids)
         if answer.is_complete:
             self._ask(fetched)
             shown = {account.external_id for account in answer.accounts}
-            shown |= load_candidate_external_ids(self._db, self._connection.id)
-            closed_count += close_missing_accounts(
-                self._db, self._connection.id, shown=shown, now=self._now
-            )
+            shown |= {name for one in fetched.asked for name in one.candidates}
+            missing = self._open_names() - shown if shown else frozenset()
+            if missing:
+                closed_count += close_missing_accounts(
+                    self._db, self._connection.id, shown=shown, now=self._now
+                )
+                self._note_closed(missing)
         return StepCounts(saved.inserted, saved.updated, closed_count, saved.unchanged)
+
+    def _open_names(self) -> frozenset[str]:
+        return frozenset(name for name, one in self._held.items() if not one.is_closed)
+
+    def _note_closed(self, names: Collection[str]) -> None:
+        self._held = {
+            name: replace(one, is_closed=True) if name in names else one
+            for name, one in self._held.items()
+        }
 
     def _ask(self, fetched: Fetched) -> None:
         """Keep the questions that only a person can answer, and those alone."""
@@ -94,7 +115,7 @@ class RowWriter:
             self._db,
             self._connection.id,
             fetched.asked,
-            account_ids=load_account_ids(self._db, self._connection.id),
+            account_ids=self.account_ids,
             now=self._now,
         )
         if asked_count:
@@ -112,7 +133,7 @@ class RowWriter:
             self._db,
             self._connection,
             balances,
-            account_ids=load_account_ids(self._db, self._connection.id),
+            account_ids=self.account_ids,
             sync_run_id=self._started.id,
             now=self._now,
             whole=_wholly_told(fetched),
@@ -125,9 +146,16 @@ class RowWriter:
 
         A difference that is confirmed asks for a deeper pass: a row that came late explains it.
         """
-        account_ids = load_account_ids(self._db, self._connection.id)
-        save_choices(self._db, account_ids.values(), now=self._now)
-        checks = check_balances(self._db, self._connection, fetched, now=self._now)
+        grounds = load_grounds(self._db, self.account_ids.values())
+        save_choices_by(self._db, grounds, now=self._now)
+        checks = check_balances(
+            self._db,
+            self._held,
+            fetched,
+            rules={id_: one.rule for id_, one in grounds.items() if one.rule is not None},
+            covered=self._covered() if fetched.windows is not None else {},
+            now=self._now,
+        )
         if needs_deep_pass(checks):
             request_deep_pass(self._db, self._connection.id, now=self._now)
         return checks
@@ -139,14 +167,15 @@ class RowWriter:
             return self._write_windows(fetched, fetched.windows)
         if changes is None:
             return _NOTHING
-        account_ids = load_account_ids(self._db, self._connection.id)
-        set_orphans_resolved(
-            self._db,
-            self._connection.id,
-            account_ids,
-            sync_run_id=self._started.id,
-            now=self._now,
-        )
+        account_ids = self.account_ids
+        if self._started.has_orphans:
+            set_orphans_resolved(
+                self._db,
+                self._connection.id,
+                account_ids,
+                sync_run_id=self._started.id,
+                now=self._now,
+            )
         delta = self._without_orphans(changes.delta, frozenset(account_ids))
         is_ready = changes.stage is not HistoryStage.AWAITING_INITIAL
         must_reconcile = fetched.must_reconcile and is_ready
@@ -167,7 +196,7 @@ class RowWriter:
 
     def known_readings(self, fetched: Fetched) -> dict[AccountId, AccountReading]:
         """Return what accounts of ours were asked for, by our ids of them."""
-        account_ids = load_account_ids(self._db, self._connection.id) if fetched.readings else {}
+        account_ids = self.account_ids
         known = ((account_ids.get(one.account_external_id), one) for one in fetched.readings)
         return {account_id: one for account_id, one in known if account_id is not None}
 
@@ -186,9 +215,8 @@ class RowWriter:
         That reaches from the oldest row it ever showed to the day on which the provider last
         got data from the bank, where it says so, else to today.
         """
-        open_ids = load_open_account_external_ids(self._db, self._connection.id)
-        ours = [account_ids[external_id] for external_id in sorted(open_ids)]
-        held = load_coverage(self._db, ours)
+        ours = [account_ids[name] for name in sorted(self._open_names())]
+        held = self._covered()
         new = ours if fetched.is_deep else [one for one in ours if one not in held]
         oldest = load_oldest_days(self._db, new) if new else {}
         status = fetched.accounts.status
@@ -196,17 +224,18 @@ class RowWriter:
         last = self._started.started_at.date()
         if refreshed_at is not None:
             last = min(last, refreshed_at.date())
+        covered: dict[AccountId, DateWindow] = {}
         for account_id in ours:
-            known = held[account_id][0].first if account_id in held else last
+            known = min((one.first for one in held.get(account_id, ())), default=last)
             first = min(known, oldest.get(account_id, known))
             if first <= last:
-                window = DateWindow(first=first, last=last)
-                save_coverage(self._db, account_id, window, now=self._now)
+                covered[account_id] = DateWindow(first=first, last=last)
+        self._cover(covered)
 
     def _find_moved(self, delta: TransactionDelta, account_ids: Mapping[str, AccountId]) -> Pins:
         """Find the rows of accounts that a feed tells of under other ids than before."""
         told = {row.account_external_id for row in delta.upserts}
-        slack = load_slack(self._db, self._connection)
+        slack = slack_of(self._held, self._connection)
         arrived = {name: days for name, days in slack.items() if name in told}
         if not arrived:
             return {}
@@ -242,16 +271,18 @@ class RowWriter:
 
         What a complete answer does not show any more is gone.
         """
-        account_ids = load_account_ids(self._db, self._connection.id)
-        covered_before = load_coverage(self._db, account_ids.values())
+        account_ids = self.account_ids
+        covered_before = self._covered()
         types = {account.external_id: account.type for account in fetched.accounts.accounts}
-        slack = load_slack(self._db, self._connection)
+        slack = slack_of(self._held, self._connection)
         looks = [
             Look(
                 account=answer.account_external_id,
                 rows=answer.transactions,
                 covered=answer.covered,
-                covered_before=covered_before.get(account_ids[answer.account_external_id], ()),
+                covered_before=tuple(
+                    covered_before.get(account_ids[answer.account_external_id], ())
+                ),
                 unread=frozenset(row.external_id for row in answer.quarantined),
                 sure_from=_sure_from(fetched.horizon),
                 moved_by=slack.get(answer.account_external_id),
@@ -269,9 +300,23 @@ class RowWriter:
             now=self._now,
         )
         set_arrived(self._db, self._connection.id, slack.keys() & written.covered.keys())
-        for external_id, covered in written.covered.items():
-            save_coverage(self._db, account_ids[external_id], covered, now=self._now)
+        self._cover({account_ids[name]: window for name, window in written.covered.items()})
         return written.counts
+
+    def to_coverage(self) -> Coverage:
+        """Sum up what is covered of the open accounts now."""
+        covered = self._covered()
+        is_open = (one.id for one in self._held.values() if not one.is_closed)
+        return to_coverage([[*covered[id_]] for id_ in is_open if id_ in covered])
+
+    def _covered(self) -> Ranges:
+        """Return what is covered, read once: nobody else writes it under the lock."""
+        if self._ranges is None:
+            self._ranges = load_ranges(self._db, self.account_ids.values())
+        return self._ranges
+
+    def _cover(self, windows: Mapping[AccountId, DateWindow]) -> None:
+        self._ranges = save_coverage(self._db, self._covered(), windows, now=self._now)
 
     def _without_orphans(
         self, delta: TransactionDelta, account_ids: frozenset[str]

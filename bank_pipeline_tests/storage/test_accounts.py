@@ -7,9 +7,9 @@ import sqlalchemy as sa
 from bank_pipeline.storage.accounts import (
     close_missing_accounts,
     load_account_ids,
-    load_open_account_external_ids,
     save_accounts,
 )
+from bank_pipeline.storage.beginnings import load_beginning
 from bank_pipeline.storage.tables import accounts
 from bank_pipeline_tests.builders import account
 from bank_pipeline_tests.storage.linked import Linked
@@ -52,12 +52,12 @@ def test_an_account_missing_from_a_complete_answer_is_closed_and_may_reopen(
 
     closed = close_missing_accounts(db, connection.id, shown={"acc-1"}, now=now)
     again = close_missing_accounts(db, connection.id, shown={"acc-1"}, now=now)
-    open_then = load_open_account_external_ids(db, connection.id)
+    open_then = load_beginning(db, connection).open_accounts
     reopened = save_accounts(db, connection, [account(2)], now=now)
 
     assert (closed, again, reopened.updated) == (1, 0, 1)
     assert open_then == {"acc-1"}
-    assert load_open_account_external_ids(db, connection.id) == {"acc-1", "acc-2"}
+    assert load_beginning(db, connection).open_accounts == {"acc-1", "acc-2"}
     assert load_account_ids(db, connection.id) == linked.account_ids
 
 

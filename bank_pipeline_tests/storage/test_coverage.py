@@ -2,8 +2,9 @@ from datetime import date, datetime, timedelta
 
 import sqlalchemy as sa
 
+from bank_pipeline.domain.ids import AccountId
 from bank_pipeline.domain.window import DateWindow
-from bank_pipeline.storage.coverage import load_coverage, save_coverage
+from bank_pipeline.storage.coverage import load_coverage, load_ranges, save_coverage
 from bank_pipeline_tests.storage.linked import Linked
 
 DAY = timedelta(days=1)
@@ -11,6 +12,12 @@ DAY = timedelta(days=1)
 
 def window(first: str, last: str) -> DateWindow:
     return DateWindow(first=date.fromisoformat(first), last=date.fromisoformat(last))
+
+
+def cover(db: sa.Connection, account: AccountId, days: DateWindow, *, now: datetime) -> None:
+    """Add dates as a sync does, and see that what it goes on with is what is stored."""
+    after = save_coverage(db, load_ranges(db, [account]), {account: days}, now=now)
+    assert after == load_ranges(db, [account])
 
 
 def test_covered_days_are_kept_as_ranges_with_their_gaps(
@@ -22,13 +29,13 @@ def test_covered_days_are_kept_as_ranges_with_their_gaps(
         window("2026-02-01", "2026-02-10"),
         window("2026-01-08", "2026-01-15"),
     ):
-        save_coverage(db, account, days, now=now)
+        cover(db, account, days, now=now)
 
     assert load_coverage(db, [account]) == {
         account: (window("2026-01-01", "2026-01-15"), window("2026-02-01", "2026-02-10"))
     }
 
-    save_coverage(db, account, window("2026-01-16", "2026-01-31"), now=now)
+    cover(db, account, window("2026-01-16", "2026-01-31"), now=now)
     assert load_coverage(db, [account]) == {account: (window("2026-01-01", "2026-02-10"),)}
 
 
@@ -36,10 +43,10 @@ def test_days_that_are_covered_already_write_nothing(
     db: sa.Connection, linked: Linked, now: datetime
 ) -> None:
     account = linked.account_ids["acc-1"]
-    save_coverage(db, account, window("2026-01-01", "2026-01-31"), now=now)
+    cover(db, account, window("2026-01-01", "2026-01-31"), now=now)
     before = db.execute(sa.text("SELECT xmin, updated_at FROM bank.account_coverage")).all()
 
-    save_coverage(db, account, window("2026-01-05", "2026-01-31"), now=now + DAY)
+    cover(db, account, window("2026-01-05", "2026-01-31"), now=now + DAY)
 
     assert db.execute(sa.text("SELECT xmin, updated_at FROM bank.account_coverage")).all() == before
 
@@ -56,9 +63,9 @@ def test_gaps_are_seen_with_their_days_and_since_when(
 ) -> None:
     """Between two ranges, since the later one came; behind, since the last answer."""
     account = linked.account_ids["acc-1"]
-    save_coverage(db, account, window("2026-01-01", "2026-01-10"), now=now)
-    save_coverage(db, account, window("2026-02-01", "2026-02-10"), now=now + DAY)
-    save_coverage(db, account, window("2026-01-25", "2026-02-12"), now=now + 3 * DAY)
+    cover(db, account, window("2026-01-01", "2026-01-10"), now=now)
+    cover(db, account, window("2026-02-01", "2026-02-10"), now=now + DAY)
+    cover(db, account, window("2026-01-25", "2026-02-12"), now=now + 3 * DAY)
 
     between = ("between", date(2026, 1, 11), date(2026, 1, 24), 14, now + DAY)
     assert gaps(db, "2026-02-13") == [between]
@@ -77,6 +84,6 @@ def test_without_a_day_set_the_view_goes_by_the_servers_clock(
     today = db.scalar(sa.text("SELECT (now() AT TIME ZONE 'UTC')::date"))
     assert today is not None
     days = DateWindow(first=today - 9 * DAY, last=today - 5 * DAY)
-    save_coverage(db, linked.account_ids["acc-1"], days, now=now)
+    cover(db, linked.account_ids["acc-1"], days, now=now)
     query = "SELECT kind, first_day FROM analytics.account_gaps"
     assert db.execute(sa.text(query)).all() == [("behind", today - 4 * DAY)]

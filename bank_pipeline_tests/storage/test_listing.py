@@ -11,8 +11,9 @@ from bank_pipeline.domain.transitions import Transition
 from bank_pipeline.storage import listing
 from bank_pipeline.storage.balance_choice import save_choices
 from bank_pipeline.storage.balances import save_balances
+from bank_pipeline.storage.beginnings import load_beginning
 from bank_pipeline.storage.connections import apply_transition
-from bank_pipeline.storage.webhook_events import insert_event, load_newest_event_id
+from bank_pipeline.storage.webhook_events import insert_event
 from bank_pipeline_tests.builders import balance, pending, transaction
 from bank_pipeline_tests.storage.linked import Linked, apply, link
 from bank_pipeline_tests.storage.test_webhook_events import event
@@ -106,6 +107,6 @@ def test_waiting_events_are_one_per_connection(
 
     (waiting,) = listing.load_unhandled_events(db, now=now, limit=10)
 
-    newest = load_newest_event_id(db, linked.connection)
+    newest = load_beginning(db, linked.connection).newest_event_id
     assert (waiting.connection_id, waiting.newest_event_id) == (linked.connection.id, newest)
     assert waiting.received_at == now

@@ -7,9 +7,9 @@ import sqlalchemy as sa
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import SyncRunId
 from bank_pipeline.providers.base import EventKind, ProviderEvent
+from bank_pipeline.storage.beginnings import load_beginning
 from bank_pipeline.storage.webhook_events import (
     insert_event,
-    load_newest_event_id,
     mark_events_handled,
 )
 from bank_pipeline_tests.storage.linked import Linked, link
@@ -42,7 +42,7 @@ def test_a_sync_covers_the_events_that_came_before_it(
     insert_event(db, event("a"), needs_sync=True, now=now)
     insert_event(db, event("b"), needs_sync=True, now=now)
     insert_event(db, event("other", external_id="item-2"), needs_sync=True, now=now)
-    newest = load_newest_event_id(db, linked.connection)
+    newest = load_beginning(db, linked.connection).newest_event_id
     insert_event(db, event("late"), needs_sync=True, now=now)
 
     for _ in range(2):
@@ -50,8 +50,8 @@ def test_a_sync_covers_the_events_that_came_before_it(
 
     handled = sa.text("SELECT event_key FROM bank.webhook_events WHERE handled_at IS NOT NULL")
     assert set(db.scalars(handled)) == {"a", "b"}
-    assert load_newest_event_id(db, linked.connection) > newest
-    assert load_newest_event_id(db, other) > 0
+    assert load_beginning(db, linked.connection).newest_event_id > newest
+    assert load_beginning(db, other).newest_event_id > 0
 
 
 def test_an_event_that_needs_no_sync_does_not_wait_for_one(
@@ -60,9 +60,9 @@ def test_an_event_that_needs_no_sync_does_not_wait_for_one(
     """It is handled by being stored."""
     insert_event(db, event("a"), needs_sync=False, now=now)
 
-    assert load_newest_event_id(db, linked.connection) == 0
+    assert load_beginning(db, linked.connection).newest_event_id == 0
 
 
 def test_an_empty_inbox_has_no_newest_event(db: sa.Connection, linked: Linked) -> None:
     """Zero is before every event."""
-    assert load_newest_event_id(db, linked.connection) == 0
+    assert load_beginning(db, linked.connection).newest_event_id == 0

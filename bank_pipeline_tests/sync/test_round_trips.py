@@ -21,9 +21,9 @@ WAITS_MAX: Final = 56
 
 WAITS_EACH: Final = {
     Provider.PLAID: 0,  # whatever the number of accounts
-    Provider.TELLER: 7,
-    Provider.GOCARDLESS: 11,
-    Provider.ENABLE_BANKING: 11,
+    Provider.TELLER: 4,
+    Provider.GOCARDLESS: 8,
+    Provider.ENABLE_BANKING: 8,
 }
 """For each account: its counted calls before they are made, and its answers as they come."""
 

@@ -13,6 +13,7 @@ from bank_pipeline.errors import (
     AccountBlockedError,
     AccountGoneError,
     ConfigurationError,
+    CredentialsRefusedError,
     FeedMovedError,
     ProductUnsupportedError,
     ProviderError,
@@ -112,7 +113,7 @@ def test_a_session_status_becomes_its_error(status: str, kind: type[ProviderErro
 def test_an_unknown_application_is_our_fault_though_it_has_no_code() -> None:
     error = failed(403, code=403, message="Application does not exist")
 
-    assert (type(error), error.code) == (ConfigurationError, "APPLICATION_DOES_NOT_EXIST")
+    assert (type(error), error.code) == (CredentialsRefusedError, "APPLICATION_DOES_NOT_EXIST")
 
 
 @pytest.mark.parametrize(

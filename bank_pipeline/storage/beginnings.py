@@ -1,0 +1,70 @@
+"""What a sync begins with, besides its connection: everything in one statement."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import sqlalchemy as sa
+
+from bank_pipeline.domain.connection import Connection
+from bank_pipeline.storage.quarantine import ORPHANED
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """
+    What is true when a sync begins. Accounts are external ids.
+
+    `open_accounts` are those that the bank still lists, `awaited_accounts` those that rows wait
+    for which were set aside, `asked_accounts` those of which a person must tell whether they
+    are known ones. `newest_event_id` is that of the newest webhook event that waits, 0 without.
+    """
+
+    open_accounts: frozenset[str]
+    awaited_accounts: frozenset[str]
+    asked_accounts: frozenset[str]
+    newest_event_id: int
+    has_next_consent: bool
+
+
+def load_beginning(db: sa.Connection, connection: Connection) -> Beginning:
+    """
+    Load what a sync of this connection begins with.
+
+    A sync that starts now covers every event up to the newest one: one with a smaller id that
+    is not visible yet was received before, hence before the sync asks the provider.
+    """
+    parameters = {
+        "id": connection.id,
+        "provider": connection.provider.value,
+        "external_id": connection.external_id,
+        "orphaned": ORPHANED,
+    }
+    row = db.execute(_BEGINNING, parameters).one()
+    return Beginning(
+        open_accounts=frozenset(row.open_accounts),
+        awaited_accounts=frozenset(row.awaited_accounts),
+        asked_accounts=frozenset(row.asked_accounts),
+        newest_event_id=row.newest_event_id or 0,
+        has_next_consent=row.has_next_consent,
+    )
+
+
+# The CASE: the text of other rows need not be JSON and is never to be read as such.
+_BEGINNING: Final = sa.text(
+    """
+    SELECT
+        ARRAY(SELECT external_id FROM bank.accounts
+              WHERE connection_id = :id AND closed_at IS NULL) AS open_accounts,
+        ARRAY(SELECT DISTINCT CASE WHEN operation = :orphaned
+                  THEN CAST(raw AS jsonb) ->> 'account_external_id' END
+              FROM bank.quarantine
+              WHERE connection_id = :id AND operation = :orphaned AND resolved_at IS NULL
+             ) AS awaited_accounts,
+        ARRAY(SELECT external_id FROM bank.account_questions
+              WHERE connection_id = :id AND decided_at IS NULL) AS asked_accounts,
+        (SELECT max(id) FROM bank.webhook_events
+         WHERE provider = :provider AND connection_external_id = :external_id
+           AND handled_at IS NULL) AS newest_event_id,
+        EXISTS (SELECT FROM bank.next_consents WHERE connection_id = :id) AS has_next_consent
+    """
+)
