@@ -26,7 +26,7 @@ class Depth(StrEnum):
     How far back a sync looks.
 
     NORMAL: to the last complete answer, and by the overlap. DEEP: as far as the bank gives
-    without another refusal, up to a number of days that is the provider's; a refusal of weeks ago is tried. BACKFILL: to a date
+    without another refusal, up to a number of days that is the provider's. BACKFILL: to a date
     that somebody named. For a change feed the last two are a replay of its whole history.
     """
 

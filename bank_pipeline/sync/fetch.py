@@ -45,8 +45,8 @@ class Fetched:
     those that go by another id now, {old: new}. `sources` say how what is in here was asked for.
     `asked` are accounts that may be known ones, which a person must tell; `is_foreign` says that
     they look like those of another login. `was_asked` is False where the bank was asked for no
-    account, because what it told lately was spared a second call. `consent`: it was read by a new consent, which is in
-    use from now on.
+    account, because what it told lately was spared a second call. `consent`: it was read by a
+    new consent, which is in use from now on.
     """
 
     accounts: AccountsAnswer

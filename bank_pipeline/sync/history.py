@@ -22,7 +22,7 @@ GIVEN_FOR: Final = timedelta(days=3)
 
 REFUSED_FOR: Final = timedelta(days=28)
 """
-How long a refusal is believed; then a deep pass asks once more.
+How long a refusal is believed; then whoever needs these days asks once more.
 
 Some banks call a period too long when they have another trouble, and some learn to give more.
 """
@@ -77,7 +77,7 @@ class Horizon:
             covered,
             oldest_pending=oldest_pending,
             overlap_days=self.capabilities.overlap_days,
-            given_from=self._day(self.refused_beyond_days),
+            given_from=self._day(self._refusal()),
             since=self._since(),
             today=self.today,
         )
@@ -139,18 +139,18 @@ class Horizon:
             since = self.reach.since or self._day(HISTORY_STEPS[0])
             return max(day for day in (since, longest) if day is not None)
         if self.reach.depth is Depth.DEEP:
-            days = self._days(doubts_refusal=self._is_refusal_old())
-            return self._day(min(self.capabilities.deep_days, days))
+            known = (self.bank_days, self._refusal(), self.capabilities.history_days_max)
+            days = (days for days in known if days is not None)
+            return self._day(min(self.capabilities.deep_days, *days))
         return None
 
-    def _is_refusal_old(self) -> bool:
-        """Say whether the bank is asked once more for what it refused; once in a sync."""
+    def _refusal(self) -> int | None:
+        """Return beyond which day not to ask; an old refusal is tried once more, once in a sync."""
         is_old = self.refused_at is None or self.now - self.refused_at >= REFUSED_FOR
-        return is_old and not self.has_refused
+        return None if is_old and not self.has_refused else self.refused_beyond_days
 
-    def _days(self, *, doubts_refusal: bool = False) -> int:
-        refused = None if doubts_refusal else self.refused_beyond_days
-        known = (self.bank_days, refused, self.capabilities.history_days_max)
+    def _days(self) -> int:
+        known = (self.bank_days, self.refused_beyond_days, self.capabilities.history_days_max)
         return min((days for days in known if days is not None), default=HISTORY_STEPS[0])
 
     def _day(self, days: int | None) -> date | None:
