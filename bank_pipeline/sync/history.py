@@ -139,9 +139,9 @@ class Horizon:
             since = self.reach.since or self._day(HISTORY_STEPS[0])
             return max(day for day in (since, longest) if day is not None)
         if self.reach.depth is Depth.DEEP:
-            known = (self.bank_days, self._refusal(), self.capabilities.history_days_max)
-            days = (days for days in known if days is not None)
-            return self._day(min(self.capabilities.deep_days, *days))
+            can = self.capabilities
+            known = (can.deep_days, self.bank_days, self._refusal(), can.history_days_max)
+            return self._day(min(days for days in known if days is not None))
         return None
 
     def _refusal(self) -> int | None:

@@ -113,8 +113,7 @@ def test_16_a_row_without_an_id_stays_itself_in_other_words_and_on_another_day(
     scene.link(institution=bank.institution).sync()
     ids = scene.ids()
     if changes == "words":
-        words = {"description": "Tram City ticket", "original_description": "TRAM CITY TICKET"}
-        scene.world.change(entry.id, **words)
+        scene.world.change(entry.id, description="Tram City ticket")
     else:
         day = scene.today() - DAY
         scene.world.change(entry.id, booking_date=day, value_date=day)

@@ -31,11 +31,11 @@ def after(before: list[Transaction], now: list[Transaction]) -> tuple[set[str], 
     """Return our ids of what counts before and after a second look."""
     held = Held()
     held.look(told(*before), MARCH)
-    ids = {row.id for row in held.live}
+    ids: set[str] = {row.id for row in held.live}
     held.look(told(*now), MARCH)
     assert held.plan(told(*now), MARCH).is_empty
     assert len(held.live) == len(now) + 1
-    return ids, {row.id for row in held.live}
+    return ids, {str(row.id) for row in held.live}
 
 
 @pytest.mark.parametrize(

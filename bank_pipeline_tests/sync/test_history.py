@@ -49,7 +49,7 @@ def test_a_deep_pass_reads_as_far_as_the_bank_gives_without_another_refusal() ->
 
 
 def test_what_was_refused_weeks_ago_is_tried_once() -> None:
-    known = {"refused_beyond_days": 30, "refused_at": NOW - REFUSED_FOR}
+    known: dict[str, Any] = {"refused_beyond_days": 30, "refused_at": NOW - REFUSED_FOR}
     one = horizon(Reach(Depth.DEEP), **known)
     assert asked(one) == 89
     assert asked(horizon(**known)) == 36, "a gap of old days would be tried, too"
