@@ -75,7 +75,8 @@ class Connection(BaseModel):
     is the next planned try, None when the daily schedule is plan enough. `error_retries`
     counts failures since the last success and is for show only. `last_full_accounts_at` is
     when the full list of accounts was last read, None when it must be read again.
-    `refused_beyond_days` is how far back the bank goes under this consent, None until it refused;
+    `refused_beyond_days` is how far back the bank goes under this consent, None until it refused,
+    last at `refused_at`;
     `given_days` is how far back it answered, at `given_at`, later than right after the consent.
 
     `last_deep_at` is when a sync last looked as far back as the bank goes, `deep_requested_at`
@@ -102,6 +103,7 @@ class Connection(BaseModel):
     last_success_at: datetime | None
     last_full_accounts_at: datetime | None
     refused_beyond_days: int | None = None
+    refused_at: datetime | None = None
     given_days: int | None = None
     given_at: datetime | None = None
     last_deep_at: datetime | None = None

@@ -6,6 +6,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Final
 
+from bank_pipeline.domain.rewritten import match_rewritten
 from bank_pipeline.domain.stored import (
     BOOKING_DELAY_MAX,
     Key,
@@ -39,7 +40,8 @@ def match_payments(
     equal in all of this and in its booking date began is the same one under another id; so is
     a pending one of the same day. Equal candidates are interchangeable; what ended now goes
     before what vanished earlier, and the oldest is taken first, so that the order in which an
-    update tells them does not matter.
+    update tells them does not matter. What is left and has no id is compared once more, because
+    its name changes with its text and its date.
     """
     waiting: dict[_Paid, list[StoredTransaction]] = defaultdict(list)
     for row in sorted(ended, key=_seniority):
@@ -65,7 +67,8 @@ def match_payments(
                 paid = (match.account_external_id, match.amount, match.currency)
                 waiting[paid].remove(match)
                 matched[key_of(transaction)] = match
-    return matched
+    fresh = [row for row in booked if key_of(row) not in matched]
+    return matched | match_rewritten(fresh, [row for rows in waiting.values() for row in rows])
 
 
 def _candidates(

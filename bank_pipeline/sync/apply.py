@@ -244,7 +244,7 @@ class _End:
             transition,
             sync_run_id=self._started.id,
             now=self._now,
-            is_success=is_whole and trouble is None,
+            is_success=is_whole and fetched.was_asked and trouble is None,
             **facts,
         )
         if is_whole and self._started.newest_event_id:

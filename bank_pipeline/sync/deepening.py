@@ -67,6 +67,7 @@ def write_depth(
     horizon = fetched.horizon
     if horizon is not None:
         facts["refused_beyond_days"] = horizon.refused_beyond_days
+        facts["refused_at"] = horizon.refused_at
         facts["given_days"] = horizon.given_days
         facts["given_at"] = horizon.given_at
     return facts

@@ -44,8 +44,9 @@ class Fetched:
     `gone_account_ids` are accounts of which the bank said that they are, `renamed_accounts`
     those that go by another id now, {old: new}. `sources` say how what is in here was asked for.
     `asked` are accounts that may be known ones, which a person must tell; `is_foreign` says that
-    they look like those of another login. `consent`: it was read by a new consent, which is in
-    use from now on.
+    they look like those of another login. `was_asked` is False where the bank was asked for no
+    account, because what it told lately was spared a second call. `consent`: it was read by a
+    new consent, which is in use from now on.
     """
 
     accounts: AccountsAnswer
@@ -63,6 +64,7 @@ class Fetched:
     sources: tuple[Reading, ...] = ()
     asked: tuple[AskedAccount, ...] = ()
     is_foreign: bool = False
+    was_asked: bool = True
     consent: NextConsent | None = None
 
     @property

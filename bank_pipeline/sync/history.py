@@ -20,6 +20,13 @@ from bank_pipeline.providers.base import Capabilities
 GIVEN_FOR: Final = timedelta(days=3)
 """How long a bank that answered so far back is believed to go on doing so."""
 
+REFUSED_FOR: Final = timedelta(days=28)
+"""
+How long a refusal is believed; then whoever needs these days asks once more.
+
+Some banks call a period too long when they have another trouble, and some learn to give more.
+"""
+
 CONSENT_IS_FRESH: Final = timedelta(hours=1)
 """
 So long after the consent banks give their whole history.
@@ -34,7 +41,8 @@ class Horizon:
     How far back one connection's bank goes.
 
     `bank_days` is the longest history that it is known to give right after a consent, and
-    `refused_beyond_days` that beyond which it refused to go under this one. `given_days` is how
+    `refused_beyond_days` that beyond which it refused to go under this one, last at `refused_at`,
+    None when nobody knows when. `given_days` is how
     far back it answered last, at `given_at`: a refusal within that is not about the dates.
     `learned_bank_days` is what this sync found out for the bank's later customers.
     """
@@ -44,6 +52,7 @@ class Horizon:
     now: datetime
     bank_days: int | None = None
     refused_beyond_days: int | None = None
+    refused_at: datetime | None = None
     given_days: int | None = None
     given_at: datetime | None = None
     is_consent_fresh: bool = False
@@ -68,7 +77,7 @@ class Horizon:
             covered,
             oldest_pending=oldest_pending,
             overlap_days=self.capabilities.overlap_days,
-            given_from=self._day(self.refused_beyond_days),
+            given_from=self._day(self._refusal()),
             since=self._since(),
             today=self.today,
         )
@@ -93,16 +102,16 @@ class Horizon:
         """Learn from an answer; `is_cut`: more was asked for, and refused."""
         days = (request.window.last - request.window.first).days
         if is_cut:
-            self.note_refusal(request)
+            self._limit(days, is_given=True)
             if request.is_first and self.is_consent_fresh:
                 self.learned_bank_days = days
         if request.is_first or answer.covered is None:
             return
         given = (self.today - answer.covered.first).days
         if answer.covered.first > request.window.first:  # cut without a word
-            self._limit(given)
+            self._limit(given, is_given=True)
         elif self._goes_beyond(given):
-            self.refused_beyond_days = None
+            self.refused_beyond_days = self.refused_at = None
         if given >= (self._given_lately() or 0):
             self.given_days, self.given_at = given, self.now
 
@@ -114,10 +123,11 @@ class Horizon:
         is_lately = self.given_at is not None and self.now - self.given_at <= GIVEN_FOR
         return self.given_days if is_lately else None
 
-    def _limit(self, days: int) -> None:
-        known = self.refused_beyond_days
+    def _limit(self, days: int, *, is_given: bool = False) -> None:
+        """Keep the fewest days of this sync; what was given disproves less that was known."""
+        known = None if is_given and not self.has_refused else self.refused_beyond_days
         self.refused_beyond_days = days if known is None else min(known, days)
-        self.has_refused = True
+        self.refused_at, self.has_refused = self.now, True
 
     def _goes_beyond(self, given: int) -> bool:
         known = self.refused_beyond_days
@@ -129,8 +139,15 @@ class Horizon:
             since = self.reach.since or self._day(HISTORY_STEPS[0])
             return max(day for day in (since, longest) if day is not None)
         if self.reach.depth is Depth.DEEP:
-            return self._day(min(self.capabilities.deep_days, self._days()))
+            can = self.capabilities
+            known = (can.deep_days, self.bank_days, self._refusal(), can.history_days_max)
+            return self._day(min(days for days in known if days is not None))
         return None
+
+    def _refusal(self) -> int | None:
+        """Return beyond which day not to ask; an old refusal is tried once more, once in a sync."""
+        is_old = self.refused_at is None or self.now - self.refused_at >= REFUSED_FOR
+        return None if is_old and not self.has_refused else self.refused_beyond_days
 
     def _days(self) -> int:
         known = (self.bank_days, self.refused_beyond_days, self.capabilities.history_days_max)
@@ -156,6 +173,7 @@ def horizon_of(
         now=now,
         bank_days=bank_days,
         refused_beyond_days=connection.refused_beyond_days,
+        refused_at=connection.refused_at,
         given_days=connection.given_days,
         given_at=connection.given_at,
         is_consent_fresh=is_new and now - connection.created_at <= CONSENT_IS_FRESH,

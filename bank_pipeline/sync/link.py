@@ -71,9 +71,10 @@ def start_link(
     Begin a link, or the renewal of a connection's consent, be it through another provider.
 
     `institution` is the provider's id of the bank, for providers that want it chosen first; a
-    renewal stays with its own. `return_url` is where the customer comes back to, with a state
-    that only this link knows. `is_other_login`: what is linked is a connection of its own,
-    although the bank is connected already.
+    renewal goes to its own, unless the caller names one: banks take other names. `return_url`
+    is where the customer comes back to, with a state that only this link knows.
+    `is_other_login`: what is linked is a connection of its own, although the bank is connected
+    already.
 
     Who started it is stored before the customer is sent away: the state is the only thing that
     comes back.
@@ -91,6 +92,7 @@ def start_link(
         team_id = old.team_id if old else ensure_team(db, team_name, now=now)
         is_same = old is not None and old.provider is provider
         credential = load_credential(db, old.id, context.vault) if old and is_same else None
+        own_bank = old.institution_external_id if old and is_same else None
     started = client.start_link(
         LinkRequest(
             customer_reference=team_id,
@@ -98,7 +100,7 @@ def start_link(
             now=now,
             renews=credential,
             renews_external_id=old.external_id if old and is_same else None,
-            institution_external_id=old.institution_external_id if old and is_same else institution,
+            institution_external_id=institution or own_bank,
             return_url=return_url,
         )
     )

@@ -169,6 +169,7 @@ def fetch_windows(
         sources=tuple(reader.sources),
         asked=found.asked,
         is_foreign=found.is_foreign,
+        was_asked=reader.asked_count > 0,
     )
 
 
@@ -193,6 +194,7 @@ class _Reader:
     stopped_by: ProviderError | None = None
     sources: list[Reading] = field(default_factory=list)
     calls_count: int = 0
+    asked_count: int = 0
     readings: dict[str, AccountReading] = field(default_factory=dict)
 
     @property
@@ -281,6 +283,7 @@ class _Reader:
         since = self.held.backfill_requested_at if is_backfill else None
         if self.calls.is_fresh(scope, account.external_id, since=since):
             return True
+        self.asked_count += 1
         try:
             read(account)
         except UserActionError:

@@ -5,9 +5,6 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
-
-import httpx
 
 from bank_pipeline.domain.connection import Connection
 from bank_pipeline.domain.ids import ConnectionId
@@ -16,11 +13,14 @@ from bank_pipeline.sandbox.ledger import AccountKind, Entry
 from bank_pipeline.sandbox.scripts import EntryDetails
 from bank_pipeline.sandbox.world import World
 from bank_pipeline.sync.link import accept_return, start_link
+from bank_pipeline.sync.linked import LinkState
 from bank_pipeline.sync.reports import SyncReason, SyncReport
 from bank_pipeline_tests.providers.contract.stage import READY, Row, Stage
 
 DAY: Final = timedelta(days=1)
+HOUR: Final = timedelta(hours=1)
 CHECKING: Final = AccountKind.CHECKING
+BOTH: Final = (CHECKING, AccountKind.SAVINGS)
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,12 @@ class Odd:
 
     def __str__(self) -> str:
         return self.institution
+
+
+NAMELESS: Final = (
+    Odd("gocardless", "LABORALKUTXA_CLPEES2M", "fr-soleil"),
+    Odd("enable_banking", "DE:Namenlose Bank", "de-mueritz"),
+)
 
 
 @dataclass
@@ -87,21 +93,25 @@ class Scene:
         if institution is None:
             self.connection = self.stage.link(self.login, *shared)
             return self
-        accounts = self.world.login_accounts(self.login)
+        [self.connection] = self.consent(institution, *shared).connection_ids
+        self.stage.sandbox.advance(READY)
+        return self
+
+    def consent(
+        self, institution: str, *kinds: AccountKind, renews: ConnectionId | None = None
+    ) -> LinkState:
+        """Agree at a bank to share the accounts of these kinds, else all."""
         started = start_link(
             self.stage.context,
             self.stage.case.provider,
             team_name="home",
             institution=institution,
+            renews=renews,
         )
-        chosen = [one.id for one in accounts if one.kind in shared]
-        choice = {"outcome": "approve", "login": self.login, "account": chosen}
-        answer = httpx.post(started.url, data=choice)
-        returned = dict(parse_qsl(urlsplit(answer.headers["location"]).query))
-        state = accept_return(self.stage.context, self.stage.case.provider, returned)
-        [self.connection] = state.connection_ids
-        self.stage.sandbox.advance(READY)
-        return self
+        accounts = self.world.login_accounts(self.login)
+        chosen = [one.id for one in accounts if not kinds or one.kind in kinds]
+        returned = self.stage.agree(started.url, self.login, chosen)
+        return accept_return(self.stage.context, self.stage.case.provider, returned)
 
     def sync(self, reason: SyncReason = SyncReason.MANUAL) -> SyncReport:
         """Bring the connection up to date."""

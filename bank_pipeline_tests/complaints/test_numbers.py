@@ -1,122 +1,20 @@
-"""Complaints 13 to 19: numbers, dates, names and currencies that were wrong."""
+"""Complaints 16 to 19: dates, names and currencies that were wrong."""
 
 import time
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final
 
 import pytest
 
-from bank_pipeline.errors import AccountBlockedError, TransientError
-from bank_pipeline.providers.base import Scope
-from bank_pipeline.sandbox.faults import FaultKind
+from bank_pipeline.errors import AccountBlockedError
 from bank_pipeline.sandbox.ledger import AccountKind, Party
+from bank_pipeline.sync.renormalise import renormalise
 from bank_pipeline_tests.complaints.conftest import PutOn
-from bank_pipeline_tests.complaints.scene import CHECKING, DAY, Odd, Scene, late_by
+from bank_pipeline_tests.complaints.scene import CHECKING, DAY, NAMELESS, Odd, Scene
 
-CARD: Final = AccountKind.CREDIT_CARD
-CARDS: Final = (
-    Odd("plaid", "", "us-harbor"),  # debt is positive there
-    Odd("teller", "", "us-harbor"),
-    Odd("gocardless", "MUERITZ_MRTZDE21XXX", "de-mueritz"),  # what is available contains the limit
-    Odd("gocardless", "AMERICAN_EXPRESS_AESUDEF1", "de-mueritz"),  # one balance: information
-    Odd("gocardless", "SEB_KORT_AB_SE_SKHSFI21", "fr-soleil"),  # debt is positive, in two parts
-    Odd("enable_banking", "DE:Sparkasse Müritz-Öchtringen", "de-mueritz"),
-    Odd("enable_banking", "PL:mBank", "ca-boreal"),  # only what is left of the limit
-)
-BALANCES: Final = "SELECT kind, amount, observed_at FROM bank.balances ORDER BY id"
-
-
-@pytest.mark.parametrize("bank", CARDS, ids=lambda bank: bank.institution or bank.provider)
-def test_13_a_cards_debt_is_negative_and_what_is_left_of_its_limit_is_no_debt(
-    put_on: PutOn, bank: Odd
-) -> None:
-    """
-    A card's balance had the wrong sign, or the credit that was left was shown as debt.
-
-    sure#2458, sure#2512, sure#2933, sure#3252, securo#800, actual-server#261,
-    milanave/LunchSync#9, buckets#574, buckets#678.
-    """
-    scene = put_on(bank.provider).customer(bank.bank_id)
-    scene.buy("-845.10", "Sofa", CARD)
-    scene.buy("100.00", "Payment", CARD)
-    scene.link(CARD, institution=bank.institution or None).sync()
-
-    truth = scene.world.truth(scene.account(CARD), scene.world.clock.now())
-    shown = "SELECT booked_balance, available_balance FROM analytics.accounts"
-    [(booked, available)] = scene.ask(shown)
-    assert truth.booked is not None
-    assert truth.booked < 0
-    assert booked in (truth.booked, None)
-    assert available in (truth.available, None)
-    assert {row.amount for row in scene.rows()} == {Decimal("-845.10"), Decimal("100.00")}
-    assert scene.ask("SELECT 1 FROM bank.balances WHERE provider_type = ''") == []
-    assert scene.differences() == []
-
-
-def test_14_a_balance_that_was_not_told_is_the_last_one_with_its_date_and_no_zero(
-    by_dates: Scene,
-) -> None:
-    """
-    The balance call failed, and the account was worth nothing.
-
-    securo#698.
-    """
-    scene = by_dates.customer()
-    scene.buy("-60.00", "Rent")
-    scene.link().sync()
-    before = scene.ask(BALANCES)
-    assert before
-    dated = "SELECT booked_balance, booked_balance_as_of FROM analytics.accounts"
-    known = scene.ask(dated)
-
-    scene.stage.pass_time(DAY)
-    scene.buy("-7.00")
-    balances = scene.stage.case.operations[Scope.BALANCES]
-    scene.fail(FaultKind.HTTP_STATUS, balances, status=503, times=None)
-    with pytest.raises(TransientError):
-        scene.sync()
-
-    assert scene.ask(BALANCES) == before
-    assert scene.ask(dated) == known
-    assert len(scene.rows()) == 2  # the rows came, and landed
-    scene.stage.heal()
-    scene.next_day()
-    assert scene.differences() == []
-
-
-def test_14_a_bank_without_balances_has_none(gocardless: Scene) -> None:
-    """
-    An account without a balance was shown as empty.
-
-    securo#698.
-    """
-    scene = gocardless.customer("fr-soleil")
-    scene.buy("-60.00", "Rent")
-    scene.link(institution="PAYPAL_PPLXLULL").sync()
-
-    assert scene.ask(BALANCES) == []
-    assert scene.ask("SELECT booked_balance, available_balance FROM analytics.accounts") == [
-        (None, None)
-    ]
-
-
-def test_15_a_balance_that_its_rows_do_not_explain_is_corrected_by_nobody(
-    gocardless: Scene,
-) -> None:
-    """
-    Balance and rows drifted apart; other software hid that behind a row that it made up.
-
-    sure#2497, sure#3573, actual#4799, actual#6289, securo#423.
-    """
-    scene = gocardless.customer()
-    late_by(scene, 45)  # earlier than anybody looks
-    scene.next_day()
-
-    truth = scene.world.truth(scene.account(), scene.world.clock.now())
-    assert scene.value("SELECT booked_balance FROM analytics.accounts") == truth.booked
-    assert {row.amount for row in scene.rows()} <= {Decimal("-60.00"), Decimal("-7.00")}
+MINUTE: Final = timedelta(minutes=1)
 
 
 def test_16_every_date_is_kept_and_the_booking_date_comes_first(enable_banking: Scene) -> None:
@@ -199,20 +97,48 @@ def test_16_a_date_that_changes_makes_no_second_row(anywhere: Scene) -> None:
     assert scene.differences() == []
 
 
-@pytest.fixture(params=["Pacific/Kiritimati", "Pacific/Pago_Pago"])
-def far_from_the_bank(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[str]:
-    """Our machine stands 14 hours east of UTC, or 11 west of it."""
-    monkeypatch.setenv("TZ", request.param)
-    time.tzset()
-    yield request.param
+@pytest.mark.parametrize("bank", NAMELESS, ids=str)
+@pytest.mark.parametrize("changes", ["words", "day"])
+def test_16_a_row_without_an_id_stays_itself_in_other_words_and_on_another_day(
+    put_on: PutOn, bank: Odd, changes: str
+) -> None:
+    """
+    The bank rewrote the text of a row, or moved it by a day, and what was said of it was gone.
+
+    brafdlog/caspion#625, actual#8830, firefly#9961.
+    """
+    scene = put_on(bank.provider).customer(bank.bank_id)
+    scene.buy("-60.00", "Rent", days_ago=5)
+    entry = scene.buy("-3.20", "Tram 17 City", days_ago=2)
+    scene.link(institution=bank.institution).sync()
+    ids = scene.ids()
+    if changes == "words":
+        scene.world.change(entry.id, description="Tram City ticket")
+    else:
+        day = scene.today() - DAY
+        scene.world.change(entry.id, booking_date=day, value_date=day)
+    scene.next_day()
+
+    assert scene.differences() == []
+    assert scene.ids() == ids
+
+
+@pytest.fixture
+def move_to(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Let our machine stand in another time zone."""
+
+    def move(zone: str) -> None:
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+
+    yield move
     monkeypatch.undo()
     time.tzset()
 
 
-@pytest.mark.usefixtures("far_from_the_bank")
-def test_17_a_day_is_the_banks_wherever_our_machine_stands(anywhere: Scene) -> None:
+def test_17_a_day_is_the_banks_wherever_our_machine_stands(
+    anywhere: Scene, move_to: Callable[[str], None]
+) -> None:
     """
     A date was taken for midnight somewhere, and became the day before elsewhere.
 
@@ -221,16 +147,21 @@ def test_17_a_day_is_the_banks_wherever_our_machine_stands(anywhere: Scene) -> N
     """
     scene = anywhere.customer()
     bank = scene.world.banks[scene.stage.case.bank_id]
-    day = scene.today() - 2 * DAY
-    midnight = datetime(day.year, day.month, day.day, tzinfo=UTC) - bank.utc_offset
-    for name, at in (("Early", midnight), ("Late", midnight + DAY)):
-        moment = at + DAY / 1440 * (1 if name == "Early" else -1)
-        scene.buy("-3.00", name, days_ago=2, occurred_at=moment)
-    scene.link().sync()
-
-    booked = scene.ask("SELECT DISTINCT date, booking_date FROM analytics.transactions"
-                       " WHERE amount = -3")  # fmt: skip
-    assert booked == [(day, day)]
+    move_to("Pacific/Kiritimati")  # 14 hours east of UTC
+    scene.link()
+    for zone, days_ago in (("Pacific/Kiritimati", 2), ("Pacific/Pago_Pago", 1)):  # 11 west of it
+        move_to(zone)
+        day = scene.today() - days_ago * DAY
+        midnight = datetime(day.year, day.month, day.day, tzinfo=UTC) - bank.utc_offset
+        for name, moment in (("Early", midnight + MINUTE), ("Late", midnight + DAY - MINUTE)):
+            scene.buy(f"-{days_ago}.00", name, days_ago=days_ago, occurred_at=moment)
+        scene.sync()
+        booked = scene.ask(
+            "SELECT DISTINCT date, booking_date FROM analytics.transactions WHERE amount = :sum",
+            sum=-days_ago,
+        )
+        assert booked == [(day, day)]
+    assert len(scene.rows()) == 4
     assert scene.differences() == []
 
 
@@ -264,6 +195,29 @@ def test_18_the_other_side_is_named_and_never_the_holder(put_on: PutOn, bank: Od
     assert names[Decimal("-3.00")] == "Blue Cup"
     assert names[Decimal("900.00")] == "Wide Wages"
     assert holder not in names.values()
+    assert scene.differences() == []
+
+
+def test_18_a_better_reading_repairs_old_rows_without_a_call(by_dates: Scene) -> None:
+    """
+    A rule was mended, and only rows of later syncs knew.
+
+    actual#7799, actual#3907.
+    """
+    scene = by_dates.customer()
+    scene.buy("-3.00", "Blue Cup 4711", party=Party("Blue Cup", "merchant"))
+    scene.link().sync()
+    named = "SELECT counterparty_name, merchant_name FROM analytics.transactions"
+    right = scene.ask(named)
+    with scene.stage.context.engine.begin() as db:  # as an older transform had read it
+        db.exec_driver_sql(
+            "UPDATE bank.transactions SET counterparty_name = 'NOBODY', content_hash = 'old'"
+        )
+    before = sum(scene.stage.calls().values())
+    renormalise(scene.stage.context, scene.connection, since=None, applies=True)
+
+    assert scene.ask(named) == right
+    assert sum(scene.stage.calls().values()) == before
     assert scene.differences() == []
 
 

@@ -6,13 +6,13 @@ from typing import Final
 import pytest
 
 from bank_pipeline.sandbox.faults import FaultKind
+from bank_pipeline.storage.transaction_writes import OVERDUE
 from bank_pipeline_tests.complaints.conftest import PutOn
-from bank_pipeline_tests.complaints.scene import DAY, Odd, Scene
+from bank_pipeline_tests.complaints.scene import DAY, NAMELESS, Odd, Scene
+from bank_pipeline_tests.domain.held import Held
+from bank_pipeline_tests.domain.test_moved_ids import MARCH
+from bank_pipeline_tests.domain.test_moved_ids import row as balanced
 
-NAMELESS: Final = (
-    Odd("gocardless", "LABORALKUTXA_CLPEES2M", "fr-soleil"),
-    Odd("enable_banking", "DE:Namenlose Bank", "de-mueritz"),
-)
 ODD_IDS: Final = (
     Odd("gocardless", "COOPERATIVE_RETAIL_CPBKGB22", "gb-meridian"),  # one id for all rows
     Odd("gocardless", "BELFIUS_GKCCBEBB", "fr-soleil"),  # one id for all rows of a day
@@ -21,6 +21,7 @@ ODD_IDS: Final = (
     Odd("gocardless", "LABORALKUTXA_CLPEES2M", "fr-soleil"),  # blanks
     Odd("enable_banking", "LU:Banque Changeante", "fr-soleil"),  # another one at every look
     Odd("enable_banking", "DE:Doppelbank", "de-mueritz"),  # those of another account
+    Odd("enable_banking", "AT:Nummernbank", "de-mueritz"),  # the place of a row in its day
 )
 
 
@@ -78,6 +79,46 @@ def test_02_a_row_told_twice_is_one_and_two_that_nothing_tells_apart_are_two(
     assert scene.differences() == []
 
 
+def test_02_one_row_under_two_ids_with_the_same_balance_after_it_is_one() -> None:
+    """
+    One interest payment came twice, its dates swapped or its reference with another ending.
+
+    actual#2519, actual#2539, actual#7799.
+    """
+    other = balanced("ref-9", "-7", "Cafe", balance="88")
+    for names in (("ref-1", "ref-2"), ("ref-2", "ref-1")):
+        held = Held()
+        held.look([*(balanced(name, "-5", "Fee", balance="95") for name in names), other], MARCH)
+        assert held.names.keys() == {"ref-1", "ref-9"}
+        held.look([balanced("ref-2", "-5", "Fee", balance="95"), other], MARCH)
+        assert held.names["ref-2"] == "row-0001"
+
+
+def test_02_what_nobody_can_tell_is_kept_and_flagged(enable_banking: Scene) -> None:
+    """
+    A row that may have been told twice was dropped without a word.
+
+    sure#954, actual#7799.
+    """
+    scene = enable_banking.customer("de-mueritz")
+    entry = scene.buy("-9.10", "Interest")
+    scene.link(institution="DE:Namenlose Bank").sync()
+    scene.next_day(2)
+    [first] = scene.ids()
+    flagged = (
+        "SELECT transaction_id::text, suspected_duplicate_of::text FROM analytics.transactions"
+        " WHERE suspected_duplicate_of IS NOT NULL"
+    )
+    assert scene.ask(flagged) == []
+    scene.world.add_twin(entry.id)
+    scene.next_day()
+
+    [second] = scene.ids() - {first}
+    assert scene.ask(flagged) == [(second, first)]
+    assert scene.value("SELECT sum(amount) FROM analytics.transactions") == Decimal("-18.20")
+    assert scene.differences() == []
+
+
 @pytest.mark.parametrize("bank", ODD_IDS, ids=str)
 def test_03_ids_that_are_none_never_overwrite_history(put_on: PutOn, bank: Odd) -> None:
     """
@@ -91,15 +132,18 @@ def test_03_ids_that_are_none_never_overwrite_history(put_on: PutOn, bank: Odd) 
     scene.buy("-1.10", "Shop 1")
     scene.link(institution=bank.institution).sync()
     seen = {row.id: (row.amount, row.description) for row in scene.rows(status="booked")}
+    for row in scene.rows():
+        scene.annotate(row, row.description)
 
-    for number in range(2):
-        scene.buy(f"-{7 + number}.00", f"Stall {number}", days_ago=2)  # late, among the others
-        scene.next_day()
+    scene.buy("-7.00", "Stall", days_ago=2)  # late, among the others
+    scene.next_day()
 
     now = {row.id: (row.amount, row.description) for row in scene.rows(status="booked")}
     assert len(seen) == 4
-    assert len(now) == 6
+    assert len(now) == 5
     assert {key: now[key] for key in seen} == seen
+    noted = "SELECT DISTINCT note = description FROM analytics.transactions WHERE note <> ''"
+    assert scene.ask(noted) == [(True,)]
     overwritten = "SELECT count(*) FROM bank.transaction_revisions WHERE changes ? 'amount'"
     assert scene.value(overwritten) == 0
     assert scene.differences() == []
@@ -189,13 +233,13 @@ def test_05_a_pending_row_that_is_shown_no_more_leaves_the_sum_and_may_come_back
     assert scene.differences() == []
 
 
-def test_05_a_hold_of_many_weeks_is_watched_until_it_ends(by_dates: Scene) -> None:
+def test_05_a_hold_of_many_weeks_is_watched_until_it_ends(european: Scene) -> None:
     """
     A pending row grew older than what is read every day, and stayed for ever.
 
     sure#1667, monetr#1679.
     """
-    scene = by_dates.customer()
+    scene = european.customer()
     scene.buy("-60.00", "Rent")
     entry = scene.hold("-35.00", "Hire car")
     scene.link().sync()
@@ -209,6 +253,53 @@ def test_05_a_hold_of_many_weeks_is_watched_until_it_ends(by_dates: Scene) -> No
 
     assert scene.rows(status="pending") == []
     assert scene.differences() == []
+
+
+def test_05_a_payment_that_was_hidden_while_it_booked_is_still_itself(gocardless: Scene) -> None:
+    """
+    It was pending, then not shown for a day, then booked: and what was said of it was gone.
+
+    monetr#1709, sure#1667.
+    """
+    scene = gocardless.customer()
+    scene.buy("-60.00", "Rent")
+    scene.link()
+    scene.next_day(8)
+    entry = scene.hold("-35.00", "Hotel")
+    scene.sync()
+    ids = scene.ids()
+    scene.fail(FaultKind.STALE_DATA)
+    scene.next_day()
+    scene.stage.pass_time(DAY)
+    scene.world.book(entry.id)
+    scene.sync()
+
+    assert scene.differences() == []
+    assert scene.ids() == ids
+    assert scene.rows(amount=Decimal("-35.00"))[0].status == "booked"
+
+
+def test_05_a_pending_row_that_no_answer_reaches_is_over_and_says_so(
+    enable_banking: Scene,
+) -> None:
+    """
+    The bank shows sixty days, and what was pending before them stayed for ever.
+
+    sure#1667, monetr#1679.
+    """
+    scene = enable_banking.customer("fr-soleil")
+    scene.buy("-60.00", "Rent")
+    scene.hold("-35.00", "Hire car")
+    scene.link(institution="PT:Santander Totta").sync()
+    for days in (40, 40):
+        scene.stage.pass_time(days * DAY)
+        scene.buy("-5.00")
+        scene.sync()
+
+    assert scene.rows(status="pending") == []
+    assert scene.value("SELECT sum(amount) FROM analytics.transactions") == Decimal("-70.00")
+    why = "SELECT reason FROM bank.transaction_revisions ORDER BY id DESC LIMIT 1"
+    assert scene.value(why) == OVERDUE
 
 
 def test_06_holds_are_pending_and_what_was_planned_or_refused_is_no_money(

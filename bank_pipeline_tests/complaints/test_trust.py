@@ -4,7 +4,10 @@ from decimal import Decimal
 from typing import Final
 
 from bank_pipeline.storage.raw_payloads import load_raw_payloads
-from bank_pipeline_tests.complaints.scene import DAY, Scene
+from bank_pipeline.sync.explain import explain
+from bank_pipeline.sync.undo import undo
+from bank_pipeline_tests.complaints.conftest import PutOn
+from bank_pipeline_tests.complaints.scene import CHECKING, DAY, Scene
 
 SHOWN: Final = "SELECT transaction_id::text, note, is_hidden FROM analytics.transactions ORDER BY 1"
 
@@ -85,3 +88,72 @@ def test_25_every_row_names_the_sync_and_the_answer_that_made_it(anywhere: Scene
     last = scene.stage.last_run(scene.connection)
     assert (last.outcome, last.reason) == ("synced", "schedule")
     assert last.counts["transactions"]["inserted"] == 1
+
+
+def test_25_another_provider_takes_over_and_history_stays(put_on: PutOn) -> None:
+    """
+    The provider closed, and years of history were to be left behind or imported twice.
+
+    firefly#11070, actual#5445, adept/gocardless-to-csv#4, OCA#867, Budget#319,
+    invoiceninja/invoiceninja#11373.
+    """
+    scene = put_on("gocardless").customer()
+    for days_ago in range(6):
+        scene.buy(f"-{days_ago + 1}.00", f"Shop {days_ago}", days_ago=days_ago)
+    scene.link().sync()
+    ids = scene.ids()
+    assert len(ids) == 6
+
+    other = put_on("enable_banking")
+    other.login, other.connection = scene.login, scene.connection
+    bank = "DE:Sparkasse Müritz-Öchtringen"
+    state = other.consent(bank, CHECKING, renews=scene.connection)
+    assert state.connection_ids == (scene.connection,)
+    other.buy("-9.00", "After")
+    other.next_day()
+
+    assert ids < other.ids()
+    amounts = [row.amount for row in other.rows() if row.amount is not None]
+    assert sorted(-amount for amount in amounts) == [1, 2, 3, 4, 5, 6, 9]
+    assert other.differences() == []
+
+
+def test_25_a_run_is_taken_back_and_brought_again(anywhere: Scene) -> None:
+    """
+    An import went wrong, and its rows had to be deleted by hand, one by one.
+
+    firefly#2164, accounted#1672, buckets#365, letehaha#89, actual#7580.
+    """
+    scene = anywhere.customer()
+    scene.buy("-60.00", "Rent", days_ago=1)
+    scene.link().sync()
+    ids = scene.ids()
+    scene.buy("-7.00", "Bakery")
+    report = scene.next_day()
+    undo(scene.stage.context, report.sync_run_id, discards_annotations=False)
+    assert scene.ids() == ids
+    assert scene.value("SELECT count(*) FROM bank.transactions") == 1  # no tombstone stays
+
+    scene.next_day()
+    assert {row.amount for row in scene.rows()} == {Decimal("-60.00"), Decimal("-7.00")}
+    assert ids < scene.ids()
+    assert scene.differences() == []
+
+
+def test_25_a_row_is_traced_to_what_the_bank_sent(anywhere: Scene) -> None:
+    """
+    Nobody could say where a row had come from.
+
+    firefly#9162, agigante80/Actual-sync#100.
+    """
+    scene = anywhere.customer()
+    scene.buy("-60.13", "Rent")
+    scene.link()
+    report = scene.sync()
+    [row] = scene.rows()
+    told = explain(scene.stage.context, row.id)
+
+    assert told.first.run is not None
+    assert told.first.run.id == report.sync_run_id
+    assert told.first.record is not None
+    assert "60.13" in told.first.record.text

@@ -9,7 +9,7 @@ from bank_pipeline.domain.depth import Depth, Reach
 from bank_pipeline.domain.window import DateWindow
 from bank_pipeline.providers.answers import WindowAnswer, WindowRequest
 from bank_pipeline.providers.base import Capabilities
-from bank_pipeline.sync.history import GIVEN_FOR, Horizon
+from bank_pipeline.sync.history import GIVEN_FOR, REFUSED_FOR, Horizon
 
 NOW: Final = datetime(2026, 6, 16, 14, 30, tzinfo=UTC)
 TODAY: Final = NOW.date()
@@ -43,9 +43,30 @@ def test_a_deep_pass_reads_as_far_as_the_bank_gives_without_another_refusal() ->
     deep = Reach(Depth.DEEP)
     assert asked(horizon()) == 36
     assert asked(horizon(deep)) == 89
-    assert asked(horizon(deep, refused_beyond_days=60)) == 60
+    assert asked(horizon(deep, refused_beyond_days=60, refused_at=NOW)) == 60
     assert asked(horizon(deep, bank_days=45)) == 45
-    assert asked(horizon(deep, refused_beyond_days=30)) == 30
+    assert asked(horizon(deep, refused_beyond_days=30, refused_at=NOW)) == 30
+
+
+def test_what_was_refused_weeks_ago_is_tried_once() -> None:
+    known: dict[str, Any] = {"refused_beyond_days": 30, "refused_at": NOW - REFUSED_FOR}
+    one = horizon(Reach(Depth.DEEP), **known)
+    assert asked(one) == 89
+    assert asked(horizon(**known)) == 36, "a gap of old days would be tried, too"
+    assert one.shorter(request(89), earliest=None) == request(30)
+    one.note_answer(request(30), answer(30), is_cut=True)
+    assert (one.refused_beyond_days, one.refused_at) == (30, NOW)
+    assert asked(one) == 30, "no other account asks again"
+
+    offered = horizon(Reach(Depth.DEEP), **known)
+    offered.note_answer(request(60), answer(60), is_cut=True)
+    assert offered.refused_beyond_days == 60, "it gave more than was known"
+    offered.note_answer(request(45), answer(45), is_cut=True)
+    assert offered.refused_beyond_days == 45, "its shortest account counts"
+
+    other = horizon(Reach(Depth.DEEP), **known)
+    other.note_answer(request(89), answer(89), is_cut=False)
+    assert (other.refused_beyond_days, other.refused_at) == (None, None)
 
 
 def test_a_backfill_asks_from_its_day_on_and_never_beyond_what_any_bank_gives() -> None:

@@ -121,6 +121,25 @@ def test_a_repetition_reads_only_what_failed(stage: Stage) -> None:
     assert stage.differences(connection) == []
 
 
+def test_a_repetition_that_needs_to_ask_for_nothing_is_no_new_success(stage: Stage) -> None:
+    """The time of the last success is what people judge by how old their numbers are."""
+    connection = stage.link(stage.new_login())
+    stage.sync(connection)
+    before = stage.connection(connection)
+    stage.pass_time(DAY / 6)
+    stage.sync(connection, SyncReason.RECOVERY)
+
+    after = stage.connection(connection)
+    assert after.last_success_at == before.last_success_at
+    assert after.status is before.status
+    stage.pass_time(DAY / 6)
+    stage.sync(connection, SyncReason.RECOVERY)
+    later = stage.connection(connection)
+    assert later.last_success_at is not None
+    assert before.last_success_at is not None
+    assert later.last_success_at > before.last_success_at
+
+
 def spend_all(stage: Stage, connection: ConnectionId) -> None:
     """Sync until no call is left."""
     for _ in range(5):

@@ -121,9 +121,10 @@ def start_link(
     try:
         answer = client.call("auth", "POST", "/auth", json=body)
     except ConfigurationError as error:
-        if error.code == "WRONG_ASPSP_PROVIDED":
-            aspsps.forget()  # renamed since we looked
-        raise
+        if error.code != "WRONG_ASPSP_PROVIDED":
+            raise
+        aspsps.forget()  # renamed since we looked
+        raise _not_offered(request.institution_external_id) from error
     return LinkStart(
         url=parse_model(EbAuthorization, answer).url,
         external_state=request.state,
@@ -221,11 +222,16 @@ def _find_bank(aspsps: Aspsps, external_id: str | None) -> EbAspsp:
         aspsps.forget()
         bank = aspsps.find(external_id)
     if bank is None:
-        raise SetupError(
-            f"Enable Banking offers no bank {escape_odd(external_id)!r}: find its id with "
-            "`bank-pipeline institutions search`; banks do change their names"
-        )
+        raise _not_offered(external_id)
     return bank
+
+
+def _not_offered(external_id: str | None) -> SetupError:
+    return SetupError(
+        f"Enable Banking offers no bank {escape_odd(external_id or '')!r}, and banks do change "
+        "their names: find the new one with `bank-pipeline institutions search`, and name it with "
+        "--institution, when renewing, too"
+    )
 
 
 def _exchange(client: EnableBankingClient, code: SecretStr) -> JsonAnswer:

@@ -62,6 +62,7 @@ connections = sa.Table(
     moment("last_full_accounts_at"),
     moment("created_at", nullable=False),
     sa.Column("refused_beyond_days", sa.Integer),
+    moment("refused_at"),
     sa.Column("given_days", sa.Integer),
     moment("given_at"),
     moment("last_deep_at"),

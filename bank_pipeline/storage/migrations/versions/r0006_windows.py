@@ -70,6 +70,7 @@ COVERAGE_VIEW_BEFORE: Final = (
 
 
 def upgrade() -> None:
+    _add("refused_at", sa.DateTime(timezone=True))
     _add("given_days", sa.Integer())
     _add("given_at", sa.DateTime(timezone=True))
     _add("last_deep_at", sa.DateTime(timezone=True))
@@ -101,6 +102,7 @@ def downgrade() -> None:
         "last_deep_at",
         "given_at",
         "given_days",
+        "refused_at",
     ):
         op.drop_column("connections", name, schema="bank")
 
