@@ -112,7 +112,7 @@ class Year:
         prune(self._place.context, retention=RETENTION)
         self.injected += self.troubles.injected + self.mailbox.injected
         self.injected += self.troubles.count_calls()
-        self.watcher.conclude(self.members, self.troubles)
+        self.watcher.conclude(self.members, self.troubles, kills=self._killer.kills)
         self._tell(self.driver.tally)
 
     def _tell(self, tally: Tally) -> None:

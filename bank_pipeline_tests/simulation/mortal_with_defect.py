@@ -1,4 +1,4 @@
-"""A mortal process with a defect in it: `python -m … NAME`; see `bank_pipeline.simulation.mortal`."""
+"""A mortal process with a defect in it; see `bank_pipeline.simulation.mortal`."""
 
 import os
 

@@ -1,39 +1,41 @@
-"""The defects themselves: each function breaks one thing in the code that runs."""
+"""Defects of rows, windows, order and crashes: each function breaks one thing in the code."""
+
+# ruff: noqa: SLF001 - a defect is planted in the midst of things
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 import pytest
 import sqlalchemy as sa
 
-from bank_pipeline.domain import changes, identity, looks, matching, payments, transitions, window
+from bank_pipeline.domain import changes, identity, looks, matching, payments, window
 from bank_pipeline.domain.account_matching import match_accounts
-from bank_pipeline.domain.balance_choice import _Chooser
-from bank_pipeline.domain.connection import ConnectionStatus
 from bank_pipeline.domain.moving import find_moved
-from bank_pipeline.domain.quota import next_call_at
 from bank_pipeline.domain.transaction import Transaction, TransactionStatus
-from bank_pipeline.domain.transitions import FailureKind
 from bank_pipeline.domain.window import DateWindow
 from bank_pipeline.providers.enable_banking import transform as enable_banking
 from bank_pipeline.providers.gocardless import transform as gocardless
-from bank_pipeline.providers.plaid import client as plaid_client
 from bank_pipeline.providers.plaid import transform as plaid
 from bank_pipeline.providers.teller import transform as teller
 from bank_pipeline.storage import transaction_writes
-from bank_pipeline.storage.balances import save_balances
 from bank_pipeline.storage.coverage import load_coverage, save_coverage
 from bank_pipeline.storage.locks import connection_lock
 from bank_pipeline.storage.rows import BANK_COLUMNS, to_values
 from bank_pipeline.storage.sync_runs import finish_sync_run
-from bank_pipeline.sync import apply, circuit, failures, fetch, quota
-from bank_pipeline.sync.recognise import recognise
-from bank_pipeline_tests.simulation.planting import always, everywhere, other_row, with_answer, with_other
+from bank_pipeline.sync import apply, fetch
+from bank_pipeline_tests.simulation.planting import (
+    always,
+    everywhere,
+    other_row,
+    with_answer,
+    with_other,
+)
 
 Patch = pytest.MonkeyPatch
+NEVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
 LONG_AGO: Final = date(2000, 1, 1)
 DAY: Final = timedelta(days=1)
 
@@ -49,10 +51,6 @@ def window_of_five_days(patch: Patch) -> None:
         return DateWindow(first=today - 5 * DAY, last=today)
 
     everywhere(patch, window.plan_window, five_days)
-
-
-def history_of_thirty_days(patch: Patch) -> None:
-    everywhere(patch, window.first_window, with_other(window.first_window, days=30))
 
 
 def coverage_never_grows(patch: Patch) -> None:
@@ -72,18 +70,6 @@ def gaps_papered_over(patch: Patch) -> None:
         return (DateWindow(first=first, last=last),)
 
     everywhere(patch, window.merged, one_range)
-
-
-def only_first_page(patch: Patch) -> None:
-    from bank_pipeline.providers.enable_banking import schemas
-
-    original = schemas.EbTransactionsPage.model_validate_json
-    del original
-    patch.setattr(
-        "bank_pipeline.providers.enable_banking.schemas.EbTransactionsPage.model_post_init",
-        lambda self, _: self.__dict__.__setitem__("continuation_key", None),
-        raising=False,
-    )
 
 
 # Identity.
@@ -181,7 +167,9 @@ def amounts_never_corrected(patch: Patch) -> None:
 
 def removals_of_feed_ignored(patch: Patch) -> None:
     def deaf(stored: Any, delta: Any, **named: Any) -> Any:
-        return changes.plan_changes(stored, delta.model_copy(update={"removed": frozenset()}), **named)
+        return changes.plan_changes(
+            stored, delta.model_copy(update={"removed": frozenset()}), **named
+        )
 
     patch.setattr("bank_pipeline.sync.update.plan_changes", deaf)
 
@@ -197,7 +185,9 @@ def missing_beyond_the_window(patch: Patch) -> None:
 
     loaded = looks.Look.days.fget  # type: ignore[attr-defined]
     patch.setattr(
-        looks.Look, "days", property(lambda look: DateWindow(first=LONG_AGO, last=loaded(look).last))
+        looks.Look,
+        "days",
+        property(lambda look: DateWindow(first=LONG_AGO, last=loaded(look).last)),
     )
     patch.setattr(looks, "missing_keys", judge_all)
 
@@ -262,7 +252,9 @@ def cursor_before_rows(patch: Patch) -> None:
         if changed is not None and changed.cursor_after is not None:
             moved = {"cursor": changed.cursor_after, "id": started.connection.id}
             with engine.begin() as db:
-                db.execute(sa.text("UPDATE bank.connections SET cursor = :cursor WHERE id = :id"), moved)
+                db.execute(
+                    sa.text("UPDATE bank.connections SET cursor = :cursor WHERE id = :id"), moved
+                )
             connection = started.connection.model_copy(update={"cursor": changed.cursor_after})
             started = replace(started, connection=connection)
         return apply.apply_fetched(engine, started, fetched, **named)
@@ -278,16 +270,6 @@ def replay_not_reconciled(patch: Patch) -> None:
     )
 
 
-def mutation_ignored(patch: Patch) -> None:
-    original = plaid_client.PlaidClient._read_feed
-
-    def read(self: Any, token: Any, *, cursor: Any, loop: Any) -> Any:
-        del original
-        return ()
-
-    patch.setattr(plaid_client.PlaidClient, "_read_feed", read)
-
-
 def lock_removed(patch: Patch) -> None:
     @contextmanager
     def open_to_all(engine: sa.Engine, _: Any) -> Iterator[sa.Connection]:
@@ -299,111 +281,3 @@ def lock_removed(patch: Patch) -> None:
 
 def runs_left_open(patch: Patch) -> None:
     everywhere(patch, finish_sync_run, always(None))
-
-
-# Limits.
-
-
-def own_count_ignored(patch: Patch) -> None:
-    everywhere(patch, next_call_at, lambda *_, now, **__: now)
-
-
-def quota_header_ignored(patch: Patch) -> None:
-    original = quota.CallBook.end
-
-    def end(self: Any, ticket: Any, ended: Any) -> None:
-        original(self, ticket, replace(ended, facts=replace(ended.facts, quota=None)))
-
-    patch.setattr(quota.CallBook, "end", end)
-
-
-# States.
-
-
-def _taken_for(patch: Patch, kind: FailureKind, other: FailureKind) -> None:
-    kinds = tuple((error, other if known is kind else known) for error, known in failures._KINDS)
-    patch.setattr(failures, "_KINDS", kinds)
-
-
-def outage_taken_for_revocation(patch: Patch) -> None:
-    _taken_for(patch, FailureKind.TRANSIENT, FailureKind.ACCESS_REVOKED)
-
-
-def own_keys_blamed_on_customers(patch: Patch) -> None:
-    _taken_for(patch, FailureKind.CONFIGURATION, FailureKind.ACCESS_REVOKED)
-    patch.setattr(circuit, "_open", always(None))
-
-
-def expiry_taken_for_outage(patch: Patch) -> None:
-    _taken_for(patch, FailureKind.REAUTH_REQUIRED, FailureKind.TRANSIENT)
-
-
-def gives_up_after_three(patch: Patch) -> None:
-    original = transitions.after_failure
-
-    def tired(*positional: Any, **named: Any) -> Any:
-        after = original(*positional, **named)
-        if after.error_retries <= 3:
-            return after
-        return replace(after, status=ConnectionStatus.DISCONNECTED, next_attempt_at=None)
-
-    everywhere(patch, original, tired)
-
-
-def no_next_try(patch: Patch) -> None:
-    original = transitions.after_failure
-    everywhere(
-        patch, original, with_answer(original, lambda after: replace(after, next_attempt_at=None))
-    )
-
-
-def stops_without_a_reason(patch: Patch) -> None:
-    original = transitions.after_failure
-    everywhere(patch, original, with_answer(original, lambda after: replace(after, reason=None)))
-
-
-# Accounts and balances.
-
-
-def available_taken_for_booked(patch: Patch) -> None:
-    patch.setattr(
-        _Chooser,
-        "booked",
-        lambda self: (one := self.available()) and replace(one, kind=_BOOKED),
-    )
-
-
-def balances_written_once(patch: Patch) -> None:
-    def save(db: sa.Connection, connection: Any, *positional: Any, **named: Any) -> int:
-        known = sa.text(
-            "SELECT 1 FROM bank.balances b JOIN bank.accounts a ON a.id = b.account_id "
-            "WHERE a.connection_id = :id LIMIT 1"
-        )
-        if db.scalar(known, {"id": connection.id}):
-            return 0
-        return save_balances(db, connection, *positional, **named)
-
-    everywhere(patch, save_balances, save)
-
-
-def only_first_account(patch: Patch) -> None:
-    def first(known: Any, answer: Any) -> Any:
-        return recognise(known, replace(answer, accounts=answer.accounts[:1]))
-
-    everywhere(patch, recognise, first)
-
-
-def token_logged(patch: Patch) -> None:
-    import logging
-
-    original = plaid_client.PlaidClient._call_once
-
-    def talkative(self: Any, operation: str, send: Any, **named: Any) -> Any:
-        token = named["item"].get_secret_value() if named.get("item") else None
-        logging.getLogger("bank_pipeline.providers.plaid").debug("%s with %s", operation, token)
-        return original(self, operation, send, **named)
-
-    patch.setattr(plaid_client.PlaidClient, "_call_once", talkative)
-
-
-_BOOKED: Final = __import__("bank_pipeline.domain.balance", fromlist=["BalanceKind"]).BalanceKind.BOOKED
