@@ -5,7 +5,6 @@ from typing import Final
 
 from bank_pipeline.simulation.findings import Checker
 from bank_pipeline_tests.domain import (
-    test_changes,
     test_circuit,
     test_identity,
     test_lives,
@@ -34,7 +33,7 @@ DEFECTS: Final = (
         plants.overlap_of_none,
         stages.SHALLOW,
         "Windows begin where the last one ended, although banks book late.",
-        Checker.MISSING,
+        Checker.INVENTED,
     ),
     _d(
         plants.window_of_five_days,
@@ -56,7 +55,7 @@ DEFECTS: Final = (
     ),
     _d(
         plants.accounts_not_recognised,
-        stages.RENAMED_TELLER,
+        stages.RENAMED,
         "A renewal makes new accounts of known ones.",
         Checker.DOUBLED,
     ),
@@ -232,7 +231,7 @@ DEFECTS: Final = (
         states.only_first_account,
         stages.TELLER_WILD,
         "Of several accounts only the first is read.",
-        Checker.MISSING_ACCOUNT,
+        Checker.HIDDEN_GAP,
     ),
     _d(
         states.token_logged,
@@ -261,19 +260,14 @@ DEFECTS: Final = (
         test_moved_ids.test_whatever_a_renumbering_bank_does_annotations_stay_with_their_money,
     ),
     _p(
-        plants.moved_accounts_forgotten,
-        "After a renewal rows under other ids are taken for new ones.",
+        plants.moved_rows_by_exact_date,
+        "After a renewal rows are known only by their exact date, which other sources shift.",
         test_moving.test_rows_shown_again_within_a_day_are_all_found_in_any_order,
     ),
     _p(
         plants.payments_not_continued,
         "A booked row is never known to be the pending one of before.",
         test_lives.test_a_payment_keeps_its_id_from_the_first_look_to_the_last,
-    ),
-    _p(
-        plants.pending_rows_shown_again,
-        "A pending row comes back beside the booked one that replaced it.",
-        test_changes.test_replaying_updates_from_any_point_changes_nothing,
     ),
     _p(
         states.schedule_takes_all,

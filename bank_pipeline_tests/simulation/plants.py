@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from bank_pipeline.domain import changes, identity, looks, matching, payments, window
 from bank_pipeline.domain.account_matching import match_accounts
-from bank_pipeline.domain.moving import find_moved
+from bank_pipeline.domain.moving import match_moved
 from bank_pipeline.domain.transaction import Transaction, TransactionStatus
 from bank_pipeline.domain.window import DateWindow
 from bank_pipeline.providers.enable_banking import transform as enable_banking
@@ -94,8 +94,8 @@ def moved_ids_trusted(patch: Patch) -> None:
     everywhere(patch, matching.match_rows, trusted)
 
 
-def moved_accounts_forgotten(patch: Patch) -> None:
-    everywhere(patch, find_moved, always({}))
+def moved_rows_by_exact_date(patch: Patch) -> None:
+    everywhere(patch, match_moved, with_other(match_moved, slack=timedelta(0)))
 
 
 def accounts_not_recognised(patch: Patch) -> None:
@@ -216,10 +216,6 @@ def restored_rows_stay_away(patch: Patch) -> None:
         return count
 
     patch.setattr(transaction_writes._Writer, "update", update)
-
-
-def pending_rows_shown_again(patch: Patch) -> None:
-    patch.setattr(changes._Rows, "is_superseded", always(False))
 
 
 def payments_not_continued(patch: Patch) -> None:

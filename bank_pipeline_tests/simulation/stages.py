@@ -73,7 +73,7 @@ NAMELESS_WILD: Final = Stage("a bank without ids", NAMELESS, WILD)
 LOST_CURSORS: Final = Stage(
     "lost cursors", PLAID, _plan("lost cursors", cursor_rejected=_ALL_YEAR * 4)
 )
-KILLED: Final = Stage("killed", PLAID, _plan("killed", killed=_ALL_YEAR * 2))
+KILLED: Final = Stage("killed", PLAID, _plan("killed", killed=_ALL_YEAR * 1.5, webhook_lost=1.0))
 CONCURRENT: Final = Stage(
     "two at once", TELLER, _plan("two at once", "calm", concurrent=_ALL_YEAR / 3), days=6
 )
@@ -87,9 +87,9 @@ BUSY_AND_TAKEN: Final = Stage(
     days=4,
 )
 SHALLOW: Final = Stage("without deeper passes", GOCARDLESS, WILD, has_deeper_passes=False)
-RENAMED_TELLER: Final = Stage(
-    "renewed under other ids at Teller",
-    TELLER,
+RENAMED: Final = Stage(
+    "renewed under other ids",
+    ENABLE_BANKING,
     _plan("renamed", reconnected_with_other_ids=_ALL_YEAR / 3),
 )
 MACHINE_OFF: Final = Stage(
@@ -103,3 +103,6 @@ OUT: Final = Stage(
 KEYS: Final = Stage("keys refused", TELLER, _plan("keys", "calm", keys_refused=_ALL_YEAR / 4))
 EXPIRED: Final = Stage("expired", GOCARDLESS, _plan("expired", "calm", consent_expired=40))
 HEARD: Final = Stage("heard", PLAID, _plan("heard", "calm"), days=2, listens=True)
+
+EVERY_TIME: Final = (PLAID_ABROAD, CONCURRENT, HEARD)
+"""What is played with every run of the tests; the others by `make mutants`."""
