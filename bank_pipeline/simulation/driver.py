@@ -41,6 +41,7 @@ class Tally:
     failures: Counter[str] = field(default_factory=Counter)  # by class and code
     folded: int = 0
     strange: list[str] = field(default_factory=list)
+    unfolded: list[str] = field(default_factory=list)  # second syncs beside a first one
 
 
 class Driver:
@@ -147,6 +148,8 @@ class Driver:
             self._note(connection_id, error)
         self.is_stale = True
         self.tally.folded += all(folded)
+        if not all(folded):
+            self.tally.unfolded.append(f"{context.clock():%Y-%m-%d %H:%M} {connection_id}")
         return bool(folded) and all(folded)
 
     def _note(self, connection_id: ConnectionId, error: Exception) -> None:

@@ -28,6 +28,7 @@ class Checker(StrEnum):
     CALL_TOO_MANY = "call above a limit"
     SILENT_STOP = "connection stopped in silence"
     SECRET_IN_LOG = "secret in a log"  # noqa: S105 - a checker's name
+    TWO_AT_ONCE = "two syncs of one connection at once"
     OPEN_SYNC_RUN = "sync run without an end"
     STRANGE_FAILURE = "failure nobody foresaw"
     UNVERIFIED = "connection that could not be compared"

@@ -4,7 +4,7 @@ import multiprocessing
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from bank_pipeline.sandbox.clock import VirtualClock
 from bank_pipeline.sandbox.ledger import EntryState
 from bank_pipeline.sandbox.world import World
-from bank_pipeline.simulation.customers import SMALL_OFFERS, customers
+from bank_pipeline.simulation.customers import SMALL_OFFERS, Customer, customers
 from bank_pipeline.simulation.findings import Checker, Findings
 from bank_pipeline.simulation.installation import Installation, database_server, installation
 from bank_pipeline.simulation.kills import Killer
@@ -43,12 +43,14 @@ def live(
     plan: Plan,
     server_url: str | None = None,
     listens: bool = True,
+    people: Sequence[Customer] | None = None,
 ) -> Report:
     """
     Live through a year and check it.
 
     `server_url` is that of a superuser on a PostgreSQL; without one a server is started for
-    the purpose. Without `listens` no logs are heard, and none are searched.
+    the purpose. Without `listens` no logs are heard, and none are searched. `people` come
+    instead of those whom the seed brings.
     """
     began_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="bank-simulation-") as name:
@@ -77,7 +79,9 @@ def live(
                 plan=plan,
                 customers=customers(
                     seed, count=connections, days=days, has_odd_banks=plan.has_odd_banks
-                ),
+                )
+                if people is None
+                else [*people],
                 findings=findings,
                 on_day=(lambda: logs.search(place)) if listens else None,
             )

@@ -113,8 +113,8 @@ class Watcher:
                 where = f"{member.provider} {connection.id} at {now:%Y-%m-%d}"
                 self.findings.add(Checker.SILENT_STOP, where, words)
 
-    def conclude(self, members: list[Member], troubles: "Troubles") -> None:
-        """Make the checks that end a year."""
+    def conclude(self, members: list[Member], troubles: "Troubles", *, kills: int) -> None:
+        """Make the checks that end a year; only as many runs may be killed as there were kills."""
         self.check_states(members)
         self.limits.conclude(troubles)
         with self._place.context.engine.connect() as db:
@@ -122,6 +122,10 @@ class Watcher:
             for run in db.execute(_OPEN_RUNS):
                 words = f"{run.reason} of {run.started_at:%Y-%m-%d %H:%M}"
                 self.findings.add(Checker.OPEN_SYNC_RUN, str(run.connection_id), words)
+            killed = db.scalar(_KILLED_RUNS) or 0
+            if killed > kills:
+                words = f"{killed} look killed, of which {kills} were"
+                self.findings.add(Checker.OPEN_SYNC_RUN, "sync runs", words)
         for member in members:
             if not member.is_here or member.connection_id is None:
                 continue
@@ -282,6 +286,7 @@ _OPEN_RUNS: Final = sa.text(
     "SELECT connection_id, reason, started_at FROM bank.sync_runs "
     "WHERE ended_at IS NULL OR outcome IS NULL"
 )
+_KILLED_RUNS: Final = sa.text("SELECT count(*) FROM bank.sync_runs WHERE outcome = 'killed'")
 _NOTE: Final = sa.text(
     "INSERT INTO bank.transaction_annotations (transaction_id, note, updated_at) "
     "VALUES (:id, :note, :now) ON CONFLICT DO NOTHING"

@@ -16,8 +16,8 @@ from bank_pipeline.sandbox.ledger import AccountKind
 from bank_pipeline.simulation import banks
 from bank_pipeline.simulation.agenda import Agenda
 from bank_pipeline.simulation.customers import OPENED_LATER, Customer
-from bank_pipeline.simulation.driver import Driver
-from bank_pipeline.simulation.findings import Findings
+from bank_pipeline.simulation.driver import Driver, Tally
+from bank_pipeline.simulation.findings import Checker, Findings
 from bank_pipeline.simulation.installation import Installation
 from bank_pipeline.simulation.kills import Killer
 from bank_pipeline.simulation.links import link
@@ -112,7 +112,17 @@ class Year:
         prune(self._place.context, retention=RETENTION)
         self.injected += self.troubles.injected + self.mailbox.injected
         self.injected += self.troubles.count_calls()
-        self.watcher.conclude(self.members, self.troubles)
+        self.watcher.conclude(self.members, self.troubles, kills=self._killer.kills)
+        self._tell(self.driver.tally)
+
+    def _tell(self, tally: Tally) -> None:
+        findings = self.watcher.findings
+        findings.look(Checker.STRANGE_FAILURE, tally.failures.total())
+        findings.look(Checker.TWO_AT_ONCE, tally.folded + len(tally.unfolded))
+        for words in tally.strange:
+            findings.add(Checker.STRANGE_FAILURE, "a sync", words)
+        for words in tally.unfolded:
+            findings.add(Checker.TWO_AT_ONCE, "a sync", words)
 
     def _next_at(self) -> datetime | None:
         planned = None if self.troubles.is_machine_off else self.driver.next_planned
