@@ -20,8 +20,8 @@ from bank_pipeline.storage.tables import metadata
 
 # The same examples at every run, so that a change is judged by what it changed. To look for
 # new ones: HYPOTHESIS_PROFILE=explore pytest --hypothesis-seed=N
-settings.register_profile("steady", derandomize=True, print_blob=True)
-settings.register_profile("explore", print_blob=True)
+settings.register_profile("steady", derandomize=True, print_blob=True, deadline=None)
+settings.register_profile("explore", print_blob=True, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 _FOLDER: Final = "BANK_PIPELINE_TEST_SERVER"

@@ -50,8 +50,7 @@ def apply_fetched(
     `calls` are written with it; `after_trouble` is where a trouble was judged to lead.
 
     Raises:
-        ConcurrentSyncError: somebody moved the cursor or renewed the consent meanwhile, under
-            which accounts have other ids; nothing was written.
+        ConcurrentSyncError: somebody moved the cursor or renewed the consent; nothing is written.
     """
     trouble = fetched.trouble
     with engine.begin() as db:
@@ -66,7 +65,7 @@ def apply_fetched(
         transactions = writer.write_transactions(fetched)
         checks = writer.check_balances(fetched)
         stage = end.write_stage(fetched)
-        quarantined_count = writer.write_quarantine(fetched)
+        set_aside_count = writer.write_quarantine(fetched)
         transition = end.write(fetched, stage, trouble)
         report = SyncReport(
             connection_id=started.connection.id,
@@ -80,7 +79,7 @@ def apply_fetched(
             accounts=accounts,
             balances=balances,
             transactions=transactions,
-            quarantined_count=quarantined_count,
+            quarantined_count=set_aside_count,
             balance_differences_count=checks.differences_count,
             calls_count=fetched.calls_count,
             pages_count=fetched.pages_count,

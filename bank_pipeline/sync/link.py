@@ -71,10 +71,9 @@ def start_link(
     Begin a link, or the renewal of a connection's consent, be it through another provider.
 
     `institution` is the provider's id of the bank, for providers that want it chosen first; a
-    renewal goes to its own, unless the caller names one: banks take other names. `return_url`
-    is where the customer comes back to, with a state that only this link knows.
-    `is_other_login`: what is linked is a connection of its own, although the bank is connected
-    already.
+    renewal goes to its own, unless one is named: banks take other names. `return_url` is where the
+    customer comes back to, with a state that only this link knows. `is_other_login`: what is
+    linked is a connection of its own, although the bank is connected already.
 
     Who started it is stored before the customer is sent away: the state is the only thing that
     comes back.

@@ -122,7 +122,8 @@ def find_twin(
     Find the open connection of the team whose login a new link is: by the accounts it shows.
 
     Certain is what a strong key says. Where masked numbers, types and names of all accounts
-    say so, it only looks like it, and stays a connection of its own.
+    say so, it only looks like it, and stays a connection of its own: unless that one was revoked
+    for good. Whoever links the same accounts anew then goes on with it; nothing else can.
     """
     bank = linked.institution_external_id
     with context.engine.connect() as db:
@@ -144,7 +145,8 @@ def find_twin(
             return Twin(one, is_certain=True)
         masked = [tier for tier in matches.evidence.values() if tier is Evidence.MASKED_NUMBER]
         if masked and len(matches.same) == len(shown):
-            alike = Twin(one, is_certain=False)
+            is_revoked = one.status is ConnectionStatus.REVOKED
+            alike = Twin(one, is_certain=is_revoked)
     return alike
 
 

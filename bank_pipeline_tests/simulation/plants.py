@@ -21,7 +21,7 @@ from bank_pipeline.providers.gocardless import transform as gocardless
 from bank_pipeline.providers.plaid import transform as plaid
 from bank_pipeline.providers.teller import transform as teller
 from bank_pipeline.storage import transaction_writes
-from bank_pipeline.storage.coverage import load_coverage, save_coverage
+from bank_pipeline.storage.coverage import save_coverage
 from bank_pipeline.storage.locks import connection_lock
 from bank_pipeline.storage.rows import BANK_COLUMNS, to_values
 from bank_pipeline.storage.sync_runs import finish_sync_run
@@ -54,9 +54,9 @@ def window_of_five_days(patch: Patch) -> None:
 
 
 def coverage_never_grows(patch: Patch) -> None:
-    def save(db: sa.Connection, account_id: Any, covered: DateWindow, **named: Any) -> None:
-        if not load_coverage(db, [account_id]):
-            save_coverage(db, account_id, covered, **named)
+    def save(db: sa.Connection, stored: Any, covered: Any, **named: Any) -> Any:
+        new = {id_: one for id_, one in covered.items() if not stored.get(id_)}
+        return save_coverage(db, stored, new, **named)
 
     everywhere(patch, save_coverage, save)
 

@@ -3,6 +3,7 @@
 import base64
 import json
 import logging
+import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -92,14 +93,25 @@ def leaks_in_texts(canaries: Canaries, texts: Mapping[str, str]) -> list[Leak]:
 def leaks_in_files(
     canaries: Canaries, folders: Iterable[Path], *, but: frozenset[str] = frozenset()
 ) -> list[Leak]:
-    """Search every file of these folders and its name, except files called so."""
-    return [
-        Leak(name, str(path))
-        for folder in folders
-        for path in folder.rglob("*")
-        if path.is_file() and path.name not in but
-        for name in canaries.found_in(path.read_bytes() + str(path).encode())
-    ]
+    """
+    Search every file of these folders and its name, except files called so.
+
+    A server's own folder changes while it is read: what is gone by then hides nothing.
+    """
+    leaks: list[Leak] = []
+    for path in _files_in(folders):
+        if path.name in but or not path.is_file():
+            continue
+        with suppress(FileNotFoundError):
+            found = canaries.found_in(path.read_bytes() + str(path).encode())
+            leaks += [Leak(name, str(path)) for name in found]
+    return leaks
+
+
+def _files_in(folders: Iterable[Path]) -> Iterator[Path]:
+    for folder in folders:
+        for inside, _, names in os.walk(folder):  # which looks past a folder that vanishes
+            yield from (Path(inside, name) for name in names)
 
 
 def leaks_in_database(canaries: Canaries, engine: sa.Engine) -> list[Leak]:
