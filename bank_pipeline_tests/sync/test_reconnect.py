@@ -12,12 +12,14 @@ from pydantic import SecretStr
 
 from bank_pipeline.domain.connection import ConnectionStatus, Provider
 from bank_pipeline.domain.ids import AccountId
+from bank_pipeline.domain.transitions import Transition
 from bank_pipeline.errors import ConcurrentSyncError, ProviderError, SetupError
 from bank_pipeline.providers.base import LinkedConnection
 from bank_pipeline.providers.http import fetch_json
 from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline.sandbox.ledger import AccountKind
 from bank_pipeline.storage.account_questions import ListedQuestion, list_questions
+from bank_pipeline.storage.connections import apply_transition, load_connection
 from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.locks import connection_lock
 from bank_pipeline.storage.tables import metadata
@@ -254,6 +256,29 @@ def test_a_link_that_only_looks_like_a_known_login_says_so(stage: Stage) -> None
 
     assert second != first
     assert f"looks like the login of connection {first}" in events(stage)
+
+
+@pytest.mark.parametrize("stage", AMERICAN, ids=str, indirect=True)
+def test_who_links_the_accounts_of_a_revoked_connection_anew_goes_on_with_it(stage: Stage) -> None:
+    """Nothing else can bring it back; a second set of accounts would double all rows."""
+    login = stage.new_login()
+    stage.world.add_booked(stage.account(login), COFFEE)
+    first = stage.link(login, AccountKind.CHECKING)
+    stage.sync(first)
+    [row] = stage.live(amount=COFFEE)
+    with stage.context.engine.begin() as db:
+        seen = load_connection(db, first)
+        revoked = Transition(ConnectionStatus.REVOKED, "gone for good", None, 0)
+        apply_transition(db, seen, revoked, sync_run_id=None, now=stage.context.clock())
+    stage.pass_time(DAY)
+
+    second = stage.link(login, AccountKind.CHECKING)
+    stage.sync(second)
+
+    assert second == first
+    assert stage.connection(first).status is ConnectionStatus.ACTIVE
+    assert [one.id for one in stage.live(amount=COFFEE)] == [row.id]
+    assert stage.differences(first) == []
 
 
 @pytest.mark.parametrize("stage", AMERICAN[:1], ids=str, indirect=True)
