@@ -90,8 +90,7 @@ def apply_fetched(
             reach=fetched.reach,
             readings=writer.known_readings(fetched),
         )
-        lineage = _lineage(writer.account_ids, fetched)
-        _finish(db, started, fetched, report, lineage=lineage, before=before)
+        _finish(db, started, fetched, report, account_ids=writer.account_ids, before=before)
         if calls is not None:
             calls.write(db, is_applied=True)
     return report
@@ -103,7 +102,7 @@ def _finish(
     fetched: Fetched,
     report: SyncReport,
     *,
-    lineage: Lineage,
+    account_ids: Mapping[str, AccountId],
     before: Checkpoint,
 ) -> None:
     """Close the run, with what it takes to look back at it, and to take it back."""
@@ -117,7 +116,7 @@ def _finish(
         error_code=trouble.code if trouble else None,
         request_id=request_id_of(trouble) if trouble else None,
         next_attempt_at=report.next_attempt_at,
-        lineage=lineage.to_json(),
+        lineage=_lineage(account_ids, fetched).to_json(),
         before=to_moved(before, load_checkpoint(db, started.connection.id)),
         now=report.ended_at,
     )
