@@ -73,8 +73,7 @@ def start_link(
     `institution` is the provider's id of the bank, for providers that want it chosen first; a
     renewal goes to its own, unless the caller names one: banks take other names. `return_url`
     is where the customer comes back to, with a state that only this link knows.
-    `is_other_login`: what is linked is a connection of its own, although the bank is connected
-    already.
+    `is_other_login`: what is linked is a connection of its own, though the bank is connected.
 
     Who started it is stored before the customer is sent away: the state is the only thing that
     comes back.
