@@ -105,7 +105,7 @@ def test_a_renamed_bank_makes_the_list_of_banks_be_fetched_anew(
     bank: EnableBankingProvider, stub: Stub
 ) -> None:
     stub.plays(aspsps(), failure("WRONG_ASPSP_PROVIDED", 422), aspsps(), STARTED)
-    with pytest.raises(ConfigurationError, match="WRONG_ASPSP_PROVIDED"):
+    with pytest.raises(SetupError, match=r"change their names.*--institution"):
         bank.start_link(link_request())
     bank.start_link(link_request())
 
