@@ -54,12 +54,6 @@ DEFECTS: Final = (
         Checker.MISSING,
     ),
     _d(
-        plants.accounts_not_recognised,
-        stages.RENAMED,
-        "A renewal makes new accounts of known ones.",
-        Checker.DOUBLED,
-    ),
-    _d(
         plants.plaid_sign_kept,
         stages.PLAID_WILD,
         "Plaid's sign, positive for money out, is kept.",

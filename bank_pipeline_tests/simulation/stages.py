@@ -83,15 +83,10 @@ BUSY: Final = Stage(
 BUSY_AND_TAKEN: Final = Stage(
     "asked often, and quota taken by others",
     GOCARDLESS,
-    _plan("taken", "calm", concurrent=_ALL_YEAR * 10, quota_taken=_ALL_YEAR),
-    days=4,
+    _plan("taken", "calm", concurrent=_ALL_YEAR * 10, quota_taken=_ALL_YEAR / 6),
+    days=8,
 )
 SHALLOW: Final = Stage("without deeper passes", GOCARDLESS, WILD, has_deeper_passes=False)
-RENAMED: Final = Stage(
-    "renewed under other ids",
-    ENABLE_BANKING,
-    _plan("renamed", reconnected_with_other_ids=_ALL_YEAR / 3),
-)
 MACHINE_OFF: Final = Stage(
     "machine off", GOCARDLESS, _plan("machine off", machine_off=_ALL_YEAR / 4), days=20
 )
