@@ -73,18 +73,17 @@ NAMELESS_WILD: Final = Stage("a bank without ids", NAMELESS, WILD)
 LOST_CURSORS: Final = Stage(
     "lost cursors", PLAID, _plan("lost cursors", cursor_rejected=_ALL_YEAR * 4)
 )
-KILLED: Final = Stage("killed", PLAID, _plan("killed", killed=_ALL_YEAR * 1.5, webhook_lost=1.0))
+KILLED: Final = Stage(
+    "killed",
+    PLAID,
+    _plan("killed", killed=_ALL_YEAR * 1.5, webhook_lost=1.0),
+    has_deeper_passes=False,
+)
 CONCURRENT: Final = Stage(
     "two at once", TELLER, _plan("two at once", "calm", concurrent=_ALL_YEAR / 3), days=6
 )
 BUSY: Final = Stage(
     "asked often", GOCARDLESS, _plan("busy", "calm", concurrent=_ALL_YEAR * 10), days=4
-)
-BUSY_AND_TAKEN: Final = Stage(
-    "asked often, and quota taken by others",
-    GOCARDLESS,
-    _plan("taken", "calm", concurrent=_ALL_YEAR * 10, quota_taken=_ALL_YEAR / 6),
-    days=8,
 )
 SHALLOW: Final = Stage("without deeper passes", GOCARDLESS, WILD, has_deeper_passes=False)
 MACHINE_OFF: Final = Stage(
