@@ -54,12 +54,6 @@ DEFECTS: Final = (
         Checker.MISSING,
     ),
     _d(
-        plants.accounts_not_recognised,
-        stages.RENAMED,
-        "A renewal makes new accounts of known ones.",
-        Checker.DOUBLED,
-    ),
-    _d(
         plants.plaid_sign_kept,
         stages.PLAID_WILD,
         "Plaid's sign, positive for money out, is kept.",
@@ -180,12 +174,6 @@ DEFECTS: Final = (
         Checker.CALL_TOO_MANY,
     ),
     _d(
-        states.quota_header_ignored,
-        stages.BUSY_AND_TAKEN,
-        "An answer's word that nothing is left of the quota is not read.",
-        Checker.CALL_TOO_MANY,
-    ),
-    _d(
         states.outage_taken_for_revocation,
         stages.OUT,
         "A provider that is out looks like a customer who has left.",
@@ -278,5 +266,10 @@ DEFECTS: Final = (
         states.paused_for_ever,
         "A provider that refused our keys is never probed again.",
         test_circuit.test_who_is_paused_is_always_probed_again,
+    ),
+    _p(
+        states.quota_header_ignored,
+        "An answer's word that nothing is left of the quota is not read.",
+        test_quota.test_the_providers_word_that_nothing_is_left_goes_before_our_count,
     ),
 )

@@ -12,7 +12,6 @@ import pytest
 import sqlalchemy as sa
 
 from bank_pipeline.domain import changes, identity, looks, matching, payments, window
-from bank_pipeline.domain.account_matching import match_accounts
 from bank_pipeline.domain.moving import match_moved
 from bank_pipeline.domain.transaction import Transaction, TransactionStatus
 from bank_pipeline.domain.window import DateWindow
@@ -96,13 +95,6 @@ def moved_ids_trusted(patch: Patch) -> None:
 
 def moved_rows_by_exact_date(patch: Patch) -> None:
     everywhere(patch, match_moved, with_other(match_moved, slack=timedelta(0)))
-
-
-def accounts_not_recognised(patch: Patch) -> None:
-    def strangers(known: Any, fresh: Any, **named: Any) -> Any:
-        return match_accounts([], fresh, **named)
-
-    everywhere(patch, match_accounts, strangers)
 
 
 # What transforms say.

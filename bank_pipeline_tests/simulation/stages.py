@@ -73,25 +73,19 @@ NAMELESS_WILD: Final = Stage("a bank without ids", NAMELESS, WILD)
 LOST_CURSORS: Final = Stage(
     "lost cursors", PLAID, _plan("lost cursors", cursor_rejected=_ALL_YEAR * 4)
 )
-KILLED: Final = Stage("killed", PLAID, _plan("killed", killed=_ALL_YEAR * 1.5, webhook_lost=1.0))
+KILLED: Final = Stage(
+    "killed",
+    PLAID,
+    _plan("killed", killed=_ALL_YEAR * 1.5, webhook_lost=1.0),
+    has_deeper_passes=False,
+)
 CONCURRENT: Final = Stage(
     "two at once", TELLER, _plan("two at once", "calm", concurrent=_ALL_YEAR / 3), days=6
 )
 BUSY: Final = Stage(
     "asked often", GOCARDLESS, _plan("busy", "calm", concurrent=_ALL_YEAR * 10), days=4
 )
-BUSY_AND_TAKEN: Final = Stage(
-    "asked often, and quota taken by others",
-    GOCARDLESS,
-    _plan("taken", "calm", concurrent=_ALL_YEAR * 10, quota_taken=_ALL_YEAR),
-    days=4,
-)
 SHALLOW: Final = Stage("without deeper passes", GOCARDLESS, WILD, has_deeper_passes=False)
-RENAMED: Final = Stage(
-    "renewed under other ids",
-    ENABLE_BANKING,
-    _plan("renamed", reconnected_with_other_ids=_ALL_YEAR / 3),
-)
 MACHINE_OFF: Final = Stage(
     "machine off", GOCARDLESS, _plan("machine off", machine_off=_ALL_YEAR / 4), days=20
 )
