@@ -139,7 +139,9 @@ def _compare_action(sheet: Sheet, error: ProviderError, text: str) -> None:
         return
     first_word = text.split(maxsplit=1)[0]
     kind = next((kind for start, kind in _ACTIONS if text.startswith(start)), first_word)
-    sheet.add("action", kind, type(error))
+    # Nobody says whether it is our keys that are wrong, or one request.
+    found = ConfigurationError if isinstance(error, ConfigurationError) else type(error)
+    sheet.add("action", kind, found)
 
 
 def _compare_retry(sheet: Sheet, error: ProviderError, value: Any) -> None:

@@ -60,6 +60,11 @@ def error(
     return to_error(operation, HttpAnswer(status, headers, raw))
 
 
+def _kind(error: ProviderError) -> type[ProviderError]:
+    """Return the class, without whether it is our keys that are wrong: catalogues do not say."""
+    return ConfigurationError if isinstance(error, ConfigurationError) else type(error)
+
+
 def test_the_whole_catalogue_is_mapped_as_it_says(contracts: Path) -> None:
     catalogue = json.loads((contracts / "data" / "gc_error_catalog.json").read_bytes())
     assert len(catalogue["errors"]) == 38
@@ -68,7 +73,7 @@ def test_the_whole_catalogue_is_mapped_as_it_says(contracts: Path) -> None:
         found = error(entry["http"], body)
         blocked = entry["id"] == "access_forbidden"  # its siblings may be read, and it later
         expected = AccountBlockedError if blocked else MEANING[entry["reaction"]]
-        assert type(found) is expected, entry["id"]
+        assert _kind(found) is expected, entry["id"]
         assert found.code in ERROR_OF_CODE or found.code == "HTTP_502", entry["id"]
 
 
