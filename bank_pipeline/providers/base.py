@@ -69,6 +69,7 @@ class Capabilities:
     `is_institution_chosen_first`: a link needs to know the bank; else the provider asks.
     `is_renewed_by_new_connection`: a renewed consent is another connection there, with other
     account ids. `answers_present_users`: a user who is there right now lifts quotas.
+    `counts_outlive_consents`: its banks go on counting calls for an account under a new consent.
     `is_consent_made_at_start`: the state of a link opens a consent that has to be ended where
     the customer never came back.
     """
@@ -86,6 +87,7 @@ class Capabilities:
     answers_present_users: bool = False
     cuts_quietly: bool = False
     is_consent_made_at_start: bool = False
+    counts_outlive_consents: bool = False
 
     def quota(self, scope: Scope) -> Quota | None:
         """Return the quota of a scope, None where calls are not counted."""

@@ -89,6 +89,15 @@ def load_recent_calls(
     return found
 
 
+def rename_calls(db: sa.Connection, connection_id: ConnectionId, names: Mapping[str, str]) -> None:
+    """Let the calls for accounts go with them to the ids that they go by now: {old: new}."""
+    for old, new in names.items():
+        is_its = (provider_calls.c.connection_id == connection_id) & (
+            provider_calls.c.account_external_id == old
+        )
+        db.execute(provider_calls.update().where(is_its).values(account_external_id=new))
+
+
 def load_last_applied(
     db: sa.Connection, connection_id: ConnectionId
 ) -> dict[AccountScope, datetime]:

@@ -5,7 +5,7 @@ A counted call is written before it is made. The others are kept here and writte
 the sync, whatever that is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -30,6 +30,7 @@ from bank_pipeline.storage.calls import (
     insert_ended_calls,
     load_last_applied,
     load_recent_calls,
+    rename_calls,
 )
 from bank_pipeline.sync.context import Clock
 from bank_pipeline.sync.recording import is_answered, to_result
@@ -100,6 +101,7 @@ class CallBook(CallMeter):
         self._past: dict[AccountScope, list[PastCall]] | None = None
         self._applied: dict[AccountScope, datetime] | None = None
         self._spending: SpentCall | None = None
+        self._renamed: Mapping[str, str] = {}
         self._ended: list[tuple[NewCall, CallResult]] = []
         self._results: dict[int, CallResult] = {}
         self.answered: list[int] = []
@@ -107,13 +109,34 @@ class CallBook(CallMeter):
 
     @contextmanager
     def under(self, connection: Connection, capabilities: Capabilities) -> Iterator[None]:
-        """Go by another consent of the connection inside, which may be another provider's."""
-        before = self._connection, self._capabilities
+        """
+        Go by another consent of the connection inside, which may be another provider's.
+
+        A person gave it a moment ago, so what is kept for people may be spent.
+        """
+        before, was_scheduled = (self._connection, self._capabilities), self._is_scheduled
         self._go_by(connection, capabilities)
+        self._is_scheduled = False
         try:
             yield
         finally:
             self._go_by(*before)
+            self._is_scheduled = was_scheduled
+
+    def go_on_as(self, names: Mapping[str, str]) -> None:
+        """Go on counting for accounts that go by another id now, {old: new}, where banks do."""
+        if (
+            not names
+            or self._capabilities is None
+            or not self._capabilities.counts_outlive_consents
+        ):
+            return
+        self._renamed = names
+        past = self._load_all_past()
+        for (account, scope), calls in [*past.items()]:
+            if account in names:
+                known = past.get((names[account], scope), [])
+                past[names[account], scope] = sorted([*calls, *known], key=_called_at)
 
     def is_fresh(
         self, scope: Scope, account_external_id: str, *, since: datetime | None = None
@@ -221,6 +244,8 @@ class CallBook(CallMeter):
             },
         )
         insert_ended_calls(db, self._ended)
+        if is_applied:
+            rename_calls(db, self._connection.id, self._renamed)
 
     def _go_by(self, connection: Connection, capabilities: Capabilities | None) -> None:
         self._connection, self._capabilities = connection, capabilities
@@ -253,10 +278,13 @@ class CallBook(CallMeter):
         )
 
     def _load_past(self, account_external_id: str, scope: Scope) -> list[PastCall]:
+        return self._load_all_past().setdefault((account_external_id, scope), [])
+
+    def _load_all_past(self) -> dict[AccountScope, list[PastCall]]:
         """Return the calls of a day, read once: nobody else writes them under the lock."""
         if self._past is None:
             self._past = load_recent_calls(self._db, self._connection.id, now=self._clock())
-        return self._past.setdefault((account_external_id, scope), [])
+        return self._past
 
     def _insert(self, row: NewCall, cost: int) -> tuple[int, ...]:
         if self._spending is not None and cost:
@@ -280,3 +308,7 @@ class CallBook(CallMeter):
             calls_max=quota.calls_max if quota else None,
             scheduled_max=quota.scheduled_max if quota else None,
         )
+
+
+def _called_at(call: PastCall) -> datetime:
+    return call.called_at

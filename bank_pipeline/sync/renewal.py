@@ -144,9 +144,11 @@ def find_twin(
         if matches.is_strong:
             return Twin(one, is_certain=True)
         masked = [tier for tier in matches.evidence.values() if tier is Evidence.MASKED_NUMBER]
-        if masked and len(matches.same) == len(shown):
-            is_revoked = one.status is ConnectionStatus.REVOKED
-            alike = Twin(one, is_certain=is_revoked)
+        is_revoked = one.status is ConnectionStatus.REVOKED
+        if masked and is_revoked and not matches.questions:
+            alike = Twin(one, is_certain=True)
+        elif masked and len(matches.same) == len(shown):
+            alike = alike or Twin(one, is_certain=False)
     return alike
 
 

@@ -142,6 +142,8 @@ def fetch_windows(
         raise provider.to_error(answer.status.error_code)
     found = recognise(held.known(), answer)
     answer, renamed = found.answer, found.renamed
+    if not held.is_other_provider:
+        calls.go_on_as(renamed)
     accounts = {account.external_id: account for account in answer.accounts}.values()
     reader = _Reader(
         provider, credential, held.renamed(renamed), horizon, calls, archive, present_user

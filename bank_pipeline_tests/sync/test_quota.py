@@ -15,6 +15,7 @@ from bank_pipeline.errors import BusyError, RateLimitedError, TransientError
 from bank_pipeline.providers.base import Scope
 from bank_pipeline.providers.metering import CallFacts, EndedCall, PlannedCall, Subject
 from bank_pipeline.sandbox.faults import FaultKind
+from bank_pipeline.sandbox.ledger import AccountKind
 from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.sync.connection import sync_connection
 from bank_pipeline.sync.quota import SPENT, CallBook
@@ -208,3 +209,26 @@ def test_a_call_whose_answer_is_not_whole_is_not_among_those_to_be_applied(
         with book.spend(Scope.TRANSACTIONS, "one"):
             make_call(book, Scope.TRANSACTIONS)
         assert len(book.answered) == 1
+
+
+def test_a_renewal_does_not_forget_the_calls_of_the_day(european: Stage) -> None:
+    """The account goes by another id then, and its bank goes on counting."""
+    stage = european
+    login, connection = stage.linked()
+    stage.pass_time(DAY)
+    for _ in range(4):
+        stage.pass_time(timedelta(minutes=1))
+        stage.sync(connection, SyncReason.MANUAL)
+    made = stage.calls()
+    stage.consent(login, AccountKind.CHECKING, renews=connection)
+
+    with pytest.raises(RateLimitedError):
+        stage.sync(connection, SyncReason.MANUAL)
+
+    asked = {scope for scope, _ in stage.calls() - made}
+    assert "transactions" not in asked
+    held = stage.connection(connection)
+    assert held.next_attempt_at is not None
+    stage.pass_time(DAY)
+    stage.sync(connection, SyncReason.RECOVERY)
+    assert stage.differences(connection) == []

@@ -13,7 +13,11 @@ from pydantic import SecretStr
 from bank_pipeline.domain.connection import ConnectionStatus, Provider
 from bank_pipeline.domain.ids import AccountId
 from bank_pipeline.domain.transitions import Transition
-from bank_pipeline.errors import ConcurrentSyncError, ProviderError, SetupError
+from bank_pipeline.errors import (
+    ConcurrentSyncError,
+    ProviderError,
+    SetupError,
+)
 from bank_pipeline.providers.base import LinkedConnection
 from bank_pipeline.providers.http import fetch_json
 from bank_pipeline.sandbox.faults import FaultKind
@@ -270,7 +274,6 @@ def test_who_links_the_accounts_of_a_revoked_connection_anew_goes_on_with_it(sta
         seen = load_connection(db, first)
         revoked = Transition(ConnectionStatus.REVOKED, "gone for good", None, 0)
         apply_transition(db, seen, revoked, sync_run_id=None, now=stage.context.clock())
-    stage.pass_time(DAY)
 
     second = stage.link(login, AccountKind.CHECKING)
     stage.sync(second)

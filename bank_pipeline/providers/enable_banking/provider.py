@@ -102,6 +102,7 @@ class EnableBankingProvider(WindowProvider):
         ),
         is_institution_chosen_first=True,
         is_renewed_by_new_connection=True,
+        counts_outlive_consents=True,
         cuts_quietly=True,
         is_finished_by_return=True,
         answers_present_users=True,
