@@ -211,7 +211,7 @@ def test_a_connection_that_needs_its_customer_works_again_after_a_renewal(stage:
     stage.world.add_booked(stage.account(login), Decimal("-12.34"))
     stage.sync(connection)
     ids = {row.id for row in stage.live()}
-    stage.pass_time(timedelta(days=1))  # some banks go on counting the day's calls
+    stage.pass_time(DAY)  # some banks go on counting the day's calls
     stage.fail(stage.case.transactions, reauth_code(stage.case.provider), times=None)
     with pytest.raises(ReauthRequiredError):
         stage.sync(connection)
