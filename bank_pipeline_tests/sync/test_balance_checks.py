@@ -1,19 +1,16 @@
 """Balances against rows, at every provider over HTTP, with the truth of their banks."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from typing import Final
 
-import pytest
 import sqlalchemy as sa
 
 from bank_pipeline.sandbox.ledger import AccountKind
-from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.sync.balance_checks import BalanceChecks, needs_deep_pass
-from bank_pipeline_tests.providers.contract.banks import Banks
 from bank_pipeline_tests.providers.contract.cases import CASES
-from bank_pipeline_tests.providers.contract.stage import Stage, stage_of
+from bank_pipeline_tests.providers.contract.stage import Stage
+from bank_pipeline_tests.sync.staging import staged
 
 DAY: Final = timedelta(days=1)
 KINDS: Final = (AccountKind.CHECKING, AccountKind.CREDIT_CARD)
@@ -23,13 +20,8 @@ ALTERED: Final = (
 )
 
 
-@pytest.fixture(params=CASES, ids=str)
-def stage(
-    request: pytest.FixtureRequest, banks: Banks, engine: sa.Engine, vault: Vault
-) -> Iterator[Stage]:
-    """Each provider."""
-    with stage_of(request.param, banks, engine, vault) as one:
-        yield one
+stage = staged(CASES)
+"""Each provider."""
 
 
 def alter(stage: Stage, right: int, spoilt: int) -> None:

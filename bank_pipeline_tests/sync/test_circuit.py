@@ -1,14 +1,12 @@
 """Our own keys refused: nobody's connection is touched, nobody calls, and one probe ends it."""
 
 import logging
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-import sqlalchemy as sa
 
 from bank_pipeline.domain.circuit import MASS_REFUSAL, PROBE_WAITS, SUSPICION_LEAST
-from bank_pipeline.domain.connection import ConnectionStatus
+from bank_pipeline.domain.connection import ConnectionStatus, Provider
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.errors import (
     AccessRevokedError,
@@ -16,14 +14,12 @@ from bank_pipeline.errors import (
     ProviderPausedError,
     ReauthRequiredError,
 )
-from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.listing import load_due_attempts
 from bank_pipeline.sync.circuit import PAUSED
 from bank_pipeline.sync.reports import SyncReason
-from bank_pipeline_tests.providers.contract.banks import Banks
-from bank_pipeline_tests.providers.contract.cases import CASES
-from bank_pipeline_tests.providers.contract.stage import Stage, stage_of
+from bank_pipeline_tests.providers.contract.stage import Stage
 from bank_pipeline_tests.sync.ground import SYNC, Ground
+from bank_pipeline_tests.sync.staging import staged_at
 
 PROBE = "/institutions/get"  # what proves Plaid's keys
 
@@ -110,12 +106,8 @@ def test_an_outage_at_the_probe_proves_nothing_and_is_tried_again(ground: Ground
     assert health(ground) == ("open", "INVALID_API_KEYS")
 
 
-@pytest.fixture
-def crowd(banks: Banks, engine: sa.Engine, vault: Vault) -> Iterator[Stage]:
-    """Many customers of one provider."""
-    case = next(case for case in CASES if case.provider == "teller")
-    with stage_of(case, banks, engine, vault) as stage:
-        yield stage
+crowd = staged_at(Provider.TELLER)
+"""Many customers of one provider."""
 
 
 def told_to_act(stage: Stage, connections: list[ConnectionId]) -> list[ConnectionStatus]:

@@ -1,6 +1,5 @@
 """Syncs that look further back: once a week, asked for by a check, or by a person."""
 
-from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Final
@@ -8,6 +7,7 @@ from typing import Final
 import pytest
 import sqlalchemy as sa
 
+from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.depth import BACKFILL_KEPT, Depth
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.errors import (
@@ -19,41 +19,24 @@ from bank_pipeline.errors import (
 )
 from bank_pipeline.providers.base import Scope
 from bank_pipeline.sandbox.faults import FaultKind
-from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.depth import request_deep_pass
 from bank_pipeline.storage.locks import connection_lock
 from bank_pipeline.sync.connection import sync_connection
 from bank_pipeline.sync.reports import SyncReason, SyncReport, SyncRequest
-from bank_pipeline_tests.providers.contract.banks import Banks
 from bank_pipeline_tests.providers.contract.cases import CASES
-from bank_pipeline_tests.providers.contract.stage import Stage, stage_of
+from bank_pipeline_tests.providers.contract.stage import Stage
+from bank_pipeline_tests.sync.staging import staged, staged_at
 
 DAY: Final = timedelta(days=1)
 WINDOWED: Final = tuple(case for case in CASES if case.provider != "plaid")
 
 
-@pytest.fixture(params=WINDOWED, ids=str)
-def stage(
-    request: pytest.FixtureRequest, banks: Banks, engine: sa.Engine, vault: Vault
-) -> Iterator[Stage]:
-    """Each provider that is asked for dates."""
-    with stage_of(request.param, banks, engine, vault) as one:
-        yield one
-
-
-@pytest.fixture
-def fed(banks: Banks, engine: sa.Engine, vault: Vault) -> Iterator[Stage]:
-    """The provider with a change feed."""
-    with stage_of(CASES[0], banks, engine, vault) as one:
-        yield one
-
-
-@pytest.fixture
-def counted(banks: Banks, engine: sa.Engine, vault: Vault) -> Iterator[Stage]:
-    """A provider that counts calls."""
-    case = next(case for case in CASES if case.provider == "gocardless")
-    with stage_of(case, banks, engine, vault) as one:
-        yield one
+stage = staged(WINDOWED)
+"""Each provider that is asked for dates."""
+fed = staged_at(Provider.PLAID)
+"""The provider with a change feed."""
+counted = staged_at(Provider.GOCARDLESS)
+"""A provider that counts calls."""
 
 
 def backfill(stage: Stage, connection: ConnectionId, since: date) -> SyncReport:

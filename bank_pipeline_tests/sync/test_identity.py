@@ -1,6 +1,5 @@
 """Rows whose ids move, and what people say of them: over HTTP, in Postgres."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from typing import Final
@@ -10,10 +9,10 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
+from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.errors import NotFoundError
 from bank_pipeline.storage import transaction_writes
-from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.duplicates import (
     DROPPED,
     KEPT,
@@ -23,9 +22,8 @@ from bank_pipeline.storage.duplicates import (
     list_suspected_duplicates,
 )
 from bank_pipeline.sync.link import accept_return, start_link
-from bank_pipeline_tests.providers.contract.banks import Banks
-from bank_pipeline_tests.providers.contract.cases import CASES
-from bank_pipeline_tests.providers.contract.stage import Stage, stage_of
+from bank_pipeline_tests.providers.contract.stage import Stage
+from bank_pipeline_tests.sync.staging import staged_at
 
 DAY: Final = timedelta(days=1)
 NUMBERING: Final = "AT:Nummernbank"
@@ -33,12 +31,8 @@ NAMELESS: Final = "DE:Namenlose Bank"
 SIXTY_DAYS_ONLY: Final = "PT:Santander Totta"
 
 
-@pytest.fixture
-def stage(banks: Banks, engine: sa.Engine, vault: Vault) -> Iterator[Stage]:
-    """The provider whose banks number their rows."""
-    case = next(case for case in CASES if case.provider == "enable_banking")
-    with stage_of(case, banks, engine, vault) as one:
-        yield one
+stage = staged_at(Provider.ENABLE_BANKING)
+"""The provider whose banks number their rows."""
 
 
 def link(stage: Stage, bank: str) -> tuple[ConnectionId, str]:

@@ -1,6 +1,6 @@
 """Days without a sync, and days of which the bank is ahead: what is read after them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -10,14 +10,14 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
+from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.errors import RateLimitedError
-from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.sync.link import accept_return, start_link
 from bank_pipeline.sync.reports import SyncReason
-from bank_pipeline_tests.providers.contract.banks import Banks
 from bank_pipeline_tests.providers.contract.cases import CASES
-from bank_pipeline_tests.providers.contract.stage import Stage, stage_of
+from bank_pipeline_tests.providers.contract.stage import Stage
+from bank_pipeline_tests.sync.staging import staged, staged_at
 
 DAY: Final = timedelta(days=1)
 OUTAGE_DAYS: Final = 12
@@ -25,30 +25,12 @@ SIXTY_DAYS_ONLY: Final = "PT:Santander Totta"
 EAST_OF_UTC: Final = tuple(case for case in CASES if case.bank_id == "de-mueritz")
 
 
-@pytest.fixture(params=CASES, ids=str)
-def stage(
-    request: pytest.FixtureRequest, banks: Banks, engine: sa.Engine, vault: Vault
-) -> Iterator[Stage]:
-    """Every provider, also those with a change feed."""
-    with stage_of(request.param, banks, engine, vault) as one:
-        yield one
-
-
-@pytest.fixture(params=EAST_OF_UTC, ids=str)
-def eastern(
-    request: pytest.FixtureRequest, banks: Banks, engine: sa.Engine, vault: Vault
-) -> Iterator[Stage]:
-    """The providers of a bank whose day begins before ours."""
-    with stage_of(request.param, banks, engine, vault) as one:
-        yield one
-
-
-@pytest.fixture
-def european(banks: Banks, engine: sa.Engine, vault: Vault) -> Iterator[Stage]:
-    """The provider whose banks refuse long histories."""
-    case = next(case for case in CASES if case.provider == "enable_banking")
-    with stage_of(case, banks, engine, vault) as one:
-        yield one
+stage = staged(CASES)
+"""Every provider, also those with a change feed."""
+eastern = staged(EAST_OF_UTC)
+"""The providers of a bank whose day begins before ours."""
+european = staged_at(Provider.ENABLE_BANKING)
+"""The provider whose banks refuse long histories."""
 
 
 def today_of(stage: Stage) -> date:

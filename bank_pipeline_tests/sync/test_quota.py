@@ -1,6 +1,5 @@
 """Counted calls: which are made again after a failure, and which are not."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -16,34 +15,22 @@ from bank_pipeline.providers.base import Scope
 from bank_pipeline.providers.metering import CallFacts, EndedCall, PlannedCall, Subject
 from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline.sandbox.ledger import AccountKind
-from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.sync.connection import sync_connection
 from bank_pipeline.sync.quota import SPENT, CallBook
 from bank_pipeline.sync.reports import SyncReason, SyncRequest
-from bank_pipeline_tests.providers.contract.banks import Banks
 from bank_pipeline_tests.providers.contract.cases import CASES
-from bank_pipeline_tests.providers.contract.stage import Stage, stage_of
+from bank_pipeline_tests.providers.contract.stage import Stage
+from bank_pipeline_tests.sync.staging import staged, staged_at
 
 COUNTED: Final = tuple(case for case in CASES if case.capabilities.quotas)
 LEASE: Final = timedelta(minutes=15)
 DAY: Final = timedelta(days=1)
 
 
-@pytest.fixture(params=COUNTED, ids=str)
-def stage(
-    request: pytest.FixtureRequest, banks: Banks, engine: sa.Engine, vault: Vault
-) -> Iterator[Stage]:
-    """Each provider that counts calls."""
-    with stage_of(request.param, banks, engine, vault) as one:
-        yield one
-
-
-@pytest.fixture
-def european(banks: Banks, engine: sa.Engine, vault: Vault) -> Iterator[Stage]:
-    """The provider whose answers come in pages."""
-    case = next(case for case in CASES if case.provider == "enable_banking")
-    with stage_of(case, banks, engine, vault) as one:
-        yield one
+stage = staged(COUNTED)
+"""Each provider that counts calls."""
+european = staged_at(Provider.ENABLE_BANKING)
+"""The provider whose answers come in pages."""
 
 
 def open_book(

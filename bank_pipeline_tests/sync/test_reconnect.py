@@ -1,6 +1,5 @@
 """Renewed, doubled, abandoned and ended consents: one set of accounts, and nothing left open."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -19,12 +18,10 @@ from bank_pipeline.errors import (
     SetupError,
 )
 from bank_pipeline.providers.base import LinkedConnection
-from bank_pipeline.providers.http import fetch_json
 from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline.sandbox.ledger import AccountKind
 from bank_pipeline.storage.account_questions import ListedQuestion, list_questions
 from bank_pipeline.storage.connections import apply_transition, load_connection
-from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.locks import connection_lock
 from bank_pipeline.storage.tables import metadata
 from bank_pipeline.sync.connection import sync_connection
@@ -35,9 +32,9 @@ from bank_pipeline.sync.linked import expire_links
 from bank_pipeline.sync.questions import decide_question
 from bank_pipeline.sync.renewal import renew_twin
 from bank_pipeline.sync.reports import SyncReason, SyncRequest
-from bank_pipeline_tests.providers.contract.banks import Banks
 from bank_pipeline_tests.providers.contract.cases import CASES
-from bank_pipeline_tests.providers.contract.stage import Stage, stage_of
+from bank_pipeline_tests.providers.contract.stage import Stage
+from bank_pipeline_tests.sync.staging import staged
 
 DAY: Final = timedelta(days=1)
 COFFEE: Final = Decimal("-4.50")
@@ -46,13 +43,8 @@ AMERICAN: Final = [CASES[0], CASES[3]]
 GOCARDLESS: Final = [case for case in CASES if case.provider is Provider.GOCARDLESS]
 
 
-@pytest.fixture(params=RENAMING, ids=str)
-def stage(
-    request: pytest.FixtureRequest, banks: Banks, engine: sa.Engine, vault: Vault
-) -> Iterator[Stage]:
-    """One provider, or as many as a test names."""
-    with stage_of(request.param, banks, engine, vault) as one:
-        yield one
+stage = staged(RENAMING)
+"""One provider, or as many as a test names."""
 
 
 def events(stage: Stage) -> list[str]:
@@ -66,8 +58,8 @@ def test_the_old_consent_is_in_use_until_the_new_one_has_read(stage: Stage) -> N
     old = stage.connection(connection).external_id
     stage.consent(login, AccountKind.CHECKING, renews=connection)
 
-    new = _next_consent(stage)
-    account = _account_of(stage, new, login)
+    new = stage.next_consent()
+    account = stage.next_account_id(stage.account(login))
     for operation in stage.case.operations.values():
         stage.fail(operation, FaultKind.HTTP_STATUS, subject=account, status=503, times=None)
     stage.sync(connection)
@@ -87,22 +79,11 @@ def test_the_old_consent_is_in_use_until_the_new_one_has_read(stage: Stage) -> N
     assert "new consent in use" in events(stage)
 
 
-def _next_consent(stage: Stage) -> str:
-    [[external_id]] = stage.query("SELECT external_id FROM bank.next_consents")
-    return str(external_id)
-
-
-def _account_of(stage: Stage, external_id: str, login: str) -> str:
-    url = f"{stage.sandbox.url}/_sim/{stage.case.truth_path}{external_id}"
-    shown = fetch_json(url)["accounts"].items()
-    return next(str(key) for key, one in shown if one["world_account_id"] == stage.account(login))
-
-
 def test_a_consent_that_never_will_read_is_given_up(stage: Stage) -> None:
     login, connection = stage.linked()
     old = stage.connection(connection).external_id
     stage.consent(login, AccountKind.CHECKING, renews=connection)
-    new = _next_consent(stage)
+    new = stage.next_consent()
     stage.provider.disconnect(SecretStr(new))  # as when the customer withdraws it at the bank
     stage.pass_time(DAY)
 

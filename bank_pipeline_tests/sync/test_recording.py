@@ -2,7 +2,6 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Final
 
@@ -14,30 +13,17 @@ from bank_pipeline.errors import RateLimitedError, TransientError
 from bank_pipeline.providers.base import Scope
 from bank_pipeline.providers.http import fetch_json
 from bank_pipeline.sandbox.faults import FaultKind
-from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.sync.prune import CALLS_KEPT, prune
 from bank_pipeline.sync.reports import SyncReason
-from bank_pipeline_tests.providers.contract.banks import Banks
 from bank_pipeline_tests.providers.contract.cases import CASES
-from bank_pipeline_tests.providers.contract.stage import Stage, stage_of
+from bank_pipeline_tests.providers.contract.stage import Stage
+from bank_pipeline_tests.sync.staging import staged, staged_at
 from bank_pipeline_tests.sync.test_quota import make_call, open_book
 
-
-@pytest.fixture(params=CASES, ids=str)
-def stage(
-    request: pytest.FixtureRequest, banks: Banks, engine: sa.Engine, vault: Vault
-) -> Iterator[Stage]:
-    """Each provider."""
-    with stage_of(request.param, banks, engine, vault) as one:
-        yield one
-
-
-@pytest.fixture
-def gocardless(banks: Banks, engine: sa.Engine, vault: Vault) -> Iterator[Stage]:
-    """The provider that counts details, too."""
-    case = next(case for case in CASES if case.provider == "gocardless")
-    with stage_of(case, banks, engine, vault) as one:
-        yield one
+stage = staged(CASES)
+"""Each provider."""
+gocardless = staged_at(Provider.GOCARDLESS)
+"""The provider that counts details, too."""
 
 
 def received_by(stage: Stage) -> Counter[str]:

@@ -1,6 +1,5 @@
 """A consent that is renewed while a sync is under its way, or while accounts cannot be read."""
 
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -8,18 +7,16 @@ from decimal import Decimal
 from typing import Final
 
 import pytest
-import sqlalchemy as sa
 
 from bank_pipeline.domain.connection import ConnectionStatus, Provider
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.errors import ProviderError
 from bank_pipeline.sandbox.faults import FaultKind
-from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.sync.connection import sync_connection
 from bank_pipeline.sync.reports import SyncReason, SyncRequest
-from bank_pipeline_tests.providers.contract.banks import Banks
 from bank_pipeline_tests.providers.contract.cases import CASES
-from bank_pipeline_tests.providers.contract.stage import Stage, stage_of
+from bank_pipeline_tests.providers.contract.stage import Stage
+from bank_pipeline_tests.sync.staging import staged
 
 RENAMING: Final = tuple(case for case in CASES if case.capabilities.is_renewed_by_new_connection)
 HOUR: Final = timedelta(hours=1)
@@ -29,16 +26,8 @@ PAUSES: Final = {
 }
 
 
-@pytest.fixture(params=RENAMING, ids=str)
-def stage(
-    request: pytest.FixtureRequest,
-    banks: Banks,
-    engine: sa.Engine,
-    vault: Vault,
-) -> Iterator[Stage]:
-    """Each provider at which a renewal gives accounts other ids."""
-    with stage_of(request.param, banks, engine, vault) as one:
-        yield one
+stage = staged(RENAMING)
+"""Each provider at which a renewal gives accounts other ids."""
 
 
 def state_of(stage: Stage) -> tuple[set[str], set[str], int]:

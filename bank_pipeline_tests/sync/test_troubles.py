@@ -1,6 +1,5 @@
 """What goes wrong with single accounts, and with all of them: seen, classed, and tried again."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
@@ -8,9 +7,8 @@ from typing import Final
 
 import httpx
 import pytest
-import sqlalchemy as sa
 
-from bank_pipeline.domain.connection import ConnectionStatus
+from bank_pipeline.domain.connection import ConnectionStatus, Provider
 from bank_pipeline.domain.ids import ConnectionId, LinkSessionId
 from bank_pipeline.errors import (
     AccountBlockedError,
@@ -20,32 +18,18 @@ from bank_pipeline.errors import (
     ReauthRequiredError,
     TransientError,
 )
-from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.sync.link import complete_link, start_link
 from bank_pipeline.sync.reports import SyncReason
-from bank_pipeline_tests.providers.contract.banks import Banks
-from bank_pipeline_tests.providers.contract.cases import CASES
-from bank_pipeline_tests.providers.contract.stage import Stage, stage_of
+from bank_pipeline_tests.providers.contract.stage import Stage
+from bank_pipeline_tests.sync.staging import staged_at
 
 SOON: Final = timedelta(minutes=20)
 BALANCES: Final = "enable_banking:balances"
 TRANSACTIONS: Final = "enable_banking:transactions"
 
 
-def staged(name: str, banks: Banks, engine: sa.Engine, vault: Vault) -> Iterator[Stage]:
-    case = next(case for case in CASES if case.provider == name)
-    with stage_of(case, banks, engine, vault) as one:
-        yield one
-
-
-@pytest.fixture
-def european(banks: Banks, engine: sa.Engine, vault: Vault) -> Iterator[Stage]:
-    yield from staged("enable_banking", banks, engine, vault)
-
-
-@pytest.fixture
-def gocardless(banks: Banks, engine: sa.Engine, vault: Vault) -> Iterator[Stage]:
-    yield from staged("gocardless", banks, engine, vault)
+european = staged_at(Provider.ENABLE_BANKING)
+gocardless = staged_at(Provider.GOCARDLESS)
 
 
 def linked(stage: Stage) -> tuple[ConnectionId, list[str]]:

@@ -1,6 +1,5 @@
 """Syncs by dates: at a bank that refuses long histories, after a pause, with an odd list."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -9,40 +8,28 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
-import sqlalchemy as sa
 
+from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.depth import Depth
 from bank_pipeline.errors import TransientError
 from bank_pipeline.sandbox.enable_banking.wing import EnableBanking
 from bank_pipeline.storage.accounts import load_accounts, save_accounts
-from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.sync.connection import sync_connection
 from bank_pipeline.sync.link import accept_return, start_link
 from bank_pipeline.sync.reports import SyncReason, SyncRequest
-from bank_pipeline_tests.providers.contract.banks import Banks
 from bank_pipeline_tests.providers.contract.cases import CASES
-from bank_pipeline_tests.providers.contract.stage import Stage, stage_of
+from bank_pipeline_tests.providers.contract.stage import Stage
+from bank_pipeline_tests.sync.staging import staged, staged_at
 
 DAY: Final = timedelta(days=1)
 WINDOWED: Final = tuple(case for case in CASES if case.provider != "plaid")
 SIXTY_DAYS_ONLY: Final = "PT:Santander Totta"
 
 
-@pytest.fixture(params=WINDOWED, ids=str)
-def stage(
-    request: pytest.FixtureRequest, banks: Banks, engine: sa.Engine, vault: Vault
-) -> Iterator[Stage]:
-    """Each provider that is asked for dates."""
-    with stage_of(request.param, banks, engine, vault) as one:
-        yield one
-
-
-@pytest.fixture
-def european(banks: Banks, engine: sa.Engine, vault: Vault) -> Iterator[Stage]:
-    """The provider whose banks refuse long histories."""
-    case = next(case for case in WINDOWED if case.provider == "enable_banking")
-    with stage_of(case, banks, engine, vault) as one:
-        yield one
+stage = staged(WINDOWED)
+"""Each provider that is asked for dates."""
+european = staged_at(Provider.ENABLE_BANKING)
+"""The provider whose banks refuse long histories."""
 
 
 def test_what_a_bank_refused_once_is_not_asked_for_every_day(european: Stage) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -220,7 +220,9 @@ class Stage:
 
     def truth(self, connection_id: ConnectionId) -> dict[str, Any]:
         """Return what the banks say."""
-        external_id = self.connection(connection_id).external_id
+        return self._truth_of(self.connection(connection_id).external_id)
+
+    def _truth_of(self, external_id: str) -> dict[str, Any]:
         url = f"{self.sandbox.url}/_sim/{self.case.truth_path}{external_id}"
         truth: dict[str, Any] = fetch_json(url)
         return truth
@@ -242,9 +244,16 @@ class Stage:
 
     def account_id(self, connection_id: ConnectionId, world_account_id: str) -> str:
         """Return the provider's id of one of the world's accounts."""
-        accounts = self.truth(connection_id)["accounts"].items()
-        found = (key for key, one in accounts if one["world_account_id"] == world_account_id)
-        return str(next(found))
+        return _name_of(world_account_id, self.truth(connection_id))
+
+    def next_consent(self) -> str:
+        """Return the provider's id of the consent that waits to be read by."""
+        [[external_id]] = self.query("SELECT external_id FROM bank.next_consents")
+        return str(external_id)
+
+    def next_account_id(self, world_account_id: str) -> str:
+        """Return the provider's id of an account under the consent that waits to be read by."""
+        return _name_of(world_account_id, self._truth_of(self.next_consent()))
 
     def differences(self, connection_id: ConnectionId) -> list[str]:
         """Return everything in which our tables differ from the banks."""
@@ -298,6 +307,11 @@ class Stage:
             for one in offered
             if one.name == bank.name and bank.country in one.countries
         )
+
+
+def _name_of(world_account_id: str, truth: Mapping[str, Any]) -> str:
+    accounts = truth["accounts"].items()
+    return next(str(key) for key, one in accounts if one["world_account_id"] == world_account_id)
 
 
 @contextmanager
