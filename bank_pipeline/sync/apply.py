@@ -52,7 +52,6 @@ def apply_fetched(
     Raises:
         ConcurrentSyncError: somebody moved the cursor or renewed the consent; nothing is written.
     """
-    trouble = fetched.trouble
     with engine.begin() as db:
         _check_consent(db, started.connection)
         before = load_checkpoint(db, started.connection.id)
@@ -66,7 +65,7 @@ def apply_fetched(
         checks = writer.check_balances(fetched)
         stage = end.write_stage(fetched)
         set_aside_count = writer.write_quarantine(fetched)
-        transition = end.write(fetched, stage, trouble)
+        transition = end.write(fetched, stage, fetched.trouble)
         report = SyncReport(
             connection_id=started.connection.id,
             sync_run_id=started.id,
@@ -92,7 +91,8 @@ def apply_fetched(
         )
         _finish(db, started, fetched, report, account_ids=writer.account_ids, before=before)
         if calls is not None:
-            calls.write(db, is_applied=True)
+            is_same = started.connection.provider is moved_from
+            calls.write(db, is_applied=True, renamed=fetched.renamed_accounts if is_same else None)
     return report
 
 

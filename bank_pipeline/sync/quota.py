@@ -101,7 +101,6 @@ class CallBook(CallMeter):
         self._past: dict[AccountScope, list[PastCall]] | None = None
         self._applied: dict[AccountScope, datetime] | None = None
         self._spending: SpentCall | None = None
-        self._renamed: Mapping[str, str] = {}
         self._ended: list[tuple[NewCall, CallResult]] = []
         self._results: dict[int, CallResult] = {}
         self.answered: list[int] = []
@@ -125,13 +124,8 @@ class CallBook(CallMeter):
 
     def go_on_as(self, names: Mapping[str, str]) -> None:
         """Go on counting for accounts that go by another id now, {old: new}, where banks do."""
-        if (
-            not names
-            or self._capabilities is None
-            or not self._capabilities.counts_outlive_consents
-        ):
+        if not names or not self._counts_outlive_consents:
             return
-        self._renamed = names
         past = self._load_all_past()
         for (account, scope), calls in [*past.items()]:
             if account in names:
@@ -229,11 +223,15 @@ class CallBook(CallMeter):
         if self._spending is not None:
             self._spending.ids += ticket.ids
 
-    def write(self, db: sa.Connection, *, is_applied: bool) -> None:
+    def write(
+        self, db: sa.Connection, *, is_applied: bool, renamed: Mapping[str, str] | None = None
+    ) -> None:
         """
         Write how the calls ended; `is_applied` says that with them go the rows they brought.
 
-        May be written again when the transaction came to nothing.
+        `renamed` are accounts that go by another id from now on, {old: new}: where banks go on
+        counting, their calls go with them. May be written again when the transaction came to
+        nothing.
         """
         applied = frozenset(self.answered if is_applied else ())
         finish_calls(
@@ -244,14 +242,15 @@ class CallBook(CallMeter):
             },
         )
         insert_ended_calls(db, self._ended)
-        if is_applied:
-            rename_calls(db, self._connection.id, self._renamed)
+        if renamed and self._counts_outlive_consents:
+            rename_calls(db, self._connection.id, renamed)
 
     def _go_by(self, connection: Connection, capabilities: Capabilities | None) -> None:
         self._connection, self._capabilities = connection, capabilities
         self._quotas = {one.scope: one for one in capabilities.quotas} if capabilities else {}
-        answers = capabilities is not None and capabilities.answers_present_users
-        self._is_free = self._is_user_present and answers
+        can = capabilities
+        self._is_free = self._is_user_present and can is not None and can.answers_present_users
+        self._counts_outlive_consents = can is not None and can.counts_outlive_consents
 
     def _check(self, quota: Quota, account_external_id: str, *, is_first: bool) -> None:
         now = self._clock()

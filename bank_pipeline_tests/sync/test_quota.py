@@ -219,3 +219,22 @@ def test_a_renewal_does_not_forget_the_calls_of_the_day(european: Stage) -> None
     stage.pass_time(DAY)
     stage.sync(connection, SyncReason.RECOVERY)
     assert stage.differences(connection) == []
+
+
+def test_a_new_consent_that_reads_nothing_takes_no_calls_along(european: Stage) -> None:
+    """The old one stays in use, and so does the name that its account's calls are counted by."""
+    stage = european
+    login, connection = stage.linked()
+    account = stage.account_id(connection, stage.account(login))
+    stage.consent(login, AccountKind.CHECKING, renews=connection)
+    new = stage.next_account_id(stage.account(login))
+    for operation in stage.case.operations.values():
+        stage.fail(operation, FaultKind.HTTP_STATUS, subject=new, status=503, times=None)
+    stage.pass_time(DAY)
+
+    stage.sync(connection, SyncReason.SCHEDULE)
+
+    read = "SELECT count(*) FROM bank.provider_calls WHERE outcome = 'applied' AND called_at > :at"
+    of_account = f"{read} AND account_external_id = :account"
+    at = stage.sandbox.clock.now() - timedelta(minutes=1)
+    assert stage.query(of_account, at=at, account=account) == stage.query(read, at=at) != [(0,)]
