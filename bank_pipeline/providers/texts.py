@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 
 from bank_pipeline.providers.text_noise import RULES
@@ -52,6 +53,7 @@ _TITLES: Final = frozenset(
     for word in words.split()
 )
 
+_TEXTS_MAX: Final = 16_384
 _CLEANED_LENGTH_MAX: Final = 2_000  # no payment has as much to say, and passes add up
 _EDGES: Final = " ,;|"
 _ESCAPE_WIDE: Final = re.compile(r"\\U(0{3}[0-9A-Fa-f]{5}|0010[0-9A-Fa-f]{4})")
@@ -70,8 +72,11 @@ def is_placeholder(text: object) -> bool:
 
     See `PLACEHOLDERS`. What is not text stands for nothing either.
     """
-    if not isinstance(text, str):
-        return True
+    return not isinstance(text, str) or _stands_for_nothing(text)
+
+
+@lru_cache(maxsize=_TEXTS_MAX)  # banks say the same words in every row, and at every sync
+def _stands_for_nothing(text: str) -> bool:
     folded = text.strip().casefold()
     core = "".join(sign for sign in folded if unicodedata.category(sign)[0] not in _MARKS)
     return (
@@ -168,6 +173,7 @@ def _sign(found: re.Match[str], digits: str, encoding: str) -> str:
     return signs if signs.isprintable() else found[0]
 
 
+@lru_cache(maxsize=_TEXTS_MAX)
 def _name_keys(name: str) -> frozenset[str]:
     """Return the name in the spellings under which another may be equal to it."""
     bare = _APOSTROPHES.sub("", unicodedata.normalize("NFC", name.casefold()))

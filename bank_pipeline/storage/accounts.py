@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -64,10 +64,7 @@ def load_account_ids(db: sa.Connection, connection_id: ConnectionId) -> dict[str
 
 def load_stored_accounts(db: sa.Connection, connection_id: ConnectionId) -> StoredAccounts:
     """Load the accounts of a connection, closed ones too, with what is held of them."""
-    columns = [accounts.c[name] for name in Account.model_fields]
-    own = (accounts.c.id, accounts.c.closed_at, accounts.c.moved_from)
-    query = sa.select(*columns, *own).where(accounts.c.connection_id == connection_id)
-    rows = db.execute(query.order_by(accounts.c.created_at, accounts.c.id)).mappings().all()
+    rows = db.execute(_STORED, {"connection_id": connection_id}).mappings().all()
     return StoredAccounts(
         tuple(
             Account.model_validate({name: row[name] for name in Account.model_fields})
@@ -75,6 +72,18 @@ def load_stored_accounts(db: sa.Connection, connection_id: ConnectionId) -> Stor
         ),
         {row["external_id"]: _to_held(row) for row in rows},
     )
+
+
+_STORED: Final = (
+    sa.select(
+        *(accounts.c[name] for name in Account.model_fields),
+        accounts.c.id,
+        accounts.c.closed_at,
+        accounts.c.moved_from,
+    )
+    .where(accounts.c.connection_id == sa.bindparam("connection_id"))
+    .order_by(accounts.c.created_at, accounts.c.id)
+)
 
 
 def load_accounts(db: sa.Connection, connection_id: ConnectionId) -> list[Account]:

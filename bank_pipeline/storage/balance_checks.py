@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from bank_pipeline.domain.ids import AccountId
 from bank_pipeline.domain.roll_forward import Checkpoint, Difference, DifferenceState
+from bank_pipeline.storage.columns import is_any_id
 from bank_pipeline.storage.tables import balance_checkpoints, balance_checks
 
 Series = tuple[AccountId, str, str]
@@ -79,21 +80,18 @@ def load_checkpoints(
     db: sa.Connection, account_ids: Collection[AccountId]
 ) -> dict[Series, Checkpoint]:
     """Load where the series of these accounts stand."""
-    query = sa.select(balance_checkpoints).where(balance_checkpoints.c.account_id.in_(account_ids))
     return {
         (AccountId(row.account_id), row.provider_type, row.currency_code): Checkpoint(
             **{name: getattr(row, name) for name in _POINT}
         )
-        for row in db.execute(query)
+        for row in db.execute(_POINTS, {"ids": [*account_ids]})
     }
 
 
 def save_checkpoint(db: sa.Connection, series: Series, checkpoint: Checkpoint) -> None:
     """Write where a series stands."""
     values = {name: getattr(checkpoint, name) for name in _POINT}
-    key = dict(zip(_KEYS, series, strict=True))
-    statement = insert(balance_checkpoints).values(**key, **values)
-    db.execute(statement.on_conflict_do_update(index_elements=[*_KEYS], set_=values))
+    db.execute(_SAVE_POINT, dict(zip(_KEYS, series, strict=True)) | values)
 
 
 def forget_checkpoints(db: sa.Connection, account_id: AccountId) -> None:
@@ -106,16 +104,8 @@ def load_unresolved(
     db: sa.Connection, account_ids: Collection[AccountId]
 ) -> dict[Series, list[StoredDifference]]:
     """Load the differences that are not resolved, oldest first."""
-    query = (
-        sa.select(balance_checks)
-        .where(
-            balance_checks.c.account_id.in_(account_ids),
-            balance_checks.c.state != DifferenceState.RESOLVED,
-        )
-        .order_by(balance_checks.c.id)
-    )
     found: dict[Series, list[StoredDifference]] = defaultdict(list)
-    for row in db.execute(query):
+    for row in db.execute(_UNRESOLVED, {"ids": [*account_ids]}):
         code = row.currency or row.unofficial_currency or ""
         values = {name: getattr(row, name) for name in _DIFFERENCE}
         difference = Difference(**values | {"state": DifferenceState(row.state)})
@@ -203,6 +193,18 @@ def set_resolved(db: sa.Connection, check_id: int, *, now: datetime) -> bool:
     return found.rowcount > 0
 
 
+_POINTS: Final = sa.select(balance_checkpoints).where(is_any_id(balance_checkpoints.c.account_id))
+_SAVE_POINT: Final = (_point := insert(balance_checkpoints)).on_conflict_do_update(
+    index_elements=[*_KEYS], set_={name: _point.excluded[name] for name in _POINT}
+)
+_UNRESOLVED: Final = (
+    sa.select(balance_checks)
+    .where(
+        is_any_id(balance_checks.c.account_id),
+        balance_checks.c.state != DifferenceState.RESOLVED,
+    )
+    .order_by(balance_checks.c.id)
+)
 _SUMS: Final = sa.text(
     """
     SELECT asked.number,

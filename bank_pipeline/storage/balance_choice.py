@@ -22,6 +22,7 @@ from bank_pipeline.domain.balance_choice import (
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import AccountId, ConnectionId
 from bank_pipeline.storage.balances import series_by_account
+from bank_pipeline.storage.columns import is_any_id
 from bank_pipeline.storage.tables import (
     accounts,
     balance_rules,
@@ -39,6 +40,19 @@ _FACTS: Final = (
     sa.func.coalesce(accounts.c.currency, accounts.c.unofficial_currency).label("code"),
     connections.c.provider,
     connections.c.institution_external_id,
+)
+_GROUNDS: Final = (
+    sa.select(
+        *_FACTS,
+        balance_rules.c.account_id.label("ruled_id"),
+        *(balance_rules.c[name] for name in _RULE),
+        chosen_balances.c.kind.label("chosen_kind"),
+        *(chosen_balances.c[name].label(f"chosen_{name}") for name in _CHOICE),
+    )
+    .join(connections, connections.c.id == accounts.c.connection_id)
+    .outerjoin(balance_rules, balance_rules.c.account_id == accounts.c.id)
+    .outerjoin(chosen_balances, chosen_balances.c.account_id == accounts.c.id)
+    .where(is_any_id(accounts.c.id))
 )
 
 
@@ -83,21 +97,8 @@ def load_grounds(
     db: sa.Connection, account_ids: Collection[AccountId]
 ) -> dict[AccountId, ChoiceGrounds]:
     """Load what choices go by besides balances, and what was chosen last: all in one query."""
-    query = (
-        sa.select(
-            *_FACTS,
-            balance_rules.c.account_id.label("ruled_id"),
-            *(balance_rules.c[name] for name in _RULE),
-            chosen_balances.c.kind.label("chosen_kind"),
-            *(chosen_balances.c[name].label(f"chosen_{name}") for name in _CHOICE),
-        )
-        .join(connections, connections.c.id == accounts.c.connection_id)
-        .outerjoin(balance_rules, balance_rules.c.account_id == accounts.c.id)
-        .outerjoin(chosen_balances, chosen_balances.c.account_id == accounts.c.id)
-        .where(accounts.c.id.in_(account_ids))
-    )
     found: dict[AccountId, ChoiceGrounds] = {}
-    for row in db.execute(query):
+    for row in db.execute(_GROUNDS, {"ids": [*account_ids]}):
         one = found.get(AccountId(row.id))
         if one is None:
             own = BalanceRule(**{name: getattr(row, name) for name in _RULE})

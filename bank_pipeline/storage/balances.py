@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from bank_pipeline.domain.balance import Balance, BalanceKind
 from bank_pipeline.domain.connection import Connection
 from bank_pipeline.domain.ids import AccountId, SyncRunId
+from bank_pipeline.storage.columns import is_any_id
 from bank_pipeline.storage.tables import balance_series, balances
 
 _CONTENT: Final = ("kind", "amount", "is_credit_limit_included")
@@ -139,16 +140,11 @@ def _insert(db: sa.Connection, rows: Sequence[dict[str, Any]]) -> list[int]:
 def _load_newest(db: sa.Connection, account_ids: Collection[AccountId]) -> dict[_Series, _Newest]:
     if not account_ids:
         return {}
-    query = (
-        sa.select(balance_series, *(balances.c[name] for name in _CONTENT))
-        .join(balances, balances.c.id == balance_series.c.balance_id)
-        .where(balance_series.c.account_id.in_(account_ids))
-    )
     return {
         (row.account_id, row.provider_type, row.currency_code): _Newest(
             row.balance_id, tuple(getattr(row, name) for name in _CONTENT), row.is_shown
         )
-        for row in db.execute(query)
+        for row in db.execute(_NEWEST, {"ids": [*account_ids]})
     }
 
 
@@ -187,6 +183,19 @@ def _upsert_series(db: sa.Connection, rows: Iterable[tuple[Any, ...]]) -> None:
     db.execute(statement.on_conflict_do_update(index_elements=keys, set_=news), values)
 
 
+_NEWEST: Final = (
+    sa.select(balance_series, *(balances.c[name] for name in _CONTENT))
+    .join(balances, balances.c.id == balance_series.c.balance_id)
+    .where(is_any_id(balance_series.c.account_id))
+)
+_WHOLE_SERIES: Final = (
+    sa.select(
+        *(c for c in balances.c if c.name not in {"team_id", "sync_run_id"}),
+        balance_series.c.is_shown,
+    )
+    .join(balance_series, balance_series.c.balance_id == balances.c.id)
+    .where(is_any_id(balance_series.c.account_id))
+)
 _REBUILD: Final = sa.text(
     """
     INSERT INTO bank.balance_series AS s
@@ -208,13 +217,7 @@ def series_by_account(
     db: sa.Connection, account_ids: Collection[AccountId]
 ) -> dict[AccountId, list[Any]]:
     """Load the newest snapshot of each series with whether it is shown, by account."""
-    columns = [c for c in balances.c if c.name not in {"team_id", "sync_run_id"}]
-    query = (
-        sa.select(*columns, balance_series.c.is_shown)
-        .join(balance_series, balance_series.c.balance_id == balances.c.id)
-        .where(balance_series.c.account_id.in_(account_ids))
-    )
     found: dict[AccountId, list[Any]] = defaultdict(list)
-    for row in db.execute(query):
+    for row in db.execute(_WHOLE_SERIES, {"ids": [*account_ids]}):
         found[AccountId(row.account_id)].append(row)
     return found

@@ -125,15 +125,14 @@ def load_last_applied(
 
 def insert_call(db: sa.Connection, call: NewCall) -> int:
     """Write that a call is about to be made; return the row's id."""
-    statement = provider_calls.insert().values(asdict(call)).returning(provider_calls.c.id)
-    return int(db.execute(statement).scalar_one())
+    return int(db.execute(_INSERT_CALL, asdict(call)).scalar_one())
 
 
 def insert_ended_calls(db: sa.Connection, calls: Sequence[tuple[NewCall, CallResult]]) -> None:
-    """Write calls that have ended, in one statement."""
+    """Write calls that have ended, in one go."""
     if calls:
         rows = [{**asdict(call), **asdict(result)} for call, result in calls]
-        db.execute(provider_calls.insert().values(rows))
+        db.execute(_INSERT_ENDED, rows)
 
 
 def finish_calls(db: sa.Connection, results: Mapping[int, CallResult]) -> None:
@@ -143,16 +142,7 @@ def finish_calls(db: sa.Connection, results: Mapping[int, CallResult]) -> None:
     told: dict[str, list[Any]] = {
         name: [getattr(result, name) for result in results.values()] for name in _RESULT_TYPES
     }
-    given = (
-        sa.func.unnest(
-            sa.cast([*results], ARRAY(sa.BigInteger)),
-            *(sa.cast(told[name], ARRAY(type_)) for name, type_ in _RESULT_TYPES.items()),
-        )
-        .table_valued("call_id", *_RESULT_TYPES, name="given")
-        .render_derived()
-    )
-    values = {name: given.c[name] for name in _RESULT_TYPES}
-    db.execute(provider_calls.update().where(provider_calls.c.id == given.c.call_id).values(values))
+    db.execute(_FINISH_CALLS, {"ids": [*results], **told})
 
 
 def delete_calls(db: sa.Connection, *, before: datetime, limit: int) -> int:
@@ -174,3 +164,17 @@ _RESULT_TYPES: Final[Mapping[str, sa.types.TypeEngine[Any]]] = {
         "duration_ms",
     )
 }
+_INSERT_CALL: Final = provider_calls.insert().returning(provider_calls.c.id)
+_INSERT_ENDED: Final = provider_calls.insert()
+
+
+def _build_finish() -> sa.Update:
+    """Build the update of many calls out of one array per column."""
+    types = {"ids": sa.BigInteger(), **_RESULT_TYPES}
+    arrays = (sa.bindparam(name, type_=ARRAY(type_)) for name, type_ in types.items())
+    given = sa.func.unnest(*arrays).table_valued(*types, name="given").render_derived()
+    statement = provider_calls.update().where(provider_calls.c.id == given.c.ids)
+    return statement.values({name: given.c[name] for name in _RESULT_TYPES})
+
+
+_FINISH_CALLS: Final = _build_finish()

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import UUID
+from sqlalchemy.dialects.postgresql import ARRAY, UUID
 
 SCHEMA: Final = "bank"
 
@@ -57,6 +57,11 @@ def one_of(column: str, values: Iterable[StrEnum]) -> sa.CheckConstraint:
     """Return the check that a column holds a value of an enumeration."""
     listed = ", ".join(f"'{value}'" for value in values)
     return sa.CheckConstraint(f"{column} IN ({listed})", name=column)
+
+
+def is_any_id(column: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
+    """Return that a column is one of the parameter `ids`: for statements that are built once."""
+    return column == sa.any_(sa.bindparam("ids", type_=ARRAY(UUID(as_uuid=False))))
 
 
 def iso(column: str) -> sa.CheckConstraint:

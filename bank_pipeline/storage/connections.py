@@ -2,7 +2,7 @@
 
 import uuid
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -14,7 +14,9 @@ from bank_pipeline.errors import ConcurrentSyncError, NotFoundError
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.tables import connection_events, connections, teams
 
-_FIELDS = [connections.c[name] for name in Connection.model_fields]
+_FIELDS: Final = [connections.c[name] for name in Connection.model_fields]
+_LOAD_ONE: Final = sa.select(*_FIELDS).where(connections.c.id == sa.bindparam("connection_id"))
+_LOCK_ONE: Final = _LOAD_ONE.with_for_update()
 
 
 def ensure_team(db: sa.Connection, name: str, *, now: datetime) -> TeamId:
@@ -281,10 +283,10 @@ def advance_cursor(
 
 def _load(db: sa.Connection, connection_id: ConnectionId, *, for_update: bool) -> Connection:
     try:
-        query = sa.select(*_FIELDS).where(connections.c.id == str(uuid.UUID(connection_id)))
+        given = {"connection_id": str(uuid.UUID(connection_id))}
     except ValueError:
         raise NotFoundError(f"{connection_id!r} is not the id of a connection") from None
-    row = db.execute(query.with_for_update() if for_update else query).mappings().one_or_none()
+    row = db.execute(_LOCK_ONE if for_update else _LOAD_ONE, given).mappings().one_or_none()
     if row is None:
         raise NotFoundError(f"no connection {connection_id}; see `bank-pipeline connections`")
     return Connection.model_validate(dict(row))

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from bank_pipeline.domain.ids import AccountId
 from bank_pipeline.domain.window import DateWindow, merged
+from bank_pipeline.storage.columns import is_any_id
 from bank_pipeline.storage.tables import account_coverage, transactions
 
 Ranges = Mapping[AccountId, Mapping[DateWindow, datetime]]
@@ -27,18 +28,8 @@ def load_coverage(
 
 def load_ranges(db: sa.Connection, account_ids: Collection[AccountId]) -> Ranges:
     """Load the same with the times at which the oldest part of each range came."""
-    query = (
-        sa.select(
-            account_coverage.c.account_id,
-            account_coverage.c.first_day,
-            account_coverage.c.last_day,
-            account_coverage.c.begun_at,
-        )
-        .where(account_coverage.c.account_id.in_(account_ids))
-        .order_by(account_coverage.c.account_id, account_coverage.c.first_day)
-    )
     found: dict[AccountId, dict[DateWindow, datetime]] = defaultdict(dict)
-    for row in db.execute(query):
+    for row in db.execute(_LOAD, {"ids": [*account_ids]}):
         window = DateWindow(first=row.first_day, last=row.last_day)
         found[AccountId(row.account_id)][window] = row.begun_at
     return dict(found)
@@ -69,7 +60,7 @@ def save_coverage(
             }
     if not changed:
         return stored
-    db.execute(account_coverage.delete().where(account_coverage.c.account_id.in_(changed)))
+    db.execute(_DELETE, {"ids": [*changed]})
     rows = [
         {
             "account_id": account_id,
@@ -85,6 +76,17 @@ def save_coverage(
     return {**stored, **changed}
 
 
+_LOAD: Final = (
+    sa.select(
+        account_coverage.c.account_id,
+        account_coverage.c.first_day,
+        account_coverage.c.last_day,
+        account_coverage.c.begun_at,
+    )
+    .where(is_any_id(account_coverage.c.account_id))
+    .order_by(account_coverage.c.account_id, account_coverage.c.first_day)
+)
+_DELETE: Final = account_coverage.delete().where(is_any_id(account_coverage.c.account_id))
 _INSERT: Final = sa.text(  # in one statement, whatever the number of rows
     """
     INSERT INTO bank.account_coverage

@@ -18,6 +18,14 @@ REFRESHED_AFTER: Final = timedelta(days=7)
 
 _LEVEL: Final = 1  # a quarter of the default's time for nine tenths of its effect
 
+_KNOWN: Final = sa.select(raw_payloads.c.id, raw_payloads.c.received_at).where(
+    *(
+        raw_payloads.c[name] == sa.bindparam(name)
+        for name in ("connection_id", "operation", "digest")
+    )
+)
+_INSERT: Final = insert(raw_payloads).on_conflict_do_nothing().returning(raw_payloads.c.id)
+
 
 class Answer(Protocol):
     """What is archived of a provider's answer (`providers.base.RawAnswer`)."""
@@ -66,28 +74,21 @@ def save_raw_payload(
     Holds personal data, so it is kept for a limited time: see `delete_raw_payloads`. Answers
     that carry a credential never come here.
     """
-    found = sa.select(raw_payloads.c.id, raw_payloads.c.received_at).where(
-        raw_payloads.c.connection_id == connection_id,
-        raw_payloads.c.operation == answer.operation,
-        raw_payloads.c.digest == answer.digest,
-    )
-    known = db.execute(found).one_or_none()
+    key = {"connection_id": connection_id, "operation": answer.operation, "digest": answer.digest}
+    known = db.execute(_KNOWN, key).one_or_none()
     if known is not None:  # asked first, because even a declined insert writes
         if known.received_at < now - REFRESHED_AFTER:
             is_this = raw_payloads.c.id == known.id
             db.execute(raw_payloads.update().where(is_this).values(received_at=now))
         return False
-    statement = insert(raw_payloads).values(
-        connection_id=connection_id,
-        sync_run_id=sync_run_id,
-        operation=answer.operation,
-        request_id=answer.request_id,
-        received_at=now,
-        digest=answer.digest,
-        body=zlib.compress(answer.body, _LEVEL),
-    )
-    inserted = statement.on_conflict_do_nothing().returning(raw_payloads.c.id)
-    return db.scalar(inserted) is not None
+    row = {
+        **key,
+        "sync_run_id": sync_run_id,
+        "request_id": answer.request_id,
+        "received_at": now,
+        "body": zlib.compress(answer.body, _LEVEL),
+    }
+    return db.scalar(_INSERT, row) is not None
 
 
 def load_answers(

@@ -77,7 +77,7 @@ def start_sync_run(
         "dagster_run_id": dagster_run_id,
         "started_at": now,
     }
-    db.execute(sa.insert(sync_runs).values(row))
+    db.execute(_START, row)
     return sync_run_id
 
 
@@ -104,10 +104,14 @@ def finish_sync_run(  # noqa: PLR0913 -- one for each thing an end can tell
         "error_code": error_code,
         "request_id": request_id,
         "next_attempt_at": next_attempt_at,
-        "lineage": sa.null() if lineage is None else dict(lineage),
-        "before": dict(before) if before else sa.null(),
+        "lineage": None if lineage is None else dict(lineage),
+        "before": dict(before) if before else None,
     }
-    db.execute(sa.update(sync_runs).where(sync_runs.c.id == sync_run_id).values(values))
+    db.execute(_FINISH, {"ended_id": sync_run_id, **values})
+
+
+_START: Final = sa.insert(sync_runs)
+_FINISH: Final = sa.update(sync_runs).where(sync_runs.c.id == sa.bindparam("ended_id"))
 
 
 def set_killed_sync_runs(db: sa.Connection, *, now: datetime) -> int:

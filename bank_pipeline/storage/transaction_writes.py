@@ -15,13 +15,14 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 from pydantic_core import to_json as to_json_bytes
-from sqlalchemy.dialects.postgresql import ARRAY, JSON, UUID
+from sqlalchemy.dialects.postgresql import JSON
 
 from bank_pipeline.domain.changes import ChangePlan, Rename, Update
 from bank_pipeline.domain.ids import AccountId, SyncRunId, TeamId, TransactionId
 from bank_pipeline.domain.stored import key_of
 from bank_pipeline.domain.transaction import Transaction, TransactionStatus
 from bank_pipeline.errors import ConcurrentSyncError
+from bank_pipeline.storage.columns import is_any_id
 from bank_pipeline.storage.copying import copy_rows
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.revisions import Changes, insert_revisions, to_changes, to_json
@@ -165,7 +166,7 @@ class _Writer:
             return 0
         values: dict[str, Any] = {"removed_at": self._now}
         changes: dict[str, tuple[Any, Any]] = {"removed_at": (None, to_json(self._now))}
-        are_meant = [transactions.c.id == _ANY_ID, transactions.c.removed_at.is_(None)]
+        are_meant = [is_any_id(transactions.c.id), transactions.c.removed_at.is_(None)]
         if vanished:
             values["status"] = TransactionStatus.VANISHED
             changes["status"] = (TransactionStatus.PENDING, TransactionStatus.VANISHED)
@@ -188,9 +189,6 @@ class _Writer:
         )
 
 
-_ANY_ID: Final = sa.any_(sa.bindparam("ids", type_=ARRAY(UUID(as_uuid=False))))
-
-
 def _build_update() -> sa.Update:
     """Build the UPDATE of many rows out of one parameter, an array of JSON objects."""
     columns = [sa.column(name, transactions.c[name].type) for name in ("id", *_UPDATED_COLUMNS)]
@@ -210,15 +208,20 @@ _RENAME: Final = sa.text(
 )
 
 
+_CONTENT_COLUMNS: Final = (*BANK_COLUMNS, "content_hash", "removed_at", "duplicate_decision")
+_CONTENTS: Final = (
+    sa.select(transactions.c.id, *(transactions.c[name] for name in _CONTENT_COLUMNS))
+    .where(is_any_id(transactions.c.id))
+    .with_for_update()
+)
+
+
 def _load_contents(
     db: sa.Connection, ids: Sequence[TransactionId]
 ) -> dict[TransactionId, dict[str, Any]]:
     """Load what revisions record, and lock the rows until the transaction ends."""
-    names = (*BANK_COLUMNS, "content_hash", "removed_at", "duplicate_decision")
-    columns = [transactions.c[name] for name in names]
-    query = sa.select(transactions.c.id, *columns).where(transactions.c.id == _ANY_ID)
-    rows = db.execute(query.with_for_update(), {"ids": [*ids]}).mappings()
-    return {row["id"]: {column.name: row[column.name] for column in columns} for row in rows}
+    rows = db.execute(_CONTENTS, {"ids": [*ids]})
+    return {row[0]: dict(zip(_CONTENT_COLUMNS, row[1:], strict=True)) for row in rows}
 
 
 def _to_inserted(
