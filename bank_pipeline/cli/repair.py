@@ -12,6 +12,7 @@ from bank_pipeline.cli.connections import ConnectionOption
 from bank_pipeline.cli.output import AsJson, console, print_json, print_rows, safe
 from bank_pipeline.cli.session import open_services
 from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline.domain.stored import day_of
 from bank_pipeline.errors import BankPipelineError, BusyError
 from bank_pipeline.providers.exact_json import dump_json, parse_json
 from bank_pipeline.storage import listing
@@ -180,7 +181,7 @@ def _print_examples(outcome: Renormalisation) -> None:
         for column, (old, new) in row.changes.items():
             _line(f"    {column}: {_said(old)} -> {_said(new)}")
     for new in outcome.landed[:EXAMPLES_MAX]:
-        day = new.booking_date or new.transaction_date
+        day = day_of(new)
         _line(f"new  {day or '-'}  {new.amount} {new.currency or ''}  {new.description}")
     more = len(outcome.changed) + len(outcome.landed) - 2 * EXAMPLES_MAX
     if more > 0 or len(outcome.changed) > EXAMPLES_MAX or len(outcome.landed) > EXAMPLES_MAX:

@@ -20,7 +20,7 @@ from datetime import date
 from bank_pipeline.domain.ids import TransactionId
 from bank_pipeline.domain.matching import RETIRED_PREFIX, Pins
 from bank_pipeline.domain.payments import match_payments
-from bank_pipeline.domain.stored import Key, StoredTransaction, key_of
+from bank_pipeline.domain.stored import Key, StoredTransaction, day_of, key_of
 from bank_pipeline.domain.transaction import Transaction, TransactionDelta, TransactionStatus
 from bank_pipeline.domain.window import DateWindow
 
@@ -200,7 +200,7 @@ def to_reconciling(
     shown = keys_of(delta)
     oldest: dict[str, date] = {}
     for transaction in delta.upserts:
-        day = transaction.booking_date or transaction.transaction_date
+        day = day_of(transaction)
         if day is not None:
             account = transaction.account_external_id
             oldest[account] = min(day, oldest.get(account, day))

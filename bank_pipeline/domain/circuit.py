@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from bank_pipeline.domain.connection import Provider
+from bank_pipeline.domain.waits import growing_wait
 
 PROBE_WAITS: Final = (timedelta(minutes=5), timedelta(minutes=15), timedelta(hours=1))
 """Waits after the first, second, … refusal; the last one repeats. One call costs nothing."""
@@ -86,7 +87,7 @@ def after_refusal(health: ProviderHealth, code: str, *, now: datetime) -> Provid
         CircuitState.OPEN,
         code,
         since=health.since if health.is_paused else now,
-        next_probe_at=now + PROBE_WAITS[min(failures, len(PROBE_WAITS)) - 1],
+        next_probe_at=now + growing_wait(PROBE_WAITS, failures),
         failures=failures,
         trusted_until=None,
     )

@@ -19,7 +19,7 @@ from bank_pipeline.domain.identity_rules import DOUBTED, IdentityRules, RunningB
 from bank_pipeline.domain.ids import TransactionId
 from bank_pipeline.domain.matching import Pins, match_rows, strict_content
 from bank_pipeline.domain.moving import find_moved
-from bank_pipeline.domain.stored import BOOKING_DELAY_MAX, Key, StoredTransaction, key_of
+from bank_pipeline.domain.stored import BOOKING_DELAY_MAX, Key, StoredTransaction, day_of, key_of
 from bank_pipeline.domain.transaction import Transaction, TransactionDelta, TransactionStatus
 from bank_pipeline.domain.window import DateWindow, believed_window
 
@@ -50,7 +50,7 @@ class Look:
     @property
     def days(self) -> DateWindow | None:
         """Return the days of the answer, with those of rows that came along."""
-        days = [row.booking_date or row.transaction_date for row in self.rows]
+        days = [day_of(row) for row in self.rows]
         known = [day for day in days if day is not None]
         if self.covered is not None:
             known += [self.covered.first, self.covered.last]

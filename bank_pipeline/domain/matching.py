@@ -21,6 +21,7 @@ from bank_pipeline.domain.stored import (
     BOOKING_DELAY_MAX,
     Key,
     StoredTransaction,
+    day_of,
     is_similar,
     key_of,
     plain_text,
@@ -111,7 +112,7 @@ class _Comparison:
         is_gone = stored.is_removed and (
             stored.status is _BOOKED or not is_similar(row.description, stored.description)
         )
-        return is_gone or not self.moved_days.isdisjoint({_day_of(row), stored.day})
+        return is_gone or not self.moved_days.isdisjoint({day_of(row), stored.day})
 
     def to_pins(self) -> Pins:
         """Match what is not settled by content, and among equals by balance and occurrence."""
@@ -173,15 +174,11 @@ def _is_same_money(row: Transaction, stored: StoredTransaction) -> bool:
     """Say whether two rows tell of one movement, which may have been booked or not."""
     if {row.status, stored.status} == {_BOOKED}:
         return is_equal(row, stored)
-    days = _day_of(row), stored.day
+    days = day_of(row), stored.day
     if row.amount != stored.amount or None in days:
         return row.amount == stored.amount
     is_near = abs((days[0] or date.min) - (days[1] or date.min)) <= BOOKING_DELAY_MAX
     return is_near and is_similar(row.description, stored.description)
-
-
-def _day_of(row: Transaction) -> date | None:
-    return row.booking_date or row.transaction_date
 
 
 def _is_taken_last(row: Transaction, stored: StoredTransaction, rules: IdentityRules) -> bool:
@@ -216,13 +213,13 @@ def _find_moved(found: _Comparison) -> None:
             _is_same_money(row, other) for other in known[row.amount]
         ):
             found.explained.add(key_of(row))
-            found.moved_days |= {_day_of(row), stored.day}
+            found.moved_days |= {day_of(row), stored.day}
 
 
 def _is_correction(row: Transaction, stored: StoredTransaction) -> bool:
     """Where ids have moved, only a row of the same day and text is believed to be corrected."""
     if stored.status is not _BOOKED:
-        is_same_day = _day_of(row) == stored.day
+        is_same_day = day_of(row) == stored.day
         return is_same_day and is_similar(row.description, stored.description)
     if stored.is_removed and not stored.is_dropped and row.amount != stored.amount:
         return False  # what was taken back does not come back at another amount

@@ -63,6 +63,11 @@ def key_of(transaction: Transaction) -> Key:
     return (transaction.account_external_id, transaction.external_id)
 
 
+def day_of(transaction: Transaction) -> date | None:
+    """Return the day by which answers judge a row: booked, else paid (`StoredTransaction.day`)."""
+    return transaction.booking_date or transaction.transaction_date
+
+
 def plain_text(text: str) -> str:
     """Return a text without what banks change between two looks: case and spaces."""
     return " ".join(text.casefold().split())

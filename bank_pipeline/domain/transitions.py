@@ -12,6 +12,7 @@ from typing import Final
 
 from bank_pipeline.domain.cadence import spread
 from bank_pipeline.domain.connection import Connection, ConnectionStatus, HistoryStage
+from bank_pipeline.domain.waits import growing_wait
 
 EXPIRING_WITHIN: Final = timedelta(days=14)  # the first notice before a consent ends
 
@@ -155,7 +156,7 @@ def after_failure(
     customer's status; only what a person must mend stops the calls.
     """
     retries = connection.error_retries + 1
-    wait = RETRY_WAITS[min(retries, len(RETRY_WAITS)) - 1]
+    wait = growing_wait(RETRY_WAITS, retries)
     if kind is FailureKind.ACCESS_REVOKED:
         return Transition(ConnectionStatus.REVOKED, code, None, retries)
     if kind is FailureKind.REAUTH_REQUIRED and connection.status is not ConnectionStatus.REVOKED:

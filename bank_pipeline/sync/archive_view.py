@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from bank_pipeline.domain.ids import AccountId, SyncRunId
+from bank_pipeline.domain.stored import day_of
 from bank_pipeline.domain.transaction import Transaction, TransactionStatus
 from bank_pipeline.sync.replay import Key, ReadAgain, Record
 
@@ -54,7 +55,7 @@ class ArchiveView:
         self._drop(
             key
             for key, shown in self.live.items()
-            if key[0] == read.account_id and (_day(shown.record.transaction) or first) >= first
+            if key[0] == read.account_id and (day_of(shown.record.transaction) or first) >= first
         )
 
     def _deny_by_replay(self, read: ReadAgain) -> None:
@@ -65,14 +66,14 @@ class ArchiveView:
             return
         oldest: dict[AccountId, date] = {}
         for record in records:
-            day = _day(record.transaction)
+            day = day_of(record.transaction)
             if day is not None:
                 oldest[record.account_id] = min(day, oldest.get(record.account_id, day))
         self._drop(
             key
             for key, shown in self.live.items()
             if key[0] in oldest
-            and ((day := _day(shown.record.transaction)) is None or day >= oldest[key[0]])
+            and ((day := day_of(shown.record.transaction)) is None or day >= oldest[key[0]])
         )
 
     def _deny_by_window(self, read: ReadAgain) -> None:
@@ -88,16 +89,12 @@ class ArchiveView:
             if key[0] == read.account_id
             and key not in shown_keys
             and (has_booked or _is_pending(shown.record.transaction))
-            and ((day := _day(shown.record.transaction)) is None or day in covered)
+            and ((day := day_of(shown.record.transaction)) is None or day in covered)
         )
 
     def _drop(self, keys: Iterable[Key]) -> None:
         for key in list(keys):
             del self.live[key]
-
-
-def _day(row: Transaction) -> date | None:
-    return row.booking_date or row.transaction_date
 
 
 def _is_pending(row: Transaction) -> bool:

@@ -8,6 +8,7 @@ from typing import Final
 from bank_pipeline.domain.connection import ConnectionStatus
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.domain.transitions import RETRY_WAITS, Transition
+from bank_pipeline.domain.waits import growing_wait
 from bank_pipeline.errors import BankPipelineError, BusyError, ProviderError
 from bank_pipeline.storage.connections import (
     apply_transition,
@@ -93,7 +94,7 @@ def _end(context: SyncContext, consent: ConsentToEnd) -> bool:
 def _note_failure(context: SyncContext, consent: ConsentToEnd, error: BankPipelineError) -> None:
     code = error.code if isinstance(error, ProviderError) else type(error).__name__
     asked_s = error.retry_after_s if isinstance(error, ProviderError) else None
-    wait = RETRY_WAITS[min(consent.attempts, len(RETRY_WAITS) - 1)]
+    wait = growing_wait(RETRY_WAITS, consent.attempts + 1)
     now = context.clock()
     next_attempt_at = now + max(wait, timedelta(seconds=asked_s or 0))
     _log.warning("a consent was not ended at %s: %s", consent.provider, code)

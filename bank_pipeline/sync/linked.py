@@ -11,7 +11,7 @@ from bank_pipeline.domain.ids import ConnectionId, SyncRunId
 from bank_pipeline.errors import ConcurrentSyncError
 from bank_pipeline.providers.answers import AccountsAnswer
 from bank_pipeline.providers.base import LinkedConnection
-from bank_pipeline.storage.accounts import load_account_ids, save_accounts
+from bank_pipeline.storage.accounts import save_accounts
 from bank_pipeline.storage.balance_choice import save_choices
 from bank_pipeline.storage.balances import save_balances
 from bank_pipeline.storage.connections import (
@@ -89,8 +89,8 @@ def keep_accounts(
     if answer is None:
         return
     connection = load_connection(db, connection_id)
-    save_accounts(db, connection, answer.accounts, now=now)
-    account_ids = load_account_ids(db, connection_id)
+    saved = save_accounts(db, connection, answer.accounts, now=now)
+    account_ids = {name: one.id for name, one in saved.held.items()}
     save_balances(
         db,
         connection,

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from bank_pipeline.domain.connection import HistoryStage
 from bank_pipeline.domain.transitions import RETRY_WAITS
+from bank_pipeline.domain.waits import growing_wait
 from bank_pipeline.errors import (
     ConfigurationError,
     ProviderError,
@@ -144,7 +145,7 @@ def _note_failure(
             reason = f"new consent given up: {failure.code}"
             insert_notice(db, connection, reason, now=now)
         else:
-            wait = RETRY_WAITS[min(consent.attempts, len(RETRY_WAITS) - 1)]
+            wait = growing_wait(RETRY_WAITS, consent.attempts + 1)
             due = now + wait
             set_next_consent_failed(db, consent, code=failure.code, next_attempt_at=due)
             if consent.attempts == 0:

@@ -19,6 +19,7 @@ from bank_pipeline.domain.connection import Connection
 from bank_pipeline.domain.identity import told_apart
 from bank_pipeline.domain.ids import AccountId, ConnectionId, SyncRunId, TransactionId
 from bank_pipeline.domain.reading import Lineage
+from bank_pipeline.domain.stored import day_of
 from bank_pipeline.domain.transaction import Transaction, TransactionDelta
 from bank_pipeline.providers.exact_json import dump_json
 from bank_pipeline.storage.accounts import load_account_ids
@@ -166,7 +167,7 @@ class _Replay:
             changed=tuple(
                 ChangedRow(
                     one.id,
-                    one.transaction.booking_date or one.transaction.transaction_date,
+                    day_of(one.transaction),
                     differences[one.id],
                 )
                 for one in both

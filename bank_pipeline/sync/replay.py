@@ -18,7 +18,7 @@ from bank_pipeline.errors import ProviderError
 from bank_pipeline.providers.answers import QuarantinedRow, RawAnswer, WindowRequest
 from bank_pipeline.providers.base import FeedProvider, ProviderClient, WindowProvider
 from bank_pipeline.providers.tracing import traced
-from bank_pipeline.storage.accounts import load_account_ids, load_accounts
+from bank_pipeline.storage.accounts import load_stored_accounts
 from bank_pipeline.storage.raw_payloads import StoredAnswer, load_answers
 
 Key = tuple[AccountId, str]
@@ -66,9 +66,8 @@ class Accounts:
     @classmethod
     def load(cls, db: sa.Connection, connection_id: ConnectionId) -> "Accounts":
         """Load them."""
-        ids = load_account_ids(db, connection_id)
-        known = load_accounts(db, connection_id)
-        return cls({ids[one.external_id]: one for one in known})
+        stored = load_stored_accounts(db, connection_id)
+        return cls({stored.held[one.external_id].id: one for one in stored.accounts})
 
 
 ToldApart = Callable[[AccountId, tuple[Transaction, ...]], tuple[Transaction, ...]]

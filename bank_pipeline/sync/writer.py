@@ -57,13 +57,13 @@ class RowWriter:
         started: StartedSync,
         now: datetime,
         *,
-        moved_from: Provider | None = None,
+        moved_from: Provider,
     ) -> None:
         self._db = db
         self._started = started
         self._connection: Connection = started.connection
         self._now = now
-        self._moved_from = moved_from or started.connection.provider
+        self._moved_from = moved_from
         self._orphans: list[QuarantinedRow] = []
         self._held: Mapping[str, HeldAccount] = {}
         self._ranges: Ranges | None = None
