@@ -6,18 +6,19 @@ than one too many. Rows of one connection are written under its lock. All other 
 together, when what they were made for has ended.
 """
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY
 
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId, SyncRunId
 from bank_pipeline.domain.quota import PERIOD, PastCall
+from bank_pipeline.storage.columns import given_rows
 from bank_pipeline.storage.tables import provider_calls
 
 ANSWERED: Final = "answered"
@@ -129,20 +130,17 @@ def insert_call(db: sa.Connection, call: NewCall) -> int:
 
 
 def insert_ended_calls(db: sa.Connection, calls: Sequence[tuple[NewCall, CallResult]]) -> None:
-    """Write calls that have ended, in one go."""
+    """Write calls that have ended, in one statement."""
     if calls:
         rows = [{**asdict(call), **asdict(result)} for call, result in calls]
-        db.execute(_INSERT_ENDED, rows)
+        db.execute(_INSERT_ENDED, {"rows": json.dumps(rows, default=datetime.isoformat)})
 
 
 def finish_calls(db: sa.Connection, results: Mapping[int, CallResult]) -> None:
     """Write how calls ended that were written before they were made, in one statement."""
-    if not results:
-        return
-    told: dict[str, list[Any]] = {
-        name: [getattr(result, name) for result in results.values()] for name in _RESULT_TYPES
-    }
-    db.execute(_FINISH_CALLS, {"ids": [*results], **told})
+    if results:
+        rows = [{"id": one, **asdict(result)} for one, result in results.items()]
+        db.execute(_FINISH_CALLS, {"rows": json.dumps(rows, default=datetime.isoformat)})
 
 
 def delete_calls(db: sa.Connection, *, before: datetime, limit: int) -> int:
@@ -151,30 +149,23 @@ def delete_calls(db: sa.Connection, *, before: datetime, limit: int) -> int:
     return db.execute(provider_calls.delete().where(provider_calls.c.id.in_(old))).rowcount
 
 
-_RESULT_TYPES: Final[Mapping[str, sa.types.TypeEngine[Any]]] = {
-    name: provider_calls.c[name].type
-    for name in (
-        "outcome",
-        "is_counted",
-        "calls_left",
-        "resets_at",
-        "http_status",
-        "error_code",
-        "request_id",
-        "duration_ms",
-    )
-}
+_RESULTS: Final = tuple(field.name for field in fields(CallResult))
+_BEGUN: Final = tuple(field.name for field in fields(NewCall) if field.name not in _RESULTS)
+_ENDED: Final = (*_BEGUN, *_RESULTS)
 _INSERT_CALL: Final = provider_calls.insert().returning(provider_calls.c.id)
-_INSERT_ENDED: Final = provider_calls.insert()
+
+
+def _build_insert() -> sa.Insert:
+    rows = given_rows(provider_calls, _ENDED)
+    columns = (rows.c[name] for name in _ENDED)
+    return provider_calls.insert().from_select([*_ENDED], sa.select(*columns))
 
 
 def _build_finish() -> sa.Update:
-    """Build the update of many calls out of one array per column."""
-    types = {"ids": sa.BigInteger(), **_RESULT_TYPES}
-    arrays = (sa.bindparam(name, type_=ARRAY(type_)) for name, type_ in types.items())
-    given = sa.func.unnest(*arrays).table_valued(*types, name="given").render_derived()
-    statement = provider_calls.update().where(provider_calls.c.id == given.c.ids)
-    return statement.values({name: given.c[name] for name in _RESULT_TYPES})
+    rows = given_rows(provider_calls, ("id", *_RESULTS))
+    statement = provider_calls.update().where(provider_calls.c.id == rows.c.id)
+    return statement.values({name: rows.c[name] for name in _RESULTS})
 
 
+_INSERT_ENDED: Final = _build_insert()
 _FINISH_CALLS: Final = _build_finish()

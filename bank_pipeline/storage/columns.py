@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, UUID
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, UUID
 
 SCHEMA: Final = "bank"
 
@@ -62,6 +62,18 @@ def one_of(column: str, values: Iterable[StrEnum]) -> sa.CheckConstraint:
 def is_any_id(column: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
     """Return that a column is one of the parameter `ids`: for statements that are built once."""
     return column == sa.any_(sa.bindparam("ids", type_=ARRAY(UUID(as_uuid=False))))
+
+
+def given_rows(table: sa.Table, names: Iterable[str]) -> sa.TableValuedAlias:
+    """
+    Return rows of a table's columns out of the parameter `rows`, an array of JSON objects.
+
+    So a statement about many rows is the same text whatever their number, and built once.
+    """
+    columns = [sa.column(name, table.c[name].type) for name in names]
+    array = sa.cast(sa.bindparam("rows", type_=sa.Text), JSON)
+    given = sa.func.json_to_recordset(array).table_valued(*columns, name="given")
+    return given.render_derived(with_types=True)
 
 
 def iso(column: str) -> sa.CheckConstraint:

@@ -13,11 +13,12 @@ from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, JSON, insert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.institution import Institution
 from bank_pipeline.errors import SetupError
+from bank_pipeline.storage.columns import given_rows
 from bank_pipeline.storage.tables import institutions
 
 _KEY: Final = ("provider", "external_id")
@@ -218,10 +219,7 @@ def _remove(db: sa.Connection, provider: Provider, gone: Collection[str], now: d
 def _build_upsert(*, restores: bool) -> sa.Executable:
     """Build the INSERT of many rows, or else UPDATE, out of one parameter: an array of JSON."""
     names = (*_KEY, *_DESCRIPTION, "fetched_at")
-    columns = [sa.column(name, institutions.c[name].type) for name in names]
-    array = sa.cast(sa.bindparam("rows", type_=sa.Text), JSON)
-    given = sa.func.json_to_recordset(array).table_valued(*columns, name="given")
-    rows = given.render_derived(with_types=True)
+    rows = given_rows(institutions, names)
     statement = insert(institutions).from_select(names, sa.select(*(rows.c[n] for n in names)))
     updated: dict[str, Any] = {
         name: statement.excluded[name] for name in (*_DESCRIPTION, "fetched_at")

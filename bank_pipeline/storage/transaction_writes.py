@@ -15,14 +15,13 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 from pydantic_core import to_json as to_json_bytes
-from sqlalchemy.dialects.postgresql import JSON
 
 from bank_pipeline.domain.changes import ChangePlan, Rename, Update
 from bank_pipeline.domain.ids import AccountId, SyncRunId, TeamId, TransactionId
 from bank_pipeline.domain.stored import key_of
 from bank_pipeline.domain.transaction import Transaction, TransactionStatus
 from bank_pipeline.errors import ConcurrentSyncError
-from bank_pipeline.storage.columns import is_any_id
+from bank_pipeline.storage.columns import given_rows, is_any_id
 from bank_pipeline.storage.copying import copy_rows
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.revisions import Changes, insert_revisions, to_changes, to_json
@@ -191,10 +190,7 @@ class _Writer:
 
 def _build_update() -> sa.Update:
     """Build the UPDATE of many rows out of one parameter, an array of JSON objects."""
-    columns = [sa.column(name, transactions.c[name].type) for name in ("id", *_UPDATED_COLUMNS)]
-    array = sa.cast(sa.bindparam("rows", type_=sa.Text), JSON)
-    given = sa.func.json_to_recordset(array).table_valued(*columns, name="given")
-    rows = given.render_derived(with_types=True)
+    rows = given_rows(transactions, ("id", *_UPDATED_COLUMNS))
     values = {name: rows.c[name] for name in _UPDATED_COLUMNS}
     return sa.update(transactions).where(transactions.c.id == rows.c.id).values(values)
 
