@@ -19,7 +19,7 @@ from datetime import date
 
 from bank_pipeline.domain.ids import TransactionId
 from bank_pipeline.domain.matching import RETIRED_PREFIX, Pins
-from bank_pipeline.domain.payments import match_payments
+from bank_pipeline.domain.payments import match_payments, match_restored
 from bank_pipeline.domain.stored import Key, StoredTransaction, day_of, key_of
 from bank_pipeline.domain.transaction import Transaction, TransactionDelta, TransactionStatus
 from bank_pipeline.domain.window import DateWindow
@@ -130,6 +130,10 @@ def plan_changes(
     ended = {row.id: row for row in ending.values() if row.id not in rows.claimed}
     waiting = {row.id: row for row in held if rows.is_waiting(row)} if unmatched else {}
     matched = match_payments(unmatched, (waiting | ended).values())
+    matched |= match_restored(
+        [row for row in unmatched if key_of(row) not in (rows.pins.keys() | matched.keys())],
+        (row for row in held if rows.is_taken_back(row)),
+    )
     for transaction in unmatched:
         row = matched.get(key_of(transaction))
         if row is None:
@@ -278,7 +282,7 @@ class _Rows:
         }
         self._removed_here = delta.removed
         self.shown = {key_of(t) for t in delta.upserts}
-        self._pins = pins
+        self.pins = pins
         self.claimed = {row.id for row in pins.values() if row is not None}
 
     def is_superseded(self, transaction: Transaction) -> bool:
@@ -293,8 +297,8 @@ class _Rows:
     def claim(self, transaction: Transaction) -> StoredTransaction | None:
         """Find and take the row that is this transaction; None when it is new."""
         key = key_of(transaction)
-        if key in self._pins:
-            return self._pins[key]
+        if key in self.pins:
+            return self.pins[key]
         row = self.by_key.get(key)
         if row is None and transaction.pending_external_id is not None:
             row = self.by_key.get(
@@ -313,10 +317,15 @@ class _Rows:
         """Say whether a pending row may be continued: it vanished, or its id is another's."""
         if row.id in self.claimed:
             return False
-        if row.key in self._pins:
+        if row.key in self.pins:
             return row.status in (TransactionStatus.PENDING, TransactionStatus.VANISHED)
         is_vanished = row.status is TransactionStatus.VANISHED and row.is_removed
         return is_vanished and row.key not in self.shown
+
+    def is_taken_back(self, row: StoredTransaction) -> bool:
+        """Say whether a booked row was taken back, by the bank alone, and is not shown again."""
+        is_gone = row.status is TransactionStatus.BOOKED and row.is_removed and not row.is_dropped
+        return is_gone and row.id not in self.claimed and row.key not in self.shown
 
     def _stays(self, row: StoredTransaction) -> bool:
         if row.key in self._removed_here:

@@ -278,12 +278,8 @@ def _fitting(
     row: Transaction, candidates: Iterable[StoredTransaction]
 ) -> Iterator[StoredTransaction]:
     for one in candidates:
-        if one.currency not in (row.currency, None):
-            continue
-        balances = {row.running_balance, one.running_balance} - {None}
-        if one.is_removed and len(balances) > 1:
-            continue  # it was taken back, and this is another one
-        yield one
+        if one.currency in (row.currency, None):
+            yield one
 
 
 def _rank(row: StoredTransaction) -> int:

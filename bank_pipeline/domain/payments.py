@@ -71,6 +71,32 @@ def match_payments(
     return matched | match_rewritten(fresh, [row for rows in waiting.values() for row in rows])
 
 
+def match_restored(
+    unmatched: Sequence[Transaction], taken_back: Iterable[StoredTransaction]
+) -> dict[Key, StoredTransaction]:
+    """
+    Pair new booked entries with booked rows that were taken back earlier, one to one.
+
+    Equal account, amount, currency, booking date and words: it is shown again, under another id,
+    so what people wrote of it goes on.
+    """
+    waiting: dict[_Paid, list[StoredTransaction]] = defaultdict(list)
+    for row in sorted(taken_back, key=_seniority):
+        waiting[row.account_external_id, row.amount, row.currency].append(row)
+    matched: dict[Key, StoredTransaction] = {}
+    if not waiting:
+        return matched
+    for transaction in sorted(unmatched, key=_told_apart_by):
+        if transaction.status is not TransactionStatus.BOOKED:
+            continue
+        candidates = _candidates(transaction, waiting)
+        match = next((row for row in candidates if _is_equal_booked(transaction, row)), None)
+        if match is not None:
+            waiting[match.account_external_id, match.amount, match.currency].remove(match)
+            matched[key_of(transaction)] = match
+    return matched
+
+
 def _candidates(
     transaction: Transaction, waiting: dict[_Paid, list[StoredTransaction]]
 ) -> list[StoredTransaction]:
@@ -94,8 +120,11 @@ def _told_apart_by(transaction: Transaction) -> tuple[date, date, str]:
 
 
 def _is_renamed(booked: Transaction, row: StoredTransaction) -> bool:
-    if row.status is not TransactionStatus.BOOKED or row.is_removed:
-        return False
+    is_live = row.status is TransactionStatus.BOOKED and not row.is_removed
+    return is_live and _is_equal_booked(booked, row)
+
+
+def _is_equal_booked(booked: Transaction, row: StoredTransaction) -> bool:
     is_same_text = words_of(booked.description) == words_of(row.description)
     return is_same_text and booked.booking_date == row.booking_date
 

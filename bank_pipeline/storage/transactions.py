@@ -92,12 +92,17 @@ def load_looked_at(
     return [*found.values()]
 
 
-def load_vanished(
+def load_ended(
     db: sa.Connection, *, account_ids: Mapping[str, AccountId], days: DateWindow
 ) -> list[StoredTransaction]:
-    """Load the rows paid on these days that ended unbooked: a late booking may be one of them."""
+    """
+    Load the rows of these days that ended: a new one may be one of them.
+
+    Those are rows paid on these days that ended unbooked, and those booked on them that the bank
+    took back.
+    """
     parameters = {"accounts": [*account_ids.values()], "first": days.first, "last": days.last}
-    return _load_rows(db, _VANISHED, parameters)
+    return _load_rows(db, _ENDED, parameters)
 
 
 def load_oldest_pending(
@@ -176,11 +181,18 @@ _OF_DAYS: Final = " UNION ALL ".join(  # in two, so that each finds its index
            AND (t.removed_at IS NULL OR t.transaction_date >= asked.pending_since)""",
     )
 )
-_VANISHED: Final = f"""
+_ENDED: Final = " UNION ALL ".join(  # in two, as above
+    f"""
     {_SELECT} FROM bank.transactions t JOIN bank.accounts a ON a.id = t.account_id
-    WHERE t.account_id = ANY(%(accounts)s::uuid[]) AND t.status = 'vanished'
-      AND t.booking_date IS NULL AND t.transaction_date BETWEEN %(first)s AND %(last)s
-"""
+    WHERE t.account_id = ANY(%(accounts)s::uuid[]) AND {is_ended}
+    """
+    for is_ended in (
+        """t.status = 'vanished' AND t.booking_date IS NULL
+           AND t.transaction_date BETWEEN %(first)s AND %(last)s""",
+        """t.status = 'booked' AND t.removed_at IS NOT NULL
+           AND t.booking_date BETWEEN %(first)s AND %(last)s""",
+    )
+)
 _LIVE_HASHES: Final = """
     SELECT external_id, content_hash FROM bank.transactions
     WHERE account_id = %(account)s AND removed_at IS NULL

@@ -17,10 +17,10 @@ from bank_pipeline.domain.unchanged import without_unchanged
 from bank_pipeline.domain.window import DateWindow
 from bank_pipeline.storage.transaction_writes import apply_plan
 from bank_pipeline.storage.transactions import (
+    load_ended,
     load_live_hashes,
     load_looked_at,
     load_stored,
-    load_vanished,
 )
 from bank_pipeline.sync.reports import StepCounts
 
@@ -60,8 +60,8 @@ def write_update(
     days = _days_of_new(delta, stored)
     if days is not None:
         known = {row.id for row in stored}
-        vanished = load_vanished(db, account_ids=account_ids, days=days)
-        stored += [row for row in vanished if row.id not in known]
+        ended = load_ended(db, account_ids=account_ids, days=days)
+        stored += [row for row in ended if row.id not in known]
     known = {row.id for row in stored}
     stored += [row for row in (moved or {}).values() if row is not None and row.id not in known]
     plan = plan_changes(stored, delta, pins=moved)
@@ -110,7 +110,7 @@ def _to_counts(plan: ChangePlan, *, unchanged: int) -> StepCounts:
 
 
 def _days_of_new(delta: TransactionDelta, stored: Sequence[StoredTransaction]) -> DateWindow | None:
-    """Return when new booked rows without a link may have been paid, as pending rows."""
+    """Return when new booked rows without a link may have been paid, as pending rows, or booked."""
     known = {row.key for row in stored}
     days = [
         row.booking_date

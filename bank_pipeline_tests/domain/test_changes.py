@@ -183,6 +183,31 @@ def test_a_removed_booked_row_comes_back_as_itself() -> None:
     assert ledger.live == {"b1": "row-1"}
 
 
+def test_a_removed_booked_row_comes_back_as_itself_under_another_id() -> None:
+    """After a new link every id is another one, and what the bank shows again, too."""
+    ledger = Ledger()
+    ledger.apply(delta([movement("b1")]))
+    ledger.apply(delta(removed=["b1"]))
+    ledger.apply(delta([movement("c1")]))
+    assert ledger.live == {"c1": "row-1"}
+
+
+def test_a_new_row_is_a_removed_one_only_where_all_is_equal() -> None:
+    ledger = Ledger()
+    ledger.apply(delta([movement("b1")]))
+    ledger.apply(delta(removed=["b1"]))
+    others = [
+        movement("c1", amount="-4.30"),
+        movement("c2", description="Tea Corner"),
+        movement("c3", day=DAY + timedelta(days=1)),
+    ]
+    ledger.apply(delta(others))
+    assert "row-1" not in ledger.live.values()
+    ledger.apply(delta([movement("c4"), movement("c5")]))
+    assert [*ledger.live.values()].count(TransactionId("row-1")) == 1
+    assert len(ledger.live) == 5  # noqa: PLR2004 - three others and two equal ones
+
+
 def test_a_pending_id_that_a_booked_row_took_over_is_history() -> None:
     ledger = Ledger()
     ledger.apply(delta([movement("p1", PENDING)]))

@@ -76,6 +76,20 @@ def test_a_row_that_is_taken_back_renumbers_the_day_and_only_it_goes() -> None:
     assert texts(held) == {"row-0001": "Tram", "row-0002": "Cafe", "row-0003": "Bread"}
 
 
+def test_what_was_taken_back_comes_back_as_itself_whatever_its_id_and_the_balance_after_it() -> (
+    None
+):
+    """It is booked once more, after others; that the account goes by other ids hides nothing."""
+    held = Held()
+    held.look([row("1", *TRAM, balance="95"), row("2", *CAFE, balance="88")], MARCH, rules=LASTING)
+    held.look([row("2", *CAFE, balance="93")], MARCH, rules=LASTING)
+
+    shown = [row("8", *CAFE, balance="93"), row("9", *TRAM, balance="88")]
+    held.look(shown, MARCH, rules=LASTING, moved_by=timedelta(0))
+
+    assert texts(held) == {"row-0001": "Tram", "row-0002": "Cafe"}
+
+
 def test_equal_amounts_do_not_hide_that_ids_have_moved() -> None:
     """A day of bus tickets of one price: the ids would fit, the texts tell."""
     held = Held()
