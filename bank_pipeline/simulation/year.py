@@ -8,7 +8,7 @@ from random import Random
 from typing import Final
 
 from bank_pipeline.domain.cadence import SLOT_MINUTES, slot_of
-from bank_pipeline.domain.connection import ConnectionStatus, Provider
+from bank_pipeline.domain.connection import Connection, ConnectionStatus, Provider
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.errors import BankPipelineError
 from bank_pipeline.sandbox.chance import dice
@@ -38,7 +38,7 @@ LOOK_EVERY_DAYS: Final = 10
 RETENTION: Final = timedelta(days=30)
 _TRY_AGAIN: Final = timedelta(hours=3)
 _PATIENCE_DAYS: Final = (0, 12)
-_LAST_CALL: Final = 4  # days before the end, by which everybody has reconnected
+_REFUSED_ACCOUNT: Final = "ASPSP_ACCOUNT_NOT_ACCESSIBLE"
 
 
 class Year:
@@ -220,7 +220,7 @@ class Year:
         if not member.is_here or self.troubles.is_machine_off:
             return
         now, connection = self._place.world.clock.now(), member.connection(self._place)
-        if connection.status in (ConnectionStatus.NEEDS_REAUTH, ConnectionStatus.REVOKED):
+        if _wants_its_customer(connection):
             if member.stopped_since is None:
                 rolled = dice(self._seed, "patience", member.customer.number, now)
                 member.stopped_since = now
@@ -342,3 +342,11 @@ class Year:
         member = self._by_connection.get(connection_id)
         if member is not None:
             self.watcher.after_sync(member, report)
+
+
+def _wants_its_customer(connection: Connection) -> bool:
+    """Say whether a connection waits for a new consent: without an account that was closed, too."""
+    if connection.status in (ConnectionStatus.NEEDS_REAUTH, ConnectionStatus.REVOKED):
+        return True
+    is_error = connection.status is ConnectionStatus.ERROR
+    return is_error and connection.status_reason == _REFUSED_ACCOUNT
