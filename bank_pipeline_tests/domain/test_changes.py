@@ -205,7 +205,7 @@ def test_a_new_row_is_a_removed_one_only_where_all_is_equal() -> None:
     assert "row-1" not in ledger.live.values()
     ledger.apply(delta([movement("c4"), movement("c5")]))
     assert [*ledger.live.values()].count(TransactionId("row-1")) == 1
-    assert len(ledger.live) == 5  # noqa: PLR2004 - three others and two equal ones
+    assert len(ledger.live) == 5
 
 
 def test_a_pending_id_that_a_booked_row_took_over_is_history() -> None:
