@@ -24,6 +24,7 @@ NOTICE_HEADER: Final = "X-Notification-Id"
 
 KEY_HEADER: Final = "Idempotency-Key"
 
+_NO_PAGES: Final = frozenset({"tgram"})  # takes a few tags of HTML within a text, and no page
 _HTTP_ERROR: Final = re.compile(r"error=(\d{3})")
 _APPRISE: Final = logging.getLogger("apprise")
 _URLLIB3: Final = logging.getLogger("urllib3.connectionpool")  # tells paths, which hold tokens
@@ -49,7 +50,8 @@ def send(url: SecretStr, message: Message, *, notice_id: str) -> str | None:
         return "AddressUnusable"
     if isinstance(headers := getattr(service, "headers", None), dict):
         headers |= {NOTICE_HEADER: notice_id, KEY_HEADER: notice_id}
-    is_html = service.notify_format == NotifyFormat.HTML
+    scheme = url.get_secret_value().partition(":")[0].lower()
+    is_html = service.resolve_format() == NotifyFormat.HTML and scheme not in _NO_PAGES
     with _overheard() as heard:
         try:
             is_sent = service.notify(
