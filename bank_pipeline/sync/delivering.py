@@ -75,15 +75,23 @@ def load_delivery_due(context: SyncContext) -> tuple[str, datetime, int] | None:
 
 
 def to_renewal(
-    connection_id: str | None, provider: str | None, renewal_url: str | None
+    connection_id: str | None,
+    provider: str | None,
+    renewal_url: str | None,
+    *,
+    is_revoked: bool = False,
 ) -> Renewal | None:
-    """Say how a connection's consent is renewed; None for what is about no connection. Pure."""
+    """
+    Say how a connection's consent is renewed; None for what is about no connection. Pure.
+
+    One that was revoked is gone for good: its bank is linked again.
+    """
     if connection_id is None or provider is None:
         return None
     name = Provider(provider).value.replace("_", "-")
     return Renewal(
         url=renewal_url.replace("{connection_id}", connection_id) if renewal_url else None,
-        command=f"bank-pipeline link {name} --renew {connection_id}",
+        command=f"bank-pipeline link {name}" + ("" if is_revoked else f" --renew {connection_id}"),
     )
 
 
@@ -97,11 +105,17 @@ def _deliver(context: SyncContext, notice: ClaimedNotice, renewal_url: str | Non
     if not targets or not (is_true or notice.delivered_to):
         reason = "NoTarget" if not targets else "NoLongerTrue"
         return _suppress(context, notice, reason)
+    renewal = to_renewal(
+        notice.connection_id,
+        notice.payload.get("provider"),
+        renewal_url,
+        is_revoked=notice.payload.get("status") == ConnectionStatus.REVOKED,
+    )
     message = render(
         notice.kind,
         notice.payload,
         told_at=notice.created_at,
-        renewal=to_renewal(notice.connection_id, notice.payload.get("provider"), renewal_url),
+        renewal=renewal,
         connection_id=notice.connection_id,
     )
     waiting = [target for target in targets if target.id not in notice.delivered_to]
