@@ -70,13 +70,18 @@ class ListedNotice:
 
 @dataclass(frozen=True)
 class ExpiringConsent:
-    """A consent that ends soon, whose team wants to know."""
+    """
+    A consent that ends soon, whose team wants to know.
+
+    `ends_at` is None where somebody warned of an end at `warned_at` and named no day.
+    """
 
     connection_id: ConnectionId
     team_id: TeamId
     provider: str
     institution_name: str | None
-    consent_expires_at: datetime
+    ends_at: datetime | None
+    warned_at: datetime
 
 
 def insert_notices(db: sa.Connection, rows: Sequence[Notice], *, now: datetime) -> int:
@@ -148,11 +153,14 @@ def is_wanted(kind: NoticeKind) -> sa.ColumnElement[bool]:
 
 def load_expiring(db: sa.Connection, *, since: datetime, until: datetime) -> list[ExpiringConsent]:
     """
-    Load the consents that end in this time and whose teams want to know.
+    Load the consents that end in this time, or some time soon, and whose teams want to know.
 
     Not those that a new consent replaces already, nor those that stopped: that was told.
     """
     is_renewed = sa.exists().where(next_consents.c.connection_id == connections.c.id)
+    is_warned = connections.c.consent_expires_at.is_(None) & (
+        connections.c.status == ConnectionStatus.EXPIRING.value
+    )
     query = (
         sa.select(
             connections.c.id,
@@ -160,20 +168,18 @@ def load_expiring(db: sa.Connection, *, since: datetime, until: datetime) -> lis
             connections.c.provider,
             connections.c.institution_name,
             connections.c.consent_expires_at,
+            connections.c.status_since,
         )
         .join(notification_preferences, notification_preferences.c.team_id == connections.c.team_id)
         .where(
-            connections.c.consent_expires_at.between(since, until),
+            connections.c.consent_expires_at.between(since, until) | is_warned,
             connections.c.status.in_([s.value for s in ConnectionStatus if s.is_syncable]),
             ~is_renewed,
             is_wanted(NoticeKind.EXPIRING),
         )
         .order_by(connections.c.consent_expires_at, connections.c.id)
     )
-    return [
-        ExpiringConsent(ConnectionId(row.id), *row[1:4], row.consent_expires_at)
-        for row in db.execute(query)
-    ]
+    return [ExpiringConsent(ConnectionId(row.id), *row[1:]) for row in db.execute(query)]
 
 
 def load_known_keys(

@@ -174,5 +174,7 @@ def _is_still_true(notice: ClaimedNotice, connection: Connection | None) -> bool
         return connection.status == ConnectionStatus(notice.payload["status"])
     if notice.kind is NoticeKind.EXPIRING:
         ends_at = connection.consent_expires_at
+        if notice.payload["ends_at"] is None:
+            return connection.status is ConnectionStatus.EXPIRING
         return ends_at == datetime.fromisoformat(notice.payload["ends_at"])
     return True

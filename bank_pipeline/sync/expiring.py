@@ -1,6 +1,7 @@
 """Tell teams of consents that end soon: 14, 7, 3 and 1 days before, and on the day itself."""
 
 from datetime import UTC, datetime, time, timedelta
+from typing import Any
 
 from bank_pipeline.domain.notices import EXPIRY_STEPS, NoticeKind, expiry_step
 from bank_pipeline.storage.notices import (
@@ -19,7 +20,7 @@ def note_expiring(context: SyncContext) -> int:
 
     Asks what is due and not what passed since the last time, so that it may run late, twice or
     in two places: each step of each end is told once, and one that was missed is not made up
-    for, because the next one says more.
+    for, because the next one says more. A warning that names no day is told once.
     """
     now = context.clock()
     today = now.astimezone(UTC).date()
@@ -38,16 +39,19 @@ def note_expiring(context: SyncContext) -> int:
 
 
 def _to_notice(consent: ExpiringConsent, now: datetime) -> Notice | None:
-    today = now.astimezone(UTC).date()
-    ends_on = consent.consent_expires_at.astimezone(UTC).date()
-    step = expiry_step(ends_on, today)
-    if step is None:
-        return None
-    payload = {
+    payload: dict[str, Any] = {
         "institution": consent.institution_name,
         "provider": consent.provider,
-        "ends_at": consent.consent_expires_at.isoformat(),
-        "days_left": (ends_on - today).days,
+        "ends_at": None,
+        "days_left": None,
     }
-    key = f"{consent.connection_id}:{ends_on.isoformat()}:{step}"
+    key = f"{consent.connection_id}:{consent.warned_at.isoformat()}"
+    if consent.ends_at is not None:
+        today = now.astimezone(UTC).date()
+        ends_on = consent.ends_at.astimezone(UTC).date()
+        step = expiry_step(ends_on, today)
+        if step is None:
+            return None
+        payload |= {"ends_at": consent.ends_at.isoformat(), "days_left": (ends_on - today).days}
+        key = f"{consent.connection_id}:{ends_on.isoformat()}:{step}"
     return Notice(consent.team_id, NoticeKind.EXPIRING, key, payload, consent.connection_id)

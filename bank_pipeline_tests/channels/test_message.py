@@ -82,11 +82,14 @@ def test_an_expiring_consent_tells_the_way_to_renew_it(now: datetime) -> None:
     assert "bank-pipeline link plaid --renew 00000000" in command.html
 
 
-@pytest.mark.parametrize(("left", "words"), [(0, "today"), (1, "tomorrow"), (14, "in 14 days")])
-def test_the_subject_says_when(left: int, words: str, now: datetime) -> None:
+@pytest.mark.parametrize(
+    ("left", "words"), [(0, "today"), (1, "tomorrow"), (14, "in 14 days"), (None, "soon")]
+)
+def test_the_subject_says_when(left: int | None, words: str, now: datetime) -> None:
+    ends_at = None if left is None else now.isoformat()
     message = render(
         NoticeKind.EXPIRING,
-        {"ends_at": now.isoformat(), "days_left": left, "institution": "First Bank"},
+        {"ends_at": ends_at, "days_left": left, "institution": "First Bank"},
         told_at=now,
         renewal=Renewal(None, "bank-pipeline link"),
         connection_id="id",

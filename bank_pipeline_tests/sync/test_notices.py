@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.errors import ProviderError
 from bank_pipeline.sync.disconnect import disconnect
+from bank_pipeline.sync.expiring import note_expiring
 from bank_pipeline.sync.notice_targets import add_target, change_wishes
 from bank_pipeline_tests.sync.ground import CHECKING, SAVINGS, SYNC, Ground
 
@@ -176,6 +177,19 @@ def test_a_withdrawal_by_webhook_and_an_end_here_are_told(announced: Ground) -> 
 
     found = payloads(announced, "disconnected")
     assert [one["status"] for one in found] == ["revoked", "disconnected"]
+
+
+def test_an_announced_end_without_a_day_is_told_once(announced: Ground) -> None:
+    want(announced)
+    connection = announced.link_ready()
+    announced.execute("UPDATE bank.connections SET consent_expires_at = NULL")
+    announced.fire(connection, "PENDING_DISCONNECT")
+
+    assert [note_expiring(announced.context) for _ in range(3)] == [1, 0, 0]
+    announced.pass_time(DAY)
+    assert note_expiring(announced.context) == 0
+    [payload] = payloads(announced, "expiring")
+    assert (payload["ends_at"], payload["days_left"]) == (None, None)
 
 
 def test_a_team_without_a_target_is_told_nothing(ground: Ground) -> None:
