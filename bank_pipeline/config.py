@@ -75,6 +75,8 @@ class Settings(BaseSettings):
     """How long the providers' answers, and webhooks that were handled, are kept."""
     gateway_url: str | None = None
     """Public base URL under which providers reach the gateway's webhooks."""
+    renewal_url: str | None = Field(default=None, pattern=r"^https?://\S*\{connection_id\}\S*$")
+    """Your page where customers renew a consent; `{connection_id}` in it is filled in."""
 
     plaid_client_id: str | None = Field(default=None, alias="PLAID_CLIENT_ID")
     plaid_secret: SecretStr | None = Field(default=None, alias="PLAID_SECRET")

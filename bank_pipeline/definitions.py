@@ -16,6 +16,12 @@ from bank_pipeline.defs.jobs import (
     prune_job,
     sync_connections_job,
 )
+from bank_pipeline.defs.notice_sensors import (
+    deliver_notices_job,
+    failed_run_sensor,
+    fault_sensor,
+    notice_sensor,
+)
 from bank_pipeline.defs.resources import build_resources
 from bank_pipeline.defs.schedules import (
     daily_sync_schedule,
@@ -30,12 +36,20 @@ defs = dg.Definitions(
     jobs=[
         balance_checks_job,
         backfill_job,
+        deliver_notices_job,
         end_consents_job,
         institutions_job,
         prune_job,
         sync_connections_job,
     ],
     schedules=[balance_checks_schedule, daily_sync_schedule, institutions_schedule, prune_schedule],
-    sensors=[connection_sensor, consent_sensor, webhook_sensor],
+    sensors=[
+        connection_sensor,
+        consent_sensor,
+        failed_run_sensor,
+        fault_sensor,
+        notice_sensor,
+        webhook_sensor,
+    ],
     resources=build_resources(),
 )

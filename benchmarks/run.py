@@ -147,7 +147,7 @@ def _sync(db: sa.Connection, world: World, transactions: tuple[Transaction, ...]
         account_ids=world.account_ids,
         sync_run_id=SyncRunId(new_id()),
         now=_NOW,
-    )
+    ).counts
     before = load_connection(db, world.connection.id).cursor
     after = f"cursor-{new_id()}"
     stage = HistoryStage.COMPLETE

@@ -22,6 +22,7 @@ from bank_pipeline.cli import (
     duplicates,
     institutions,
     link,
+    notify,
     repair,
     runs,
     sandbox,
@@ -49,6 +50,7 @@ app.add_typer(database.app, name="db")
 app.add_typer(duplicates.app, name="duplicates")
 app.add_typer(institutions.app, name="institutions")
 app.add_typer(link.app, name="link")
+app.add_typer(notify.app, name="notify")
 app.add_typer(sandbox.app, name="sandbox")
 app.command("demo")(demo.demo)
 app.command("simulate")(simulate.simulate)

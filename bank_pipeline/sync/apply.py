@@ -27,6 +27,7 @@ from bank_pipeline.storage.webhook_events import mark_events_handled
 from bank_pipeline.sync.deepening import write_depth
 from bank_pipeline.sync.failures import classify, outcome_of, request_id_of, to_transition
 from bank_pipeline.sync.fetch import Fetched
+from bank_pipeline.sync.notices import note_applied
 from bank_pipeline.sync.quota import CallBook
 from bank_pipeline.sync.reports import Step, SyncReport
 from bank_pipeline.sync.started import StartedSync
@@ -90,6 +91,7 @@ def apply_fetched(
             readings=writer.known_readings(fetched),
         )
         _finish(db, started, fetched, report, account_ids=writer.account_ids, before=before)
+        note_applied(db, started, fetched, transition, writer.news, now=now)
         if calls is not None:
             is_same = started.connection.provider is moved_from
             calls.write(db, is_applied=True, renamed=fetched.renamed_accounts if is_same else None)

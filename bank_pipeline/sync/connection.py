@@ -36,6 +36,7 @@ from bank_pipeline.sync.fetch import Fetched, fetch_all
 from bank_pipeline.sync.history import horizon_of
 from bank_pipeline.sync.institutions import remember_institution
 from bank_pipeline.sync.next_consent import load_known, try_next_consent, under_consent
+from bank_pipeline.sync.notices import note_failed
 from bank_pipeline.sync.quota import CallBook
 from bank_pipeline.sync.recognise import recognise_fetched
 from bank_pipeline.sync.reports import SyncReason, SyncReport, SyncRequest
@@ -107,6 +108,8 @@ def _start(context: SyncContext, request: SyncRequest) -> StartedSync:
             started_at=now,
             has_orphans=bool(beginning.awaited_accounts),
             has_next_consent=beginning.has_next_consent,
+            wishes=beginning.wishes,
+            is_failure_told=beginning.is_failure_told,
         )
 
 
@@ -275,5 +278,6 @@ def _recorded_failure(
                 next_attempt_at=transition.next_attempt_at,
                 now=now,
             )
+            note_failed(db, started, error, transition, now=now)
             calls.write(db, is_applied=False)
         raise
