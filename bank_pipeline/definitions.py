@@ -4,6 +4,12 @@ import dagster as dg
 
 from bank_pipeline.defs.assets import sync_connections
 from bank_pipeline.defs.checks import CHECKS, checks_job, checks_schedule
+from bank_pipeline.defs.housekeeping import (
+    erased_sensor,
+    forget_erased_job,
+    prune_instance_job,
+    prune_instance_schedule,
+)
 from bank_pipeline.defs.institution_assets import institutions
 from bank_pipeline.defs.jobs import (
     backfill_job,
@@ -27,11 +33,19 @@ defs = dg.Definitions(
         backfill_job,
         checks_job,
         end_consents_job,
+        forget_erased_job,
         institutions_job,
+        prune_instance_job,
         prune_job,
         sync_connections_job,
     ],
-    schedules=[checks_schedule, daily_sync_schedule, institutions_schedule, prune_schedule],
-    sensors=[connection_sensor, consent_sensor, webhook_sensor],
+    schedules=[
+        checks_schedule,
+        daily_sync_schedule,
+        institutions_schedule,
+        prune_instance_schedule,
+        prune_schedule,
+    ],
+    sensors=[connection_sensor, consent_sensor, erased_sensor, webhook_sensor],
     resources=build_resources(),
 )
