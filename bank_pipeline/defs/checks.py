@@ -11,13 +11,20 @@ import dagster as dg
 
 from bank_pipeline.bootstrap import Services
 from bank_pipeline.defs.check_results import A_PERSON_LOOKS, LATE_OR_WRONG, SHOWN_MAX, to_result
+from bank_pipeline.defs.labels import CHECKING
 from bank_pipeline.storage import findings as find
 from bank_pipeline.storage.balance_checks import ListedDifference, list_differences
+
+_GUIDE: Final = {"guide": "docs/operations.md: What the checks say", "evaluated": "every 6 hours"}
+ERRORS: Final = {"severity": LATE_OR_WRONG.value, **_GUIDE}
+WARNINGS: Final = {"severity": A_PERSON_LOOKS.value, **_GUIDE}
 
 
 @dg.asset_check(
     asset="transactions",
     description="Every connection that is synced every day had a successful sync within 26 hours.",
+    compute_kind="postgres",
+    metadata=ERRORS,
 )
 def connections_are_fresh(services: dg.ResourceParam[Services]) -> dg.AssetCheckResult:
     """Tell which connections are late, and why."""
@@ -36,6 +43,8 @@ def connections_are_fresh(services: dg.ResourceParam[Services]) -> dg.AssetCheck
 @dg.asset_check(
     asset="accounts",
     description="No connection waits for its customer to log in or to consent again.",
+    compute_kind="postgres",
+    metadata=WARNINGS,
 )
 def no_customer_has_to_act(services: dg.ResourceParam[Services]) -> dg.AssetCheckResult:
     """Tell which connections rest until their customer has acted."""
@@ -53,6 +62,8 @@ def no_customer_has_to_act(services: dg.ResourceParam[Services]) -> dg.AssetChec
 @dg.asset_check(
     asset="transactions",
     description="A complete answer has covered every date of every open account, up to yesterday.",
+    compute_kind="postgres",
+    metadata=WARNINGS,
 )
 def history_has_no_gaps(services: dg.ResourceParam[Services]) -> dg.AssetCheckResult:
     """Tell which dates of which accounts nobody has read."""
@@ -71,6 +82,8 @@ def history_has_no_gaps(services: dg.ResourceParam[Services]) -> dg.AssetCheckRe
 @dg.asset_check(
     asset="transactions",
     description="Every row that a bank sent could be read: the quarantine is empty.",
+    compute_kind="postgres",
+    metadata=ERRORS,
 )
 def quarantine_is_empty(services: dg.ResourceParam[Services]) -> dg.AssetCheckResult:
     """Tell which rows could not be read, and which rule they break."""
@@ -90,6 +103,8 @@ def quarantine_is_empty(services: dg.ResourceParam[Services]) -> dg.AssetCheckRe
     asset="transactions",
     description="The keys that forbid double rows are enforced, and no payment counts as pending "
     "and as booked at once.",
+    compute_kind="postgres",
+    metadata=ERRORS,
 )
 def nothing_is_stored_twice(services: dg.ResourceParam[Services]) -> dg.AssetCheckResult:
     """Tell of keys that are gone, and of payments that are summed twice."""
@@ -116,6 +131,8 @@ def nothing_is_stored_twice(services: dg.ResourceParam[Services]) -> dg.AssetChe
 @dg.asset_check(
     asset="transactions",
     description="Somebody decided of every row that may be another one told twice.",
+    compute_kind="postgres",
+    metadata=WARNINGS,
 )
 def duplicates_are_decided(services: dg.ResourceParam[Services]) -> dg.AssetCheckResult:
     """Tell at which connections rows wait for a decision; until then they count."""
@@ -131,7 +148,10 @@ def duplicates_are_decided(services: dg.ResourceParam[Services]) -> dg.AssetChec
 
 
 @dg.asset_check(
-    asset="accounts", description="Somebody or something tells the currency of every open account."
+    asset="accounts",
+    description="Somebody or something tells the currency of every open account.",
+    compute_kind="postgres",
+    metadata=WARNINGS,
 )
 def currencies_are_known(services: dg.ResourceParam[Services]) -> dg.AssetCheckResult:
     """Tell which accounts have amounts of an unknown currency."""
@@ -147,7 +167,10 @@ def currencies_are_known(services: dg.ResourceParam[Services]) -> dg.AssetCheckR
 
 
 @dg.asset_check(
-    asset="accounts", description="No account waits for a person to say which one it is."
+    asset="accounts",
+    description="No account waits for a person to say which one it is.",
+    compute_kind="postgres",
+    metadata=WARNINGS,
 )
 def accounts_are_told_apart(services: dg.ResourceParam[Services]) -> dg.AssetCheckResult:
     """Tell at which connections accounts are not read because they may be known ones."""
@@ -165,6 +188,8 @@ def accounts_are_told_apart(services: dg.ResourceParam[Services]) -> dg.AssetChe
 @dg.asset_check(
     asset="accounts",
     description="Every consent that nobody uses was ended at its provider within a day.",
+    compute_kind="postgres",
+    metadata=WARNINGS,
 )
 def unused_consents_have_ended(services: dg.ResourceParam[Services]) -> dg.AssetCheckResult:
     """Tell which consents a provider still holds open."""
@@ -183,6 +208,8 @@ def unused_consents_have_ended(services: dg.ResourceParam[Services]) -> dg.Asset
     asset="balances",
     description="The booked balance of each account moves as its booked rows do. A difference "
     "that stayed is named with its account, days and amount; nothing is ever corrected.",
+    compute_kind="postgres",
+    metadata=WARNINGS,
 )
 def balances_go_with_rows(services: dg.ResourceParam[Services]) -> dg.AssetCheckResult:
     """Tell of every confirmed difference."""
@@ -217,6 +244,7 @@ checks_job = dg.define_asset_job(
     selection=dg.AssetSelection.checks(*CHECKS),
     executor_def=dg.in_process_executor,
     description="Look at all connections for what is late, missing, doubled or waits for a person.",
+    tags=CHECKING,
 )
 
 checks_schedule = dg.ScheduleDefinition(
@@ -226,6 +254,7 @@ checks_schedule = dg.ScheduleDefinition(
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Evaluates every check four times a day.",
+    metadata=CHECKING,
 )
 
 

@@ -16,6 +16,7 @@ from dagster._core.storage.local_compute_log_manager import LocalComputeLogManag
 from dagster_postgres.event_log import PostgresEventLogStorage
 
 from bank_pipeline.bootstrap import Services, system_now
+from bank_pipeline.defs.labels import LIFECYCLE, UPKEEP
 from bank_pipeline.defs.partitions import CONNECTIONS
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.storage import instance_history as history
@@ -81,7 +82,7 @@ def forget_connections(
     return HousekeepingReport(runs_deleted=len(runs), step_logs_deleted=logs)
 
 
-@dg.op(out=dg.Out(dg.Nothing), tags={"bank/unit": "instance"})
+@dg.op(out=dg.Out(dg.Nothing))
 def prune_instance_history(
     context: dg.OpExecutionContext, services: dg.ResourceParam[Services]
 ) -> Iterator[dg.Output[None]]:
@@ -99,13 +100,13 @@ def prune_instance_history(
     )
 
 
-@dg.job(executor_def=dg.in_process_executor)
+@dg.job(executor_def=dg.in_process_executor, tags=UPKEEP)
 def prune_instance_job() -> None:
     """Keep Dagster's own tables small; the present state of every partition stays."""
     prune_instance_history()
 
 
-@dg.op(out=dg.Out(dg.Nothing), tags={"bank/unit": "instance"})
+@dg.op(out=dg.Out(dg.Nothing))
 def forget_erased_connections(
     context: dg.OpExecutionContext, services: dg.ResourceParam[Services]
 ) -> Iterator[dg.Output[None]]:
@@ -116,7 +117,7 @@ def forget_erased_connections(
     yield dg.Output(None, metadata=asdict(forget_connections(context.instance, erased)))
 
 
-@dg.job(executor_def=dg.in_process_executor)
+@dg.job(executor_def=dg.in_process_executor, tags=LIFECYCLE)
 def forget_erased_job() -> None:
     """Delete what Dagster remembers of connections that were erased: events, runs, step logs."""
     forget_erased_connections()
@@ -129,6 +130,7 @@ prune_instance_schedule = dg.ScheduleDefinition(
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Forgets daily what Dagster's instance no longer needs.",
+    metadata=UPKEEP,
 )
 
 
@@ -137,6 +139,7 @@ prune_instance_schedule = dg.ScheduleDefinition(
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Has Dagster forget connections that were erased, within a minute or two.",
+    metadata=LIFECYCLE,
 )
 def erased_sensor(
     context: dg.SensorEvaluationContext, services: dg.ResourceParam[Services]
