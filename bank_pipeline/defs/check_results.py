@@ -33,7 +33,6 @@ def to_result(
         metadata={
             "found": dg.MetadataValue.int(findings.found),
             "connections": dg.MetadataValue.int(findings.connections),
-            "what_to_do": dg.MetadataValue.md(to_do),
             "findings": _to_table(findings.rows),
         },
     )
@@ -53,5 +52,5 @@ def _to_cell(value: Cell) -> str | int:
     if value is None:
         return ""
     if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M} UTC"
+        return f"{value:%Y-%m-%d %H:%M}"  # UTC, as all times of ours
     return value.isoformat() if isinstance(value, date) else value

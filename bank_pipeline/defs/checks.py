@@ -33,9 +33,9 @@ def connections_are_fresh(services: dg.ResourceParam[Services]) -> dg.AssetCheck
     return to_result(
         found,
         what="Connections without a successful sync for more than 26 hours",
-        to_do="`next_step` says what comes by itself. See `bank-pipeline runs --connection ID` for "
-        "the reasons; with `doctor` in `next_step`, run `bank-pipeline doctor`. A connection "
-        "without a next attempt and without a reason was not reached: is the daemon running?",
+        to_do="`why` tells the reason and what comes by itself; `bank-pipeline runs --connection "
+        "ID` tells more. Where it says `doctor`, run `bank-pipeline doctor`. If only `the daily "
+        "sync` is to come, nothing reached the connection: does the daemon run?",
         severity=LATE_OR_WRONG,
     )
 

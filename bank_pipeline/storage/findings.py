@@ -101,8 +101,8 @@ def _find(db: sa.Connection, query: sa.TextClause, **bound: object) -> Findings:
 
 _LATE: Final = sa.text(
     """
-    SELECT connection_id::text AS connection, provider, status, last_success_at, last_attempt_at,
-           next_attempt_at, coalesce(status_reason, '') AS reason, next_step,
+    SELECT connection_id::text AS connection, provider, status, last_success_at AS last_success,
+           next_attempt_at AS next_attempt, concat_ws('; then: ', status_reason, next_step) AS why,
            count(*) OVER () AS found, count(*) OVER () AS connections
     FROM analytics.connections
     WHERE status = ANY(:statuses) AND coalesce(last_success_at, created_at) < :late_before
@@ -112,7 +112,7 @@ _LATE: Final = sa.text(
 _CUSTOMER: Final = sa.text(
     """
     SELECT id::text AS connection, provider, status, coalesce(status_reason, '') AS reason,
-           status_since AS since, last_success_at,
+           status_since AS since, last_success_at AS last_success,
            count(*) OVER () AS found, count(*) OVER () AS connections
     FROM bank.connections WHERE status = ANY(:statuses)
     ORDER BY status_since, id LIMIT :limit
@@ -206,7 +206,8 @@ _QUESTIONS: Final = sa.text(
 _OPEN_CONSENTS: Final = sa.text(
     """
     SELECT coalesce(connection_id::text, '') AS connection, provider, reason, attempts,
-           coalesce(last_error, '') AS last_error, created_at AS since, next_attempt_at,
+           coalesce(last_error, '') AS last_error, created_at AS since,
+           next_attempt_at AS next_attempt,
            count(*) OVER () AS found,
            (SELECT count(DISTINCT connection_id) FROM bank.consents_to_end
             WHERE ended_at IS NULL AND created_at < :before) AS connections

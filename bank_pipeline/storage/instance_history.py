@@ -138,6 +138,8 @@ def forget_partition(db: sa.Connection, partitioned: Partitioned, partition: str
     db.execute(_FORGET_WORDS, bound)  # first, because the events of the partition name the runs
     db.execute(_FORGET_EVENTS, bound)
     db.execute(_FORGET_STATUS, bound)
+    for statement in _RENAME_IN_EVALUATIONS:
+        db.execute(statement, bound)
     runs = [*db.scalars(_OWN_RUNS, bound)]
     for statement in (_DELETE_RUN_EVENTS, _DELETE_OWN_RUNS):
         db.execute(statement, {"runs": runs})
@@ -252,6 +254,22 @@ _FORGET_STATUS: Final = sa.text(
         CASE WHEN position(:id IN last_materialization) = 0 THEN last_materialization END
     WHERE asset_key = ANY(:assets)
     """
+)
+# What checks found stays on the screen, but leads to nobody.
+_RENAME_IN_EVALUATIONS: Final = (
+    sa.text(
+        """
+        UPDATE asset_check_executions
+        SET evaluation_event = replace(evaluation_event, :id, 'erased')
+        WHERE position(:id IN evaluation_event) > 0
+        """
+    ),
+    sa.text(
+        """
+        UPDATE event_logs SET event = replace(event, :id, 'erased')
+        WHERE dagster_event_type = 'ASSET_CHECK_EVALUATION' AND position(:id IN event) > 0
+        """
+    ),
 )
 _OWN_RUNS: Final = sa.text(
     """

@@ -217,6 +217,7 @@ def erased(runs: Runs) -> tuple[ConnectionId, ConnectionId]:
     assert runs.of_partition(ids[0]).success
     runs.break_feed(ids[0])
     assert not runs.of_config(ids).success
+    execute(runs, "checks_job")
     disconnect(runs.installation.services.sync, ids[0], erase=True)
     return ids[0], ids[1]
 
@@ -237,6 +238,8 @@ def test_an_erased_connection_is_forgotten_within_the_next_ticks(
     assert gone not in runs.instance.get_dynamic_partitions(CONNECTIONS)
     assert count(runs, f"event_logs WHERE event LIKE '%{gone}%'") == 0
     assert count(runs, f"asset_keys WHERE asset_keys::text LIKE '%{gone}%'") == 0
+    assert count(runs, f"asset_check_executions WHERE evaluation_event LIKE '%{gone}%'") == 0
+    assert count(runs, "asset_check_executions WHERE execution_status = 'FAILED'") == 1
     assert count(runs, f"run_tags WHERE value = '{gone}'") == 0
     for asset in ASSETS:
         assert runs.status(asset) == PartitionStatus({other}, set())
