@@ -25,6 +25,7 @@ from bank_pipeline.storage import instance_history as history
 from bank_pipeline.sync.disconnect import disconnect
 from bank_pipeline_tests.defs.runs import ASSETS, PartitionStatus, Runs
 from bank_pipeline_tests.defs.test_assets import everything_logged
+from bank_pipeline_tests.defs.ticks import Ticks
 
 DAYS: Final = timedelta(days=1)
 AGED: Final = (
@@ -275,3 +276,19 @@ def test_a_run_under_way_is_forgotten_once_it_has_ended(
 
     assert count(runs, own) == 0
     assert tick(runs) is None
+
+
+def test_a_connection_that_left_is_counted_no_more(runs: Runs, ticks: Ticks) -> None:
+    """The asset shows the connections that there are, and its history holds the one that left."""
+    ids = runs.linked(2)
+    assert runs.of_range(ids).success
+    assert runs.status("accounts").materialized == {*ids}
+
+    disconnect(runs.installation.services.sync, ids[0])
+    ticks.connections()
+
+    assert ticks.partitions() == {ids[1]}
+    assert runs.status("accounts").materialized == {ids[1]}
+    assert runs.instance.get_materialized_partitions(dg.AssetKey("accounts")) == {*ids}
+    prune(runs)
+    assert runs.instance.get_materialized_partitions(dg.AssetKey("accounts")) == {*ids}
