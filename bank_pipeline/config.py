@@ -73,6 +73,10 @@ class Settings(BaseSettings):
     """Longest silence of a provider: a first full page may be slow."""
     raw_retention_days: int = Field(default=90, ge=1)
     """How long the providers' answers, and webhooks that were handled, are kept."""
+    event_retention_days: int = Field(default=14, ge=1)
+    """How long Dagster's events and step logs of finished runs are kept; the newest state stays."""
+    run_retention_days: int = Field(default=60, ge=1)
+    """How long Dagster's runs stay on its list once their events are gone."""
     gateway_url: str | None = None
     """Public base URL under which providers reach the gateway's webhooks."""
     renewal_url: str | None = Field(default=None, pattern=r"^https?://\S*\{connection_id\}\S*$")

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from bank_pipeline.bootstrap import Services
 from bank_pipeline.defs.failures import Failures
+from bank_pipeline.defs.labels import OWNERS
 from bank_pipeline.defs.metadata import to_materializations
 from bank_pipeline.defs.partitions import connection_partitions
 from bank_pipeline.domain.depth import Depth
@@ -25,7 +26,6 @@ from bank_pipeline.sync.connection import sync_connection
 from bank_pipeline.sync.reports import Step, SyncReason, SyncReport, SyncRequest
 
 GROUP: Final = "bank"
-OWNERS: Final = ["team:data"]
 TABLE_KINDS: Final = {"postgres", "table"}
 
 

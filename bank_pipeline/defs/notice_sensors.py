@@ -17,6 +17,7 @@ from dagster._core.storage.asset_check_execution_record import (
 )
 
 from bank_pipeline.bootstrap import Services
+from bank_pipeline.defs.labels import NOTICES
 from bank_pipeline.defs.requests import ASK_AGAIN
 from bank_pipeline.storage.faults import FaultName, FaultSource, OpenFault
 from bank_pipeline.sync.delivering import deliver_notices, load_delivery_due
@@ -39,7 +40,7 @@ def deliver_due_notices(services: dg.ResourceParam[Services]) -> Iterator[dg.Out
     yield dg.Output(None, metadata=asdict(report))
 
 
-@dg.job(executor_def=dg.in_process_executor)
+@dg.job(executor_def=dg.in_process_executor, tags=NOTICES)
 def deliver_notices_job() -> None:
     """Send notices by mail, chat and webhook; what fails is tried again, slower each time."""
     deliver_due_notices()
@@ -49,6 +50,7 @@ def deliver_notices_job() -> None:
     job_name="deliver_notices_job",
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
+    metadata=NOTICES,
     description="Tells teams of consents that end soon, once per step; has what waits sent.",
 )
 def notice_sensor(services: dg.ResourceParam[Services]) -> dg.RunRequest | dg.SkipReason:
@@ -67,6 +69,7 @@ def notice_sensor(services: dg.ResourceParam[Services]) -> dg.RunRequest | dg.Sk
 @dg.run_failure_sensor(
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
+    metadata=NOTICES,
     description="Alerts the operator of failed runs: once per fault, however many runs show it.",
 )
 def failed_run_sensor(
@@ -95,6 +98,7 @@ def failed_run_sensor(
 @dg.sensor(
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
+    metadata=NOTICES,
     description="Alerts the operator of checks that fail, and tells when a fault is over.",
 )
 def fault_sensor(

@@ -6,6 +6,7 @@ import dagster as dg
 
 from bank_pipeline.bootstrap import Services
 from bank_pipeline.defs.jobs import institutions_job, prune_job, sync_connections_job
+from bank_pipeline.defs.labels import LISTS, SYNCING, UPKEEP
 from bank_pipeline.defs.partitions import CONNECTIONS
 from bank_pipeline.defs.requests import to_run_requests
 from bank_pipeline.domain.cadence import SLOT_MINUTES, is_due
@@ -19,6 +20,7 @@ from bank_pipeline.sync.reports import SyncReason
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Syncs every connection once a day, each in its own quarter of an hour.",
+    metadata=SYNCING,
 )
 def daily_sync_schedule(
     context: dg.ScheduleEvaluationContext, services: dg.ResourceParam[Services]
@@ -43,6 +45,7 @@ def daily_sync_schedule(
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Reads daily which banks the providers offer.",
+    metadata=LISTS,
 )
 def institutions_schedule(
     context: dg.ScheduleEvaluationContext, services: dg.ResourceParam[Services]
@@ -59,5 +62,6 @@ prune_schedule = dg.ScheduleDefinition(
     cron_schedule="20 3 * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Forget daily what was only kept for a while.",
+    description="Forgets daily what was only kept for a while.",
+    metadata=UPKEEP,
 )

@@ -12,6 +12,7 @@ import dagster as dg
 
 from bank_pipeline.bootstrap import Services
 from bank_pipeline.defs.jobs import sync_connections_job
+from bank_pipeline.defs.labels import LIFECYCLE, SYNCING
 from bank_pipeline.defs.partitions import CONNECTIONS, connection_partitions
 from bank_pipeline.defs.requests import ASK_AGAIN, load_under_way, to_run_requests
 from bank_pipeline.storage.listing import (
@@ -30,6 +31,7 @@ PER_TICK_MAX: Final = 2_000
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Keeps partitions equal to the connections; starts first syncs and planned tries.",
+    metadata=LIFECYCLE,
 )
 def connection_sensor(
     context: dg.SensorEvaluationContext, services: dg.ResourceParam[Services]
@@ -68,6 +70,7 @@ def connection_sensor(
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Ends consents that nobody uses any more, each until its provider has done so.",
+    metadata=LIFECYCLE,
 )
 def consent_sensor(services: dg.ResourceParam[Services]) -> dg.RunRequest | dg.SkipReason:
     """Start one run when a try to end a consent is due, or something is to be erased."""
@@ -82,6 +85,7 @@ def consent_sensor(services: dg.ResourceParam[Services]) -> dg.RunRequest | dg.S
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Starts one sync per connection with webhooks that no sync has covered yet.",
+    metadata=SYNCING,
 )
 def webhook_sensor(
     context: dg.SensorEvaluationContext, services: dg.ResourceParam[Services]

@@ -106,3 +106,12 @@ def erase_connection(db: sa.Connection, connection: Connection, *, now: datetime
             erased_at=now,
         )
     )
+
+
+def load_erased_ids(db: sa.Connection, *, since: datetime | None = None) -> list[ConnectionId]:
+    """Load the connections that were erased, all or those since then, the newest first."""
+    query = sa.select(connections.c.id).where(connections.c.erased_at.is_not(None))
+    if since is not None:
+        query = query.where(connections.c.erased_at >= since)
+    ids = db.scalars(query.order_by(connections.c.erased_at.desc()))
+    return [ConnectionId(id_) for id_ in ids]
