@@ -8,6 +8,7 @@ from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.errors import SetupError
 from bank_pipeline.providers.http import build_http, fetch_json
+from bank_pipeline.simulation.links import widget_form
 from bank_pipeline.sync.link import LinkStarted, complete_link, start_link
 
 CAST: Final[tuple[tuple[Provider, str], ...]] = (
@@ -76,16 +77,8 @@ def _use_widget(services: Services, started: LinkStarted, login_id: str) -> None
         body = {"login": login_id, "nonce": nonce}
         url = f"{_sandbox_url(services)}/_sim/teller/connect"
         done: dict[str, Any] = http.post(url, json=body).raise_for_status().json()
-        form = {
-            "state": nonce,
-            "access_token": done["accessToken"],
-            "enrollment_id": done["enrollment"]["id"],
-            "institution_name": done["enrollment"]["institution"]["name"],
-            "user_id": done["user"]["id"],
-            "signatures": ",".join(done.get("signatures", [])),
-        }
         gateway = services.settings.gateway_url
-        http.post(f"{gateway}/link/return/teller", data=form).raise_for_status()
+        http.post(f"{gateway}/link/return/teller", data=widget_form(done, nonce)).raise_for_status()
 
 
 def _find_institution(services: Services, provider: Provider, login_id: str) -> str:

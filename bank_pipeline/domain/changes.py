@@ -13,7 +13,7 @@ Ids that a bank gives to other rows are seen through in `domain.matching`, befor
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -128,12 +128,7 @@ def plan_changes(
             updates.append(Update(row.id, transaction))
 
     ended = {row.id: row for row in ending.values() if row.id not in rows.claimed}
-    waiting = {row.id: row for row in held if rows.is_waiting(row)} if unmatched else {}
-    matched = match_payments(unmatched, (waiting | ended).values())
-    matched |= match_restored(
-        [row for row in unmatched if key_of(row) not in (rows.pins.keys() | matched.keys())],
-        (row for row in held if rows.is_taken_back(row)),
-    )
+    matched = _match_by_content(unmatched, held, rows, ended)
     for transaction in unmatched:
         row = matched.get(key_of(transaction))
         if row is None:
@@ -158,6 +153,22 @@ def plan_changes(
         unchanged_count=unchanged_count,
         superseded_count=superseded_count,
     )
+
+
+def _match_by_content(
+    unmatched: Sequence[Transaction],
+    held: Sequence[StoredTransaction],
+    rows: "_Rows",
+    ended: dict[TransactionId, StoredTransaction],
+) -> dict[Key, StoredTransaction]:
+    """Say which rows that ended, now or earlier, go on in entries whose ids we do not hold."""
+    if not unmatched:
+        return {}
+    waiting = {row.id: row for row in held if rows.is_waiting(row)}
+    matched = match_payments(unmatched, (waiting | ended).values())
+    known = rows.pins.keys() | matched.keys()
+    left = [row for row in unmatched if key_of(row) not in known]
+    return matched | match_restored(left, (row for row in held if rows.is_taken_back(row)))
 
 
 def _is_unchanged(row: StoredTransaction, transaction: Transaction) -> bool:

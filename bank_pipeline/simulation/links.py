@@ -73,7 +73,12 @@ def _use_widget(
         login_id=None if enrollment_id else login_id, enrollment_id=enrollment_id, nonce=nonce
     )
     done: dict[str, Any] = connect(place.teller, choice)
-    form = {
+    return accept_return(place.context, Provider.TELLER, widget_form(done, nonce))
+
+
+def widget_form(done: Mapping[str, Any], nonce: str) -> dict[str, str]:
+    """Return the form that our page posts of what Teller's widget gives it."""
+    return {
         "state": nonce,
         "access_token": done["accessToken"],
         "enrollment_id": done["enrollment"]["id"],
@@ -81,7 +86,6 @@ def _use_widget(
         "user_id": done["user"]["id"],
         "signatures": ",".join(done.get("signatures", [])),
     }
-    return accept_return(place.context, Provider.TELLER, form)
 
 
 def external_id_of(place: Installation, connection_id: ConnectionId) -> str:

@@ -3,22 +3,15 @@ A process that works until it is killed: `python -m bank_pipeline_tests.sync.mor
 
 Reads orders from standard input, a JSON object per line. For each it forks a child with
 everything imported, lets it work and kill itself at the given point, and says how it went.
-A point lies before every statement, commit, rollback, row of a COPY and HTTP request.
 """
 
 import json
 import os
 import signal
 import sys
-from collections.abc import Callable
 from datetime import datetime
-from functools import wraps
 from pathlib import Path
 from typing import Any, Final
-
-import httpx
-import psycopg
-import urllib3
 
 from bank_pipeline.bootstrap import VaultSeal
 from bank_pipeline.config import Settings
@@ -30,6 +23,7 @@ from bank_pipeline.providers.enable_banking.provider import build_enable_banking
 from bank_pipeline.providers.gocardless.provider import build_gocardless
 from bank_pipeline.providers.plaid import sdk
 from bank_pipeline.providers.retry import Retry
+from bank_pipeline.simulation.points import die_at
 from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.engine import build_engine
 from bank_pipeline.sync.connection import sync_connection
@@ -65,7 +59,7 @@ def main() -> None:
 
 def _live(order: dict[str, Any], told: int) -> int:
     try:
-        _watch(_Points(order["point"], told))
+        die_at(order["point"], tell=lambda name: _write(told, name))
         context = _build_context(order)
         if "session_id" in order:
             complete_link(context, LinkSessionId(order["session_id"]))
@@ -78,9 +72,13 @@ def _live(order: dict[str, Any], told: int) -> int:
             reason = SyncReason(order.get("reason", SyncReason.MANUAL))
             sync_connection(context, SyncRequest(connection_id, reason))
     except BaseException as error:  # noqa: BLE001 - the parent has to know of all
-        os.write(told, f"{type(error).__name__}: {error}\n".encode())
+        _write(told, f"{type(error).__name__}: {error}")
         return 1
     return 0
+
+
+def _write(told: int, line: str) -> None:
+    os.write(told, f"{line}\n".encode())
 
 
 def _build_context(order: dict[str, Any]) -> SyncContext:
@@ -104,50 +102,6 @@ def _build_provider(provider: Provider, order: dict[str, Any], cache: Cache) -> 
     if provider is Provider.GOCARDLESS:
         return build_gocardless(settings, cache, retry=Retry(1))
     return build_enable_banking(settings, cache, retry=Retry(1))
-
-
-class _Points:
-    """Counts and tells the points, and dies at one of them."""
-
-    def __init__(self, last: int, told: int) -> None:
-        self._last = last
-        self._told = told
-        self._count = 0
-
-    def reach(self, name: str) -> None:
-        self._count += 1
-        os.write(self._told, f"{name}\n".encode())
-        if self._count == self._last:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-
-_TOLD: Final = ("execute", "urlopen")  # what their arguments say is said too
-_REQUEST: Final = "handle_request"
-
-
-def _watch(points: _Points) -> None:
-    _wrap(psycopg.Cursor, "execute", points)
-    _wrap(psycopg.Cursor, "executemany", points)
-    _wrap(psycopg.Connection, "commit", points)
-    _wrap(psycopg.Connection, "rollback", points)
-    _wrap(psycopg.Copy, "write_row", points)
-    _wrap(psycopg.Copy, "finish", points)
-    _wrap(urllib3.connectionpool.HTTPConnectionPool, "urlopen", points)
-    _wrap(httpx.HTTPTransport, _REQUEST, points)
-
-
-def _wrap(owner: type, name: str, points: _Points) -> None:
-    method: Callable[..., Any] = getattr(owner, name)
-
-    @wraps(method)
-    def watched(*args: Any, **named: Any) -> Any:
-        words = " ".join(map(str, args[1:3])).split() if name in _TOLD else []
-        if name == _REQUEST:
-            words = [args[1].method, args[1].url.path]  # a query may hold what opens a link
-        points.reach(" ".join([name, *words])[:80])
-        return method(*args, **named)
-
-    setattr(owner, name, watched)
 
 
 if __name__ == "__main__":
