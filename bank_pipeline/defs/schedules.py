@@ -7,9 +7,9 @@ import dagster as dg
 from bank_pipeline.bootstrap import Services
 from bank_pipeline.defs.jobs import institutions_job, prune_job, sync_connections_job
 from bank_pipeline.defs.partitions import CONNECTIONS
-from bank_pipeline.defs.requests import to_run_requests
-from bank_pipeline.domain.cadence import SLOT_MINUTES, is_due
-from bank_pipeline.storage.listing import load_scheduled_ids
+from bank_pipeline.defs.requests import PER_TICK_MAX, Asked, load_under_way, to_run_requests
+from bank_pipeline.domain.cadence import SLOT_MINUTES, last_slot
+from bank_pipeline.storage.listing import load_scheduled
 from bank_pipeline.sync.reports import SyncReason
 
 
@@ -23,18 +23,33 @@ from bank_pipeline.sync.reports import SyncReason
 def daily_sync_schedule(
     context: dg.ScheduleEvaluationContext, services: dg.ResourceParam[Services]
 ) -> Iterator[dg.RunRequest]:
-    """Sync every connection once a day, each in its own quarter of an hour."""
-    tick_at = context.scheduled_execution_time
+    """
+    Sync every connection once a day, each in its own quarter of an hour.
+
+    Due is who was not tried since their slot began last, the longest waiting first: a tick that
+    is late or was missed is made up for by the next one, whatever it was that failed.
+    """
+    now = services.sync.clock()
+    with services.sync.engine.connect() as db:
+        scheduled = load_scheduled(db)
+    slots = {one.connection_id: last_slot(one.connection_id, now) for one in scheduled}
+    waiting = [one for one in scheduled if one.last_tried_at < slots[one.connection_id]]
+    if not waiting:
+        return
     # A connection linked a moment ago may have no partition yet; linking syncs it anyway.
     partitioned = set(context.instance.get_dynamic_partitions(CONNECTIONS))
-    with services.sync.engine.connect() as db:
-        scheduled = load_scheduled_ids(db)
-    due = {
-        connection_id: f"{tick_at:%Y-%m-%dT%H:%M}"
-        for connection_id in scheduled
-        if connection_id in partitioned and is_due(connection_id, tick_at)
-    }
-    yield from to_run_requests(due, SyncReason.SCHEDULE)
+    under_way = load_under_way(context.instance)
+    ready = partitioned - under_way
+    due = sorted(
+        (one for one in waiting if one.connection_id in ready),
+        key=lambda one: slots[one.connection_id],
+    )
+    key = f"{context.scheduled_execution_time:%Y-%m-%dT%H:%M}"  # of each tick another
+    asked = [
+        Asked(one.connection_id, one.provider, key)
+        for one in due[: max(PER_TICK_MAX - len(under_way), 0)]
+    ]
+    yield from to_run_requests(asked, SyncReason.SCHEDULE, asked_at=now)
 
 
 @dg.schedule(

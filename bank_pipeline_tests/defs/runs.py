@@ -64,6 +64,14 @@ class Runs:
         config = {"ops": {"sync_connections": {"config": {"connection_ids": [*ids]}}}}
         return self._execute(run_config=config)
 
+    def of_request(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
+        """Run what a sensor or the schedule asked for."""
+        return self._execute(
+            run_config=request.run_config,
+            partition_key=request.partition_key,
+            tags=dict(request.tags),
+        )
+
     def of_assets(self, connection_id: str, *names: str) -> dg.ExecuteInProcessResult:
         """Run a part of the assets, as chosen in the UI."""
         return dg.materialize(

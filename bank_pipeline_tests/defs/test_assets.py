@@ -19,6 +19,7 @@ METADATA: Final = {
     "rows_new", "rows_changed", "rows_removed", "rows_unchanged", "provider", "institution",
     "status", "history", "reason", "sync_run", "provider_calls", "quarantined_rows",
     "duration_s", "next_attempt", "depth", "gap_days", "covered_until", "balance_differences",
+    "window",
 }  # fmt: skip
 
 
