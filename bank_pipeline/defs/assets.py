@@ -32,9 +32,10 @@ from bank_pipeline.sync.reports import Step, SyncReason, SyncReport, SyncRequest
 
 GROUP: Final = "bank"
 OWNERS: Final = ["team:data"]
-NICENESS: Final = 15  # of threads that work through a routine batch
+NICENESS: Final = 5  # of threads that work through a routine batch
 TABLE_KINDS: Final = {"postgres", "table"}
 TAG_RESUMES: Final = "dagster/is_resume_retry"  # on a run that repeats what failed of another
+TAG_ROOT: Final = "dagster/root_run_id"
 
 
 class SyncConfig(dg.Config):
@@ -174,11 +175,12 @@ def sync_connections(
 
 def _repeated(context: dg.AssetExecutionContext) -> frozenset[str]:
     """Return the runs that this one repeats from where they failed: what they synced is done."""
-    if context.run.tags.get(TAG_RESUMES) != "true":
+    tags = context.run.tags
+    if tags.get(TAG_RESUMES) != "true" or TAG_ROOT not in tags:
         return frozenset()
-    group = context.instance.get_run_group(context.run.run_id)
-    runs = group[1] if group else ()
-    return frozenset(run.run_id for run in runs) - {context.run.run_id}
+    root = tags[TAG_ROOT]
+    others = context.instance.get_runs(dg.RunsFilter(tags={TAG_ROOT: root}))
+    return frozenset({root, *(run.run_id for run in others)}) - {context.run.run_id}
 
 
 def _sync_all(

@@ -13,14 +13,7 @@ from bank_pipeline.storage.listing import load_scheduled
 from bank_pipeline.sync.reports import SyncReason
 
 
-@dg.schedule(
-    job=sync_connections_job,
-    cron_schedule=f"*/{SLOT_MINUTES} * * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Syncs every connection once a day, each in its own quarter of an hour.",
-)
-def daily_sync_schedule(
+def request_turns(
     context: dg.ScheduleEvaluationContext, services: dg.ResourceParam[Services]
 ) -> Iterator[dg.RunRequest]:
     """
@@ -50,6 +43,17 @@ def daily_sync_schedule(
         for one in due[: max(PER_TICK_MAX - len(under_way), 0)]
     ]
     yield from to_run_requests(asked, SyncReason.SCHEDULE, asked_at=now)
+
+
+daily_sync_schedule = dg.schedule(
+    name="daily_sync_schedule",
+    job=sync_connections_job,
+    cron_schedule=f"*/{SLOT_MINUTES} * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Syncs every connection once a day, each in its own quarter of an hour. Ticks "
+    "that were missed are made up for by the next one.",
+)(request_turns)
 
 
 @dg.schedule(
