@@ -18,6 +18,7 @@ from bank_pipeline.defs.jobs import (
 )
 from bank_pipeline.defs.resources import build_resources
 from bank_pipeline.defs.schedules import (
+    balance_refresh_schedule,
     daily_sync_schedule,
     institutions_schedule,
     prune_schedule,
@@ -35,7 +36,13 @@ defs = dg.Definitions(
         prune_job,
         sync_connections_job,
     ],
-    schedules=[balance_checks_schedule, daily_sync_schedule, institutions_schedule, prune_schedule],
+    schedules=[
+        balance_checks_schedule,
+        balance_refresh_schedule,
+        daily_sync_schedule,
+        institutions_schedule,
+        prune_schedule,
+    ],
     sensors=[connection_sensor, consent_sensor, webhook_sensor],
     resources=build_resources(),
 )

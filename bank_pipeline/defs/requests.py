@@ -1,7 +1,7 @@
 """How connections become runs: a few get a run of their own, many share runs."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -12,7 +12,7 @@ import dagster as dg
 from bank_pipeline.bootstrap import system_now
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId
-from bank_pipeline.sync.reports import SyncReason
+from bank_pipeline.sync.reports import ALL_STEPS, Step, SyncReason
 
 OWN_RUNS_MAX: Final = 3  # above this, starting a process for each costs more than it shows
 BATCH_SIZE: Final = 50  # connections per shared run: many runs side by side on many machines
@@ -39,6 +39,7 @@ _PRIORITIES: Final = {
     SyncReason.MANUAL: 10,
     SyncReason.RECOVERY: -5,
     SyncReason.SCHEDULE: -10,
+    SyncReason.REFRESH: -15,
     SyncReason.BACKFILL: -20,
 }
 """Who goes first in the queue; what a person launches in the UI has 0."""
@@ -58,7 +59,11 @@ class Asked:
 
 
 def to_run_requests(
-    asked: Sequence[Asked], reason: SyncReason, *, asked_at: datetime | None = None
+    asked: Sequence[Asked],
+    reason: SyncReason,
+    *,
+    asked_at: datetime | None = None,
+    steps: Collection[Step] = ALL_STEPS,
 ) -> Iterator[dg.RunRequest]:
     """
     Turn connections into run requests; many share runs, those of one provider together.
@@ -66,12 +71,14 @@ def to_run_requests(
     With `asked_at`, the runs leave alone what was synced since: work that is asked for twice,
     as after a crash between asking and doing, is done once.
     """
+    selection = None if steps == ALL_STEPS else [dg.AssetKey(step.value) for step in sorted(steps)]
     ordered = sorted(asked, key=lambda one: (one.provider, one.connection_id))
     if len(ordered) <= OWN_RUNS_MAX:
         for one in ordered:
             yield dg.RunRequest(
                 run_key=f"{reason}:{one.connection_id}:{one.key}",
                 partition_key=one.connection_id,
+                asset_selection=selection,
                 run_config=_config([], reason, asked_at),
                 tags={TAG_CONNECTION: one.connection_id, **_tags(one.provider, reason)},
             )
@@ -83,6 +90,7 @@ def to_run_requests(
             digest = _digest([f"{one.connection_id}:{one.key}" for one in batch])
             yield dg.RunRequest(
                 run_key=f"{reason}:batch:{digest}",
+                asset_selection=selection,
                 run_config=_config([one.connection_id for one in batch], reason, asked_at),
                 tags={TAG_BATCH: str(len(batch)), **_tags(provider, reason)},
             )

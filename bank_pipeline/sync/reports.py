@@ -18,6 +18,7 @@ class SyncReason(StrEnum):
 
     INITIAL = "initial"
     SCHEDULE = "schedule"
+    REFRESH = "refresh"
     WEBHOOK = "webhook"
     MANUAL = "manual"
     RECOVERY = "recovery"

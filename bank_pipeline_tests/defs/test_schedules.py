@@ -1,17 +1,27 @@
 """The schedule: every connection once a day, spread over it, whatever becomes of its ticks."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 import dagster as dg
+import pytest
 import sqlalchemy as sa
 
+from bank_pipeline.bootstrap import build_services
+from bank_pipeline.config import Settings
 from bank_pipeline.defs.requests import OWN_RUNS_MAX
+from bank_pipeline.defs.schedules import (
+    REFRESH_KEPT,
+    REFRESHED_AFTER,
+    balance_refresh_schedule,
+)
 from bank_pipeline.domain.cadence import SLOT_MINUTES, last_slot
-from bank_pipeline.domain.connection import ConnectionStatus
+from bank_pipeline.domain.connection import ConnectionStatus, Provider
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.sandbox.serve import USUAL_START
+from bank_pipeline.storage.calls import NewCall, insert_call
 from bank_pipeline.storage.tables import connections
 from bank_pipeline_tests.defs.runs import Runs
 from bank_pipeline_tests.defs.test_sensors import insert_connections, keys, set_status
@@ -147,3 +157,54 @@ def test_a_revoked_connection_is_not_scheduled(ticks: Ticks) -> None:
     set_status(ticks, waiting, ConnectionStatus.NEEDS_REAUTH)
 
     assert asked_by(ticks.schedule(TICKS[-1])) == [waiting]
+
+
+@pytest.fixture
+def counting(ticks: Ticks, monkeypatch: pytest.MonkeyPatch) -> Ticks:
+    """An installation whose second provider counts calls."""
+    url = f"{ticks.installation.sandbox.url}/gocardless"
+    for name, value in (("SECRET_ID", "id"), ("SECRET_KEY", "key"), ("BASE_URL", url)):
+        monkeypatch.setenv(f"GOCARDLESS_{name}", value)
+    services = build_services(Settings())
+    return replace(ticks, installation=replace(ticks.installation, services=services))
+
+
+def test_balances_are_read_again_half_a_day_later_where_calls_are_counted(counting: Ticks) -> None:
+    """Once, as a part of the assets; where changes are told, nobody has to ask."""
+    [counted] = insert_connections(counting.installation, 1, Provider.GOCARDLESS)
+    insert_connections(counting.installation, 1, Provider.PLAID)
+    counting.connections()
+    at = turn_of(counted) + REFRESHED_AFTER
+
+    assert counting.schedule(at - SLOT, balance_refresh_schedule) == []
+    [request] = counting.schedule(at, balance_refresh_schedule)
+
+    assert named_in(request) == [counted]
+    assert request.asset_selection == [dg.AssetKey("balances")]
+    with counting.installation.services.sync.engine.begin() as db:
+        insert_call(db, balance_call(counted, at))
+    assert counting.schedule(at + SLOT, balance_refresh_schedule) == []
+    counting.installation.services.sync.engine.dispose()
+
+
+def test_a_refresh_that_is_late_leaves_the_call_to_the_daily_sync(counting: Ticks) -> None:
+    [counted] = insert_connections(counting.installation, 1, Provider.GOCARDLESS)
+    counting.connections()
+    late = turn_of(counted) + REFRESHED_AFTER + REFRESH_KEPT
+
+    assert counting.schedule(late, balance_refresh_schedule) == []
+    counting.installation.services.sync.engine.dispose()
+
+
+def balance_call(connection_id: ConnectionId, at: datetime) -> NewCall:
+    return NewCall(
+        provider=Provider.GOCARDLESS,
+        operation="balances",
+        connection_id=connection_id,
+        sync_run_id=None,
+        account_external_id="account",
+        scope="balances",
+        is_scheduled=True,
+        is_counted=True,
+        called_at=at,
+    )
