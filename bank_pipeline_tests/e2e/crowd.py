@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -84,28 +84,31 @@ class Crowd:
 def linked_crowd(folder: Path, size: int) -> Iterator[Crowd]:
     """Link so many customers, make their first syncs, and give them their partitions."""
     world = World(7, clock=VirtualClock(USUAL_START), logins=size, history_days=HISTORY_DAYS)
-    options = PlaidOptions(limit_scale=None)
+    with ExitStack() as stack:
+        stack.enter_context(_environment_restored())
+        stack.callback(embedded.stop, folder)
+        options = PlaidOptions(limit_scale=None)
+        sandbox = stack.enter_context(SandboxServer(seed=7, world=world, options=options))
+        os.environ |= playground_environment(folder, sandbox.url)
+        os.environ |= dagster_environment(Settings())
+        services = build_services(Settings())
+        stack.callback(services.sync.engine.dispose)
+        ids = _link_all(sandbox, services)
+        instance = stack.enter_context(dg.DagsterInstance.get())
+        instance.add_dynamic_partitions(CONNECTIONS, ids)
+        crowd = Crowd(sandbox, services, instance, folder, ids)
+        stack.callback(crowd.stop)
+        yield crowd
+
+
+@contextmanager
+def _environment_restored() -> Iterator[None]:
     before = dict(os.environ)
     try:
-        with SandboxServer(seed=7, world=world, options=options) as sandbox:
-            os.environ |= playground_environment(folder, sandbox.url)
-            os.environ |= dagster_environment(Settings())
-            services = build_services(Settings())
-            try:
-                ids = _link_all(sandbox, services)
-                with dg.DagsterInstance.get() as instance:
-                    instance.add_dynamic_partitions(CONNECTIONS, ids)
-                    crowd = Crowd(sandbox, services, instance, folder, ids)
-                    try:
-                        yield crowd
-                    finally:
-                        crowd.stop()
-            finally:
-                services.sync.engine.dispose()
+        yield
     finally:
         os.environ.clear()
         os.environ |= before
-        embedded.stop(folder)
 
 
 def _link_all(sandbox: SandboxServer, services: Services) -> list[ConnectionId]:
