@@ -9,6 +9,7 @@ import dagster as dg
 from bank_pipeline.bootstrap import Services
 from bank_pipeline.defs.assets import sync_connections
 from bank_pipeline.defs.institution_assets import institutions
+from bank_pipeline.defs.requests import ROUTINE, TAG_LANE
 from bank_pipeline.sync.ending import end_consents
 from bank_pipeline.sync.prune import prune
 
@@ -24,6 +25,7 @@ backfill_job = dg.define_asset_job(
     selection=[sync_connections],
     executor_def=dg.in_process_executor,
     config={"ops": {"sync_connections": {"config": {"reason": "BACKFILL", "depth": "BACKFILL"}}}},
+    tags={TAG_LANE: ROUTINE},
     description="Read the history of connections again, from the day `since` of the run's "
     "config on, else as far back as banks go. Choose partitions and launch a backfill.",
 )
