@@ -16,6 +16,7 @@ from bank_pipeline.sync.reports import ALL_STEPS, Step, SyncReason
 
 OWN_RUNS_MAX: Final = 3  # above this, starting a process for each costs more than it shows
 BATCH_SIZE: Final = 50  # connections per shared run: many runs side by side on many machines
+ROUTINE_BATCH_SIZE: Final = 200  # nobody waits: fewer starts of processes, which cost most
 PER_TICK_MAX: Final = 2_000  # connections that one tick asks for: a tick must end in time
 
 ASK_AGAIN: Final = timedelta(minutes=10)  # a requested run that did nothing by then was lost
@@ -83,10 +84,11 @@ def to_run_requests(
                 tags={TAG_CONNECTION: one.connection_id, **_tags(one.provider, reason)},
             )
         return
+    size = ROUTINE_BATCH_SIZE if _PRIORITIES[reason] < 0 else BATCH_SIZE
     for provider, group in groupby(ordered, key=lambda one: one.provider):
         members = [*group]
-        for start in range(0, len(members), BATCH_SIZE):
-            batch = members[start : start + BATCH_SIZE]
+        for start in range(0, len(members), size):
+            batch = members[start : start + size]
             digest = _digest([f"{one.connection_id}:{one.key}" for one in batch])
             yield dg.RunRequest(
                 run_key=f"{reason}:batch:{digest}",
