@@ -101,6 +101,13 @@ def live_through(crowd: Crowd) -> set[str]:
             looked_at = time.monotonic()
     if off_since is not None:
         crowd.start_daemon()
+    tried = "SELECT count(DISTINCT connection_id) FROM bank.sync_runs WHERE reason <> 'initial'"
+    wait_until(
+        lambda: crowd.rows(f"{tried} AND ended_at IS NOT NULL")[0][0] == CONNECTIONS,
+        seconds=END_S,
+        what="everybody's turn",
+    )
+    failed |= shown(crowd)[1]
     crowd.sandbox.clock.advance(LATER)
     return failed
 
