@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: help demo test mutants simulate simulate-short dev lint types check bench sandbox clean lock format
+.PHONY: help demo test day mutants simulate simulate-short dev lint types check bench sandbox clean lock format
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -19,6 +19,10 @@ demo: $(VENV)/.runtime ## Eight banks at four simulated providers, synced and co
 
 test: $(VENV)/.dev ## All tests, on an embedded Postgres and simulated providers
 	@$(RUN) pytest -n 2 --dist loadgroup --no-loadscope-reorder
+
+day: $(VENV)/.dev ## A day of 2,000 connections in a quarter of an hour, through Dagster's real daemon
+	@$(RUN) DAY_CONNECTIONS=$${DAY_CONNECTIONS:-2000} DAY_MINUTES=$${DAY_MINUTES:-15} \
+	  pytest -n 0 -m day bank_pipeline_tests/e2e/test_day.py
 
 mutants: $(VENV)/.dev ## Every deliberate defect, and whether the proof notices it
 	@$(RUN) pytest -n 2 --dist load -m 'mutants or not mutants' bank_pipeline_tests/simulation/test_defects.py
@@ -48,8 +52,9 @@ check: lint types ## Everything that needs no test run: style, types, imports, s
 	@home=$$(mktemp -d); trap 'rm -rf "$$home"' EXIT; \
 	  $(RUN) DAGSTER_HOME="$$home" dagster definitions validate -w workspace.yaml
 
-bench: $(VENV)/.dev ## Benchmarks against COPY; writes benchmarks/results.json
+bench: $(VENV)/.dev ## Benchmarks; writes benchmarks/results.json
 	@$(RUN) python -m benchmarks.run
+	@$(RUN) python -m benchmarks.operating
 
 format: $(VENV)/.dev ## Format and mend what can be mended by machine
 	@$(RUN) ruff format .

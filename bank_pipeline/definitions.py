@@ -26,6 +26,7 @@ from bank_pipeline.defs.notice_sensors import (
 )
 from bank_pipeline.defs.resources import build_resources
 from bank_pipeline.defs.schedules import (
+    balance_refresh_schedule,
     daily_sync_schedule,
     institutions_schedule,
     prune_schedule,
@@ -47,6 +48,7 @@ defs = dg.Definitions(
         sync_connections_job,
     ],
     schedules=[
+        balance_refresh_schedule,
         checks_schedule,
         daily_sync_schedule,
         institutions_schedule,

@@ -90,7 +90,8 @@ def main() -> int:
         parsing = measure_parsing()
     limit = measured["copy"].rows_per_s
     results = _to_results(measured, limit, parsing)
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    others = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    RESULTS.write_text(json.dumps(others | results, indent=2) + "\n")
     console.print(_to_table(measured, limit))
     for name, value in parsing.items():
         console.print(f"{name}: {value:,.1f} us per transaction")

@@ -15,6 +15,8 @@ from bank_pipeline.errors import SetupError
 from bank_pipeline.storage.engine import resolve_database
 
 STOP_S_MAX: Final = 20.0
+EVENT_BATCH_SIZE: Final = "1000"
+"""Events of a large backfill that are written together: one by one they take minutes."""
 _PACKAGE: Final = Path(__file__).parents[1]
 
 
@@ -30,6 +32,7 @@ def dagster_environment(settings: Settings) -> dict[str, str]:
     shutil.copyfile(find_configuration("dagster.yaml"), home / "dagster.yaml")
     return {
         "DAGSTER_HOME": str(home),
+        "DAGSTER_EVENT_BATCH_SIZE": EVENT_BATCH_SIZE,
         "BANK_PIPELINE_STATE_DIR": str(settings.state_dir.resolve()),
         "BANK_PIPELINE_DAGSTER_URL": resolve_database(settings).dagster_url,
         "BANK_PIPELINE_COMPUTE_LOGS": str(logs),

@@ -10,6 +10,7 @@ from bank_pipeline.bootstrap import Services
 from bank_pipeline.defs.assets import sync_connections
 from bank_pipeline.defs.institution_assets import institutions
 from bank_pipeline.defs.labels import LIFECYCLE, LISTS, SYNCING, UPKEEP
+from bank_pipeline.defs.requests import ROUTINE, TAG_LANE
 from bank_pipeline.sync.ending import end_consents
 from bank_pipeline.sync.prune import prune
 
@@ -28,7 +29,7 @@ backfill_job = dg.define_asset_job(
     config={"ops": {"sync_connections": {"config": {"reason": "BACKFILL", "depth": "BACKFILL"}}}},
     description="Read the history of connections again, from the day `since` of the run's "
     "config on, else as far back as banks go. Choose partitions and launch a backfill.",
-    tags=SYNCING,
+    tags={**SYNCING, TAG_LANE: ROUTINE},
 )
 
 institutions_job = dg.define_asset_job(

@@ -6,7 +6,6 @@ nothing when a tick, a run or a machine is lost.
 """
 
 from datetime import datetime, timedelta
-from typing import Final
 
 import dagster as dg
 
@@ -14,16 +13,21 @@ from bank_pipeline.bootstrap import Services
 from bank_pipeline.defs.jobs import sync_connections_job
 from bank_pipeline.defs.labels import LIFECYCLE, SYNCING
 from bank_pipeline.defs.partitions import CONNECTIONS, connection_partitions
-from bank_pipeline.defs.requests import ASK_AGAIN, load_under_way, to_run_requests
+from bank_pipeline.defs.requests import (
+    ASK_AGAIN,
+    PER_TICK_MAX,
+    Asked,
+    load_under_way,
+    to_run_requests,
+)
 from bank_pipeline.storage.listing import (
+    DueAttempt,
     load_connection_ids,
     load_due_attempts,
     load_unhandled_events,
 )
 from bank_pipeline.sync.ending import load_ending_due
 from bank_pipeline.sync.reports import SyncReason
-
-PER_TICK_MAX: Final = 2_000
 
 
 @dg.sensor(
@@ -54,13 +58,13 @@ def connection_sensor(
         changes.append(connection_partitions.build_delete_request(removed))
     under_way = load_under_way(context.instance) if due else set()
     waiting = [attempt for attempt in due if attempt.connection_id not in under_way]
-    first = {a.connection_id: _key(a.due_at, now) for a in waiting if a.is_first}
-    again = {a.connection_id: _key(a.due_at, now) for a in waiting if not a.is_first}
+    first = [_asked(attempt, now) for attempt in waiting if attempt.is_first]
+    again = [_asked(attempt, now) for attempt in waiting if not attempt.is_first]
     return dg.SensorResult(
         dynamic_partitions_requests=changes,
         run_requests=[
-            *to_run_requests(first, SyncReason.INITIAL),
-            *to_run_requests(again, SyncReason.RECOVERY),
+            *to_run_requests(first, SyncReason.INITIAL, asked_at=now),
+            *to_run_requests(again, SyncReason.RECOVERY, asked_at=now),
         ],
     )
 
@@ -100,14 +104,22 @@ def webhook_sensor(
     with services.sync.engine.connect() as db:
         events = load_unhandled_events(db, now=now, limit=PER_TICK_MAX)
     ready = partitioned - load_under_way(context.instance) if events else set()
-    pending = {
-        event.connection_id: f"{event.newest_event_id}:{_key(event.received_at, now)}"
+    pending = [
+        Asked(
+            event.connection_id,
+            event.provider,
+            f"{event.newest_event_id}:{_key(event.received_at, now)}",
+        )
         for event in events
         if event.connection_id in ready
-    }
+    ]
     if not pending:
         return dg.SkipReason("No webhook event waits for a sync.")
     return dg.SensorResult(run_requests=[*to_run_requests(pending, SyncReason.WEBHOOK)])
+
+
+def _asked(attempt: DueAttempt, now: datetime) -> Asked:
+    return Asked(attempt.connection_id, attempt.provider, _key(attempt.due_at, now))
 
 
 def _key(since: datetime, now: datetime) -> str:

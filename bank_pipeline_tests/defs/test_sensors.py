@@ -29,7 +29,9 @@ def reasons(requests: list[dg.RunRequest]) -> set[str]:
     return {request.tags["bank/reason"] for request in requests}
 
 
-def insert_connections(installation: Installation, count: int) -> list[ConnectionId]:
+def insert_connections(
+    installation: Installation, count: int, provider: Provider = Provider.PLAID
+) -> list[ConnectionId]:
     """Store connections that were linked just now, without asking a provider."""
     now = installation.services.sync.clock()
     with installation.services.sync.engine.begin() as db:
@@ -38,7 +40,7 @@ def insert_connections(installation: Installation, count: int) -> list[Connectio
             insert_or_renew_connection(
                 db,
                 team_id=team_id,
-                provider=Provider.PLAID,
+                provider=provider,
                 external_id=f"item-{number}",
                 institution_external_id=None,
                 institution_name=None,
