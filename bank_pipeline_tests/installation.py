@@ -95,6 +95,7 @@ def variables(sandbox: SandboxServer, *, database_url: str, state_dir: Path) -> 
         "BANK_PIPELINE_DATABASE_URL": database_url,
         "BANK_PIPELINE_CLOCK_URL": f"{sandbox.url}/_sim/clock",
         "BANK_PIPELINE_ENCRYPTION_KEY": KEY,
+        "BANK_PIPELINE_WEBHOOK_WAIT_S": "0",
         "PLAID_CLIENT_ID": sandbox.plaid.options.client_id,
         "PLAID_SECRET": sandbox.plaid.options.secret,
         "PLAID_ENV": "sandbox",

@@ -69,6 +69,7 @@ def playground(state_dir: Path, sandbox: SandboxServer) -> Iterator[Playground]:
     reset(state_dir)
     os.environ |= playground_environment(state_dir, sandbox.url)
     os.environ |= wings_environment(state_dir, sandbox.url)
+    os.environ["BANK_PIPELINE_WEBHOOK_WAIT_S"] = "0"  # time passes by command here
     try:
         os.environ |= dagster_environment(Settings())
         with GatewayThread(build_services(Settings())) as gateway:
