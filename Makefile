@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: help demo test mutants simulate simulate-short dev lint types check bench sandbox clean lock format
+.PHONY: help demo test mutants two-hosts simulate simulate-short dev lint types check bench sandbox clean lock format
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -22,6 +22,9 @@ test: $(VENV)/.dev ## All tests, on an embedded Postgres and simulated providers
 
 mutants: $(VENV)/.dev ## Every deliberate defect, and whether the proof notices it
 	@$(RUN) pytest -n 2 --dist load -m 'mutants or not mutants' bank_pipeline_tests/simulation/test_defects.py
+
+two-hosts: $(VENV)/.dev ## Two worker hosts, one of them lost midway; wants redis-server and root
+	@$(RUN) pytest -n 0 -rs -m hosts bank_pipeline_tests/e2e/test_two_hosts.py
 
 simulate: $(VENV)/.runtime ## 20 simulated years of everything that can go wrong, and the proof
 	@$(RUN) bank-pipeline simulate --seed 1 --seeds 20 --days 365 --connections 24 --faults full

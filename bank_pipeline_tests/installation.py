@@ -71,7 +71,8 @@ class Installation:
     def differences(self, connection_id: ConnectionId) -> list[str]:
         """Compare the tables with what the bank says, to the row and the cent."""
         connection = self.stored(connection_id)
-        truth = fetch_json(f"{self.sandbox.url}/_sim/truth?item_id={connection.external_id}")
+        sandbox_url = self.services.settings.plaid_base_url
+        truth = fetch_json(f"{sandbox_url}/_sim/truth?item_id={connection.external_id}")
         with self.services.sync.engine.connect() as db:
             held = load_evidence(db, connection_id)
         compared = compare_connection("bank", truth, held)

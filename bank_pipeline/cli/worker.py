@@ -22,6 +22,7 @@ _SETTINGS: Final = {
     "result_extended": True,  # which worker had a run
     "worker_disable_prefetch": True,  # a run that no process is free for is left to other workers
     "worker_hijack_root_logger": False,
+    "worker_redirect_stdouts": False,
     "worker_max_tasks_per_child": _RUNS_PER_PROCESS,
     "worker_send_task_events": False,
 }

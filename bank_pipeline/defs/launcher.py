@@ -2,10 +2,11 @@
 
 import threading
 import time
+import warnings
 from typing import Any, Final
 
 import dagster as dg
-from celery.exceptions import CeleryError
+from celery.exceptions import CeleryError, DuplicateTaskNameWarning
 from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
 from dagster_celery.launcher import CeleryRunLauncher
 from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
@@ -17,6 +18,9 @@ SILENCE_S: Final = 60.0  # above a worker's longest pause; no run is declared de
 _ANSWER_S: Final = 2.0  # workers answer from their main process, which does nothing else
 _FRESH_S: Final = 10.0  # one question serves all runs of a round of monitoring
 _ENDED: Final = {"SUCCESS": WorkerStatus.SUCCESS, "FAILURE": WorkerStatus.FAILED}
+
+# Dagster's launcher names the same task anew for each run, which Celery finds odd each time.
+warnings.filterwarnings("ignore", category=DuplicateTaskNameWarning)
 
 
 class HostsRunLauncher(CeleryRunLauncher):
