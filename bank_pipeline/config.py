@@ -72,7 +72,7 @@ class Settings(BaseSettings):
     sync_threads: int = Field(default=8, ge=1, le=64)
     """Connections synced side by side within one run."""
     webhook_wait_s: float = Field(default=9.0, ge=0, le=30)
-    """How long the sensor of webhooks waits for one; 0 only looks, as behind a pooler."""
+    """How long a tick of the sensor of webhooks waits for one; 0 only looks."""
     provider_timeout_s: float = Field(default=60.0, gt=0, le=600)
     """Longest silence of a provider: a first full page may be slow."""
     raw_retention_days: int = Field(default=90, ge=1)

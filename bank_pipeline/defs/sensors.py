@@ -26,6 +26,7 @@ from bank_pipeline.sync.ending import load_ending_due
 from bank_pipeline.sync.reports import SyncReason
 
 PER_TICK_MAX: Final = 2_000
+LOOK_AGAIN_S: Final = 2.0  # nothing rings when a sync ends that held up a newer event
 
 
 @dg.sensor(
@@ -99,8 +100,8 @@ def webhook_sensor(
     with listening(services.sync.engine) as wait:
         pending = _load_pending(context.instance, services)
         while not pending and (left := ends_at - time.monotonic()) > 0:
-            if wait(left):
-                pending = _load_pending(context.instance, services)
+            wait(min(left, LOOK_AGAIN_S))
+            pending = _load_pending(context.instance, services)
     if not pending:
         return dg.SkipReason("No webhook event waits for a sync.")
     return dg.SensorResult(run_requests=[*to_run_requests(pending, SyncReason.WEBHOOK)])

@@ -22,8 +22,8 @@ def listening(engine: sa.Engine) -> Iterator[Callable[[float], bool]]:
     Listen while the context lasts; yields a function that waits for at most so many seconds.
 
     It returns whether the bell rang. What rings between two waits is heard by the second.
-    It takes a session of its own: a pooler that pools by transaction loses the sound, and
-    every wait then lasts its full time.
+    It takes a session of its own; a pooler that pools by transaction loses the sound, so that
+    whoever waits should look now and then.
     """
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as session:
         session.execute(_LISTEN)

@@ -7,10 +7,13 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Final
 
 _HIDE: Final = 'for folder in $HIDDEN; do mount -t tmpfs none "$folder"; done; exec "$@"'
+
+_NUMBERS: Final = count(os.getpid())
 
 
 @dataclass
@@ -84,7 +87,7 @@ def two_hosts(folder: Path) -> Iterator[tuple[Host, Host]]:
         ]
         yield from _ended(hosts)
         return
-    number = os.getpid() % 250
+    number = next(_NUMBERS) % 250  # the last one's cables take a while to be gone
     bridge, centre = f"bank{number}", f"10.77.{number}.1"
     _ip("link", "add", bridge, "type", "bridge")
     try:

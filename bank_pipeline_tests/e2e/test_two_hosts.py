@@ -93,6 +93,15 @@ class Cluster:
             held = load_held_keys(db)
         return {one for one in ids if lock_key(one) in held}
 
+    def in_hand(self, run: dg.DagsterRun) -> list[ConnectionId]:
+        """Return the connections that a run was syncing when it was last heard of."""
+        begun = sa.text(
+            "SELECT connection_id::text FROM bank.sync_runs "
+            "WHERE dagster_run_id = :run AND ended_at IS NULL"
+        )
+        with self.installation.services.sync.engine.connect() as db:
+            return [ConnectionId(one) for one in db.scalars(begun, {"run": run.run_id})]
+
     def has_failed(self, run: dg.DagsterRun) -> bool:
         stored = self.instance.get_run_by_id(run.run_id)
         return stored is not None and stored.status is dg.DagsterRunStatus.FAILURE
@@ -175,16 +184,13 @@ def test_what_a_lost_host_had_in_hand_is_taken_over(cluster: Cluster, loss: str)
     wait_until(lambda: set(cluster.spread()) == {"left", "right"}, seconds=30, what="both at work")
 
     lost, run = cluster.busiest()
-    begun = cluster.synced(ids)
-    assert begun < CONNECTIONS
     lost.kill() if loss == "killed" else lost.cut()
+    assert cluster.synced(ids) < CONNECTIONS
+    in_hand = cluster.in_hand(run)
     faults.clear()
-    held = cluster.locked(named_in(run))
-    wait_until(
-        lambda: not held & cluster.locked(named_in(run)), seconds=LOCK_S, what="locks let go"
-    )
+    wait_until(lambda: not cluster.locked(in_hand), seconds=LOCK_S, what="locks let go")
     wait_until(lambda: cluster.has_failed(run), seconds=NOTICED_S, what="the lost run noticed")
-    others = [one for one in ids if one not in held]
+    others = [one for one in ids if one not in in_hand]
     wait_until(lambda: cluster.synced(others) == len(others), seconds=60, what="the rest")
     installation.sandbox.advance(LEASE_ENDS)
     wait_until(lambda: cluster.synced(ids) == len(ids), seconds=60, what="what it had in hand")
