@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: help demo test mutants two-hosts simulate simulate-short dev lint types check bench sandbox clean lock format
+.PHONY: help demo test mutants two-hosts simulate simulate-short dev lint types check bench bench-webhooks sandbox clean lock format
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -53,6 +53,9 @@ check: lint types ## Everything that needs no test run: style, types, imports, s
 
 bench: $(VENV)/.dev ## Benchmarks against COPY; writes benchmarks/results.json
 	@$(RUN) python -m benchmarks.run
+
+bench-webhooks: $(VENV)/.dev ## From webhook to rows in every set-up; wants redis-server; some minutes
+	@$(RUN) python -m benchmarks.webhooks
 
 format: $(VENV)/.dev ## Format and mend what can be mended by machine
 	@$(RUN) ruff format .
