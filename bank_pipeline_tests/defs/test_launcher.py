@@ -15,9 +15,12 @@ from bank_pipeline.defs.launcher import HostsRunLauncher
 from bank_pipeline_tests.e2e.centre import redis
 from bank_pipeline_tests.e2e.stack import free_ports
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("redis-server") is None, reason="redis-server is not installed"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        shutil.which("redis-server") is None, reason="redis-server is not installed"
+    ),
+    pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning"),  # Celery's
+]
 
 
 @pytest.fixture(scope="module")
