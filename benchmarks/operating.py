@@ -14,7 +14,7 @@ from typing import Any, Final
 from rich.console import Console
 
 from benchmarks.lanes import measure_lanes
-from benchmarks.run import RESULTS
+from benchmarks.results import record
 from benchmarks.scale import load_of_machine, measure_pages, measure_ticks
 
 BATCH: Final = 1_000
@@ -35,8 +35,7 @@ def main() -> int:
             "lanes": measure_lanes(BATCH),
         }
     found["broken"] = _broken(found)
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    RESULTS.write_text(json.dumps(results | {"operating": found}, indent=2) + "\n")
+    record({"operating": found})
     console.print_json(json.dumps(found))
     for broken in found["broken"]:
         console.print(f"[bold red]broken: {broken}[/]")

@@ -8,7 +8,6 @@ in production. Writes `benchmarks/results.json` and fails when a limit is broken
 """
 
 import gc
-import json
 import platform
 import shutil
 import statistics
@@ -45,6 +44,7 @@ from bank_pipeline.storage.migrate import migrate
 from bank_pipeline.sync.reports import StepCounts
 from bank_pipeline.sync.update import write_update
 from benchmarks.parsing import measure_parsing
+from benchmarks.results import record
 from benchmarks.rows import build_load, change_some, forget_hashes
 
 TRANSACTIONS: Final = 100_000
@@ -54,7 +54,6 @@ CHANGED_EVERY: Final = 20
 FIRST_LOAD_MIN: Final = 0.5  # of COPY's rows per second
 UNCHANGED_MIN: Final = 5.0
 UNCHANGED_WAL_MAX: Final = 1_000_000  # bytes
-RESULTS: Final = Path(__file__).with_name("results.json")
 _NOW: Final = datetime(2026, 6, 16, 14, 30, tzinfo=UTC)
 _CHUNK: Final = 1 << 20
 
@@ -90,8 +89,7 @@ def main() -> int:
         parsing = measure_parsing()
     limit = measured["copy"].rows_per_s
     results = _to_results(measured, limit, parsing)
-    others = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    RESULTS.write_text(json.dumps(others | results, indent=2) + "\n")
+    record(results)
     console.print(_to_table(measured, limit))
     for name, value in parsing.items():
         console.print(f"{name}: {value:,.1f} us per transaction")

@@ -26,6 +26,7 @@ from bank_pipeline.cli import (
     repair,
     runs,
     sandbox,
+    serve,
     simulate,
     switch,
     up,
@@ -55,6 +56,7 @@ app.add_typer(sandbox.app, name="sandbox")
 app.command("demo")(demo.demo)
 app.command("simulate")(simulate.simulate)
 app.command("up")(up.up)
+app.command("serve")(serve.serve)
 app.command("gateway")(up.gateway)
 app.command("doctor")(doctor.doctor)
 app.command("connections")(connections.list_connections)

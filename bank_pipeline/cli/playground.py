@@ -68,6 +68,7 @@ def playground(state_dir: Path, sandbox: SandboxServer) -> Iterator[Playground]:
     reset(state_dir)
     os.environ |= playground_environment(state_dir, sandbox.url)
     os.environ |= wings_environment(state_dir, sandbox.url)
+    os.environ["BANK_PIPELINE_WEBHOOK_WAIT_S"] = "0"  # time passes by command here
     try:
         os.environ |= dagster_environment(Settings())
         with GatewayThread(build_services(Settings())) as gateway:
@@ -94,6 +95,7 @@ def playground_environment(state_dir: Path, sandbox_url: str) -> dict[str, str]:
         "BANK_PIPELINE_DAGSTER_DATABASE_URL": "",
         "BANK_PIPELINE_ENCRYPTION_KEY": "",
         "BANK_PIPELINE_REDIS_URL": "",
+        "BANK_PIPELINE_BROKER_URL": "",
         **plaid_environment(sandbox_url),
         **dict.fromkeys(_OTHER_PROVIDERS, ""),
     }

@@ -5,7 +5,9 @@ All are level-triggered: they ask what is not done yet, keep no cursor, and so f
 nothing when a tick, a run or a machine is lost.
 """
 
+import time
 from datetime import datetime, timedelta
+from typing import Final
 
 import dagster as dg
 
@@ -20,6 +22,7 @@ from bank_pipeline.defs.requests import (
     load_under_way,
     to_run_requests,
 )
+from bank_pipeline.storage.bell import listening
 from bank_pipeline.storage.listing import (
     DueAttempt,
     load_connection_ids,
@@ -28,6 +31,8 @@ from bank_pipeline.storage.listing import (
 )
 from bank_pipeline.sync.ending import load_ending_due
 from bank_pipeline.sync.reports import SyncReason
+
+LOOK_AGAIN_S: Final = 2.0  # nothing rings when a sync ends that held up a newer event
 
 
 @dg.sensor(
@@ -86,7 +91,7 @@ def consent_sensor(services: dg.ResourceParam[Services]) -> dg.RunRequest | dg.S
 
 @dg.sensor(
     job=sync_connections_job,
-    minimum_interval_seconds=5,
+    minimum_interval_seconds=1,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Starts one sync per connection with webhooks that no sync has covered yet.",
     metadata=SYNCING,
@@ -97,14 +102,33 @@ def webhook_sensor(
     """
     Start one sync per connection with webhook events that no sync has covered yet.
 
-    A burst of events makes one run, and an event that arrives during a sync another.
+    A burst of events makes one run, and an event that arrives during a sync another. A tick
+    that finds nothing waits for the next event: ticks come every five seconds at best.
     """
+    ends_at = time.monotonic() + services.settings.webhook_wait_s
+    with listening(services.sync.engine) as wait:
+        pending = _load_pending(context.instance, services)
+        while not pending and (left := ends_at - time.monotonic()) > 0:
+            wait(min(left, LOOK_AGAIN_S))
+            pending = _load_pending(context.instance, services)
+    if not pending:
+        return dg.SkipReason("No webhook event waits for a sync.")
+    return dg.SensorResult(run_requests=[*to_run_requests(pending, SyncReason.WEBHOOK)])
+
+
+def _asked(attempt: DueAttempt, now: datetime) -> Asked:
+    return Asked(attempt.connection_id, attempt.provider, _key(attempt.due_at, now))
+
+
+def _load_pending(instance: dg.DagsterInstance, services: Services) -> list[Asked]:
+    """Load the connections whose events wait and that nothing is under way for, with run keys."""
     now = services.sync.clock()
-    partitioned = set(context.instance.get_dynamic_partitions(CONNECTIONS))
     with services.sync.engine.connect() as db:
         events = load_unhandled_events(db, now=now, limit=PER_TICK_MAX)
-    ready = partitioned - load_under_way(context.instance) if events else set()
-    pending = [
+    if not events:
+        return []
+    ready = {*instance.get_dynamic_partitions(CONNECTIONS)} - load_under_way(instance)
+    return [
         Asked(
             event.connection_id,
             event.provider,
@@ -113,13 +137,6 @@ def webhook_sensor(
         for event in events
         if event.connection_id in ready
     ]
-    if not pending:
-        return dg.SkipReason("No webhook event waits for a sync.")
-    return dg.SensorResult(run_requests=[*to_run_requests(pending, SyncReason.WEBHOOK)])
-
-
-def _asked(attempt: DueAttempt, now: datetime) -> Asked:
-    return Asked(attempt.connection_id, attempt.provider, _key(attempt.due_at, now))
 
 
 def _key(since: datetime, now: datetime) -> str:
