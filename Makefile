@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: help demo test mutants simulate simulate-short dev lint types check bench sandbox clean lock format
+.PHONY: help demo test day mutants two-hosts simulate simulate-short dev lint types check bench bench-webhooks sandbox clean lock format
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -20,8 +20,15 @@ demo: $(VENV)/.runtime ## Eight banks at four simulated providers, synced and co
 test: $(VENV)/.dev ## All tests, on an embedded Postgres and simulated providers
 	@$(RUN) pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
+day: $(VENV)/.dev ## A day of 2,000 connections in a quarter of an hour, through Dagster's real daemon
+	@$(RUN) DAY_CONNECTIONS=$${DAY_CONNECTIONS:-2000} DAY_MINUTES=$${DAY_MINUTES:-15} \
+	  pytest -n 0 -m day bank_pipeline_tests/e2e/test_day.py
+
 mutants: $(VENV)/.dev ## Every deliberate defect, and whether the proof notices it
 	@$(RUN) pytest -n 2 --dist load -m 'mutants or not mutants' bank_pipeline_tests/simulation/test_defects.py
+
+two-hosts: $(VENV)/.dev ## Two worker hosts, one of them lost midway; wants redis-server and root
+	@$(RUN) pytest -n 0 -rs -m hosts bank_pipeline_tests/e2e/test_two_hosts.py
 
 simulate: $(VENV)/.runtime ## 20 simulated years of everything that can go wrong, and the proof
 	@$(RUN) bank-pipeline simulate --seed 1 --seeds 20 --days 365 --connections 24 --faults full
@@ -48,8 +55,12 @@ check: lint types ## Everything that needs no test run: style, types, imports, s
 	@home=$$(mktemp -d); trap 'rm -rf "$$home"' EXIT; \
 	  $(RUN) DAGSTER_HOME="$$home" dagster definitions validate -w workspace.yaml
 
-bench: $(VENV)/.dev ## Benchmarks against COPY; writes benchmarks/results.json
+bench: $(VENV)/.dev ## Benchmarks; writes benchmarks/results.json
 	@$(RUN) python -m benchmarks.run
+	@$(RUN) python -m benchmarks.operating
+
+bench-webhooks: $(VENV)/.dev ## From webhook to rows in every set-up; wants redis-server; some minutes
+	@$(RUN) python -m benchmarks.webhooks
 
 format: $(VENV)/.dev ## Format and mend what can be mended by machine
 	@$(RUN) ruff format .
@@ -58,8 +69,10 @@ format: $(VENV)/.dev ## Format and mend what can be mended by machine
 lock: $(VENV)/.uv ## Pin every dependency anew, with hashes
 	@$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	  --no-header --no-emit-index-url --quiet -o requirements.lock
-	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
-	  --no-header --no-emit-index-url --quiet -c requirements.lock -o requirements-dev.lock
+	@$(BIN)/uv pip compile pyproject.toml --extra hosts --universal --python-version 3.11 --generate-hashes \
+	  --no-header --no-emit-index-url --quiet -c requirements.lock -o requirements-hosts.lock
+	@$(BIN)/uv pip compile pyproject.toml --extra hosts --group dev --universal --python-version 3.11 --generate-hashes \
+	  --no-header --no-emit-index-url --quiet -c requirements-hosts.lock -o requirements-dev.lock
 
 clean: ## Remove the environment, caches and all local state, the embedded database included
 	@if [ -x $(BIN)/bank-pipeline ]; then $(BIN)/bank-pipeline db stop || true; fi

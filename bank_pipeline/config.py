@@ -65,16 +65,26 @@ class Settings(BaseSettings):
     """32 bytes in base64 that encrypt credentials; unset means a key file in `state_dir`."""
     redis_url: SecretStr | None = None
     """Cache shared by several machines; unset means files in `state_dir`."""
+    broker_url: SecretStr | None = None
+    """redis://… that carries runs to warm workers, here or elsewhere; unset: a process each."""
     clock_url: str | None = None
     """The sandbox's virtual clock (GET, JSON `now`); only where nothing is production."""
     sync_threads: int = Field(default=8, ge=1, le=64)
     """Connections synced side by side within one run."""
+    webhook_wait_s: float = Field(default=9.0, ge=0, le=30)
+    """How long a tick of the sensor of webhooks waits for one; 0 only looks."""
     provider_timeout_s: float = Field(default=60.0, gt=0, le=600)
     """Longest silence of a provider: a first full page may be slow."""
     raw_retention_days: int = Field(default=90, ge=1)
     """How long the providers' answers, and webhooks that were handled, are kept."""
+    event_retention_days: int = Field(default=14, ge=1)
+    """How long Dagster's events and step logs of finished runs are kept; the newest state stays."""
+    run_retention_days: int = Field(default=60, ge=1)
+    """How long Dagster's runs stay on its list once their events are gone."""
     gateway_url: str | None = None
     """Public base URL under which providers reach the gateway's webhooks."""
+    renewal_url: str | None = Field(default=None, pattern=r"^https?://\S*\{connection_id\}\S*$")
+    """Your page where customers renew a consent; `{connection_id}` in it is filled in."""
 
     plaid_client_id: str | None = Field(default=None, alias="PLAID_CLIENT_ID")
     plaid_secret: SecretStr | None = Field(default=None, alias="PLAID_SECRET")
@@ -136,6 +146,13 @@ class Settings(BaseSettings):
         if value == "" and info.field_name is not None:
             return cls.model_fields[info.field_name].get_default()
         return value
+
+    @model_validator(mode="after")
+    def _broker_is_redis(self) -> "Settings":
+        url = self.broker_url
+        if url is not None and not url.get_secret_value().startswith(("redis://", "rediss://")):
+            raise ValueError("BANK_PIPELINE_BROKER_URL must begin with redis:// or rediss://")
+        return self
 
     @model_validator(mode="after")
     def _production_talks_to_the_real_world(self) -> "Settings":

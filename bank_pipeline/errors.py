@@ -20,6 +20,7 @@ BankPipelineError
 │   └── PayloadError            the answer does not fit its documented shape
 ├── ConcurrentSyncError         the rows moved while we were fetching: do it again
 │   └── BusyError               another sync holds this connection: it does our work
+│       └── CoveredError        … or has done it since it was asked for
 ├── WebhookRejectedError        an inbound webhook cannot be trusted
 ├── NotFoundError               no stored thing has this id
 ├── SecretError                 a stored secret does not open: wrong key or altered text
@@ -132,6 +133,10 @@ class ConcurrentSyncError(BankPipelineError):
 
 class BusyError(ConcurrentSyncError):
     """Another sync holds this connection, so there is nothing for us to do."""
+
+
+class CoveredError(BusyError):
+    """The connection was synced after this was asked for, so there is nothing left to do."""
 
 
 class WebhookRejectedError(BankPipelineError):

@@ -71,7 +71,8 @@ class Installation:
     def differences(self, connection_id: ConnectionId) -> list[str]:
         """Compare the tables with what the bank says, to the row and the cent."""
         connection = self.stored(connection_id)
-        truth = fetch_json(f"{self.sandbox.url}/_sim/truth?item_id={connection.external_id}")
+        sandbox_url = self.services.settings.plaid_base_url
+        truth = fetch_json(f"{sandbox_url}/_sim/truth?item_id={connection.external_id}")
         with self.services.sync.engine.connect() as db:
             held = load_evidence(db, connection_id)
         compared = compare_connection("bank", truth, held)
@@ -95,6 +96,7 @@ def variables(sandbox: SandboxServer, *, database_url: str, state_dir: Path) -> 
         "BANK_PIPELINE_DATABASE_URL": database_url,
         "BANK_PIPELINE_CLOCK_URL": f"{sandbox.url}/_sim/clock",
         "BANK_PIPELINE_ENCRYPTION_KEY": KEY,
+        "BANK_PIPELINE_WEBHOOK_WAIT_S": "0",
         "PLAID_CLIENT_ID": sandbox.plaid.options.client_id,
         "PLAID_SECRET": sandbox.plaid.options.secret,
         "PLAID_ENV": "sandbox",

@@ -8,7 +8,6 @@ in production. Writes `benchmarks/results.json` and fails when a limit is broken
 """
 
 import gc
-import json
 import platform
 import shutil
 import statistics
@@ -45,6 +44,7 @@ from bank_pipeline.storage.migrate import migrate
 from bank_pipeline.sync.reports import StepCounts
 from bank_pipeline.sync.update import write_update
 from benchmarks.parsing import measure_parsing
+from benchmarks.results import record
 from benchmarks.rows import build_load, change_some, forget_hashes
 
 TRANSACTIONS: Final = 100_000
@@ -54,7 +54,6 @@ CHANGED_EVERY: Final = 20
 FIRST_LOAD_MIN: Final = 0.5  # of COPY's rows per second
 UNCHANGED_MIN: Final = 5.0
 UNCHANGED_WAL_MAX: Final = 1_000_000  # bytes
-RESULTS: Final = Path(__file__).with_name("results.json")
 _NOW: Final = datetime(2026, 6, 16, 14, 30, tzinfo=UTC)
 _CHUNK: Final = 1 << 20
 
@@ -90,7 +89,7 @@ def main() -> int:
         parsing = measure_parsing()
     limit = measured["copy"].rows_per_s
     results = _to_results(measured, limit, parsing)
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
+    record(results)
     console.print(_to_table(measured, limit))
     for name, value in parsing.items():
         console.print(f"{name}: {value:,.1f} us per transaction")
@@ -147,7 +146,7 @@ def _sync(db: sa.Connection, world: World, transactions: tuple[Transaction, ...]
         account_ids=world.account_ids,
         sync_run_id=SyncRunId(new_id()),
         now=_NOW,
-    )
+    ).counts
     before = load_connection(db, world.connection.id).cursor
     after = f"cursor-{new_id()}"
     stage = HistoryStage.COMPLETE

@@ -23,9 +23,11 @@ from bank_pipeline.cli import (
     duplicates,
     institutions,
     link,
+    notify,
     repair,
     runs,
     sandbox,
+    serve,
     simulate,
     switch,
     up,
@@ -51,10 +53,12 @@ app.add_typer(database.app, name="db")
 app.add_typer(duplicates.app, name="duplicates")
 app.add_typer(institutions.app, name="institutions")
 app.add_typer(link.app, name="link")
+app.add_typer(notify.app, name="notify")
 app.add_typer(sandbox.app, name="sandbox")
 app.command("demo")(demo.demo)
 app.command("simulate")(simulate.simulate)
 app.command("up")(up.up)
+app.command("serve")(serve.serve)
 app.command("gateway")(up.gateway)
 app.command("doctor")(doctor.doctor)
 app.command("connections")(connections.list_connections)

@@ -1,20 +1,27 @@
 """The environment and the processes of a running installation."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import yaml
 
 from bank_pipeline.config import Settings
 from bank_pipeline.errors import SetupError
 from bank_pipeline.storage.engine import resolve_database
 
 STOP_S_MAX: Final = 20.0
+EVENT_BATCH_SIZE: Final = "1000"
+"""Events of a large backfill that are written together: one by one they take minutes."""
+_THIS_MACHINE: Final = {"localhost", "127.0.0.1", "::1", None}  # None: a socket's path
 _PACKAGE: Final = Path(__file__).parents[1]
 
 
@@ -23,17 +30,71 @@ def dagster_environment(settings: Settings) -> dict[str, str]:
     Prepare Dagster's home in the state folder and return the variables that name it.
 
     The instance's storage is in Postgres; the home holds its configuration and step logs.
+
+    Raises:
+        SetupError: a broker is named, and something is missing that hosts have to share.
     """
     home = settings.state_dir.resolve() / "dagster"
     logs = home / "logs"
     logs.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(find_configuration("dagster.yaml"), home / "dagster.yaml")
+    parts = ["dagster.yaml"]
+    broker = {}
+    if settings.broker_url is not None:
+        check_shared(settings)
+        parts.append("dagster.hosts.yaml")
+        broker = {"BANK_PIPELINE_BROKER_URL": settings.broker_url.get_secret_value()}
+    write_configuration(home / "dagster.yaml", join_configuration(parts))
     return {
         "DAGSTER_HOME": str(home),
+        "DAGSTER_EVENT_BATCH_SIZE": EVENT_BATCH_SIZE,
         "BANK_PIPELINE_STATE_DIR": str(settings.state_dir.resolve()),
         "BANK_PIPELINE_DAGSTER_URL": resolve_database(settings).dagster_url,
         "BANK_PIPELINE_COMPUTE_LOGS": str(logs),
+        **broker,
     }
+
+
+def join_configuration(names: Sequence[str]) -> dict[str, Any]:
+    """Read the shipped files; what a later one says of a subject replaces what an earlier said."""
+    joined: dict[str, Any] = {}
+    for name in names:
+        joined |= yaml.safe_load(find_configuration(name).read_text())
+    return joined
+
+
+def write_configuration(path: Path, configuration: Mapping[str, Any]) -> None:
+    """Write it whole or not at all: processes that start together write the same file."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as aside:
+        yaml.safe_dump(dict(configuration), aside, sort_keys=False)
+    Path(aside.name).replace(path)
+
+
+def check_shared(settings: Settings) -> None:
+    """
+    Check that nothing on this machine's disk is needed by workers on others.
+
+    Raises:
+        SetupError: the packages, or the settings, are missing.
+    """
+    if find_spec("dagster_celery") is None:
+        raise SetupError(
+            "BANK_PIPELINE_BROKER_URL needs more packages: install requirements-hosts.lock, or "
+            "`pip install 'bank-pipeline[hosts]'`"
+        )
+    assert settings.broker_url is not None, "asked only where there is a broker"
+    host = urlsplit(settings.broker_url.get_secret_value()).hostname
+    if host in _THIS_MACHINE:
+        return
+    needed = {
+        "BANK_PIPELINE_DATABASE_URL": settings.database_url,
+        "BANK_PIPELINE_ENCRYPTION_KEY": settings.encryption_key,
+        "BANK_PIPELINE_REDIS_URL": settings.redis_url,
+    }
+    if missing := [name for name, value in needed.items() if value is None]:
+        raise SetupError(
+            f"The broker is on another machine, so workers may be, too: set {', '.join(missing)} "
+            "to the same on all, or BANK_PIPELINE_BROKER_URL to a Redis on localhost"
+        )
 
 
 def find_configuration(name: str) -> Path:

@@ -48,7 +48,11 @@ def up(
     port: Annotated[int, typer.Option(help="Port of Dagster's UI.")] = DAGSTER_PORT,
     gateway_port: Annotated[int, typer.Option(help="Port of the gateway.")] = GATEWAY_PORT,
 ) -> None:
-    """Run everything: database, Dagster's UI and daemon, the gateway. Ctrl-C ends it all."""
+    """
+    Run everything: database, Dagster's UI and daemon, the gateway. Ctrl-C ends it all.
+
+    With BANK_PIPELINE_BROKER_URL also a worker, which keeps processes warm for runs.
+    """
     with ExitStack() as stack:
         gateway_url = f"http://127.0.0.1:{gateway_port}"
         if sandbox:
@@ -63,6 +67,7 @@ def up(
             [
                 _dagster_command(host, port),
                 python_command("gateway", "--port", str(gateway_port)),
+                *([python_command("serve", "worker")] if settings.broker_url else []),
             ],
             environment=dagster_environment(settings),
             meanwhile=(lambda: _populate(services, gateway_url)) if sandbox else lambda: None,

@@ -6,9 +6,13 @@ the failures are those of each connection, not of the batch: a bank that is down
 hold up the others.
 """
 
+import os
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from datetime import date
+from contextlib import suppress
+from dataclasses import replace
+from datetime import date, datetime
 from typing import Final
 
 import dagster as dg
@@ -16,17 +20,22 @@ from pydantic import Field
 
 from bank_pipeline.bootstrap import Services
 from bank_pipeline.defs.failures import Failures
+from bank_pipeline.defs.labels import OWNERS
 from bank_pipeline.defs.metadata import to_materializations
 from bank_pipeline.defs.partitions import connection_partitions
+from bank_pipeline.defs.requests import ROUTINE, TAG_LANE
+from bank_pipeline.domain.cadence import last_slot
 from bank_pipeline.domain.depth import Depth
 from bank_pipeline.domain.ids import ConnectionId
-from bank_pipeline.errors import BusyError, ProviderPausedError
+from bank_pipeline.errors import BusyError, CoveredError, ProviderPausedError
 from bank_pipeline.sync.connection import sync_connection
 from bank_pipeline.sync.reports import Step, SyncReason, SyncReport, SyncRequest
 
 GROUP: Final = "bank"
-OWNERS: Final = ["team:data"]
+NICENESS: Final = 5  # of threads that work through a routine batch
 TABLE_KINDS: Final = {"postgres", "table"}
+TAG_RESUMES: Final = "dagster/is_resume_retry"  # on a run that repeats what failed of another
+TAG_ROOT: Final = "dagster/root_run_id"
 
 
 class SyncConfig(dg.Config):
@@ -46,26 +55,41 @@ class SyncConfig(dg.Config):
         description="First day of a BACKFILL, as 2025-01-31; none: as far back as banks go.",
     )
 
+    asked_at: str | None = Field(
+        default=None,
+        description="When a sensor or schedule asked: what was synced since then is left alone. "
+        "None: everything named is synced.",
+    )
+
     def to_request(
-        self, connection_id: str, steps: frozenset[Step], dagster_run_id: str
+        self, connection_id: ConnectionId, steps: frozenset[Step], run: dg.DagsterRun
     ) -> SyncRequest:
         """
         Return the request for one connection.
 
         Raises:
-            dagster.Failure: `since` is no date, or has no backfill to begin.
+            dagster.Failure: `since` or `asked_at` is no date, or there is no backfill to begin.
         """
         try:
             return SyncRequest(
-                ConnectionId(connection_id),
+                connection_id,
                 self.reason,
                 steps,
-                dagster_run_id,
+                run.run_id,
                 depth=self.depth,
                 since=None if self.since is None else date.fromisoformat(self.since),
+                unless_synced_since=self._wanted_since(connection_id),
             )
         except ValueError as error:
-            raise dg.Failure(f"`since`: {error}", allow_retries=False) from None
+            raise dg.Failure(f"the run's config: {error}", allow_retries=False) from None
+
+    def _wanted_since(self, connection_id: ConnectionId) -> datetime | None:
+        """Return from when on a sync will do: the schedule's turn came before it was asked for."""
+        if self.asked_at is None:
+            return None
+        asked_at = datetime.fromisoformat(self.asked_at)
+        is_turn = self.reason is SyncReason.SCHEDULE
+        return last_slot(connection_id, asked_at) if is_turn else asked_at
 
 
 def _spec(step: Step, description: str, *, deps: tuple[str, ...] = ()) -> dg.AssetSpec:
@@ -125,32 +149,47 @@ def sync_connections(
             allow_retries=False,
         )
     steps = frozenset(Step(key.to_user_string()) for key in context.selected_asset_keys)
+    repeats = _repeated(context)
     requests = [
-        config.to_request(connection_id, steps, context.run.run_id)
-        for connection_id in connection_ids
+        replace(config.to_request(ConnectionId(id_), steps, context.run), repeats=repeats)
+        for id_ in connection_ids
     ]
     failures = Failures(context, steps, is_planned=is_planned)
-    for request, result in _sync_all(services, requests):
+    gives_way = context.run.tags.get(TAG_LANE) == ROUTINE
+    for request, result in _sync_all(services, requests, gives_way=gives_way):
         try:
             report = result.result()
+        except CoveredError:
+            context.log.debug("connection %s is up to date: folded", request.connection_id)
         except BusyError:
             context.log.info("connection %s is busy: folded", request.connection_id)
         except ProviderPausedError as error:
             # The run that met the refusal failed; thousands that are put off for it do not.
             context.log.warning("connection %s is put off: %s", request.connection_id, error)
         except Exception as error:  # noqa: BLE001  (one connection's failure is its own)
-            failures.add(request.connection_id, error)
+            yield from failures.add(request.connection_id, error)
         else:
             yield from to_materializations(report)
     failures.raise_if_any()
 
 
+def _repeated(context: dg.AssetExecutionContext) -> frozenset[str]:
+    """Return the runs that this one repeats from where they failed: what they synced is done."""
+    tags = context.run.tags
+    if tags.get(TAG_RESUMES) != "true" or TAG_ROOT not in tags:
+        return frozenset()
+    root = tags[TAG_ROOT]
+    others = context.instance.get_runs(dg.RunsFilter(tags={TAG_ROOT: root}))
+    return frozenset({root, *(run.run_id for run in others)}) - {context.run.run_id}
+
+
 def _sync_all(
-    services: Services, requests: list[SyncRequest]
+    services: Services, requests: list[SyncRequest], *, gives_way: bool
 ) -> Iterator[tuple[SyncRequest, Future[SyncReport]]]:
     """Sync side by side in threads; yield each as it ends. A run that is ended begins no more."""
     threads = min(len(requests), services.settings.sync_threads) or 1
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="sync")
+    begin = _give_way if gives_way else _go_ahead
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="sync", initializer=begin)
     try:
         futures = {
             pool.submit(sync_connection, services.sync, request): request for request in requests
@@ -159,3 +198,13 @@ def _sync_all(
             yield futures[future], future
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _give_way() -> None:
+    """Let whatever somebody waits for go first on this machine, where its system can do that."""
+    with suppress(AttributeError, OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)  # this thread's
+
+
+def _go_ahead() -> None:
+    """Leave the thread as it is."""

@@ -1,74 +1,270 @@
-"""The check on `balances`: does what the banks tell go with the rows that they show."""
+"""
+The checks: what an operator has to look at, each as one statement over all connections.
 
-from collections import Counter
+One check for all connections and not one per partition: what is found is in tables of ours,
+and an operator wants it on one page.
+"""
+
 from typing import Final
 
 import dagster as dg
 
 from bank_pipeline.bootstrap import Services
+from bank_pipeline.defs.check_results import A_PERSON_LOOKS, LATE_OR_WRONG, SHOWN_MAX, to_result
+from bank_pipeline.defs.labels import CHECKING
+from bank_pipeline.storage import findings as find
 from bank_pipeline.storage.balance_checks import ListedDifference, list_differences
 
-SHOWN_MAX: Final = 200  # rows of the table; the view has them all
+_GUIDE: Final = {"guide": "docs/operations.md: What the checks say", "evaluated": "every 6 hours"}
+ERRORS: Final = {"severity": LATE_OR_WRONG.value, **_GUIDE}
+WARNINGS: Final = {"severity": A_PERSON_LOOKS.value, **_GUIDE}
+
+
+@dg.asset_check(
+    asset="transactions",
+    description="Every connection that is synced every day had a successful sync within 26 hours.",
+    compute_kind="postgres",
+    metadata=ERRORS,
+)
+def connections_are_fresh(services: dg.ResourceParam[Services]) -> dg.AssetCheckResult:
+    """Tell which connections are late, and why."""
+    with services.sync.engine.connect() as db:
+        found = find.find_late(db, now=services.sync.clock(), limit=SHOWN_MAX)
+    return to_result(
+        found,
+        what="Connections without a successful sync for more than 26 hours",
+        to_do="`why` tells the reason and what comes by itself; `bank-pipeline runs --connection "
+        "ID` tells more. Where it says `doctor`, run `bank-pipeline doctor`. If only `the daily "
+        "sync` is to come, nothing reached the connection: does the daemon run?",
+        severity=LATE_OR_WRONG,
+    )
+
+
+@dg.asset_check(
+    asset="accounts",
+    description="No connection waits for its customer to log in or to consent again.",
+    compute_kind="postgres",
+    metadata=WARNINGS,
+)
+def no_customer_has_to_act(services: dg.ResourceParam[Services]) -> dg.AssetCheckResult:
+    """Tell which connections rest until their customer has acted."""
+    with services.sync.engine.connect() as db:
+        found = find.find_waiting(db, limit=SHOWN_MAX)
+    return to_result(
+        found,
+        what="Connections that rest until their customer acts",
+        to_do="`needs_reauth`: send the customer the page of `bank-pipeline link PROVIDER --renew "
+        "ID`. `revoked`: the same, or `bank-pipeline disconnect ID` if they left. Rows stay.",
+        severity=A_PERSON_LOOKS,
+    )
+
+
+@dg.asset_check(
+    asset="transactions",
+    description="A complete answer has covered every date of every open account, up to yesterday.",
+    compute_kind="postgres",
+    metadata=WARNINGS,
+)
+def history_has_no_gaps(services: dg.ResourceParam[Services]) -> dg.AssetCheckResult:
+    """Tell which dates of which accounts nobody has read."""
+    with services.sync.engine.connect() as db:
+        found = find.find_gaps(db, now=services.sync.clock(), limit=SHOWN_MAX)
+    return to_result(
+        found,
+        what="Ranges of dates that no complete answer has covered",
+        to_do="The next syncs ask for what the bank still gives. If one stays for a week, ask "
+        "once with `bank-pipeline backfill --connection ID --from FIRST_DAY`. What the bank "
+        "refuses stays a gap: tell whoever sums these dates.",
+        severity=A_PERSON_LOOKS,
+    )
+
+
+@dg.asset_check(
+    asset="transactions",
+    description="Every row that a bank sent could be read: the quarantine is empty.",
+    compute_kind="postgres",
+    metadata=ERRORS,
+)
+def quarantine_is_empty(services: dg.ResourceParam[Services]) -> dg.AssetCheckResult:
+    """Tell which rows could not be read, and which rule they break."""
+    with services.sync.engine.connect() as db:
+        found = find.find_quarantined(db, limit=SHOWN_MAX)
+    return to_result(
+        found,
+        what="Rows that could not be read and are missing in the tables",
+        to_do="Look at one with `bank-pipeline quarantine show FIRST_ID` and report it. After an "
+        "upgrade that reads it: `bank-pipeline renormalise --apply`. If it is worth nothing: "
+        "`bank-pipeline quarantine resolve FIRST_ID`.",
+        severity=LATE_OR_WRONG,
+    )
+
+
+@dg.asset_check(
+    asset="transactions",
+    description="The keys that forbid double rows are enforced, and no payment counts as pending "
+    "and as booked at once.",
+    compute_kind="postgres",
+    metadata=ERRORS,
+)
+def nothing_is_stored_twice(services: dg.ResourceParam[Services]) -> dg.AssetCheckResult:
+    """Tell of keys that are gone, and of payments that are summed twice."""
+    with services.sync.engine.connect() as db:
+        keys = find.find_missing_keys(db)
+        found = find.find_doubled(db, limit=SHOWN_MAX)
+    if keys:
+        return dg.AssetCheckResult(
+            passed=False,
+            severity=LATE_OR_WRONG,
+            description=f"The database does not enforce {', '.join(keys)}. Pause the schedules, "
+            "restore the keys from a backup's definition, and compare before going on.",
+            metadata={"missing_keys": dg.MetadataValue.json(keys)},
+        )
+    return to_result(
+        found,
+        what="Payments that count twice, as pending and as booked",
+        to_do="Compare both with `bank-pipeline explain ROW`, then drop the pending one with "
+        "`bank-pipeline duplicates drop PENDING_ROW`; report it.",
+        severity=LATE_OR_WRONG,
+    )
+
+
+@dg.asset_check(
+    asset="transactions",
+    description="Somebody decided of every row that may be another one told twice.",
+    compute_kind="postgres",
+    metadata=WARNINGS,
+)
+def duplicates_are_decided(services: dg.ResourceParam[Services]) -> dg.AssetCheckResult:
+    """Tell at which connections rows wait for a decision; until then they count."""
+    with services.sync.engine.connect() as db:
+        found = find.find_suspected(db, limit=SHOWN_MAX)
+    return to_result(
+        found,
+        what="Rows that may be another one told twice",
+        to_do="`bank-pipeline duplicates list` shows them side by side; `duplicates keep` or "
+        "`duplicates drop` decides. Until then both count.",
+        severity=A_PERSON_LOOKS,
+    )
+
+
+@dg.asset_check(
+    asset="accounts",
+    description="Somebody or something tells the currency of every open account.",
+    compute_kind="postgres",
+    metadata=WARNINGS,
+)
+def currencies_are_known(services: dg.ResourceParam[Services]) -> dg.AssetCheckResult:
+    """Tell which accounts have amounts of an unknown currency."""
+    with services.sync.engine.connect() as db:
+        found = find.find_without_currency(db, limit=SHOWN_MAX)
+    return to_result(
+        found,
+        what="Open accounts whose currency nobody tells",
+        to_do="Their amounts have no currency and are in no sum by currency. Nothing is guessed: "
+        "ask the provider why the bank names none.",
+        severity=A_PERSON_LOOKS,
+    )
+
+
+@dg.asset_check(
+    asset="accounts",
+    description="No account waits for a person to say which one it is.",
+    compute_kind="postgres",
+    metadata=WARNINGS,
+)
+def accounts_are_told_apart(services: dg.ResourceParam[Services]) -> dg.AssetCheckResult:
+    """Tell at which connections accounts are not read because they may be known ones."""
+    with services.sync.engine.connect() as db:
+        found = find.find_questions(db, limit=SHOWN_MAX)
+    return to_result(
+        found,
+        what="Accounts that are not read until somebody says which they are",
+        to_do="`bank-pipeline accounts questions` shows them with the known ones they could be; "
+        "`bank-pipeline accounts decide` with `--same-as` or `--new` answers.",
+        severity=A_PERSON_LOOKS,
+    )
+
+
+@dg.asset_check(
+    asset="accounts",
+    description="Every consent that nobody uses was ended at its provider within a day.",
+    compute_kind="postgres",
+    metadata=WARNINGS,
+)
+def unused_consents_have_ended(services: dg.ResourceParam[Services]) -> dg.AssetCheckResult:
+    """Tell which consents a provider still holds open."""
+    with services.sync.engine.connect() as db:
+        found = find.find_open_consents(db, now=services.sync.clock(), limit=SHOWN_MAX)
+    return to_result(
+        found,
+        what="Consents that nobody uses and that are still open",
+        to_do="It is tried every day. If `last_error` stays, end the consent on the provider's own "
+        "page; the next try then finds it gone.",
+        severity=A_PERSON_LOOKS,
+    )
 
 
 @dg.asset_check(
     asset="balances",
     description="The booked balance of each account moves as its booked rows do. A difference "
     "that stayed is named with its account, days and amount; nothing is ever corrected.",
+    compute_kind="postgres",
+    metadata=WARNINGS,
 )
 def balances_go_with_rows(services: dg.ResourceParam[Services]) -> dg.AssetCheckResult:
-    """
-    Tell of every confirmed difference, connection by connection.
-
-    One check for all connections and not one per partition: the differences are in a table of
-    ours, where each sync writes them, and an operator wants them on one page.
-    """
+    """Tell of every confirmed difference."""
     with services.sync.engine.connect() as db:
-        found = list_differences(db)
-    per_connection = Counter(one.connection_id for one in found)
-    return dg.AssetCheckResult(
-        passed=not found,
-        severity=dg.AssetCheckSeverity.WARN,
-        metadata={
-            "balance_differences": dg.MetadataValue.int(len(found)),
-            "connections": dg.MetadataValue.json(dict(per_connection)),
-            "differences": _to_table(found[:SHOWN_MAX]),
-        },
+        listed = list_differences(db)
+    connections = len({one.connection_id for one in listed})
+    rows = tuple(_to_row(one) for one in listed[:SHOWN_MAX])
+    return to_result(
+        find.Findings(len(listed), connections, rows),
+        what="Balances that do not go with their rows",
+        to_do="Compare the days with the bank's statement. When it is dealt with, or the bank's "
+        "own fault: `bank-pipeline balance-checks resolve CHECK`.",
+        severity=A_PERSON_LOOKS,
     )
 
 
-balance_checks_job = dg.define_asset_job(
-    "balance_checks_job",
-    selection=dg.AssetSelection.checks(balances_go_with_rows),
-    executor_def=dg.in_process_executor,
-    description="Look whether every balance goes with its rows.",
+CHECKS: Final = (
+    accounts_are_told_apart,
+    balances_go_with_rows,
+    connections_are_fresh,
+    currencies_are_known,
+    duplicates_are_decided,
+    history_has_no_gaps,
+    no_customer_has_to_act,
+    nothing_is_stored_twice,
+    quarantine_is_empty,
+    unused_consents_have_ended,
 )
 
-balance_checks_schedule = dg.ScheduleDefinition(
-    name="balance_checks_schedule",
-    job=balance_checks_job,
+checks_job = dg.define_asset_job(
+    "checks_job",
+    selection=dg.AssetSelection.checks(*CHECKS),
+    executor_def=dg.in_process_executor,
+    description="Look at all connections for what is late, missing, doubled or waits for a person.",
+    tags=CHECKING,
+)
+
+checks_schedule = dg.ScheduleDefinition(
+    name="checks_schedule",
+    job=checks_job,
     cron_schedule="50 */6 * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Looks four times a day whether every balance goes with its rows.",
+    description="Evaluates every check four times a day.",
+    metadata=CHECKING,
 )
 
 
-def _to_table(found: list[ListedDifference]) -> dg.TableMetadataValue:
-    columns = ("connection", "account", "check", "first_day", "last_day", "difference", "currency")
-    schema = dg.TableSchema(columns=[dg.TableColumn(name) for name in columns])
-    records = [
-        dg.TableRecord(
-            {
-                "connection": one.connection_id,
-                "account": one.account_id,
-                "check": str(one.id),
-                "first_day": one.first_day.isoformat(),
-                "last_day": one.last_day.isoformat(),
-                "difference": f"{one.difference:f}",
-                "currency": one.currency or "unknown",
-            }
-        )
-        for one in found
-    ]
-    return dg.MetadataValue.table(records, schema=schema)
+def _to_row(one: ListedDifference) -> dict[str, find.Cell]:
+    return {
+        "connection": one.connection_id,
+        "account": one.account_id,
+        "check": one.id,
+        "first_day": one.first_day,
+        "last_day": one.last_day,
+        "difference": f"{one.difference:f}",
+        "currency": one.currency or "unknown",
+    }

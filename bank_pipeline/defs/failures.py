@@ -1,6 +1,7 @@
 """Failures of single connections within a run: collected, shown per partition, raised once."""
 
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -32,13 +33,19 @@ class Failures:
         self._is_planned = is_planned
         self._reasons: dict[ConnectionId, str] = {}
 
-    def add(self, connection_id: ConnectionId, error: Exception) -> None:
-        """Note one connection's failure."""
+    def add(self, connection_id: ConnectionId, error: Exception) -> Iterator[dg.AssetObservation]:
+        """Note one connection's failure; yield what shows its reason on its own partition."""
         reason = to_reason(error)
         self._reasons[connection_id] = reason
         self._context.log.error("connection %s failed: %s", connection_id, reason)
-        if not self._is_planned and not isinstance(error, NotFoundError):
+        if isinstance(error, NotFoundError):
+            return  # there is no such partition
+        if not self._is_planned:
             self._mark_failed(connection_id)
+        for step in sorted(self._steps):
+            yield dg.AssetObservation(
+                step.value, partition=connection_id, metadata={"failed": reason}
+            )
 
     def raise_if_any(self) -> None:
         """

@@ -6,8 +6,9 @@ from typing import Final
 import dagster as dg
 
 from bank_pipeline.bootstrap import Services
-from bank_pipeline.defs.assets import GROUP, OWNERS, TABLE_KINDS
+from bank_pipeline.defs.assets import GROUP, TABLE_KINDS
 from bank_pipeline.defs.failures import to_reason
+from bank_pipeline.defs.labels import OWNERS
 from bank_pipeline.defs.partitions import provider_partitions
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.sync.institutions import InstitutionsReport, sync_institutions

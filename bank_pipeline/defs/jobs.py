@@ -9,6 +9,8 @@ import dagster as dg
 from bank_pipeline.bootstrap import Services
 from bank_pipeline.defs.assets import sync_connections
 from bank_pipeline.defs.institution_assets import institutions
+from bank_pipeline.defs.labels import LIFECYCLE, LISTS, SYNCING, UPKEEP
+from bank_pipeline.defs.requests import ROUTINE, TAG_LANE
 from bank_pipeline.sync.ending import end_consents
 from bank_pipeline.sync.prune import prune
 
@@ -17,6 +19,7 @@ sync_connections_job = dg.define_asset_job(
     selection=dg.AssetSelection.assets(sync_connections).without_checks(),
     executor_def=dg.in_process_executor,
     description="Bring connections up to date: accounts, balances and transactions.",
+    tags=SYNCING,
 )
 
 backfill_job = dg.define_asset_job(
@@ -26,6 +29,7 @@ backfill_job = dg.define_asset_job(
     config={"ops": {"sync_connections": {"config": {"reason": "BACKFILL", "depth": "BACKFILL"}}}},
     description="Read the history of connections again, from the day `since` of the run's "
     "config on, else as far back as banks go. Choose partitions and launch a backfill.",
+    tags={**SYNCING, TAG_LANE: ROUTINE},
 )
 
 institutions_job = dg.define_asset_job(
@@ -33,6 +37,7 @@ institutions_job = dg.define_asset_job(
     selection=[institutions],
     executor_def=dg.in_process_executor,
     description="Read which banks a provider offers.",
+    tags=LISTS,
 )
 
 
@@ -42,7 +47,7 @@ def end_unused_consents(services: dg.ResourceParam[Services]) -> Iterator[dg.Out
     yield dg.Output(None, metadata=asdict(end_consents(services.sync)))
 
 
-@dg.job(executor_def=dg.in_process_executor)
+@dg.job(executor_def=dg.in_process_executor, tags=LIFECYCLE)
 def end_consents_job() -> None:
     """End at the providers what nobody uses any more, tried until it is done."""
     end_unused_consents()
@@ -56,7 +61,7 @@ def prune_expired(services: dg.ResourceParam[Services]) -> Iterator[dg.Output[No
     yield dg.Output(None, metadata=asdict(report))
 
 
-@dg.job(executor_def=dg.in_process_executor)
+@dg.job(executor_def=dg.in_process_executor, tags=UPKEEP)
 def prune_job() -> None:
     """Forget what was only kept for a while."""
     prune_expired()

@@ -29,6 +29,11 @@ def to_materializations(report: SyncReport) -> Iterator[dg.AssetMaterialization]
             round((report.ended_at - report.started_at).total_seconds(), 3)
         ),
     }
+    window = report.window
+    asked = "all that changed" if window is None else f"{window.first} to {window.last}"
+    shared["window"] = dg.MetadataValue.text(asked)
+    if report.calls_left is not None:
+        shared["provider_calls_left"] = dg.MetadataValue.int(report.calls_left)
     if report.coverage.until is not None:
         shared["covered_until"] = dg.MetadataValue.text(report.coverage.until.isoformat())
     if report.next_attempt_at is not None:

@@ -7,7 +7,6 @@ the given instance.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 import dagster as dg
 
@@ -15,8 +14,6 @@ from bank_pipeline.bootstrap import Services
 from bank_pipeline.defs.jobs import sync_connections_job
 from bank_pipeline.defs.schedules import daily_sync_schedule
 from bank_pipeline.defs.sensors import connection_sensor, webhook_sensor
-from bank_pipeline.domain.cadence import SLOT_MINUTES, is_due
-from bank_pipeline.storage.listing import load_connection_ids
 
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """The event log keeps everything; the terminal belongs to the caller."""
@@ -32,50 +29,28 @@ class RunOutcome:
 
 
 def run_what_is_due(
-    definitions: dg.Definitions,
-    instance: dg.DagsterInstance,
-    services: Services,
-    *,
-    since: datetime | None = None,
+    definitions: dg.Definitions, instance: dg.DagsterInstance, services: Services
 ) -> list[RunOutcome]:
-    """
-    Tick every sensor once and execute the requested runs, one after the other.
-
-    With `since`, the daily syncs whose time came after it and until now are made up for first,
-    as after a pause of the daemon.
-    """
+    """Tick the daily schedule and the sensors once; execute the requested runs one by one."""
     outcomes: list[RunOutcome] = []
-    if since is not None:
-        requests = [*_missed_syncs(definitions, instance, services, since)]
-        outcomes += [_execute(r, definitions, instance, services) for r in requests]
+    requests = [*_daily_syncs(definitions, instance, services)]
+    outcomes += [_execute(r, definitions, instance, services) for r in requests]
     for sensor in (connection_sensor, webhook_sensor):
         requests = [*_tick(sensor, definitions, instance, services)]
         outcomes += [_execute(r, definitions, instance, services) for r in requests]
     return outcomes
 
 
-def _missed_syncs(
-    definitions: dg.Definitions,
-    instance: dg.DagsterInstance,
-    services: Services,
-    since: datetime,
+def _daily_syncs(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, services: Services
 ) -> Iterator[dg.RunRequest]:
-    slot = timedelta(minutes=SLOT_MINUTES)
-    now = services.sync.clock()
-    with services.sync.engine.connect() as db:
-        known = load_connection_ids(db)
-    tick_at = since.replace(minute=0, second=0, microsecond=0)
-    while tick_at <= now:
-        # A tick opens an instance of its own, so those that can only be empty are left out.
-        if tick_at > since and any(is_due(one, tick_at) for one in known):
-            with dg.build_schedule_context(
-                instance=instance,
-                scheduled_execution_time=tick_at,
-                repository_def=definitions.get_repository_def(),
-                resources={"services": services},
-            ) as context:
-                yield from daily_sync_schedule.evaluate_tick(context).run_requests or []
-        tick_at += slot
+    with dg.build_schedule_context(
+        instance=instance,
+        scheduled_execution_time=services.sync.clock(),
+        repository_def=definitions.get_repository_def(),
+        resources={"services": services},
+    ) as context:
+        yield from daily_sync_schedule.evaluate_tick(context).run_requests or []
 
 
 def _tick(

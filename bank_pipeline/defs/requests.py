@@ -1,53 +1,101 @@
 """How connections become runs: a few get a run of their own, many share runs."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Any, Final
 
 import dagster as dg
 
 from bank_pipeline.bootstrap import system_now
+from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId
-from bank_pipeline.sync.reports import SyncReason
+from bank_pipeline.sync.reports import ALL_STEPS, Step, SyncReason
 
 OWN_RUNS_MAX: Final = 3  # above this, starting a process for each costs more than it shows
-BATCH_SIZE: Final = 50  # connections per shared run: a killed run repeats at most these
+BATCH_SIZE: Final = 50  # connections per shared run: many runs side by side on many machines
+ROUTINE_BATCH_SIZE: Final = 200  # nobody waits: fewer starts of processes, which cost most
+PER_TICK_MAX: Final = 2_000  # connections that one tick asks for: a tick must end in time
 
 ASK_AGAIN: Final = timedelta(minutes=10)  # a requested run that did nothing by then was lost
 _RUNS_MAX: Final = 1_000
 
 TAG_CONNECTION: Final = "bank/connection"
 TAG_PARTITION: Final = "dagster/partition"  # on every run of one partition, a click's too
+TAG_PROVIDER: Final = "bank/provider"
 TAG_REASON: Final = "bank/reason"
 TAG_BATCH: Final = "bank/batch"
+TAG_LANE: Final = "bank/lane"
+TAG_PRIORITY: Final = "dagster/priority"
+
+ROUTINE: Final = "routine"
+PROMPT: Final = "prompt"
+"""Lanes. `dagster.yaml` bounds the routine one, so that somebody who waits never waits for it."""
+
+_PRIORITIES: Final = {
+    SyncReason.INITIAL: 10,
+    SyncReason.WEBHOOK: 10,
+    SyncReason.MANUAL: 10,
+    SyncReason.RECOVERY: -5,
+    SyncReason.SCHEDULE: -10,
+    SyncReason.REFRESH: -15,
+    SyncReason.BACKFILL: -20,
+}
+"""Who goes first in the queue; what a person launches in the UI has 0."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """
+    A connection to sync, and the key of what asked for it.
+
+    A key must never come twice for different work: Dagster drops the second run silently.
+    """
+
+    connection_id: ConnectionId
+    provider: Provider
+    key: str
 
 
 def to_run_requests(
-    keys: Mapping[ConnectionId, str], reason: SyncReason
+    asked: Sequence[Asked],
+    reason: SyncReason,
+    *,
+    asked_at: datetime | None = None,
+    steps: Collection[Step] = ALL_STEPS,
 ) -> Iterator[dg.RunRequest]:
     """
-    Turn connections, each with the key of what asked for it, into run requests.
+    Turn connections into run requests; many share runs, those of one provider together.
 
-    A run key must never come twice for different work: Dagster drops the second silently.
+    With `asked_at`, the runs leave alone what was synced since: work that is asked for twice,
+    as after a crash between asking and doing, is done once.
     """
-    ids = sorted(keys)
-    if len(ids) <= OWN_RUNS_MAX:
-        for connection_id in ids:
+    selection = None if steps == ALL_STEPS else [dg.AssetKey(step.value) for step in sorted(steps)]
+    ordered = sorted(asked, key=lambda one: (one.provider, one.connection_id))
+    if len(ordered) <= OWN_RUNS_MAX:
+        for one in ordered:
             yield dg.RunRequest(
-                run_key=f"{reason}:{connection_id}:{keys[connection_id]}",
-                partition_key=connection_id,
-                run_config=_config([], reason),
-                tags={TAG_CONNECTION: connection_id, TAG_REASON: reason.value},
+                run_key=f"{reason}:{one.connection_id}:{one.key}",
+                partition_key=one.connection_id,
+                asset_selection=selection,
+                run_config=_config([], reason, asked_at),
+                tags={TAG_CONNECTION: one.connection_id, **_tags(one.provider, reason)},
             )
         return
-    for start in range(0, len(ids), BATCH_SIZE):
-        batch = ids[start : start + BATCH_SIZE]
-        yield dg.RunRequest(
-            run_key=f"{reason}:batch:{_digest([f'{i}:{keys[i]}' for i in batch])}",
-            run_config=_config(batch, reason),
-            tags={TAG_BATCH: str(len(batch)), TAG_REASON: reason.value},
-        )
+    size = ROUTINE_BATCH_SIZE if _PRIORITIES[reason] < 0 else BATCH_SIZE
+    for provider, group in groupby(ordered, key=lambda one: one.provider):
+        members = [*group]
+        for start in range(0, len(members), size):
+            batch = members[start : start + size]
+            digest = _digest([f"{one.connection_id}:{one.key}" for one in batch])
+            yield dg.RunRequest(
+                run_key=f"{reason}:batch:{digest}",
+                asset_selection=selection,
+                run_config=_config([one.connection_id for one in batch], reason, asked_at),
+                tags={TAG_BATCH: str(len(batch)), **_tags(provider, reason)},
+            )
 
 
 def load_under_way(instance: dg.DagsterInstance) -> set[ConnectionId]:
@@ -83,8 +131,22 @@ def _connections_of(run: dg.DagsterRun) -> set[ConnectionId]:
     return {ConnectionId(id_) for id_ in config.get("connection_ids", [])}
 
 
-def _config(connection_ids: Sequence[str], reason: SyncReason) -> dict[str, object]:
-    config = {"connection_ids": list(connection_ids), "reason": reason.name}
+def _tags(provider: Provider, reason: SyncReason) -> dict[str, str]:
+    priority = _PRIORITIES[reason]
+    return {
+        TAG_PROVIDER: provider.value,
+        TAG_REASON: reason.value,
+        TAG_LANE: PROMPT if priority > 0 else ROUTINE,
+        TAG_PRIORITY: str(priority),
+    }
+
+
+def _config(
+    connection_ids: Sequence[str], reason: SyncReason, asked_at: datetime | None
+) -> dict[str, object]:
+    config: dict[str, object] = {"connection_ids": [*connection_ids], "reason": reason.name}
+    if asked_at is not None:
+        config["asked_at"] = asked_at.isoformat()
     return {"ops": {"sync_connections": {"config": config}}}
 
 

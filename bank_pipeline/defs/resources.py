@@ -51,6 +51,12 @@ def build_resources() -> dict[str, dg.ConfigurableResource[Any]]:
     }
 
 
+def close_idle_connections() -> None:
+    """Close the database connections that nobody uses; the next who needs one opens it."""
+    if _services.cache_info().currsize:
+        _services(Settings()).sync.engine.dispose()
+
+
 _BUILDING: Final = threading.Lock()
 
 

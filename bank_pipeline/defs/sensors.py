@@ -5,6 +5,7 @@ All are level-triggered: they ask what is not done yet, keep no cursor, and so f
 nothing when a tick, a run or a machine is lost.
 """
 
+import time
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -12,9 +13,18 @@ import dagster as dg
 
 from bank_pipeline.bootstrap import Services
 from bank_pipeline.defs.jobs import sync_connections_job
+from bank_pipeline.defs.labels import LIFECYCLE, SYNCING
 from bank_pipeline.defs.partitions import CONNECTIONS, connection_partitions
-from bank_pipeline.defs.requests import ASK_AGAIN, load_under_way, to_run_requests
+from bank_pipeline.defs.requests import (
+    ASK_AGAIN,
+    PER_TICK_MAX,
+    Asked,
+    load_under_way,
+    to_run_requests,
+)
+from bank_pipeline.storage.bell import listening
 from bank_pipeline.storage.listing import (
+    DueAttempt,
     load_connection_ids,
     load_due_attempts,
     load_unhandled_events,
@@ -22,7 +32,7 @@ from bank_pipeline.storage.listing import (
 from bank_pipeline.sync.ending import load_ending_due
 from bank_pipeline.sync.reports import SyncReason
 
-PER_TICK_MAX: Final = 2_000
+LOOK_AGAIN_S: Final = 2.0  # nothing rings when a sync ends that held up a newer event
 
 
 @dg.sensor(
@@ -30,6 +40,7 @@ PER_TICK_MAX: Final = 2_000
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Keeps partitions equal to the connections; starts first syncs and planned tries.",
+    metadata=LIFECYCLE,
 )
 def connection_sensor(
     context: dg.SensorEvaluationContext, services: dg.ResourceParam[Services]
@@ -52,13 +63,13 @@ def connection_sensor(
         changes.append(connection_partitions.build_delete_request(removed))
     under_way = load_under_way(context.instance) if due else set()
     waiting = [attempt for attempt in due if attempt.connection_id not in under_way]
-    first = {a.connection_id: _key(a.due_at, now) for a in waiting if a.is_first}
-    again = {a.connection_id: _key(a.due_at, now) for a in waiting if not a.is_first}
+    first = [_asked(attempt, now) for attempt in waiting if attempt.is_first]
+    again = [_asked(attempt, now) for attempt in waiting if not attempt.is_first]
     return dg.SensorResult(
         dynamic_partitions_requests=changes,
         run_requests=[
-            *to_run_requests(first, SyncReason.INITIAL),
-            *to_run_requests(again, SyncReason.RECOVERY),
+            *to_run_requests(first, SyncReason.INITIAL, asked_at=now),
+            *to_run_requests(again, SyncReason.RECOVERY, asked_at=now),
         ],
     )
 
@@ -68,6 +79,7 @@ def connection_sensor(
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Ends consents that nobody uses any more, each until its provider has done so.",
+    metadata=LIFECYCLE,
 )
 def consent_sensor(services: dg.ResourceParam[Services]) -> dg.RunRequest | dg.SkipReason:
     """Start one run when a try to end a consent is due, or something is to be erased."""
@@ -79,9 +91,10 @@ def consent_sensor(services: dg.ResourceParam[Services]) -> dg.RunRequest | dg.S
 
 @dg.sensor(
     job=sync_connections_job,
-    minimum_interval_seconds=5,
+    minimum_interval_seconds=1,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Starts one sync per connection with webhooks that no sync has covered yet.",
+    metadata=SYNCING,
 )
 def webhook_sensor(
     context: dg.SensorEvaluationContext, services: dg.ResourceParam[Services]
@@ -89,21 +102,41 @@ def webhook_sensor(
     """
     Start one sync per connection with webhook events that no sync has covered yet.
 
-    A burst of events makes one run, and an event that arrives during a sync another.
+    A burst of events makes one run, and an event that arrives during a sync another. A tick
+    that finds nothing waits for the next event: ticks come every five seconds at best.
     """
-    now = services.sync.clock()
-    partitioned = set(context.instance.get_dynamic_partitions(CONNECTIONS))
-    with services.sync.engine.connect() as db:
-        events = load_unhandled_events(db, now=now, limit=PER_TICK_MAX)
-    ready = partitioned - load_under_way(context.instance) if events else set()
-    pending = {
-        event.connection_id: f"{event.newest_event_id}:{_key(event.received_at, now)}"
-        for event in events
-        if event.connection_id in ready
-    }
+    ends_at = time.monotonic() + services.settings.webhook_wait_s
+    with listening(services.sync.engine) as wait:
+        pending = _load_pending(context.instance, services)
+        while not pending and (left := ends_at - time.monotonic()) > 0:
+            wait(min(left, LOOK_AGAIN_S))
+            pending = _load_pending(context.instance, services)
     if not pending:
         return dg.SkipReason("No webhook event waits for a sync.")
     return dg.SensorResult(run_requests=[*to_run_requests(pending, SyncReason.WEBHOOK)])
+
+
+def _asked(attempt: DueAttempt, now: datetime) -> Asked:
+    return Asked(attempt.connection_id, attempt.provider, _key(attempt.due_at, now))
+
+
+def _load_pending(instance: dg.DagsterInstance, services: Services) -> list[Asked]:
+    """Load the connections whose events wait and that nothing is under way for, with run keys."""
+    now = services.sync.clock()
+    with services.sync.engine.connect() as db:
+        events = load_unhandled_events(db, now=now, limit=PER_TICK_MAX)
+    if not events:
+        return []
+    ready = {*instance.get_dynamic_partitions(CONNECTIONS)} - load_under_way(instance)
+    return [
+        Asked(
+            event.connection_id,
+            event.provider,
+            f"{event.newest_event_id}:{_key(event.received_at, now)}",
+        )
+        for event in events
+        if event.connection_id in ready
+    ]
 
 
 def _key(since: datetime, now: datetime) -> str:

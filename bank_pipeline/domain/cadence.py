@@ -16,9 +16,11 @@ def slot_of(connection_id: ConnectionId) -> int:
     return _number_of(connection_id) % SLOTS_PER_DAY
 
 
-def is_due(connection_id: ConnectionId, at: datetime) -> bool:
-    """Say whether `at` (UTC) falls in the connection's slot."""
-    return slot_of(connection_id) == (at.hour * 60 + at.minute) // SLOT_MINUTES
+def last_slot(connection_id: ConnectionId, at: datetime) -> datetime:
+    """Return when the connection's slot last began, `at` (UTC) at the latest."""
+    midnight = at.replace(hour=0, minute=0, second=0, microsecond=0)
+    today = midnight + timedelta(minutes=slot_of(connection_id) * SLOT_MINUTES)
+    return today if today <= at else today - timedelta(days=1)
 
 
 def deep_day(connection_id: ConnectionId, today: date) -> date:

@@ -54,6 +54,13 @@ def next_call_at(
     return max(due)
 
 
+def calls_left(past: Sequence[PastCall], calls_max: int) -> int:
+    """Return how many calls are left now, by our own count or the provider's newest word."""
+    counted = calls_max - sum(call.is_counted for call in past)
+    told = next((call.calls_left for call in reversed(past) if call.calls_left is not None), None)
+    return max(counted if told is None else min(counted, told), 0)
+
+
 def _freed_at(counted: Sequence[PastCall], calls_max: int, now: datetime) -> datetime:
     """Return when fewer than `calls_max` of these calls lie within a period."""
     if len(counted) < calls_max:

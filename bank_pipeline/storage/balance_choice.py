@@ -66,6 +66,14 @@ class ChoiceGrounds:
 
 
 @dataclass(frozen=True)
+class SavedChoices:
+    """How many rows were written, and the choices that are new or differ."""
+
+    written_count: int
+    changed: tuple[tuple[AccountId, ChosenBalance], ...] = ()
+
+
+@dataclass(frozen=True)
 class ListedChoice:
     """One account's choice of one kind: from which type, why, and whether a person decided it."""
 
@@ -90,7 +98,9 @@ def save_choices(db: sa.Connection, account_ids: Collection[AccountId], *, now: 
 
     Cheap enough for every sync: it reads the newest snapshot of each series and no history.
     """
-    return save_choices_by(db, load_grounds(db, account_ids), now=now) if account_ids else 0
+    if not account_ids:
+        return 0
+    return save_choices_by(db, load_grounds(db, account_ids), now=now).written_count
 
 
 def load_grounds(
@@ -113,8 +123,8 @@ def load_grounds(
 
 def save_choices_by(
     db: sa.Connection, grounds: Mapping[AccountId, ChoiceGrounds], *, now: datetime
-) -> int:
-    """Choose anew by grounds that were just loaded, and write what differs; count the rows."""
+) -> SavedChoices:
+    """Choose anew by grounds that were just loaded, and write what differs."""
     told = series_by_account(db, grounds.keys())
     before = {
         (account_id, kind): chosen
@@ -137,7 +147,7 @@ def save_choices_by(
         db.execute(sa.delete(chosen_balances).where(is_this))
     if changed:
         _upsert(db, [_to_row(key[0], one, now) for key, one in changed])
-    return len(gone) + len(changed)
+    return SavedChoices(len(gone) + len(changed), tuple((key[0], one) for key, one in changed))
 
 
 def load_rules(

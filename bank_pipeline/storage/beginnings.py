@@ -6,6 +6,8 @@ from typing import Final
 import sqlalchemy as sa
 
 from bank_pipeline.domain.connection import Connection
+from bank_pipeline.domain.notices import Wishes
+from bank_pipeline.storage.notice_targets import to_wishes
 from bank_pipeline.storage.quarantine import ORPHANED
 
 
@@ -17,6 +19,8 @@ class Beginning:
     `open_accounts` are those that the bank still lists, `awaited_accounts` those that rows wait
     for which were set aside, `asked_accounts` those of which a person must tell whether they
     are known ones. `newest_event_id` is that of the newest webhook event that waits, 0 without.
+    `wishes` are what the team wants to be told of, None without a target. `is_failure_told`: it
+    was told that this connection fails, since it last succeeded.
     """
 
     open_accounts: frozenset[str]
@@ -24,6 +28,8 @@ class Beginning:
     asked_accounts: frozenset[str]
     newest_event_id: int
     has_next_consent: bool
+    wishes: Wishes | None
+    is_failure_told: bool
 
 
 def load_beginning(db: sa.Connection, connection: Connection) -> Beginning:
@@ -38,6 +44,8 @@ def load_beginning(db: sa.Connection, connection: Connection) -> Beginning:
         "provider": connection.provider.value,
         "external_id": connection.external_id,
         "orphaned": ORPHANED,
+        "team_id": connection.team_id,
+        "failing_since": failure_key(connection),
     }
     row = db.execute(_BEGINNING, parameters).one()
     return Beginning(
@@ -46,7 +54,15 @@ def load_beginning(db: sa.Connection, connection: Connection) -> Beginning:
         asked_accounts=frozenset(row.asked_accounts),
         newest_event_id=row.newest_event_id or 0,
         has_next_consent=row.has_next_consent,
+        wishes=None if row.wishes is None else to_wishes(row.wishes),
+        is_failure_told=row.is_failure_told,
     )
+
+
+def failure_key(connection: Connection) -> str:
+    """Name the time for which a connection fails: the same from its last success to the next."""
+    last = connection.last_success_at
+    return f"{connection.id}:{'never' if last is None else last.isoformat()}"
 
 
 # The CASE: the text of other rows need not be JSON and is never to be read as such.
@@ -65,6 +81,13 @@ _BEGINNING: Final = sa.text(
         (SELECT max(id) FROM bank.webhook_events
          WHERE provider = :provider AND connection_external_id = :external_id
            AND handled_at IS NULL) AS newest_event_id,
-        EXISTS (SELECT FROM bank.next_consents WHERE connection_id = :id) AS has_next_consent
+        EXISTS (SELECT FROM bank.next_consents WHERE connection_id = :id) AS has_next_consent,
+        (SELECT to_jsonb(p) FROM bank.notification_preferences p
+         WHERE p.team_id = :team_id
+           AND EXISTS (SELECT FROM bank.notification_targets t WHERE t.team_id = p.team_id)
+        ) AS wishes,
+        EXISTS (SELECT FROM bank.notifications
+                WHERE team_id = :team_id AND kind = 'sync_failed' AND dedupe_key = :failing_since
+               ) AS is_failure_told
     """
 )

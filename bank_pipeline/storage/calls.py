@@ -124,6 +124,17 @@ def load_last_applied(
     }
 
 
+def load_last_balance_calls(db: sa.Connection, *, since: datetime) -> dict[ConnectionId, datetime]:
+    """Return when balances were last asked for, of the connections of which any were since."""
+    columns = provider_calls.c
+    query = (
+        sa.select(columns.connection_id, sa.func.max(columns.called_at))
+        .where(columns.scope == "balances", columns.called_at >= since)
+        .group_by(columns.connection_id)
+    )
+    return {ConnectionId(id_): called_at for id_, called_at in db.execute(query)}
+
+
 def insert_call(db: sa.Connection, call: NewCall) -> int:
     """Write that a call is about to be made; return the row's id."""
     return int(db.execute(_INSERT_CALL, asdict(call)).scalar_one())

@@ -208,13 +208,15 @@ def apply_transition(
     sync_run_id: SyncRunId | None,
     now: datetime,
     is_success: bool = False,
+    is_part: bool = False,
     **facts: Any,  # noqa: ANN401 -- values of columns
 ) -> bool:
     """
     Write where a connection goes, and return whether that differs from where it stood.
 
     A change of status or reason is also a connection event. `facts` are further columns
-    learned on the way, such as `consent_expires_at`.
+    learned on the way, such as `consent_expires_at`. A sync of a part (`is_part`) is not the
+    connection's turn, and leaves no trace of having tried.
 
     `seen` is what the transition was decided from; `domain.transitions.settle` says what
     becomes of it where somebody else changed the stored one since.
@@ -226,7 +228,7 @@ def apply_transition(
         "next_attempt_at": settled.next_attempt_at,
         **facts,
     }
-    if sync_run_id is not None:
+    if sync_run_id is not None and not is_part:
         values["last_attempt_at"] = now
     if is_success:
         values["last_success_at"] = now

@@ -23,7 +23,12 @@ from bank_pipeline.config import Settings
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.errors import NotFoundError, SecretError, SetupError
 from bank_pipeline.storage.keys import FILE_NAME, KEY_BYTES, load_key_file, parse_keys
-from bank_pipeline.storage.tables import consents_to_end, credentials, next_consents
+from bank_pipeline.storage.tables import (
+    consents_to_end,
+    credentials,
+    next_consents,
+    notification_targets,
+)
 
 _FORMAT: Final = b"\x01"  # first byte of a ciphertext: nonce of 12 bytes, then text and tag
 _NONCE_BYTES: Final = 12
@@ -126,7 +131,7 @@ def check_key(engine: sa.Engine, vault: Vault) -> None:
         every = sa.union_all(
             *(
                 sa.select(table.c.key_id).where(table.c.key_id.is_not(None))
-                for table in (credentials, next_consents, consents_to_end)
+                for table in (credentials, next_consents, consents_to_end, notification_targets)
             )
         ).subquery()
         query = sa.select(every.c.key_id, sa.func.count()).group_by(every.c.key_id)

@@ -17,6 +17,10 @@ _CONNECT_TIMEOUT_S: Final = 10
 _STATEMENT_TIMEOUT_S: Final = 120  # the longest statement of ours takes seconds
 _LOCK_TIMEOUT_S: Final = 30  # then another process hangs, and the run is better retried
 _IDLE_TIMEOUT_S: Final = 300  # no transaction of ours waits for a network: a bug or a crash
+_ALIVE_IDLE_S: Final = 20  # then either side asks whether the other one is still there
+_ALIVE_PROBES: Final = 4
+_ALIVE_EVERY_S: Final = 10
+_UNHEARD_S: Final = 60  # what was sent is not acknowledged for so long: the other side is gone
 _SHAPE: Final = "postgresql://user:password@host:5432/database"
 _ADVICE: Final = (
     ("password authentication failed", "check user and password in the URL"),
@@ -72,8 +76,9 @@ def build_engine(
     Build an engine on psycopg 3; it connects on first use.
 
     Sessions speak UTC and end what hangs: a statement after two minutes, a wait for a lock
-    after 30 s, a transaction left open after five minutes. These are set by statements, not
-    by start-up options, which connection poolers refuse.
+    after 30 s, a transaction left open after five minutes, and after a minute the session of a
+    machine that vanished without a word, whose locks would else be held for hours. These are set
+    by statements, not by start-up options, which connection poolers refuse.
 
     Raises:
         SetupError: the URL is not one of a PostgreSQL.
@@ -88,7 +93,10 @@ def build_engine(
         connect_args={
             "application_name": application_name,
             "connect_timeout": _CONNECT_TIMEOUT_S,
-            "keepalives_idle": 60,
+            "keepalives_idle": _ALIVE_IDLE_S,
+            "keepalives_interval": _ALIVE_EVERY_S,
+            "keepalives_count": _ALIVE_PROBES,
+            "tcp_user_timeout": _UNHEARD_S * 1_000,
         },
     )
     sa.event.listen(engine, "connect", _prepare_session)
@@ -177,6 +185,10 @@ def _prepare_session(connection: Any, _: object) -> None:  # noqa: ANN401 -- psy
         "statement_timeout": f"{_STATEMENT_TIMEOUT_S}s",
         "lock_timeout": f"{_LOCK_TIMEOUT_S}s",
         "idle_in_transaction_session_timeout": f"{_IDLE_TIMEOUT_S}s",
+        "tcp_keepalives_idle": f"{_ALIVE_IDLE_S}s",
+        "tcp_keepalives_interval": f"{_ALIVE_EVERY_S}s",
+        "tcp_keepalives_count": f"{_ALIVE_PROBES}",
+        "tcp_user_timeout": f"{_UNHEARD_S}s",
     }
     statement = "; ".join(f"SET {name} = '{value}'" for name, value in settings.items())
     connection.autocommit = True

@@ -14,6 +14,7 @@ from bank_pipeline.storage.tables import (
     credentials,
     link_sessions,
     next_consents,
+    notifications,
     provider_calls,
     quarantine,
     raw_payloads,
@@ -27,6 +28,7 @@ _ITS_TABLES = (
     consents_to_end,
     credentials,
     next_consents,
+    notifications,
     provider_calls,
     quarantine,
     raw_payloads,
@@ -104,3 +106,12 @@ def erase_connection(db: sa.Connection, connection: Connection, *, now: datetime
             erased_at=now,
         )
     )
+
+
+def load_erased_ids(db: sa.Connection, *, since: datetime | None = None) -> list[ConnectionId]:
+    """Load the connections that were erased, all or those since then, the newest first."""
+    query = sa.select(connections.c.id).where(connections.c.erased_at.is_not(None))
+    if since is not None:
+        query = query.where(connections.c.erased_at >= since)
+    ids = db.scalars(query.order_by(connections.c.erased_at.desc()))
+    return [ConnectionId(id_) for id_ in ids]

@@ -7,13 +7,23 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from bank_pipeline.domain.connection import ConnectionStatus
+from bank_pipeline.domain.connection import ConnectionStatus, Provider
 from bank_pipeline.domain.ids import ConnectionId, SyncRunId
 from bank_pipeline.storage.tables import connections, webhook_events
 
 OVERDUE_AFTER: Final = timedelta(hours=26)  # a day, and the two hours that a late tick may take
 
 _SYNCABLE = [status.value for status in ConnectionStatus if status.is_syncable]
+_LAST_TRIED_AT = sa.func.coalesce(connections.c.last_attempt_at, connections.c.created_at)
+
+
+@dataclass(frozen=True)
+class ScheduledConnection:
+    """A connection that has its turn every day, and when it was last tried, or else linked."""
+
+    connection_id: ConnectionId
+    provider: Provider
+    last_tried_at: datetime
 
 
 @dataclass(frozen=True)
@@ -21,6 +31,7 @@ class DueAttempt:
     """A connection whose planned try is due. `is_first`: it never had a successful sync."""
 
     connection_id: ConnectionId
+    provider: Provider
     due_at: datetime
     is_first: bool
 
@@ -30,6 +41,7 @@ class PendingEvents:
     """Webhook events of one connection that no sync has covered yet."""
 
     connection_id: ConnectionId
+    provider: Provider
     newest_event_id: int
     received_at: datetime
 
@@ -114,15 +126,25 @@ def load_syncable_ids(db: sa.Connection) -> list[ConnectionId]:
 
 
 def load_scheduled_ids(db: sa.Connection) -> list[ConnectionId]:
+    """Load the ids of the connections that have their turn every day."""
+    return [one.connection_id for one in load_scheduled(db)]
+
+
+def load_scheduled(db: sa.Connection) -> list[ScheduledConnection]:
     """
-    Load the ids of the connections that have their turn every day.
+    Load the connections that have their turn every day, by id.
 
     Those that wait for their customer among them: a free look whether it was mended
     elsewhere, since the provider's word of it may have been lost.
     """
     scheduled = [*_SYNCABLE, ConnectionStatus.NEEDS_REAUTH.value]
-    query = sa.select(connections.c.id).where(connections.c.status.in_(scheduled))
-    return [ConnectionId(id_) for id_ in db.execute(query.order_by(connections.c.id)).scalars()]
+    query = sa.select(connections.c.id, connections.c.provider, _LAST_TRIED_AT).where(
+        connections.c.status.in_(scheduled)
+    )
+    return [
+        ScheduledConnection(ConnectionId(id_), Provider(provider), tried_at)
+        for id_, provider, tried_at in db.execute(query.order_by(connections.c.id))
+    ]
 
 
 def load_due_attempts(db: sa.Connection, *, now: datetime, limit: int) -> list[DueAttempt]:
@@ -134,16 +156,18 @@ def load_due_attempts(db: sa.Connection, *, now: datetime, limit: int) -> list[D
     their customer: it may have been mended elsewhere.
     """
     is_look = connections.c.status == ConnectionStatus.NEEDS_REAUTH
-    last_heard = sa.func.coalesce(connections.c.last_attempt_at, connections.c.created_at)
-    due_at = sa.func.coalesce(connections.c.next_attempt_at, last_heard + OVERDUE_AFTER)
+    due_at = sa.func.coalesce(connections.c.next_attempt_at, _LAST_TRIED_AT + OVERDUE_AFTER)
+    columns = (connections.c.id, connections.c.provider, connections.c.last_success_at)
     query = (
-        sa.select(connections.c.id, due_at.label("due_at"), connections.c.last_success_at)
+        sa.select(*columns, due_at.label("due_at"))
         .where(connections.c.status.in_(_SYNCABLE) | is_look, due_at <= now)
         .order_by(due_at)
         .limit(limit)
     )
     return [
-        DueAttempt(ConnectionId(row.id), row.due_at, row.last_success_at is None)
+        DueAttempt(
+            ConnectionId(row.id), Provider(row.provider), row.due_at, row.last_success_at is None
+        )
         for row in db.execute(query)
     ]
 
@@ -162,6 +186,7 @@ def load_unhandled_events(db: sa.Connection, *, now: datetime, limit: int) -> li
     query = (
         sa.select(
             connections.c.id,
+            connections.c.provider,
             sa.func.max(webhook_events.c.id),
             sa.func.min(webhook_events.c.received_at),
         )
@@ -179,7 +204,10 @@ def load_unhandled_events(db: sa.Connection, *, now: datetime, limit: int) -> li
         .order_by(sa.func.min(webhook_events.c.received_at))
         .limit(limit)
     )
-    return [PendingEvents(ConnectionId(row[0]), row[1], row[2]) for row in db.execute(query)]
+    return [
+        PendingEvents(ConnectionId(id_), Provider(provider), newest, since)
+        for id_, provider, newest, since in db.execute(query)
+    ]
 
 
 def list_connections(db: sa.Connection) -> list[ListedConnection]:

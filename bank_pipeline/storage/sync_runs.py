@@ -1,7 +1,7 @@
 """Sync runs: one row per sync, from its start on, so that none ends without a trace."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Final
@@ -13,6 +13,9 @@ from bank_pipeline.errors import NotFoundError
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.locks import load_held_keys, lock_key
 from bank_pipeline.storage.tables import sync_runs
+
+SYNCED: Final = "synced"
+"""The outcome of a sync that brought everything it was asked for."""
 
 KILLED: Final = "killed"
 """The outcome of a sync whose process died: its lock is free, and it never ended."""
@@ -160,6 +163,19 @@ def load_sync_run(db: sa.Connection, sync_run_id: str) -> SyncRun:
     if row is None:
         raise NotFoundError(f"no sync run {sync_run_id}; see `bank-pipeline runs`")
     return SyncRun(**row)
+
+
+def is_synced_by(
+    db: sa.Connection, connection_id: ConnectionId, dagster_run_ids: Collection[str]
+) -> bool:
+    """Say whether one of these Dagster runs brought the connection up to date."""
+    query = sa.select(sync_runs.c.id).where(
+        sync_runs.c.connection_id == connection_id,
+        sync_runs.c.dagster_run_id.in_(dagster_run_ids),
+        sync_runs.c.outcome == SYNCED,
+        sync_runs.c.undone_at.is_(None),
+    )
+    return db.scalar(query.limit(1)) is not None
 
 
 def load_lineage(db: sa.Connection, sync_run_id: SyncRunId) -> Mapping[str, Any] | None:

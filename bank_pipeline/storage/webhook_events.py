@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from bank_pipeline.domain.connection import Connection, Provider
 from bank_pipeline.domain.ids import SyncRunId
+from bank_pipeline.storage.bell import ring
 from bank_pipeline.storage.tables import webhook_events
 
 
@@ -39,9 +40,9 @@ def insert_event(db: sa.Connection, event: Event, *, needs_sync: bool, now: date
     """
     Store an event and return whether it is new; a repeated delivery is stored once.
 
-    One that needs no sync is handled by being stored. One that does may be equal news of the
-    same second: it waits again, behind all that came before, because a sync under way covers
-    only those.
+    One that needs no sync is handled by being stored. One that does rings the bell. It may be
+    equal news of the same second: it waits again, behind all that came before, because a sync
+    under way covers only those.
     """
     statement = insert(webhook_events).values(
         provider=event.provider,
@@ -53,16 +54,18 @@ def insert_event(db: sa.Connection, event: Event, *, needs_sync: bool, now: date
         handled_at=None if needs_sync else now,
     )
     inserted = statement.on_conflict_do_nothing().returning(webhook_events.c.id)
-    if db.scalar(inserted) is not None:
-        return True
-    if needs_sync:
+    is_new = db.scalar(inserted) is not None
+    if not needs_sync:
+        return is_new
+    if not is_new:
         is_equal = (
             webhook_events.c.provider == event.provider,
             webhook_events.c.event_key == event.event_key,
         )
         again = {"id": sa.text("DEFAULT"), "received_at": now, "handled_at": None}
         db.execute(sa.update(webhook_events).where(*is_equal).values(again))
-    return False
+    ring(db)
+    return is_new
 
 
 def delete_handled_events(db: sa.Connection, *, before: datetime, limit: int) -> int:

@@ -22,11 +22,12 @@ from bank_pipeline.storage.connections import (
 )
 from bank_pipeline.storage.consents import NextConsent, adopt_next_consent
 from bank_pipeline.storage.institutions import learn_history_days
-from bank_pipeline.storage.sync_runs import finish_sync_run
+from bank_pipeline.storage.sync_runs import SYNCED, finish_sync_run
 from bank_pipeline.storage.webhook_events import mark_events_handled
 from bank_pipeline.sync.deepening import write_depth
 from bank_pipeline.sync.failures import classify, outcome_of, request_id_of, to_transition
 from bank_pipeline.sync.fetch import Fetched
+from bank_pipeline.sync.notices import note_applied
 from bank_pipeline.sync.quota import CallBook
 from bank_pipeline.sync.reports import Step, SyncReport
 from bank_pipeline.sync.started import StartedSync
@@ -81,6 +82,7 @@ def apply_fetched(
             quarantined_count=set_aside_count,
             balance_differences_count=checks.differences_count,
             calls_count=fetched.calls_count,
+            calls_left=None if calls is None else calls.lowest_left(),
             pages_count=fetched.pages_count,
             started_at=started.started_at,
             ended_at=now,
@@ -90,10 +92,19 @@ def apply_fetched(
             readings=writer.known_readings(fetched),
         )
         _finish(db, started, fetched, report, account_ids=writer.account_ids, before=before)
-        if calls is not None:
-            is_same = started.connection.provider is moved_from
-            calls.write(db, is_applied=True, renamed=fetched.renamed_accounts if is_same else None)
+        note_applied(db, started, fetched, transition, writer.news, now=now)
+        is_same_provider = started.connection.provider is moved_from
+        _write_calls(db, calls, fetched, is_same_provider=is_same_provider)
     return report
+
+
+def _write_calls(
+    db: sa.Connection, calls: CallBook | None, fetched: Fetched, *, is_same_provider: bool
+) -> None:
+    """Write the calls with the rows they brought; under another provider none goes on."""
+    if calls is not None:
+        renamed = fetched.renamed_accounts if is_same_provider else None
+        calls.write(db, is_applied=True, renamed=renamed)
 
 
 def _finish(
@@ -154,7 +165,7 @@ def _check_consent(db: sa.Connection, seen: Connection) -> None:
 def _outcome(stage: HistoryStage, trouble: ProviderError | None) -> str:
     if trouble is not None:
         return outcome_of(trouble)
-    return "awaiting_initial" if stage is HistoryStage.AWAITING_INITIAL else "synced"
+    return "awaiting_initial" if stage is HistoryStage.AWAITING_INITIAL else SYNCED
 
 
 def _described(connection: Connection, fetched: Fetched) -> dict[str, str]:
@@ -243,6 +254,7 @@ class _End:
             sync_run_id=self._started.id,
             now=self._now,
             is_success=is_whole and fetched.was_asked and trouble is None,
+            is_part=not is_whole,
             **facts,
         )
         if is_whole and self._started.newest_event_id:

@@ -13,10 +13,10 @@ from typing import Final
 import sqlalchemy as sa
 from pydantic import SecretStr
 
-from bank_pipeline.domain.connection import ConnectionStatus
+from bank_pipeline.domain.connection import Connection, ConnectionStatus
 from bank_pipeline.domain.depth import Reach, planned_reach
 from bank_pipeline.domain.transitions import LEASE
-from bank_pipeline.errors import ProviderError, UserActionError
+from bank_pipeline.errors import CoveredError, ProviderError, UserActionError
 from bank_pipeline.providers.answers import Archive, RawAnswer
 from bank_pipeline.providers.base import FeedProvider, WindowProvider
 from bank_pipeline.providers.metering import metered_by
@@ -25,7 +25,7 @@ from bank_pipeline.storage.connections import apply_transition, lease_connection
 from bank_pipeline.storage.credentials import load_credential
 from bank_pipeline.storage.locks import connection_lock
 from bank_pipeline.storage.raw_payloads import save_raw_payload
-from bank_pipeline.storage.sync_runs import finish_sync_run, start_sync_run
+from bank_pipeline.storage.sync_runs import finish_sync_run, is_synced_by, start_sync_run
 from bank_pipeline.sync.apply import apply_fetched
 from bank_pipeline.sync.circuit import judge_failure, pass_circuit
 from bank_pipeline.sync.context import SyncContext
@@ -36,6 +36,7 @@ from bank_pipeline.sync.fetch import Fetched, fetch_all
 from bank_pipeline.sync.history import horizon_of
 from bank_pipeline.sync.institutions import remember_institution
 from bank_pipeline.sync.next_consent import load_known, try_next_consent, under_consent
+from bank_pipeline.sync.notices import note_failed
 from bank_pipeline.sync.quota import CallBook
 from bank_pipeline.sync.recognise import recognise_fetched
 from bank_pipeline.sync.reports import SyncReason, SyncReport, SyncRequest
@@ -65,7 +66,8 @@ def sync_connection(context: SyncContext, request: SyncRequest) -> SyncReport:
     plans its own repetition, so that one that is killed has a next try, too.
 
     Raises:
-        BusyError: another sync holds the connection; nothing was done.
+        BusyError: another sync holds the connection, or has done what was asked for; nothing
+            was done.
         ProviderError: the failure is recorded with its class, its reason and the next try.
         NotFoundError: there is no such connection.
     """
@@ -89,6 +91,7 @@ def _start(context: SyncContext, request: SyncRequest) -> StartedSync:
     now = context.clock()
     with context.engine.begin() as db:
         connection = load_connection(db, request.connection_id)
+        _check_needed(db, connection, request)
         beginning = load_beginning(db, connection)
         return StartedSync(
             id=start_sync_run(
@@ -107,7 +110,16 @@ def _start(context: SyncContext, request: SyncRequest) -> StartedSync:
             started_at=now,
             has_orphans=bool(beginning.awaited_accounts),
             has_next_consent=beginning.has_next_consent,
+            wishes=beginning.wishes,
+            is_failure_told=beginning.is_failure_told,
         )
+
+
+def _check_needed(db: sa.Connection, connection: Connection, request: SyncRequest) -> None:
+    since, synced_at = request.unless_synced_since, connection.last_success_at
+    is_covered = since is not None and synced_at is not None and synced_at > since
+    if is_covered or (request.repeats and is_synced_by(db, connection.id, request.repeats)):
+        raise CoveredError(f"connection {connection.id} was synced since it was asked for")
 
 
 def _open_book(context: SyncContext, session: sa.Connection, started: StartedSync) -> CallBook:
@@ -275,5 +287,6 @@ def _recorded_failure(
                 next_attempt_at=transition.next_attempt_at,
                 now=now,
             )
+            note_failed(db, started, error, transition, now=now)
             calls.write(db, is_applied=False)
         raise

@@ -14,6 +14,7 @@ from bank_pipeline.storage.consents import (
     retire_credential,
 )
 from bank_pipeline.storage.erase import load_erasable, set_erase_asked
+from bank_pipeline.storage.notices import insert_stop_notice
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.ending import ENDED, end_consents
 
@@ -59,6 +60,7 @@ def disconnect(
                 ConnectionStatus.DISCONNECTED, reason, now if is_held else None, 0
             )
             apply_transition(db, connection, transition, sync_run_id=None, now=now)
+            insert_stop_notice(db, connection.id, now=now)
         if erase:
             set_erase_asked(db, connection.id, now=now)
     end_consents(context, connection_id=connection.id)

@@ -5,6 +5,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from bank_pipeline import errors
 from bank_pipeline.domain.connection import Connection
 from bank_pipeline.domain.transitions import (
     FailureKind,
@@ -60,6 +61,13 @@ def classify(error: Exception) -> tuple[FailureKind, str]:
     code = error.code if isinstance(error, ProviderError) else type(error).__name__
     kinds = (kind for type_, kind in _KINDS if isinstance(error, type_))
     return next(kinds, FailureKind.UNEXPECTED), code
+
+
+def kind_named(class_name: str) -> FailureKind:
+    """Return the class of a failure that is known by the name of its error alone."""
+    error = getattr(errors, class_name, None) or getattr(sa.exc, class_name, None)
+    kinds = (kind for type_, kind in _KINDS if isinstance(error, type) and issubclass(error, type_))
+    return next(kinds, FailureKind.UNEXPECTED)
 
 
 def to_transition(connection: Connection, error: Exception, *, now: datetime) -> Transition:

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 import sqlalchemy as sa
 
 from bank_pipeline.storage.calls import delete_calls
+from bank_pipeline.storage.notices import delete_notices
 from bank_pipeline.storage.rate_limits import delete_rate_limits
 from bank_pipeline.storage.raw_payloads import delete_raw_payloads
 from bank_pipeline.storage.sync_runs import delete_lineages, set_killed_sync_runs
@@ -16,6 +17,7 @@ from bank_pipeline.sync.linked import expire_links
 
 CALLS_KEPT: Final = timedelta(days=7)
 RATES_KEPT: Final = timedelta(days=1)  # the slowest rate is one of an hour
+NOTICES_KEPT: Final = timedelta(days=90)  # none is due for longer, so none is told again
 BATCH_SIZE: Final = 1_000  # rows deleted per transaction: an answer holds up to a megabyte
 
 
@@ -29,6 +31,7 @@ class PruneReport:
     sync_runs_killed: int
     provider_calls_deleted: int
     rate_limits_deleted: int
+    notices_deleted: int
 
 
 def prune(context: SyncContext, *, retention: timedelta) -> PruneReport:
@@ -46,11 +49,18 @@ def prune(context: SyncContext, *, retention: timedelta) -> PruneReport:
     events_count = _delete_all(context, delete_handled_events, before=now - retention)
     calls_count = _delete_all(context, delete_calls, before=now - CALLS_KEPT)
     limits_count = _delete_all(context, delete_rate_limits, before=now - RATES_KEPT)
+    notices_count = _delete_all(context, delete_notices, before=now - NOTICES_KEPT)
     expired_count = expire_links(context)
     with context.engine.begin() as db:
         killed_count = set_killed_sync_runs(db, now=now)
     return PruneReport(
-        payloads_count, events_count, expired_count, killed_count, calls_count, limits_count
+        payloads_count,
+        events_count,
+        expired_count,
+        killed_count,
+        calls_count,
+        limits_count,
+        notices_count,
     )
 
 

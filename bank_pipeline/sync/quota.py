@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from bank_pipeline.domain.connection import Connection
 from bank_pipeline.domain.ids import SyncRunId
-from bank_pipeline.domain.quota import Allowance, PastCall, next_call_at
+from bank_pipeline.domain.quota import Allowance, PastCall, calls_left, next_call_at
 from bank_pipeline.errors import RateLimitedError
 from bank_pipeline.providers.base import Capabilities, Quota, Scope
 from bank_pipeline.providers.metering import CallMeter, EndedCall, PlannedCall, Subject
@@ -222,6 +222,19 @@ class CallBook(CallMeter):
         self._results |= results
         if self._spending is not None:
             self._spending.ids += ticket.ids
+
+    def lowest_left(self) -> int | None:
+        """Return how many calls are left where fewest are; None where none are counted."""
+        if not self._quotas or self._past is None:
+            return None  # nothing is counted, or nothing was called
+        return min(
+            (
+                calls_left(past, self._quotas[Scope(scope)].calls_max)
+                for (_, scope), past in self._past.items()
+                if scope in self._quotas
+            ),
+            default=None,
+        )
 
     def write(
         self, db: sa.Connection, *, is_applied: bool, renamed: Mapping[str, str] | None = None

@@ -18,6 +18,7 @@ class SyncReason(StrEnum):
 
     INITIAL = "initial"
     SCHEDULE = "schedule"
+    REFRESH = "refresh"
     WEBHOOK = "webhook"
     MANUAL = "manual"
     RECOVERY = "recovery"
@@ -41,7 +42,9 @@ class SyncRequest:
     One connection to bring up to date, why, and which parts of it.
 
     `present_user` is the customer, if they are asking for it right now. `since` is the first
-    day of a backfill; without one it goes as far back as banks do.
+    day of a backfill; without one it goes as far back as banks do. With `unless_synced_since`
+    there is nothing to do for a connection that was synced after it, nor for one that a Dagster
+    run in `repeats` has synced: so work may be asked for twice, and is done once.
     """
 
     connection_id: ConnectionId
@@ -51,6 +54,8 @@ class SyncRequest:
     present_user: PresentUser | None = None
     depth: Depth = Depth.NORMAL
     since: date | None = None
+    unless_synced_since: datetime | None = None
+    repeats: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         if self.since is not None and self.depth is not Depth.BACKFILL:
@@ -91,6 +96,7 @@ class SyncReport:
 
     `stage` below COMPLETE says that the provider has not handed over the whole history yet;
     AWAITING_INITIAL means that it has no data so far, which is not "no transactions".
+    `calls_left` of those that the provider counts, where fewest are; None where it counts none.
     `balance_differences_count` are balances of the connection that do not go with their rows.
     """
 
@@ -108,6 +114,7 @@ class SyncReport:
     quarantined_count: int
     balance_differences_count: int
     calls_count: int
+    calls_left: int | None
     pages_count: int
     started_at: datetime
     ended_at: datetime
@@ -129,6 +136,16 @@ class SyncReport:
                 account_id: _to_json(reading) for account_id, reading in self.readings.items()
             },
         }
+
+    @property
+    def window(self) -> DateWindow | None:
+        """Return the dates that were asked for, of all accounts; None for a change feed."""
+        asked = [one.asked for one in self.readings.values() if one.asked is not None]
+        if not asked:
+            return None
+        return DateWindow(
+            first=min(one.first for one in asked), last=max(one.last for one in asked)
+        )
 
     def of(self, step: Step) -> StepCounts:
         """Return the counts of one step."""

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from bank_pipeline.domain.connection import Connection
 from bank_pipeline.domain.ids import SyncRunId
+from bank_pipeline.domain.notices import Wishes
 from bank_pipeline.storage.consents import NextConsent
 from bank_pipeline.sync.reports import SyncRequest
 
@@ -20,7 +21,8 @@ class StartedSync:
     aside. Webhook events up to `newest_event_id` are covered by this sync; later ones ask for
     another. `has_next_consent`: a new consent waits to be read by. `consent` is what is read by
     instead of the one in use, and the connection is then as it is under it; `is_switch`: of
-    another provider.
+    another provider. `wishes` are what the team wants to be told of, None: nothing.
+    `is_failure_told`: it was told that this connection fails, and nothing else since.
     """
 
     id: SyncRunId
@@ -35,3 +37,5 @@ class StartedSync:
     has_next_consent: bool = False
     consent: NextConsent | None = None
     is_switch: bool = False
+    wishes: Wishes | None = None
+    is_failure_told: bool = False

@@ -12,7 +12,7 @@ from bank_pipeline.domain.ids import AccountId, SyncRunId, TeamId
 from bank_pipeline.domain.looks import Look, believed, keys_of_looks, plan_looks
 from bank_pipeline.domain.matching import Pins
 from bank_pipeline.domain.stored import BOOKING_DELAY_MAX, StoredTransaction, key_of
-from bank_pipeline.domain.transaction import TransactionDelta, TransactionStatus
+from bank_pipeline.domain.transaction import Transaction, TransactionDelta, TransactionStatus
 from bank_pipeline.domain.unchanged import without_unchanged
 from bank_pipeline.domain.window import DateWindow
 from bank_pipeline.storage.transaction_writes import apply_plan
@@ -28,10 +28,17 @@ BIG_UPDATE: Final = 2_000  # rows; above it, hashes alone are read before any ro
 
 
 @dataclass(frozen=True)
-class WrittenLooks:
-    """What looks came to: rows, and the days by account of which they are believed to tell all."""
+class WrittenUpdate:
+    """What an update came to: the rows written, and those of them that are new."""
 
     counts: StepCounts
+    inserts: Sequence[Transaction]
+
+
+@dataclass(frozen=True)
+class WrittenLooks(WrittenUpdate):
+    """What looks came to, and the days by account of which they are believed to tell all."""
+
     covered: Mapping[str, DateWindow]
 
 
@@ -44,7 +51,7 @@ def write_update(
     sync_run_id: SyncRunId,
     now: datetime,
     moved: Pins | None = None,
-) -> StepCounts:
+) -> WrittenUpdate:
     """
     Compare an update of a change feed with what is stored, and write what differs.
 
@@ -66,7 +73,8 @@ def write_update(
     stored += [row for row in (moved or {}).values() if row is not None and row.id not in known]
     plan = plan_changes(stored, delta, pins=moved)
     apply_plan(db, plan, team_id=team_id, account_ids=account_ids, sync_run_id=sync_run_id, now=now)
-    return _to_counts(plan, unchanged=left_out + plan.unchanged_count + plan.superseded_count)
+    unchanged = left_out + plan.unchanged_count + plan.superseded_count
+    return WrittenUpdate(_to_counts(plan, unchanged=unchanged), plan.inserts)
 
 
 def write_looks(
@@ -96,6 +104,7 @@ def write_looks(
     apply_plan(db, plan, team_id=team_id, account_ids=account_ids, sync_run_id=sync_run_id, now=now)
     return WrittenLooks(
         _to_counts(plan, unchanged=plan.unchanged_count + plan.superseded_count),
+        plan.inserts,
         {look.account: look.covered for look in looks if look.covered is not None},
     )
 

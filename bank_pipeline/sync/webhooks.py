@@ -15,6 +15,7 @@ from bank_pipeline.storage.connections import (
     request_accounts,
     request_sync,
 )
+from bank_pipeline.storage.notices import insert_stop_notice
 from bank_pipeline.storage.webhook_events import insert_event
 from bank_pipeline.sync.context import SyncContext
 
@@ -82,6 +83,7 @@ def _apply(db: sa.Connection, event: ProviderEvent, now: datetime) -> None:
     ):
         transition = _warned(connection, _STATUS_OF_KIND[event.kind], event.code)
         apply_transition(db, connection, transition, sync_run_id=None, now=now)
+        insert_stop_notice(db, connection.id, now=now)
 
 
 def _is_final_word(event: ProviderEvent, connection: Connection) -> bool:

@@ -14,7 +14,7 @@ from bank_pipeline.domain.ids import AccountId
 from bank_pipeline.domain.looks import Look
 from bank_pipeline.domain.matching import Pins
 from bank_pipeline.domain.moving import find_moved
-from bank_pipeline.domain.transaction import TransactionDelta
+from bank_pipeline.domain.transaction import Transaction, TransactionDelta
 from bank_pipeline.domain.window import Coverage, DateWindow, to_coverage
 from bank_pipeline.providers.answers import QuarantinedRow, WindowAnswer
 from bank_pipeline.storage.account_questions import save_questions
@@ -41,6 +41,7 @@ from bank_pipeline.sync.balance_checks import BalanceChecks, check_balances, nee
 from bank_pipeline.sync.fetch import Fetched
 from bank_pipeline.sync.history import Horizon
 from bank_pipeline.sync.moved import slack_of
+from bank_pipeline.sync.notices import BalanceChange, News
 from bank_pipeline.sync.reports import AccountReading, StepCounts
 from bank_pipeline.sync.started import StartedSync
 from bank_pipeline.sync.update import write_looks, write_update
@@ -67,6 +68,13 @@ class RowWriter:
         self._orphans: list[QuarantinedRow] = []
         self._held: Mapping[str, HeldAccount] = {}
         self._ranges: Ranges | None = None
+        self._inserts: Sequence[Transaction] = ()
+        self._balance_changes: Sequence[BalanceChange] = ()
+
+    @property
+    def news(self) -> News:
+        """Return what is new by what was written so far, for those who want to be told."""
+        return News(self._inserts, self._balance_changes)
 
     @property
     def account_ids(self) -> dict[str, AccountId]:
@@ -147,7 +155,14 @@ class RowWriter:
         A difference that is confirmed asks for a deeper pass: a row that came late explains it.
         """
         grounds = load_grounds(self._db, self.account_ids.values())
-        save_choices_by(self._db, grounds, now=self._now)
+        saved = save_choices_by(self._db, grounds, now=self._now)
+        names = {id_: name for name, id_ in self.account_ids.items()}
+        self._balance_changes = [
+            BalanceChange(
+                names[account_id], grounds[account_id].facts, grounds[account_id].chosen, one
+            )
+            for account_id, one in saved.changed
+        ]
         checks = check_balances(
             self._db,
             self._held,
@@ -255,7 +270,7 @@ class RowWriter:
         account_ids: Mapping[str, AccountId],
         moved: Pins,
     ) -> StepCounts:
-        return write_update(
+        written = write_update(
             self._db,
             delta,
             team_id=self._connection.team_id,
@@ -264,6 +279,8 @@ class RowWriter:
             now=self._now,
             moved=moved,
         )
+        self._inserts = written.inserts
+        return written.counts
 
     def _write_windows(self, fetched: Fetched, answers: Sequence[WindowAnswer]) -> StepCounts:
         """
@@ -299,6 +316,7 @@ class RowWriter:
             sync_run_id=self._started.id,
             now=self._now,
         )
+        self._inserts = written.inserts
         set_arrived(self._db, self._connection.id, slack.keys() & written.covered.keys())
         self._cover({account_ids[name]: window for name, window in written.covered.items()})
         return written.counts

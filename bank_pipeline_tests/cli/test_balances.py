@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 from bank_pipeline_tests.cli.conftest import CommandLine
-from bank_pipeline_tests.defs.test_checks import INSERT
+from bank_pipeline_tests.defs.test_checks import DIFFERENCE
 from bank_pipeline_tests.installation import Installation
 
 
@@ -46,7 +46,7 @@ def test_differences_are_listed_until_somebody_is_done_with_them(
     installation.sync(connection_id)
     assert cli("balance-checks", "--json").json == []
     with installation.services.sync.engine.begin() as db:
-        db.execute(sa.text(INSERT))
+        db.execute(sa.text(DIFFERENCE))
     [row] = cli("balance-checks", "--json").json
     assert (row["difference"], row["connection_id"]) == ("-3", connection_id)
 

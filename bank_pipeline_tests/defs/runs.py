@@ -64,6 +64,25 @@ class Runs:
         config = {"ops": {"sync_connections": {"config": {"connection_ids": [*ids]}}}}
         return self._execute(run_config=config)
 
+    def of_request(self, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
+        """Run what a sensor or the schedule asked for."""
+        return self._execute(
+            run_config=request.run_config,
+            partition_key=request.partition_key,
+            tags=dict(request.tags),
+        )
+
+    def from_failure(self, result: dg.ExecuteInProcessResult) -> dg.ExecuteInProcessResult:
+        """Repeat a run that failed, as the UI's "from failure" does."""
+        failed = self.instance.get_run_by_id(result.run_id)
+        assert failed is not None, "it was a run of this instance"
+        origin = {
+            "dagster/parent_run_id": failed.run_id,
+            "dagster/root_run_id": failed.tags.get("dagster/root_run_id", failed.run_id),
+            "dagster/is_resume_retry": "true",
+        }
+        return self._execute(run_config=failed.run_config, tags={**failed.tags, **origin})
+
     def of_assets(self, connection_id: str, *names: str) -> dg.ExecuteInProcessResult:
         """Run a part of the assets, as chosen in the UI."""
         return dg.materialize(

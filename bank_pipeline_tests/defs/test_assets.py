@@ -19,6 +19,7 @@ METADATA: Final = {
     "rows_new", "rows_changed", "rows_removed", "rows_unchanged", "provider", "institution",
     "status", "history", "reason", "sync_run", "provider_calls", "quarantined_rows",
     "duration_s", "next_attempt", "depth", "gap_days", "covered_until", "balance_differences",
+    "window",
 }  # fmt: skip
 
 
@@ -106,6 +107,43 @@ def test_one_bad_connection_fails_alone(runs: Runs, batch: Batch) -> None:
     assert BODY not in logged
     assert SECRET not in logged
     assert "access-sandbox" not in logged
+
+
+def test_a_failed_partition_tells_why(runs: Runs, batch: Batch) -> None:
+    """Its own page has the reason, so that nobody has to look for it among a run's others."""
+    ids = runs.linked(2)
+    runs.break_feed(ids[1], message=BODY)
+
+    batch(ids)
+
+    for asset in ASSETS:
+        told = runs.instance.fetch_observations(
+            dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=ids), limit=9
+        )
+        [one] = [record.asset_observation for record in told.records]
+        assert one is not None
+        assert one.partition == ids[1]
+        assert "ITEM_LOGIN_REQUIRED" in str(one.metadata["failed"].value)
+        assert BODY not in str(one.metadata)
+
+
+def test_a_run_that_is_repeated_from_failure_does_what_failed(runs: Runs, batch: Batch) -> None:
+    """What the run or an earlier repetition of it synced is left alone, and costs no call."""
+    ids = runs.linked(3)
+    runs.break_feed(ids[1])
+    failed = batch(ids)
+    again = runs.from_failure(failed)
+    runs.installation.sandbox.faults.clear()
+    calls_before = dict(runs.installation.sandbox.plaid.calls)
+
+    repeated = runs.from_failure(again)
+
+    assert repeated.success
+    assert {m.partition for m in materializations(repeated)} == {ids[1]}
+    items = [runs.installation.stored(connection_id).external_id for connection_id in ids]
+    calls = runs.installation.sandbox.plaid.calls
+    more = [calls[FEED, item] - calls_before[FEED, item] for item in items]
+    assert [count > 0 for count in more] == [False, True, False]
 
 
 def test_a_partition_recovers_from_failed(runs: Runs, batch: Batch) -> None:

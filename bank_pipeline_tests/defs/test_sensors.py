@@ -1,5 +1,7 @@
 """The sensors: partitions follow the table, planned tries and webhooks become runs, once each."""
 
+import threading
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -11,12 +13,15 @@ from bank_pipeline.definitions import defs
 from bank_pipeline.defs.requests import BATCH_SIZE, OWN_RUNS_MAX
 from bank_pipeline.domain.connection import ConnectionStatus, Provider
 from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline.providers.base import EventKind, ProviderEvent
 from bank_pipeline.storage.connections import ensure_team, insert_or_renew_connection
 from bank_pipeline.storage.tables import connections, webhook_events
+from bank_pipeline.storage.webhook_events import insert_event
 from bank_pipeline.sync.disconnect import disconnect
 from bank_pipeline_tests.defs.runs import Runs
 from bank_pipeline_tests.defs.ticks import Ticks, named_in
 from bank_pipeline_tests.installation import Installation
+from bank_pipeline_tests.waiting import wait_until
 
 LOST: Final = timedelta(minutes=10)
 
@@ -29,7 +34,9 @@ def reasons(requests: list[dg.RunRequest]) -> set[str]:
     return {request.tags["bank/reason"] for request in requests}
 
 
-def insert_connections(installation: Installation, count: int) -> list[ConnectionId]:
+def insert_connections(
+    installation: Installation, count: int, provider: Provider = Provider.PLAID
+) -> list[ConnectionId]:
     """Store connections that were linked just now, without asking a provider."""
     now = installation.services.sync.clock()
     with installation.services.sync.engine.begin() as db:
@@ -38,7 +45,7 @@ def insert_connections(installation: Installation, count: int) -> list[Connectio
             insert_or_renew_connection(
                 db,
                 team_id=team_id,
-                provider=Provider.PLAID,
+                provider=provider,
                 external_id=f"item-{number}",
                 institution_external_id=None,
                 institution_name=None,
@@ -327,3 +334,43 @@ def test_many_webhooks_share_runs(ticks: Ticks) -> None:
 
     assert sorted(id_ for request in requests for id_ in named_in(request)) == sorted(ids)
     assert len(requests) == 2
+
+
+def test_a_tick_waits_for_the_next_webhook(ticks: Ticks) -> None:
+    """It asks for the sync when the event comes, long before its wait would be over."""
+    [connection_id] = ticks.installation.link()
+    ticks.connections()
+    services = ticks.installation.services
+    patient = services.settings.model_copy(update={"webhook_wait_s": 60})
+    waiting = Ticks(
+        replace(ticks.installation, services=replace(services, settings=patient)), ticks.instance
+    )
+    found: list[dg.RunRequest] = []
+    tick = threading.Thread(target=lambda: found.extend(waiting.webhooks()))
+    tick.start()
+    wait_until(lambda: is_listened_to(ticks), seconds=20, what="a tick that listens")
+
+    deliver(ticks, connection_id)
+    tick.join(20)
+
+    assert [named_in(request) for request in found] == [[connection_id]]
+
+
+def is_listened_to(ticks: Ticks) -> bool:
+    query = "SELECT count(*) FROM pg_stat_activity WHERE query = 'LISTEN bank_webhooks'"
+    return bool(ticks.installation.value(query))
+
+
+def deliver(ticks: Ticks, connection_id: ConnectionId) -> None:
+    """Store an event as the gateway does."""
+    connection = ticks.installation.stored(connection_id)
+    event = ProviderEvent(
+        provider=connection.provider,
+        kind=EventKind.SYNC,
+        code="SYNC_UPDATES_AVAILABLE",
+        external_id=connection.external_id,
+        event_key="delivered",
+    )
+    services = ticks.installation.services
+    with services.sync.engine.begin() as db:
+        insert_event(db, event, needs_sync=True, now=services.sync.clock())

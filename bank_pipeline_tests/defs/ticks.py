@@ -29,15 +29,20 @@ class Ticks:
         """Tick the webhook sensor."""
         return self._tick(webhook_sensor)
 
-    def schedule(self, at: datetime) -> list[dg.RunRequest]:
-        """Evaluate the daily schedule's tick of `at`, whenever that really happens."""
+    def schedule(
+        self, at: datetime, schedule: dg.ScheduleDefinition = daily_sync_schedule
+    ) -> list[dg.RunRequest]:
+        """Let time pass until `at`, and evaluate a schedule's tick of then."""
+        now = self.installation.services.sync.clock()
+        assert at >= now, "time runs one way"
+        self.installation.sandbox.clock.advance(at - now)
         with dg.build_schedule_context(
             instance=self.instance,
             scheduled_execution_time=at,
             resources=self._resources(),
             repository_def=defs.get_repository_def(),
         ) as context:
-            return [*(daily_sync_schedule.evaluate_tick(context).run_requests or [])]
+            return [*(schedule.evaluate_tick(context).run_requests or [])]
 
     def queue(self, request: dg.RunRequest, status: dg.DagsterRunStatus) -> None:
         """Make the requested run, in this status, without executing it."""

@@ -3,15 +3,19 @@
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
-from bank_pipeline.domain.cadence import SLOT_MINUTES, SLOTS_PER_DAY, deep_day, is_due, slot_of
+from bank_pipeline.domain.cadence import SLOT_MINUTES, SLOTS_PER_DAY, deep_day, last_slot, slot_of
 from bank_pipeline.domain.ids import ConnectionId
 
 MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
 
 
-def test_a_connection_is_due_exactly_once_a_day() -> None:
-    ticks = [MIDNIGHT + timedelta(minutes=SLOT_MINUTES * n) for n in range(SLOTS_PER_DAY)]
-    assert sum(is_due(ConnectionId("some-connection"), tick) for tick in ticks) == 1
+def test_a_connection_has_one_turn_a_day_and_keeps_it_until_the_next() -> None:
+    one = ConnectionId("some-connection")
+    turn = MIDNIGHT + timedelta(minutes=SLOT_MINUTES * slot_of(one))
+    ticks = [turn + timedelta(minutes=SLOT_MINUTES * n) for n in range(SLOTS_PER_DAY)]
+    assert {last_slot(one, tick) for tick in ticks} == {turn}
+    assert last_slot(one, turn + timedelta(days=1)) == turn + timedelta(days=1)
+    assert last_slot(one, turn - timedelta(microseconds=1)) == turn - timedelta(days=1)
 
 
 def test_connections_spread_over_all_slots() -> None:

@@ -54,7 +54,7 @@ class Stack:
 @contextmanager
 def running_stack(folder: Path) -> Iterator[tuple[Stack, Mapping[str, str]]]:
     """Start `sandbox serve` and `up` on free ports; whatever is left at the end is killed."""
-    sandbox_port, dagster_port, gateway_port = _free_ports(3)
+    sandbox_port, dagster_port, gateway_port = free_ports(3)
     sandbox_url, gateway_url = (f"http://127.0.0.1:{port}" for port in (sandbox_port, gateway_port))
     ours = playground_environment(folder, sandbox_url) | {"BANK_PIPELINE_GATEWAY_URL": gateway_url}
     environment = {**os.environ, **ours}
@@ -101,7 +101,7 @@ def _answers(url: str) -> bool:
     return True
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Find ports that nobody listens on now."""
     taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [int(one.getsockname()[1]) for one in taken]

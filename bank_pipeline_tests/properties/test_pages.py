@@ -127,7 +127,7 @@ def _apply(
         account_ids=load_account_ids(db, connection_id),
         sync_run_id=SyncRunId(new_id()),
         now=ground.context.clock(),
-    )
+    ).counts
 
 
 def _state(db: sa.Connection, connection_id: ConnectionId) -> list[Any]:

@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 import sqlalchemy as sa
 
 from bank_pipeline.domain.balance import BalanceKind
-from bank_pipeline.domain.connection import ConnectionStatus
+from bank_pipeline.domain.connection import ConnectionStatus, Provider
 from bank_pipeline.domain.ids import SyncRunId
 from bank_pipeline.domain.transitions import Transition
 from bank_pipeline.storage import listing
@@ -91,7 +91,7 @@ def test_a_connection_is_due_when_its_next_try_has_come(
     (due,) = listing.load_due_attempts(db, now=now, limit=10)
 
     assert early == []
-    assert due == listing.DueAttempt(linked.connection.id, now, is_first=True)
+    assert due == listing.DueAttempt(linked.connection.id, Provider.PLAID, now, is_first=True)
     assert listing.load_syncable_ids(db) == [linked.connection.id]
     assert set(listing.load_connection_ids(db)) == {linked.connection.id, stopped.id}
 

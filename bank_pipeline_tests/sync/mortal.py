@@ -28,6 +28,7 @@ from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.engine import build_engine
 from bank_pipeline.sync.connection import sync_connection
 from bank_pipeline.sync.context import SyncContext
+from bank_pipeline.sync.delivering import deliver_notices
 from bank_pipeline.sync.disconnect import disconnect
 from bank_pipeline.sync.link import accept_return, complete_link
 from bank_pipeline.sync.reports import SyncReason, SyncRequest
@@ -67,6 +68,8 @@ def _live(order: dict[str, Any], told: int) -> int:
             accept_return(context, Provider(order["provider"]), order["returned"])
         elif order["act"] == "disconnect":
             disconnect(context, ConnectionId(order["connection_id"]))
+        elif order["act"] == "deliver":
+            deliver_notices(context, renewal_url=None)
         else:
             connection_id = ConnectionId(order["connection_id"])
             reason = SyncReason(order.get("reason", SyncReason.MANUAL))

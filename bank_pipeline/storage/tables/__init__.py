@@ -37,6 +37,12 @@ from bank_pipeline.storage.tables.money import (
     transaction_revisions,
     transactions,
 )
+from bank_pipeline.storage.tables.notices import (
+    notification_preferences,
+    notification_targets,
+    notifications,
+    operator_faults,
+)
 from bank_pipeline.storage.tables.work import (
     provider_calls,
     provider_health,
@@ -66,6 +72,10 @@ __all__ = [
     "link_sessions",
     "metadata",
     "next_consents",
+    "notification_preferences",
+    "notification_targets",
+    "notifications",
+    "operator_faults",
     "provider_calls",
     "provider_health",
     "quarantine",

@@ -7,8 +7,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import BYTEA, UUID
 
-revision: Final = "0014"
-down_revision: Final[str | None] = "0010"
+revision: Final = "0012"
+down_revision: Final[str | None] = "0011"
 branch_labels: Final[Sequence[str] | None] = None
 depends_on: Final[Sequence[str] | None] = None
 

@@ -1,0 +1,92 @@
+"""`bank-pipeline serve`: one part of the installation, for supervisors and for several machines."""
+
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from bank_pipeline.cli.processes import (
+    dagster_environment,
+    find_configuration,
+    write_configuration,
+)
+from bank_pipeline.config import Settings
+from bank_pipeline.errors import SetupError
+
+RUNS: Final = 10  # as many as dagster.yaml lets run at once: none waits for a process
+CODE_PORT: Final = 4530
+DAGSTER_PORT: Final = 3000
+
+
+class Part(StrEnum):
+    """What one process does. The gateway has a command of its own."""
+
+    WEBSERVER = "webserver"
+    DAEMON = "daemon"
+    CODE = "code"
+    WORKER = "worker"
+
+
+def serve(
+    part: Annotated[
+        Part,
+        typer.Argument(
+            help="webserver: Dagster's UI. daemon: its schedules, sensors and queue; one of these "
+            "everywhere. code: the definitions, for both; optional. worker: executes runs that "
+            "BANK_PIPELINE_BROKER_URL brings; any number, on any machine."
+        ),
+    ],
+    host: Annotated[str, typer.Option(help="Address that webserver or code listens on.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[
+        int | None, typer.Option(help="Its port; 3000 for the webserver, 4530 for code.")
+    ] = None,
+    code_server: Annotated[
+        str | None,
+        typer.Option(help="HOST:PORT of `serve code`; else webserver and daemon load it."),
+    ] = None,
+    runs: Annotated[int, typer.Option(min=1, help="Runs that a worker has at once.")] = RUNS,
+    name: Annotated[
+        str | None, typer.Option(help="A worker's name; else that of its machine.")
+    ] = None,
+) -> None:
+    """Run one part of the installation until it is told to end."""
+    settings = Settings()
+    environment = dagster_environment(settings)
+    if part is Part.WORKER:
+        if settings.broker_url is None:
+            raise SetupError("A worker needs a broker: set BANK_PIPELINE_BROKER_URL")
+        os.environ |= environment
+        from bank_pipeline.cli.worker import run_worker  # noqa: PLC0415 - Celery may be absent
+
+        run_worker(settings.broker_url.get_secret_value(), runs=runs, name=name)
+        return
+    workspace = _workspace(Path(environment["DAGSTER_HOME"]), code_server)
+    listening = ["-h", host, "-p"]
+    webserver = ["dagster-webserver", "-w", workspace, *listening, str(port or DAGSTER_PORT)]
+    code = ["dagster", "code-server", "start", "-m", "bank_pipeline.definitions", *listening]
+    commands = {
+        Part.WEBSERVER: webserver,
+        Part.DAEMON: ["dagster-daemon", "run", "-w", workspace],
+        Part.CODE: [*code, str(port or CODE_PORT)],
+    }
+    program, *arguments = commands[part]
+    path = str(Path(sys.executable).parent / program)
+    os.execve(path, [path, *arguments], {**os.environ, **environment})  # noqa: S606
+
+
+def _workspace(home: Path, code_server: str | None) -> str:
+    """Return the file that says where the definitions are."""
+    if code_server is None:
+        return str(find_configuration("workspace.yaml"))
+    host, _, port = code_server.rpartition(":")
+    if not host or not port.isdigit():
+        raise SetupError(f"--code-server is HOST:PORT, not {code_server}")
+    # The same name as in workspace.yaml: sensors and schedules keep their state under it.
+    server = {"host": host, "port": int(port), "location_name": "bank_pipeline"}
+    write_configuration(home / "workspace.yaml", {"load_from": [{"grpc_server": server}]})
+    return str(home / "workspace.yaml")

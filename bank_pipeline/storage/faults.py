@@ -1,0 +1,119 @@
+"""Faults: failures of runs and checks, one row from the first failure until it clears."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from bank_pipeline.storage.identifiers import new_id
+from bank_pipeline.storage.tables import operator_faults
+
+
+class FaultSource(StrEnum):
+    """What failed: a run as such, connections within runs, or a check."""
+
+    RUN = "run"
+    CONNECTIONS = "connections"
+    CHECK = "check"
+
+
+@dataclass(frozen=True)
+class FaultName:
+    """By what a fault is known again: its job or check, and the class of the failure."""
+
+    source: FaultSource
+    subject: str
+    cause: str
+
+
+@dataclass(frozen=True)
+class OpenFault:
+    """A fault that lasts. Times of runs and checks are Dagster's, of connections our clock's."""
+
+    id: str
+    name: FaultName
+    occurrences: int
+    opened_at: datetime
+    last_seen_at: datetime
+
+
+def open_fault(db: sa.Connection, name: FaultName, *, seen_at: datetime) -> str | None:
+    """Note a failure; return the id of its fault if that is new, None while it lasts."""
+    columns = operator_faults.c
+    fault_id = new_id()
+    statement = insert(operator_faults).values(
+        id=fault_id,
+        source=name.source.value,
+        subject=name.subject,
+        cause=name.cause,
+        opened_at=seen_at,
+        last_seen_at=seen_at,
+    )
+    again = statement.on_conflict_do_update(
+        index_elements=["source", "subject", "cause"],
+        index_where=columns.cleared_at.is_(None),
+        set_={
+            "occurrences": columns.occurrences + 1,
+            "last_seen_at": sa.func.greatest(columns.last_seen_at, seen_at),
+        },
+    )
+    found = db.scalar(again.returning(columns.id))
+    return fault_id if found == fault_id else None
+
+
+def clear_fault(db: sa.Connection, fault_id: str, *, now: datetime) -> bool:
+    """Note that a fault is over; return whether it was still open."""
+    columns = operator_faults.c
+    statement = (
+        operator_faults.update()
+        .where(columns.id == fault_id, columns.cleared_at.is_(None))
+        .values(cleared_at=now)
+    )
+    return db.execute(statement).rowcount > 0
+
+
+def load_open_faults(db: sa.Connection) -> list[OpenFault]:
+    """Load the faults that last, the oldest first."""
+    columns = operator_faults.c
+    query = (
+        sa.select(operator_faults)
+        .where(columns.cleared_at.is_(None))
+        .order_by(columns.opened_at, columns.id)
+    )
+    return [
+        OpenFault(
+            row.id,
+            FaultName(FaultSource(row.source), row.subject, row.cause),
+            row.occurrences,
+            row.opened_at,
+            row.last_seen_at,
+        )
+        for row in db.execute(query)
+    ]
+
+
+def load_failing_classes(db: sa.Connection) -> frozenset[str]:
+    """
+    Load the classes of failure with which the last syncs of connections ended.
+
+    Those that were put off or killed say nothing of it.
+    """
+    return frozenset(db.scalars(_FAILING))
+
+
+_FAILING: Final = sa.text(
+    """
+    SELECT DISTINCT last.error_class
+    FROM bank.connections c
+    CROSS JOIN LATERAL (
+        SELECT error_class, outcome FROM bank.sync_runs
+        WHERE connection_id = c.id AND outcome NOT IN ('deferred', 'killed')
+        ORDER BY started_at DESC LIMIT 1
+    ) AS last
+    WHERE c.error_retries > 0 AND c.status <> 'disconnected'
+      AND last.outcome = 'failed' AND last.error_class IS NOT NULL
+    """
+)

@@ -1,0 +1,79 @@
+"""`bank-pipeline serve`: what has to be shared is asked for before anything starts."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bank_pipeline.cli.processes import dagster_environment
+from bank_pipeline.cli.serve import Part, serve
+from bank_pipeline.config import Settings
+from bank_pipeline.errors import SetupError
+
+KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+
+
+def settings(folder: Path, **named: str) -> Settings:
+    database = "postgresql://bank@db.internal/bank"
+    given = {"state_dir": folder, "database_url": database, "encryption_key": KEY, **named}
+    return Settings.model_validate(given)
+
+
+def test_a_broker_elsewhere_needs_all_that_hosts_share(tmp_path: Path) -> None:
+    """A file of one machine is no key and no cache for another; the message names what to set."""
+    remote = "redis://:secret@broker.internal:6379/0"
+
+    with pytest.raises(SetupError, match="set BANK_PIPELINE_REDIS_URL to the same on all") as told:
+        dagster_environment(settings(tmp_path, broker_url=remote))
+
+    assert "secret" not in str(told.value)
+    both = settings(tmp_path, broker_url=remote, redis_url="redis://broker.internal:6379/1")
+    assert dagster_environment(both)["BANK_PIPELINE_BROKER_URL"] == remote
+
+
+def test_a_broker_of_this_machine_needs_nothing_else(tmp_path: Path) -> None:
+    """The fast path is one setting."""
+    local = settings(tmp_path, broker_url="redis://localhost:6379/0")
+
+    assert dagster_environment(local)["DAGSTER_HOME"]
+
+
+def test_secrets_stay_out_of_the_instance_s_file(tmp_path: Path) -> None:
+    """It names variables: Dagster shows it in its UI and sends it along with runs."""
+    named = settings(
+        tmp_path,
+        broker_url="redis://:broker-secret@localhost:6379/0",
+        database_url="postgresql://bank:database-secret@db.internal/bank",
+    )
+
+    home = Path(dagster_environment(named)["DAGSTER_HOME"])
+
+    text = (home / "dagster.yaml").read_text()
+    assert "secret" not in text
+    assert yaml.safe_load(text)["run_launcher"]["class"] == "HostsRunLauncher"
+
+
+def test_without_a_broker_each_run_has_its_own_process(tmp_path: Path) -> None:
+    """Off by default."""
+    home = Path(dagster_environment(settings(tmp_path))["DAGSTER_HOME"])
+
+    assert "run_launcher" not in yaml.safe_load((home / "dagster.yaml").read_text())
+
+
+def test_a_worker_without_a_broker_says_what_to_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would wait for ever."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BANK_PIPELINE_DATABASE_URL", "postgresql://bank@db.internal/bank")
+    monkeypatch.setenv("BANK_PIPELINE_STATE_DIR", str(tmp_path))
+
+    with pytest.raises(SetupError, match="set BANK_PIPELINE_BROKER_URL"):
+        serve(Part.WORKER)
+
+
+@pytest.mark.parametrize("url", ["amqp://guest@localhost", "localhost:6379"])
+def test_a_broker_that_is_no_redis_is_refused(tmp_path: Path, url: str) -> None:
+    """Its results would be seen by the asking process alone."""
+    with pytest.raises(ValueError, match="must begin with redis://"):
+        settings(tmp_path, broker_url=url)

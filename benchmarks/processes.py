@@ -1,0 +1,61 @@
+"""Dagster's own processes, for what is measured through them."""
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+
+from bank_pipeline.errors import SetupError
+from bank_pipeline.providers.http import build_http, fetch_json
+from bank_pipeline_tests.waiting import wait_until
+
+START_S: Final = 120.0
+
+
+@contextmanager
+def started(folder: Path, *command: str) -> Iterator[None]:
+    """Run a Python module beside us; end it and what it started."""
+    with (folder / "processes.log").open("ab") as log:
+        process = subprocess.Popen([sys.executable, "-m", *command], stdout=log, stderr=log)
+        try:
+            yield
+        finally:
+            found = psutil.Process(process.pid)
+            for one in [*found.children(recursive=True), found]:
+                if one.is_running():
+                    one.kill()
+            process.wait()
+
+
+def wait_for(url: str) -> None:
+    """Wait until something answers."""
+    wait_until(lambda: _answers(url), seconds=START_S, what=url)
+
+
+def ask(url: str, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Ask Dagster's GraphQL, as its UI does."""
+    with build_http(read_timeout_s=60) as http:
+        body = {"query": query, "variables": dict(variables)}
+        answer = http.post(f"{url}/graphql", json=body).raise_for_status().json()
+    assert "errors" not in answer, answer
+    data: dict[str, Any] = answer["data"]
+    return data
+
+
+def free_port() -> int:
+    """Find a port that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        return int(one.getsockname()[1])
+
+
+def _answers(url: str) -> bool:
+    try:
+        fetch_json(url)
+    except SetupError:
+        return False
+    return True
