@@ -33,6 +33,7 @@ CONNECTIONS: Final = int(os.environ.get("DAY_CONNECTIONS", "60"))
 MINUTES: Final = float(os.environ.get("DAY_MINUTES", "4"))
 FAILING_EVERY: Final = 20  # 5 %
 FEED: Final = "/transactions/sync"
+CODE: Final = "PRODUCT_NOT_ENABLED"  # not tried again within the call; the next try is minutes on
 DAY: Final = timedelta(days=1)
 LATER: Final = timedelta(minutes=11)  # a failed one is tried again, and nobody's next turn comes
 STEP_S: Final = 0.5
@@ -46,12 +47,12 @@ SYNCS: Final = (
 
 
 def break_some(crowd: Crowd) -> set[ConnectionId]:
-    """Have the banks of 5 % be down when they are asked next, and well again after it."""
+    """Have the provider fail for 5 % when they are asked next, and be well again after it."""
     broken = {*crowd.ids[::FAILING_EVERY]}
     for connection_id in broken:
         with crowd.services.sync.engine.connect() as db:
             item = load_connection(db, connection_id).external_id
-        fault = Fault(FaultKind.ERROR, code="INSTITUTION_DOWN")
+        fault = Fault(FaultKind.ERROR, code=CODE)
         crowd.sandbox.faults.add(FEED, fault, subject=item, times=1)
     return broken
 
@@ -175,6 +176,7 @@ def told_failed(crowd: Crowd) -> set[str]:
     """Return the partitions that say on their own page why they failed."""
     rows = crowd.rows(
         "SELECT DISTINCT partition FROM dagster.event_logs "
-        "WHERE dagster_event_type = 'ASSET_OBSERVATION' AND event LIKE '%INSTITUTION_DOWN%'"
+        "WHERE dagster_event_type = 'ASSET_OBSERVATION' AND event LIKE :code",
+        code=f"%{CODE}%",
     )
     return {str(row.partition) for row in rows}
