@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from bank_pipeline.cli import (
     accounts,
+    api_keys,
     backfill,
     balances,
     connections,
@@ -45,6 +46,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(accounts.app, name="accounts")
+app.add_typer(api_keys.app, name="api-keys")
 app.add_typer(balances.rules, name="balance-rules")
 app.add_typer(balances.checks, name="balance-checks")
 app.add_typer(database.app, name="db")

@@ -1,41 +1,63 @@
 """
-The HTTP service beside Dagster: webhooks in, customers back from their banks, health out.
+The HTTP service beside Dagster: webhooks in, customers back from their banks, rows out, health.
 
 It stores and answers, never syncs.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
-from starlette.applications import Starlette
+from fastapi import APIRouter, FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from bank_pipeline.bootstrap import Services
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.errors import BankPipelineError, WebhookRejectedError
+from bank_pipeline.gateway.api import rows
+from bank_pipeline.gateway.api.models import ProblemDetails
 from bank_pipeline.gateway.bodies import read_bounded
 from bank_pipeline.gateway.link import link_routes
+from bank_pipeline.gateway.problems import MEDIA_TYPE, add_problem_handlers
 from bank_pipeline.storage.engine import is_reachable
 from bank_pipeline.sync.webhooks import accept_webhook
 
 BODY_BYTES_MAX: Final = 256 * 1024  # real webhooks are below 10 kB
+API: Final = "/api/v1"
 
 Handler = Callable[[Request], Awaitable[Response]]
 
+_PROBLEM: Final[dict[str, Any]] = {"model": ProblemDetails, "content": {MEDIA_TYPE: {}}}
+_PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
+    400: _PROBLEM | {"description": "The cursor is none of this list."},
+    401: _PROBLEM | {"description": "No valid key."},
+    403: _PROBLEM | {"description": "The key does not allow this."},
+    404: _PROBLEM | {"description": "The team has no such thing."},
+    422: _PROBLEM | {"description": "The request is not as documented."},
+}
 
-def create_app(services: Services) -> Starlette:
+
+def create_app(services: Services) -> FastAPI:
     """Build the application; `services` is all that it knows."""
-    return Starlette(
-        routes=[
-            Route("/webhooks/{provider}", _receive_webhook(services), methods=["POST"]),
-            *link_routes(services),
-            Route("/live", _live, methods=["GET"]),
-            Route("/ready", _ready(services), methods=["GET"]),
-        ]
+    app = FastAPI(
+        title="bank_pipeline",
+        version="1",
+        summary="Bank accounts, balances and transactions of one team, equal to the banks'.",
+        docs_url=f"{API}/docs",
+        openapi_url=f"{API}/openapi.json",
+        redoc_url=None,
     )
+    app.state.services = services
+    add_problem_handlers(app)
+    api = APIRouter(prefix=API, responses=_PROBLEMS)
+    api.include_router(rows.router)
+    app.include_router(api)
+    app.add_route("/webhooks/{provider}", _receive_webhook(services), methods=["POST"])
+    app.router.routes.extend(link_routes(services))
+    app.add_route("/live", _live, methods=["GET"])
+    app.add_route("/ready", _ready(services), methods=["GET"])
+    return app
 
 
 def _receive_webhook(services: Services) -> Handler:

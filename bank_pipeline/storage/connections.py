@@ -30,6 +30,27 @@ def ensure_team(db: sa.Connection, name: str, *, now: datetime) -> TeamId:
     return TeamId(team_id)
 
 
+def load_team(db: sa.Connection, name: str) -> TeamId:
+    """
+    Load the team of this name.
+
+    Raises:
+        NotFoundError: there is none; a team begins with its first link.
+    """
+    team_id = db.scalar(sa.select(teams.c.id).where(teams.c.name == name))
+    if team_id is None:
+        known = ", ".join(db.scalars(sa.select(teams.c.name).order_by(teams.c.name))) or "none yet"
+        raise NotFoundError(
+            f"no team {name!r} (there are: {known}); a team begins with its first link"
+        )
+    return TeamId(team_id)
+
+
+def load_team_name(db: sa.Connection, team_id: TeamId) -> str:
+    """Load what a team is called."""
+    return str(db.execute(sa.select(teams.c.name).where(teams.c.id == team_id)).scalar_one())
+
+
 def load_connection(db: sa.Connection, connection_id: ConnectionId) -> Connection:
     """
     Load one connection.

@@ -7,6 +7,7 @@ text with a check, so that a new value is a migration of one line. Migrations bu
 tables; a test compares them with this page.
 """
 
+from bank_pipeline.storage.tables.access import api_keys
 from bank_pipeline.storage.tables.balances import (
     balance_checkpoints,
     balance_checks,
@@ -56,6 +57,7 @@ __all__ = [
     "account_coverage",
     "account_questions",
     "accounts",
+    "api_keys",
     "balance_checkpoints",
     "balance_checks",
     "balance_rules",

@@ -1,0 +1,62 @@
+"""`bank-pipeline api-keys`: who may ask over HTTP."""
+
+from typing import Annotated
+
+import typer
+
+from bank_pipeline.cli.output import AsJson, console, print_rows
+from bank_pipeline.cli.session import open_services
+from bank_pipeline.domain.access import KeyScope
+from bank_pipeline.storage.api_keys import insert_api_key, list_api_keys, revoke_api_key
+from bank_pipeline.storage.connections import load_team
+
+app = typer.Typer(help="Keys of programs that ask over HTTP.", no_args_is_help=True)
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="What the key is for; shown in lists.")],
+    team: Annotated[str, typer.Option(help="Whose data it opens.")] = "default",
+    scope: Annotated[
+        KeyScope, typer.Option(help="read: look at everything of the team; manage: change it, too.")
+    ] = KeyScope.READ,
+) -> None:
+    """Make a key and print it, this once: only its digest is kept."""
+    services = open_services()
+    now = services.sync.clock()
+    with services.sync.engine.begin() as db:
+        token = insert_api_key(db, load_team(db, team), name=name, scope=scope, now=now)
+    console.print(token.get_secret_value(), highlight=False, soft_wrap=True)
+
+
+@app.command("list")
+def list_keys(as_json: AsJson = False) -> None:
+    """List the keys without their secrets."""
+    with open_services().sync.engine.connect() as db:
+        rows = list_api_keys(db)
+    print_rows(
+        rows,
+        {
+            "id": "id",
+            "team_name": "team",
+            "name": "name",
+            "scope": "scope",
+            "created_at": "made (UTC)",
+            "last_used_at": "last used",
+            "revoked_at": "revoked",
+        },
+        title="api keys",
+        as_json=as_json,
+        nothing="none; `bank-pipeline api-keys create NAME` makes one",
+    )
+
+
+@app.command()
+def revoke(
+    key: Annotated[str, typer.Argument(help="Id of the key, as `api-keys list` says.")],
+) -> None:
+    """Take a key back for good."""
+    services = open_services()
+    with services.sync.engine.begin() as db:
+        revoke_api_key(db, key, now=services.sync.clock())
+    console.print(f"revoked: {key} opens nothing any more", highlight=False)

@@ -1,0 +1,110 @@
+"""Errors over HTTP as problem details (RFC 9457): a type, a title and what to do, no internals."""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from bank_pipeline.errors import (
+    BankPipelineError,
+    BusyError,
+    ConcurrentSyncError,
+    NotFoundError,
+    ProviderError,
+    RateLimitedError,
+    SetupError,
+)
+
+MEDIA_TYPE: Final = "application/problem+json"
+_log: Final = logging.getLogger(__name__)
+
+
+class Problem(Exception):  # noqa: N818 - the name of the standard
+    """What is told to the caller instead of an answer."""
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **more: Any,  # noqa: ANN401 - members of the problem
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.more = more
+
+    def to_response(self) -> JSONResponse:
+        """Return it as it is sent."""
+        body = {
+            "type": "about:blank",
+            "title": self.status.phrase,
+            "status": self.status.value,
+            "detail": self.detail,
+            **self.more,
+        }
+        return JSONResponse(
+            body, status_code=self.status, headers=self.headers, media_type=MEDIA_TYPE
+        )
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Have every failure end as a problem."""
+
+    @app.exception_handler(Problem)
+    async def _problem(_: Request, error: Problem) -> JSONResponse:
+        return error.to_response()
+
+    @app.exception_handler(BankPipelineError)
+    async def _ours(_: Request, error: BankPipelineError) -> JSONResponse:
+        return to_problem(error).to_response()
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        # Where and why, without the value: it may be a secret in the wrong place.
+        reasons = [
+            {"where": ".".join(map(str, one["loc"])), "why": one["msg"]} for one in error.errors()
+        ]
+        problem = Problem(
+            HTTPStatus.UNPROCESSABLE_ENTITY, "the request is not as documented", errors=reasons
+        )
+        return problem.to_response()
+
+    @app.exception_handler(HTTPException)
+    async def _http(_: Request, error: HTTPException) -> JSONResponse:
+        status = HTTPStatus(error.status_code)
+        return Problem(status, status.description or status.phrase).to_response()
+
+    @app.exception_handler(Exception)
+    async def _unforeseen(_: Request, error: Exception) -> JSONResponse:
+        _log.error("a request failed: %s", type(error).__name__)
+        detail = "this should not have happened; the log has the kind of error"
+        return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail).to_response()
+
+
+def to_problem(error: BankPipelineError) -> Problem:
+    """Say what an error of ours is to a caller."""
+    if isinstance(error, RateLimitedError):
+        wait_s = error.retry_after_s
+        headers = {} if wait_s is None else {"Retry-After": str(max(1, round(wait_s)))}
+        return Problem(HTTPStatus.TOO_MANY_REQUESTS, str(error), headers=headers)
+    for kind, status, detail in _TOLD:
+        if isinstance(error, kind):
+            return Problem(status, detail or str(error))
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "not just now; try again in a moment")
+
+
+_TOLD: Final[tuple[tuple[type[BankPipelineError], HTTPStatus, str | None], ...]] = (
+    (NotFoundError, HTTPStatus.NOT_FOUND, "there is no such thing"),
+    (BusyError, HTTPStatus.CONFLICT, "a sync of this connection is under way"),
+    (ConcurrentSyncError, HTTPStatus.CONFLICT, "it changed meanwhile: look again, then decide"),
+    (SetupError, HTTPStatus.CONFLICT, None),
+    (ProviderError, HTTPStatus.BAD_GATEWAY, "the provider did not answer as it should"),
+)
