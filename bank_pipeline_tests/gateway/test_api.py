@@ -232,3 +232,10 @@ def test_the_use_of_a_key_is_written_down_now_and_then(desk: Desk) -> None:
     desk.gate.ground.pass_time(2 * USED_EVERY)
     desk.read("/team")
     assert desk.value(used) == 1
+
+
+def test_no_page_of_ours_loads_scripts_from_elsewhere(desk: Desk) -> None:
+    for path in ("/docs", "/redoc"):
+        assert desk.gate.http.get(f"{API}{path}").status_code == 404
+        assert desk.gate.http.get(path).status_code == 404
+    assert desk.gate.http.get(f"{API}/openapi.json").json()["openapi"].startswith("3.")
