@@ -26,6 +26,7 @@ from bank_pipeline.domain.notices import (
     is_news,
     to_digits,
 )
+from bank_pipeline.domain.stored import day_of
 from bank_pipeline.domain.transaction import Transaction, TransactionStatus
 from bank_pipeline.domain.transitions import FailureKind, Transition
 from bank_pipeline.storage.beginnings import failure_key
@@ -129,7 +130,7 @@ def _news_of(
         if row.status in _MONEY
         and row.account_external_id in known
         and is_news(
-            row.booking_date or row.transaction_date,
+            day_of(row),
             last_success_at=started.connection.last_success_at,
             now=now,
         )
@@ -180,9 +181,7 @@ def _large_transactions(
             **_describe(accounts.get(row.account_external_id)),
             "amount": f"{row.amount:f}",
             "currency": _currency_of(row),
-            "date": day.isoformat()
-            if (day := row.booking_date or row.transaction_date) is not None
-            else None,
+            "date": day.isoformat() if (day := day_of(row)) is not None else None,
             "is_pending": row.status is TransactionStatus.PENDING,
         }
         for row in ordered[:SHOWN_MAX]
