@@ -35,13 +35,13 @@ def load_team(db: sa.Connection, name: str) -> TeamId:
     Load the team of this name.
 
     Raises:
-        NotFoundError: there is none; a team begins with its first link.
+        NotFoundError: there is none; a team begins with its first link, or target of notices.
     """
     team_id = db.scalar(sa.select(teams.c.id).where(teams.c.name == name))
     if team_id is None:
         known = ", ".join(db.scalars(sa.select(teams.c.name).order_by(teams.c.name))) or "none yet"
         raise NotFoundError(
-            f"no team {name!r} (there are: {known}); a team begins with its first link"
+            f"no team {name!r} (there are: {known}); a team begins with its first link, or target"
         )
     return TeamId(team_id)
 

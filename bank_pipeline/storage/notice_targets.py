@@ -53,19 +53,6 @@ class ListedWishes:
     targets: int
 
 
-def load_team(db: sa.Connection, name: str) -> TeamId:
-    """
-    Load the id of the team of this name.
-
-    Raises:
-        NotFoundError: there is none.
-    """
-    team_id = db.scalar(sa.select(teams.c.id).where(teams.c.name == name))
-    if team_id is None:
-        raise NotFoundError(f"no team {name!r}: a team is made with its first link, or target")
-    return TeamId(team_id)
-
-
 def insert_target(
     db: sa.Connection,
     team_id: TeamId,

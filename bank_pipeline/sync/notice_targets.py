@@ -12,13 +12,12 @@ from bank_pipeline.channels.message import Message, render
 from bank_pipeline.channels.sending import describe_service, send
 from bank_pipeline.domain.notices import OPERATOR_KINDS, USUAL_KINDS, NoticeKind, Wishes
 from bank_pipeline.errors import NotFoundError
-from bank_pipeline.storage.connections import ensure_team
+from bank_pipeline.storage.connections import ensure_team, load_team
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.notice_targets import (
     delete_target,
     insert_target,
     load_targets,
-    load_team,
     load_wishes,
     save_wishes,
 )
