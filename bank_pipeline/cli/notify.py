@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from bank_pipeline.cli.output import AsJson, console, print_rows
 from bank_pipeline.cli.session import open_services
-from bank_pipeline.domain.notices import NoticeKind, NoticeState
+from bank_pipeline.domain.notices import NoticeKind, NoticeState, parse_kinds
 from bank_pipeline.errors import RefusedError
 from bank_pipeline.storage.notice_targets import list_targets, list_wishes
 from bank_pipeline.storage.notices import list_notices
@@ -177,7 +177,7 @@ def _to_kinds(text: str) -> str | frozenset[NoticeKind]:
     if names in (["all"], ["usual"], ["none"]):
         return names[0]
     try:
-        return frozenset(NoticeKind(name) for name in names)
+        return parse_kinds(names)
     except ValueError as error:
         known = ", ".join(NoticeKind)
         raise RefusedError(f"{error}: kinds are {known}; or all, usual, none") from None

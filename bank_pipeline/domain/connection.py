@@ -2,6 +2,7 @@
 
 from datetime import date, datetime
 from enum import StrEnum
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
@@ -48,6 +49,8 @@ _SYNCABLE = frozenset(
         ConnectionStatus.ERROR,
     }
 )
+SYNCABLE: Final = tuple(status.value for status in ConnectionStatus if status.is_syncable)
+"""Statuses in which scheduled calls go on, as they are stored."""
 
 
 class HistoryStage(StrEnum):

@@ -71,7 +71,13 @@ class FailureKind(StrEnum):
         """Say whether it tells of our installation only, and nothing of the customer's bank."""
         return self in _OURS
 
+    @property
+    def is_customers(self) -> bool:
+        """Say whether the customer mends it, and nobody else."""
+        return self in _CUSTOMERS
 
+
+_CUSTOMERS: Final = frozenset({FailureKind.REAUTH_REQUIRED, FailureKind.ACCESS_REVOKED})
 _OURS: Final = frozenset({FailureKind.CONFIGURATION, FailureKind.DATABASE, FailureKind.CONCURRENT})
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from bank_pipeline.domain.connection import ConnectionStatus
+from bank_pipeline.domain.connection import SYNCABLE
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.domain.transitions import FailureKind
 from bank_pipeline.errors import BusyError
@@ -28,7 +28,6 @@ _ROUNDS_MAX: Final = 3  # a try that is due again at once waits for the next ste
 _NEXT: Final = sa.text(
     "SELECT min(next_attempt_at) FROM bank.connections WHERE status = ANY(:syncable)"
 )
-_SYNCABLE: Final = [status.value for status in ConnectionStatus if status.is_syncable]
 _NOT_EXPLAINED: Final = frozenset({FailureKind.UNEXPECTED, FailureKind.DATABASE})
 
 
@@ -96,7 +95,7 @@ class Driver:
             return
         self.is_stale = False
         with self._place.context.engine.connect() as db:
-            self.next_planned = db.scalar(_NEXT, {"syncable": _SYNCABLE})
+            self.next_planned = db.scalar(_NEXT, {"syncable": [*SYNCABLE]})
 
     def sync(self, connection_id: ConnectionId, reason: SyncReason) -> SyncReport | None:
         """Make one sync; None when it failed, which its connection must be able to explain."""

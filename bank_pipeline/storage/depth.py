@@ -4,11 +4,9 @@ from datetime import date, datetime
 
 import sqlalchemy as sa
 
-from bank_pipeline.domain.connection import ConnectionStatus
+from bank_pipeline.domain.connection import SYNCABLE
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.storage.tables import connections
-
-_SYNCABLE = [status.value for status in ConnectionStatus if status.is_syncable]
 
 
 def request_deep_pass(db: sa.Connection, connection_id: ConnectionId, *, now: datetime) -> bool:
@@ -32,7 +30,7 @@ def request_backfill(
     Of two backfills that wait the longer one holds.
     """
     columns = connections.c
-    is_syncable = columns.status.in_(_SYNCABLE)
+    is_syncable = columns.status.in_(SYNCABLE)
     statement = connections.update().where(columns.id == connection_id)
     db.execute(
         statement.values(

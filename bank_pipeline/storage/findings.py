@@ -6,12 +6,11 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from bank_pipeline.domain.connection import ConnectionStatus
+from bank_pipeline.domain.connection import SYNCABLE, ConnectionStatus
 from bank_pipeline.storage.listing import OVERDUE_AFTER
 
 Cell = str | int | date | datetime | None
 
-_SYNCABLE: Final = [status.value for status in ConnectionStatus if status.is_syncable]
 _WAITING: Final = [ConnectionStatus.NEEDS_REAUTH.value, ConnectionStatus.REVOKED.value]
 _HIDDEN: Final = ("found", "connections")
 
@@ -33,7 +32,7 @@ class Findings:
 def find_late(db: sa.Connection, *, now: datetime, limit: int) -> Findings:
     """Find connections that are synced every day and were not, the longest late first."""
     late_before = now - OVERDUE_AFTER
-    return _find(db, _LATE, limit=limit, statuses=_SYNCABLE, late_before=late_before)
+    return _find(db, _LATE, limit=limit, statuses=[*SYNCABLE], late_before=late_before)
 
 
 def find_waiting(db: sa.Connection, *, limit: int) -> Findings:
@@ -44,7 +43,7 @@ def find_waiting(db: sa.Connection, *, limit: int) -> Findings:
 def find_gaps(db: sa.Connection, *, now: datetime, limit: int) -> Findings:
     """Find dates that no complete answer covered, of connections that are synced."""
     db.execute(_TODAY, {"today": now.date().isoformat()})  # the view goes by it
-    return _find(db, _GAPS, limit=limit, statuses=_SYNCABLE)
+    return _find(db, _GAPS, limit=limit, statuses=[*SYNCABLE])
 
 
 def find_quarantined(db: sa.Connection, *, limit: int) -> Findings:

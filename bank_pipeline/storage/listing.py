@@ -7,13 +7,12 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from bank_pipeline.domain.connection import ConnectionStatus, Provider
+from bank_pipeline.domain.connection import SYNCABLE, ConnectionStatus, Provider
 from bank_pipeline.domain.ids import ConnectionId, SyncRunId
 from bank_pipeline.storage.tables import connections, webhook_events
 
 OVERDUE_AFTER: Final = timedelta(hours=26)  # a day, and the two hours that a late tick may take
 
-_SYNCABLE = [status.value for status in ConnectionStatus if status.is_syncable]
 _LAST_TRIED_AT = sa.func.coalesce(connections.c.last_attempt_at, connections.c.created_at)
 
 
@@ -121,7 +120,7 @@ def load_connection_ids(db: sa.Connection) -> list[ConnectionId]:
 
 def load_syncable_ids(db: sa.Connection) -> list[ConnectionId]:
     """Load the ids of the connections that scheduled calls go on for."""
-    query = sa.select(connections.c.id).where(connections.c.status.in_(_SYNCABLE))
+    query = sa.select(connections.c.id).where(connections.c.status.in_(SYNCABLE))
     return [ConnectionId(id_) for id_ in db.execute(query.order_by(connections.c.id)).scalars()]
 
 
@@ -137,7 +136,7 @@ def load_scheduled(db: sa.Connection) -> list[ScheduledConnection]:
     Those that wait for their customer among them: a free look whether it was mended
     elsewhere, since the provider's word of it may have been lost.
     """
-    scheduled = [*_SYNCABLE, ConnectionStatus.NEEDS_REAUTH.value]
+    scheduled = [*SYNCABLE, ConnectionStatus.NEEDS_REAUTH.value]
     query = sa.select(connections.c.id, connections.c.provider, _LAST_TRIED_AT).where(
         connections.c.status.in_(scheduled)
     )
@@ -160,7 +159,7 @@ def load_due_attempts(db: sa.Connection, *, now: datetime, limit: int) -> list[D
     columns = (connections.c.id, connections.c.provider, connections.c.last_success_at)
     query = (
         sa.select(*columns, due_at.label("due_at"))
-        .where(connections.c.status.in_(_SYNCABLE) | is_look, due_at <= now)
+        .where(connections.c.status.in_(SYNCABLE) | is_look, due_at <= now)
         .order_by(due_at)
         .limit(limit)
     )
@@ -197,7 +196,7 @@ def load_unhandled_events(db: sa.Connection, *, now: datetime, limit: int) -> li
         )
         .where(
             webhook_events.c.handled_at.is_(None),
-            connections.c.status.in_(_SYNCABLE),
+            connections.c.status.in_(SYNCABLE),
             is_unplanned | is_news,
         )
         .group_by(connections.c.id)

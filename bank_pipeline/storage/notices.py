@@ -10,11 +10,12 @@ from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, UUID, insert
+from sqlalchemy.dialects.postgresql import UUID, insert
 
-from bank_pipeline.domain.connection import ConnectionStatus
+from bank_pipeline.domain.connection import SYNCABLE, ConnectionStatus
 from bank_pipeline.domain.ids import ConnectionId, TeamId
 from bank_pipeline.domain.notices import STOPPED, NoticeKind, NoticeState
+from bank_pipeline.storage.columns import is_any_id
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.tables import (
     connections,
@@ -173,7 +174,7 @@ def load_expiring(db: sa.Connection, *, since: datetime, until: datetime) -> lis
         .join(notification_preferences, notification_preferences.c.team_id == connections.c.team_id)
         .where(
             connections.c.consent_expires_at.between(since, until) | is_warned,
-            connections.c.status.in_([s.value for s in ConnectionStatus if s.is_syncable]),
+            connections.c.status.in_(SYNCABLE),
             ~is_renewed,
             is_wanted(NoticeKind.EXPIRING),
         )
@@ -188,7 +189,7 @@ def load_known_keys(
     """Load the dedupe keys of what was told of these connections."""
     query = sa.select(notifications.c.dedupe_key).where(
         notifications.c.kind == kind.value,
-        notifications.c.connection_id == sa.any_(sa.bindparam("ids", type_=_IDS)),
+        is_any_id(notifications.c.connection_id),
     )
     return frozenset(db.scalars(query, {"ids": [*connection_ids]}))
 
@@ -328,7 +329,6 @@ def delete_notices(db: sa.Connection, *, before: datetime, limit: int) -> int:
     return db.execute(sa.delete(notifications).where(notifications.c.id.in_(old))).rowcount
 
 
-_IDS: Final = ARRAY(UUID(as_uuid=False))
 _CLAIMED: Final = (
     "id",
     "team_id",

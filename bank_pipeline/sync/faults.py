@@ -7,7 +7,6 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from bank_pipeline.domain.notices import NoticeKind
-from bank_pipeline.domain.transitions import FailureKind
 from bank_pipeline.storage.faults import (
     FaultName,
     FaultSource,
@@ -22,9 +21,6 @@ from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.failures import kind_named
 
 QUIET: Final = timedelta(hours=1)
-
-CUSTOMERS: Final = frozenset({FailureKind.REAUTH_REQUIRED, FailureKind.ACCESS_REVOKED})
-"""Failures that the customer mends, not the operator: the team is told of the stop."""
 
 
 def note_fault(
@@ -55,7 +51,8 @@ def note_failed_connections(context: SyncContext, run_id: str, reasons: Mapping[
             seen_at=context.clock(),
             facts={"run_id": run_id, "count": kinds.count(kind)},
         )
-        for kind in sorted({*kinds} - CUSTOMERS)
+        for kind in sorted({*kinds})
+        if not kind.is_customers  # its team is told of the stop
     )
 
 

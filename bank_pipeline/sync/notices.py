@@ -28,7 +28,7 @@ from bank_pipeline.domain.notices import (
 )
 from bank_pipeline.domain.stored import day_of
 from bank_pipeline.domain.transaction import Transaction, TransactionStatus
-from bank_pipeline.domain.transitions import FailureKind, Transition
+from bank_pipeline.domain.transitions import Transition
 from bank_pipeline.storage.beginnings import failure_key
 from bank_pipeline.storage.notices import Notice, insert_notices, insert_stop_notice
 from bank_pipeline.sync.failures import classify
@@ -37,9 +37,6 @@ from bank_pipeline.sync.reports import Step
 from bank_pipeline.sync.started import StartedSync
 
 SHOWN_MAX: Final = 20  # rows of one notice; how many more there are is said
-
-_CUSTOMERS: Final = frozenset({FailureKind.REAUTH_REQUIRED, FailureKind.ACCESS_REVOKED})
-"""What a stop tells better than a failure."""
 
 _MONEY: Final = frozenset({TransactionStatus.BOOKED, TransactionStatus.PENDING})
 
@@ -236,7 +233,8 @@ def _failures_of(
 ) -> Iterator[Notice]:
     """Tell that a connection fails, once from its last success to the next one."""
     kind, code = classify(error)
-    if kind.is_ours or kind in _CUSTOMERS or transition.error_retries < FAILURES_BEFORE_NOTICE:
+    is_told_elsewhere = kind.is_ours or kind.is_customers  # to the operator, or as a stop
+    if is_told_elsewhere or transition.error_retries < FAILURES_BEFORE_NOTICE:
         return
     last, due = started.connection.last_success_at, transition.next_attempt_at
     payload = {
