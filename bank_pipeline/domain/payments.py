@@ -43,10 +43,7 @@ def match_payments(
     update tells them does not matter. What is left and has no id is compared once more, because
     its name changes with its text and its date.
     """
-    waiting: dict[_Paid, list[StoredTransaction]] = defaultdict(list)
-    for row in sorted(ended, key=_seniority):
-        if row.status in _CONTINUABLE and not row.is_dropped:
-            waiting[row.account_external_id, row.amount, row.currency].append(row)
+    waiting = _by_money(row for row in ended if row.status in _CONTINUABLE and not row.is_dropped)
     matched: dict[Key, StoredTransaction] = {}
     if not waiting:
         return matched
@@ -58,15 +55,12 @@ def match_payments(
         (pending, _is_same_pending),
     )
     for transactions, is_one in rules:
-        for transaction in sorted(transactions, key=_told_apart_by):
-            if transaction.pending_external_id or key_of(transaction) in matched:
-                continue
-            candidates = _candidates(transaction, waiting)
-            match = next((row for row in candidates if is_one(transaction, row)), None)
-            if match is not None:
-                paid = (match.account_external_id, match.amount, match.currency)
-                waiting[paid].remove(match)
-                matched[key_of(transaction)] = match
+        free = (
+            one
+            for one in transactions
+            if not one.pending_external_id and key_of(one) not in matched
+        )
+        matched |= _pair(free, waiting, is_one)
     fresh = [row for row in booked if key_of(row) not in matched]
     return matched | match_rewritten(fresh, [row for rows in waiting.values() for row in rows])
 
@@ -80,17 +74,30 @@ def match_restored(
     Equal account, amount, currency, booking date and words: it is shown again, under another id,
     so what people wrote of it goes on.
     """
+    booked = (row for row in unmatched if row.status is TransactionStatus.BOOKED)
+    return _pair(booked, _by_money(taken_back), _is_equal_booked)
+
+
+def _by_money(rows: Iterable[StoredTransaction]) -> dict[_Paid, list[StoredTransaction]]:
+    """Gather rows by account, amount and currency, the first to be taken first."""
     waiting: dict[_Paid, list[StoredTransaction]] = defaultdict(list)
-    for row in sorted(taken_back, key=_seniority):
+    for row in sorted(rows, key=_seniority):
         waiting[row.account_external_id, row.amount, row.currency].append(row)
+    return waiting
+
+
+def _pair(
+    transactions: Iterable[Transaction],
+    waiting: dict[_Paid, list[StoredTransaction]],
+    is_one: _IsOne,
+) -> dict[Key, StoredTransaction]:
+    """Take for each entry the first waiting row that it is; what is taken waits no more."""
     matched: dict[Key, StoredTransaction] = {}
-    if not waiting:
+    if not any(waiting.values()):
         return matched
-    for transaction in sorted(unmatched, key=_told_apart_by):
-        if transaction.status is not TransactionStatus.BOOKED:
-            continue
+    for transaction in sorted(transactions, key=_told_apart_by):
         candidates = _candidates(transaction, waiting)
-        match = next((row for row in candidates if _is_equal_booked(transaction, row)), None)
+        match = next((row for row in candidates if is_one(transaction, row)), None)
         if match is not None:
             waiting[match.account_external_id, match.amount, match.currency].remove(match)
             matched[key_of(transaction)] = match
