@@ -50,6 +50,7 @@ class ApiKey:
     scope: KeyScope
     digest: bytes
     created_at: datetime
+    last_used_at: datetime | None
     revoked_at: datetime | None
 
     def opens_with(self, secret: SecretStr) -> bool:

@@ -66,7 +66,8 @@ def authenticate(engine: sa.Engine, token: SecretStr, *, now: datetime) -> Princ
         key = None if row is None else ApiKey(**{**row, "scope": KeyScope(row["scope"])})
         if key is None or not key.opens_with(secret):
             return None
-        db.execute(_USED, {"key_id": key_id, "now": now, "before": now - USED_EVERY})
+        if (key.last_used_at or key.created_at) < now - USED_EVERY:
+            db.execute(_USED, {"used_id": key_id, "now": now})
     return Principal(key.id, key.team_id, key.scope)
 
 
@@ -96,9 +97,6 @@ _LOAD: Final = sa.select(*(api_keys.c[field.name] for field in fields(ApiKey))).
 )
 _USED: Final = (
     api_keys.update()
-    .where(
-        api_keys.c.id == sa.bindparam("key_id"),
-        sa.func.coalesce(api_keys.c.last_used_at, api_keys.c.created_at) < sa.bindparam("before"),
-    )
+    .where(api_keys.c.id == sa.bindparam("used_id"))
     .values(last_used_at=sa.bindparam("now"))
 )

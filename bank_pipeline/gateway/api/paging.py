@@ -21,15 +21,9 @@ Cursor = Annotated[
 ]
 
 
-def read_page(
+def _read_page(
     rows: TeamRows, listing: Listing, *, limit: int, cursor: str | None, given: Mapping[str, Any]
 ) -> PageOfRows:
-    """
-    Load one page.
-
-    Raises:
-        Problem: 400, the cursor is none of this list.
-    """
     try:
         after = None if cursor is None else _parse(cursor, listing)
         return rows.page(listing, limit=limit, after=after, given=given)
@@ -37,8 +31,22 @@ def read_page(
         raise Problem(HTTPStatus.BAD_REQUEST, "`cursor` is none of this list") from None
 
 
-def to_page(model: type[BaseModel], page: PageOfRows) -> dict[str, Any]:
-    """Return a page as it is sent: rows that fit their documentation, and what comes next."""
+def answer_page(
+    rows: TeamRows,
+    listing: Listing,
+    model: type[BaseModel],
+    *,
+    limit: int,
+    cursor: str | None,
+    given: Mapping[str, Any],
+) -> dict[str, Any]:
+    """
+    Load one page and return it as it is sent: rows as documented, and what comes next.
+
+    Raises:
+        Problem: 400, the cursor is none of this list.
+    """
+    page = _read_page(rows, listing, limit=limit, cursor=cursor, given=given)
     return {
         "items": [model.model_validate(dict(row)) for row in page.rows],
         "next": None if page.after is None else _to_cursor(page.after),

@@ -29,7 +29,7 @@ from bank_pipeline.gateway.api.models import (
     TransactionPage,
     TransactionRow,
 )
-from bank_pipeline.gateway.api.paging import LIMIT_MAX, Cursor, Limit, read_page, to_page
+from bank_pipeline.gateway.api.paging import LIMIT_MAX, Cursor, Limit, answer_page
 from bank_pipeline.gateway.auth import Rows
 from bank_pipeline.storage.institution_search import search_institutions
 from bank_pipeline.storage.reading import (
@@ -66,8 +66,7 @@ def list_connections(
 ) -> dict[str, Any]:
     """List the connections, in the order in which they were made."""
     given = {"status": status, "provider": provider}
-    page = read_page(rows, CONNECTIONS, limit=limit, cursor=cursor, given=given)
-    return to_page(ConnectionRow, page)
+    return answer_page(rows, CONNECTIONS, ConnectionRow, limit=limit, cursor=cursor, given=given)
 
 
 @router.get("/connections/{connection_id}")
@@ -86,8 +85,7 @@ def list_accounts(
 ) -> dict[str, Any]:
     """List the accounts with their balances, closed ones too."""
     given = {"connection_id": _text(connection_id), "type": type}
-    page = read_page(rows, ACCOUNTS, limit=limit, cursor=cursor, given=given)
-    return to_page(AccountRow, page)
+    return answer_page(rows, ACCOUNTS, AccountRow, limit=limit, cursor=cursor, given=given)
 
 
 @router.get("/accounts/{account_id}")
@@ -111,8 +109,7 @@ def list_balances(
         "account_id": _text(account_id),
         "is_current": is_current,
     }
-    page = read_page(rows, BALANCES, limit=limit, cursor=cursor, given=given)
-    return to_page(BalanceRow, page)
+    return answer_page(rows, BALANCES, BalanceRow, limit=limit, cursor=cursor, given=given)
 
 
 class TransactionFilter(BaseModel):
@@ -147,14 +144,14 @@ class TransactionQuery(TransactionFilter):
 @router.get("/transactions", response_model=TransactionPage)
 def list_transactions(rows: Rows, asked: Annotated[TransactionQuery, Query()]) -> dict[str, Any]:
     """List booked and pending transactions, the newest first; what was removed is not there."""
-    page = read_page(
+    return answer_page(
         rows,
         TRANSACTIONS,
+        TransactionRow,
         limit=asked.limit,
         cursor=asked.cursor,
         given=asked.given(),
     )
-    return to_page(TransactionRow, page)
 
 
 @router.get("/transactions.csv", response_class=StreamingResponse)
@@ -183,8 +180,7 @@ def list_sync_runs(
 ) -> dict[str, Any]:
     """List syncs, the newest first."""
     given = {"connection_id": _text(connection_id), "outcome": outcome}
-    page = read_page(rows, SYNC_RUNS, limit=limit, cursor=cursor, given=given)
-    return to_page(SyncRunRow, page)
+    return answer_page(rows, SYNC_RUNS, SyncRunRow, limit=limit, cursor=cursor, given=given)
 
 
 @router.get("/institutions")
