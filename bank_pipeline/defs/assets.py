@@ -188,7 +188,7 @@ def _sync_all(
 ) -> Iterator[tuple[SyncRequest, Future[SyncReport]]]:
     """Sync side by side in threads; yield each as it ends. A run that is ended begins no more."""
     threads = min(len(requests), services.settings.sync_threads) or 1
-    begin = _give_way if gives_way else _go_ahead
+    begin = _give_way if gives_way else None
     pool = ThreadPoolExecutor(threads, thread_name_prefix="sync", initializer=begin)
     try:
         futures = {
@@ -204,7 +204,3 @@ def _give_way() -> None:
     """Let whatever somebody waits for go first on this machine, where its system can do that."""
     with suppress(AttributeError, OSError):
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)  # this thread's
-
-
-def _go_ahead() -> None:
-    """Leave the thread as it is."""

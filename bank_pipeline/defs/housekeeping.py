@@ -18,13 +18,13 @@ from dagster_postgres.event_log import PostgresEventLogStorage
 from bank_pipeline.bootstrap import Services, system_now
 from bank_pipeline.defs.labels import LIFECYCLE, UPKEEP
 from bank_pipeline.defs.partitions import CONNECTIONS
+from bank_pipeline.defs.requests import ASK_AGAIN
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.storage import instance_history as history
 from bank_pipeline.storage.erase import load_erased_ids
 from bank_pipeline.sync.reports import Step
 
 LOOKED_BACK: Final = timedelta(days=3)  # a run that outlives its connection ends within hours
-ASK_AGAIN: Final = timedelta(minutes=10)
 BY_CONNECTION: Final = history.Partitioned(tuple(Step), CONNECTIONS)
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 import dagster as dg
 
 from bank_pipeline.bootstrap import system_now
+from bank_pipeline.defs.partitions import CONNECTIONS
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.sync.reports import ALL_STEPS, Step, SyncReason
@@ -113,6 +114,11 @@ def load_under_way(instance: dg.DagsterInstance) -> set[ConnectionId]:
         if record.start_time is None or record.start_time > dead_before:
             under_way |= _connections_of(record.dagster_run)
     return under_way
+
+
+def load_ready(instance: dg.DagsterInstance) -> set[str]:
+    """Load the partitions that nothing is under way for; one linked a moment ago has none yet."""
+    return {*instance.get_dynamic_partitions(CONNECTIONS)} - load_under_way(instance)
 
 
 _UNDER_WAY: Final = [

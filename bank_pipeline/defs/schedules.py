@@ -10,7 +10,13 @@ from bank_pipeline.bootstrap import Services
 from bank_pipeline.defs.jobs import institutions_job, prune_job, sync_connections_job
 from bank_pipeline.defs.labels import LISTS, SYNCING, UPKEEP
 from bank_pipeline.defs.partitions import CONNECTIONS
-from bank_pipeline.defs.requests import PER_TICK_MAX, Asked, load_under_way, to_run_requests
+from bank_pipeline.defs.requests import (
+    PER_TICK_MAX,
+    Asked,
+    load_ready,
+    load_under_way,
+    to_run_requests,
+)
 from bank_pipeline.domain.cadence import SLOT_MINUTES, last_slot
 from bank_pipeline.providers.base import Scope
 from bank_pipeline.storage.calls import load_last_balance_calls
@@ -48,12 +54,16 @@ def request_turns(
         (one for one in waiting if one.connection_id in ready),
         key=lambda one: slots[one.connection_id],
     )
-    key = f"{context.scheduled_execution_time:%Y-%m-%dT%H:%M}"  # of each tick another
+    key = _key_of_tick(context)
     asked = [
         Asked(one.connection_id, one.provider, key)
         for one in due[: max(PER_TICK_MAX - len(under_way), 0)]
     ]
     yield from to_run_requests(asked, SyncReason.SCHEDULE, asked_at=now)
+
+
+def _key_of_tick(context: dg.ScheduleEvaluationContext) -> str:
+    return f"{context.scheduled_execution_time:%Y-%m-%dT%H:%M}"  # of each tick another
 
 
 daily_sync_schedule = dg.schedule(
@@ -95,15 +105,14 @@ def balance_refresh_schedule(
     with services.sync.engine.connect() as db:
         scheduled = [one for one in load_scheduled(db) if one.provider in counting]
         last_calls = load_last_balance_calls(db, since=now - REFRESHED_AFTER - REFRESH_KEPT)
-    ready = set(context.instance.get_dynamic_partitions(CONNECTIONS))
-    ready -= load_under_way(context.instance)
+    ready = load_ready(context.instance)
+    key = _key_of_tick(context)
     asked = []
     for one in scheduled:
         turn = last_slot(one.connection_id, now - REFRESHED_AFTER) + REFRESHED_AFTER
         called_at = last_calls.get(one.connection_id)
         is_due = now - turn < REFRESH_KEPT and (called_at is None or called_at < turn)
         if is_due and one.connection_id in ready:
-            key = f"{context.scheduled_execution_time:%Y-%m-%dT%H:%M}"
             asked.append(Asked(one.connection_id, one.provider, key))
     steps = {Step.BALANCES}
     yield from to_run_requests(asked[:PER_TICK_MAX], SyncReason.REFRESH, asked_at=now, steps=steps)

@@ -19,6 +19,7 @@ from bank_pipeline.defs.requests import (
     ASK_AGAIN,
     PER_TICK_MAX,
     Asked,
+    load_ready,
     load_under_way,
     to_run_requests,
 )
@@ -127,7 +128,7 @@ def _load_pending(instance: dg.DagsterInstance, services: Services) -> list[Aske
         events = load_unhandled_events(db, now=now, limit=PER_TICK_MAX)
     if not events:
         return []
-    ready = {*instance.get_dynamic_partitions(CONNECTIONS)} - load_under_way(instance)
+    ready = load_ready(instance)
     return [
         Asked(
             event.connection_id,
