@@ -32,7 +32,7 @@ from bank_pipeline.sync.connection import sync_connection
 from bank_pipeline.sync.reports import Step, SyncReason, SyncReport, SyncRequest
 
 GROUP: Final = "bank"
-NICENESS: Final = 5  # of threads that work through a routine batch
+NICENESS: Final = 19  # of threads that work through a routine batch
 TABLE_KINDS: Final = {"postgres", "table"}
 TAG_RESUMES: Final = "dagster/is_resume_retry"  # on a run that repeats what failed of another
 TAG_ROOT: Final = "dagster/root_run_id"
