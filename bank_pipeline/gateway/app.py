@@ -11,6 +11,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.staticfiles import StaticFiles
 
 from bank_pipeline.bootstrap import Services
 from bank_pipeline.domain.connection import Provider
@@ -18,13 +19,24 @@ from bank_pipeline.errors import BankPipelineError, WebhookRejectedError
 from bank_pipeline.gateway.api import rows
 from bank_pipeline.gateway.api.models import ProblemDetails
 from bank_pipeline.gateway.bodies import read_bounded
-from bank_pipeline.gateway.link import link_routes
+from bank_pipeline.gateway.pages import (
+    accounts,
+    connect,
+    connections,
+    entry,
+    live,
+    reconnect,
+    returns,
+)
 from bank_pipeline.gateway.problems import MEDIA_TYPE, add_problem_handlers
+from bank_pipeline.gateway.visits import add_login_handler
 from bank_pipeline.storage.engine import is_reachable
 from bank_pipeline.sync.webhooks import accept_webhook
 
 BODY_BYTES_MAX: Final = 256 * 1024  # real webhooks are below 10 kB
 API: Final = "/api/v1"
+
+PAGES: Final = (entry, connect, returns, connections, live, accounts, reconnect)
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -50,11 +62,14 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     add_problem_handlers(app)
+    add_login_handler(app)
     api = APIRouter(prefix=API, responses=_PROBLEMS)
     api.include_router(rows.router)
     app.include_router(api)
     app.add_route("/webhooks/{provider}", _receive_webhook(services), methods=["POST"])
-    app.router.routes.extend(link_routes(services))
+    for module in PAGES:
+        app.include_router(module.router)
+    app.mount("/static", StaticFiles(packages=[("bank_pipeline.gateway", "static")]))
     app.add_route("/live", _live, methods=["GET"])
     app.add_route("/ready", _ready(services), methods=["GET"])
     return app
