@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 from bank_pipeline.bootstrap import Services
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.errors import BankPipelineError, WebhookRejectedError
-from bank_pipeline.gateway.api import rows
+from bank_pipeline.gateway.api import actions, rows
 from bank_pipeline.gateway.api.models import ProblemDetails
 from bank_pipeline.gateway.bodies import read_bounded
 from bank_pipeline.gateway.pages import (
@@ -46,7 +46,13 @@ _PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     401: _PROBLEM | {"description": "No valid key."},
     403: _PROBLEM | {"description": "The key does not allow this."},
     404: _PROBLEM | {"description": "The team has no such thing."},
+    409: _PROBLEM | {"description": "Not now, or not so; `detail` says why."},
     422: _PROBLEM | {"description": "The request is not as documented."},
+}
+_AT_PROVIDERS: Final[dict[int | str, dict[str, Any]]] = {
+    429: _PROBLEM | {"description": "The provider wants fewer calls; see `Retry-After`."},
+    502: _PROBLEM | {"description": "The provider did not answer as it should."},
+    503: _PROBLEM | {"description": "Not just now."},
 }
 
 
@@ -65,6 +71,7 @@ def create_app(services: Services) -> FastAPI:
     add_login_handler(app)
     api = APIRouter(prefix=API, responses=_PROBLEMS)
     api.include_router(rows.router)
+    api.include_router(actions.router, responses=_AT_PROVIDERS)
     app.include_router(api)
     app.add_route("/webhooks/{provider}", _receive_webhook(services), methods=["POST"])
     for module in PAGES:

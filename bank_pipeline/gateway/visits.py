@@ -3,6 +3,7 @@
 import secrets
 from http import HTTPStatus
 from typing import Annotated, Final
+from uuid import UUID
 
 from fastapi import Depends, FastAPI, Request, Response
 from pydantic import SecretStr, ValidationError
@@ -24,6 +25,7 @@ from bank_pipeline.storage.seals import VaultSeal
 COOKIE: Final = "bank_session"
 _NAME: Final = "session"
 _TOKEN_BYTES: Final = 32
+_LOOK_ONLY: Final = "your key allows to look, not to change"
 
 
 class LoginNeeded(Exception):  # noqa: N818 - no error: the way in
@@ -121,7 +123,7 @@ def _member(visit: AnyVisit) -> Visit:
 
 def _manager(visit: Annotated[Visit, Depends(_member)]) -> Visit:
     if visit.scope is not KeyScope.MANAGE:
-        raise Problem(HTTPStatus.FORBIDDEN, "your key allows to look, not to change")
+        raise Problem(HTTPStatus.FORBIDDEN, _LOOK_ONLY)
     return visit
 
 
@@ -137,35 +139,38 @@ def rows_of(request: Request, visit: Visit) -> TeamRows:
     return TeamRows(services_of(request).sync.engine, visit.team_id)
 
 
-def check_may_see(request: Request, visit: Visit, connection_id: ConnectionId) -> None:
+def _seen(request: Request, visit: AnyVisit, connection_id: UUID) -> ConnectionId:
     """
-    Make sure that the connection is one that this visitor may look at.
+    Return a connection that this visitor may look at.
 
     A guest may look at the one that they renew, and at those that they linked in this browser.
 
     Raises:
-        NotFoundError: it is not, whether or not there is such a connection.
+        NotFoundError: it is none of these, whether or not there is such a connection.
     """
     sync = services_of(request).sync
+    own_id = ConnectionId(str(connection_id))
     with sync.engine.connect() as db:
-        connection = load_connection(db, connection_id)
+        connection = load_connection(db, own_id)
         is_own = connection.team_id == visit.team_id
         if is_own and visit.is_guest:
-            browser = SecretStr(visit.browser)
             is_renewed = visit.link is not None and visit.link.connection_id == connection.id
+            browser = SecretStr(visit.browser)
             is_own = is_renewed or is_linked_by(db, connection.id, browser, vault=sync.vault)
     if not is_own:
         raise NotFoundError("there is no such connection")
+    return own_id
 
 
-def check_may_change(request: Request, visit: Visit, connection_id: ConnectionId) -> None:
-    """
-    Make sure that this visitor may change the connection: a guest their own, a key that manages.
+SeenConnection = Annotated[ConnectionId, Depends(_seen)]
+"""A connection that the visitor may look at."""
 
-    Raises:
-        NotFoundError: it is none that they may see.
-        Problem: 403, they may look at it only.
-    """
-    check_may_see(request, visit, connection_id)
+
+def _changed(visit: AnyVisit, own_id: SeenConnection) -> ConnectionId:
     if not visit.is_guest and visit.scope is not KeyScope.MANAGE:
-        raise Problem(HTTPStatus.FORBIDDEN, "your key allows to look, not to change")
+        raise Problem(HTTPStatus.FORBIDDEN, _LOOK_ONLY)
+    return own_id
+
+
+ChangedConnection = Annotated[ConnectionId, Depends(_changed)]
+"""A connection that the visitor may change: a guest their own, a member with a key for it."""

@@ -122,6 +122,20 @@ def load_returned_link_session(
     return _to_session(db.execute(query).one_or_none(), vault)
 
 
+def check_link_of(db: sa.Connection, session_id: LinkSessionId, team_id: TeamId) -> None:
+    """
+    Make sure that a team began this link.
+
+    Raises:
+        NotFoundError: it did not, whether or not there is such a link.
+    """
+    query = sa.select(link_sessions.c.id).where(
+        link_sessions.c.id == session_id, link_sessions.c.team_id == team_id
+    )
+    if db.scalar(query) is None:
+        raise NotFoundError("there is no such link session")
+
+
 def finish_link_session(
     db: sa.Connection,
     session_id: LinkSessionId,

@@ -11,7 +11,7 @@ from bank_pipeline.gateway.auth import App
 from bank_pipeline.gateway.forms import Form
 from bank_pipeline.gateway.pages.connections import ACCOUNTS_MAX, SEE_OTHER
 from bank_pipeline.gateway.render import page
-from bank_pipeline.gateway.visits import AnyVisit, check_may_change, rows_of
+from bank_pipeline.gateway.visits import AnyVisit, ChangedConnection, rows_of
 from bank_pipeline.storage.account_questions import load_question
 from bank_pipeline.storage.reading import ACCOUNTS, CONNECTIONS
 from bank_pipeline.sync.account_choice import choose_accounts
@@ -21,19 +21,17 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/connections/{connection_id}/accounts")
-def show_choice(request: Request, visit: AnyVisit, connection_id: UUID) -> Response:
+def show_choice(request: Request, visit: AnyVisit, own_id: ChangedConnection) -> Response:
     """Show the accounts that the bank shares, to choose those that are read."""
-    return _show_choice(request, visit, ConnectionId(str(connection_id)), error=None)
+    return _show_choice(request, visit, own_id, error=None)
 
 
 @router.post("/connections/{connection_id}/accounts")
 def choose(
-    request: Request, visit: AnyVisit, services: App, connection_id: UUID, form: Form
+    request: Request, visit: AnyVisit, services: App, own_id: ChangedConnection, form: Form
 ) -> Response:
     """Read the chosen accounts, and none of the others."""
     form.check_sender(visit)
-    own_id = ConnectionId(str(connection_id))
-    check_may_change(request, visit, own_id)
     chosen = [AccountId(one) for one in form.all("account")]
     try:
         choose_accounts(services.sync, own_id, chosen)
@@ -44,17 +42,10 @@ def choose(
 
 @router.post("/connections/{connection_id}/questions/{question_id}")
 def answer_question(
-    request: Request,
-    visit: AnyVisit,
-    services: App,
-    connection_id: UUID,
-    question_id: UUID,
-    form: Form,
+    visit: AnyVisit, services: App, own_id: ChangedConnection, question_id: UUID, form: Form
 ) -> Response:
     """Take a shown account for a known one, or for a new one."""
     form.check_sender(visit)
-    own_id = ConnectionId(str(connection_id))
-    check_may_change(request, visit, own_id)
     with services.sync.engine.connect() as db:
         question = load_question(db, str(question_id))
     if question.connection_id != own_id:
@@ -68,7 +59,6 @@ def answer_question(
 def _show_choice(
     request: Request, visit: AnyVisit, connection_id: ConnectionId, *, error: str | None
 ) -> Response:
-    check_may_change(request, visit, connection_id)
     rows = rows_of(request, visit)
     found = rows.page(ACCOUNTS, limit=ACCOUNTS_MAX, given={"connection_id": connection_id}).rows
     return page(

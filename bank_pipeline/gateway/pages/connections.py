@@ -1,7 +1,6 @@
 """The team's connections: all at a glance, and each with what to do about it."""
 
 from typing import Annotated, Any, Final
-from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
@@ -17,10 +16,10 @@ from bank_pipeline.gateway.forms import Form
 from bank_pipeline.gateway.render import fragment, message_page, page
 from bank_pipeline.gateway.visits import (
     AnyVisit,
+    ChangedConnection,
     Member,
     MemberWhoManages,
-    check_may_change,
-    check_may_see,
+    SeenConnection,
     rows_of,
 )
 from bank_pipeline.storage.account_questions import list_questions
@@ -74,23 +73,19 @@ def list_connections(
 
 @router.get("/connections/{connection_id}")
 def show_connection(
-    request: Request, visit: AnyVisit, services: App, connection_id: UUID
+    request: Request, visit: AnyVisit, services: App, own_id: SeenConnection
 ) -> Response:
     """Show one connection; the page follows what happens to it."""
-    facts = load_facts(request, visit, services, ConnectionId(str(connection_id)))
+    facts = load_facts(request, visit, services, own_id)
     return page(
         "connection", visit=visit, title=facts["row"]["institution_name"] or "Bank", **facts
     )
 
 
 @router.post("/connections/{connection_id}/sync")
-def sync_now(
-    request: Request, visit: AnyVisit, services: App, connection_id: UUID, form: Form
-) -> Response:
+def sync_now(visit: AnyVisit, services: App, own_id: ChangedConnection, form: Form) -> Response:
     """Ask for a sync, or say why not and when."""
     form.check_sender(visit)
-    own_id = ConnectionId(str(connection_id))
-    check_may_change(request, visit, own_id)
     try:
         ask_for_sync(services.sync, own_id)
     except NotNowError as error:
@@ -102,20 +97,20 @@ def sync_now(
 
 
 @router.get("/connections/{connection_id}/disconnect")
-def confirm_disconnect(request: Request, visit: MemberWhoManages, connection_id: UUID) -> Response:
+def confirm_disconnect(
+    request: Request, visit: MemberWhoManages, own_id: ChangedConnection
+) -> Response:
     """Ask whether the connection is really to end."""
-    row = rows_of(request, visit).one(CONNECTIONS, str(connection_id))
+    row = rows_of(request, visit).one(CONNECTIONS, own_id)
     return page("disconnect", visit=visit, title="Disconnect this bank?", row=row)
 
 
 @router.post("/connections/{connection_id}/disconnect")
 def end_connection(
-    request: Request, visit: MemberWhoManages, services: App, connection_id: UUID, form: Form
+    visit: MemberWhoManages, services: App, own_id: ChangedConnection, form: Form
 ) -> Response:
     """End the connection at its provider; what is stored stays, unless it is to be erased."""
     form.check_sender(visit)
-    own_id = ConnectionId(str(connection_id))
-    check_may_change(request, visit, own_id)
     report = disconnect(services.sync, own_id, erase=form.one("erase") == "yes")
     if report.is_erased:
         onward = "/connections", "All connections"
@@ -127,13 +122,7 @@ def end_connection(
 def load_facts(
     request: Request, visit: Visit, services: Services, connection_id: ConnectionId
 ) -> dict[str, Any]:
-    """
-    Load what the page about one connection shows.
-
-    Raises:
-        NotFoundError: there is none that this visitor may see.
-    """
-    check_may_see(request, visit, connection_id)
+    """Load what the page about one connection shows, to whoever may see it."""
     rows = rows_of(request, visit)
     given = {"connection_id": connection_id}
     with rows.engine.connect() as db:

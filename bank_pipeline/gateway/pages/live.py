@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from typing import Final
-from uuid import UUID
 
 import anyio
 from fastapi import APIRouter, Request
@@ -14,7 +13,7 @@ from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.domain.visits import Visit
 from bank_pipeline.gateway.auth import App
 from bank_pipeline.gateway.pages.connections import load_facts, render_live
-from bank_pipeline.gateway.visits import AnyVisit
+from bank_pipeline.gateway.visits import AnyVisit, SeenConnection
 from bank_pipeline.storage.connection_page import load_version
 
 router = APIRouter(include_in_schema=False)
@@ -26,10 +25,9 @@ LOOKS_MAX: Final = 900
 
 @router.get("/connections/{connection_id}/live", response_class=EventSourceResponse)
 async def follow_connection(
-    request: Request, visit: AnyVisit, services: App, connection_id: UUID
+    request: Request, visit: AnyVisit, services: App, own_id: SeenConnection
 ) -> AsyncIterator[ServerSentEvent]:
     """Send the changing part of a connection's page whenever it differs from what was sent."""
-    own_id = ConnectionId(str(connection_id))
     async for version in watch(services, own_id):
         html = await run_in_threadpool(_render, request, visit, services, own_id)
         yield ServerSentEvent(raw_data=html.replace("\n", " "), id=str(version))

@@ -1,7 +1,6 @@
 """Renew a consent: what it is for, then on to the bank."""
 
 from typing import Final
-from uuid import UUID
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -13,7 +12,7 @@ from bank_pipeline.gateway.auth import App
 from bank_pipeline.gateway.forms import Form
 from bank_pipeline.gateway.pages.connect import begin_link, leave
 from bank_pipeline.gateway.render import message_page, page
-from bank_pipeline.gateway.visits import AnyVisit, check_may_change, rows_of
+from bank_pipeline.gateway.visits import AnyVisit, ChangedConnection, rows_of
 from bank_pipeline.storage.connections import load_connection
 from bank_pipeline.storage.reading import CONNECTIONS
 
@@ -27,11 +26,9 @@ _ENDED: Final = {
 
 @router.get("/connections/{connection_id}/reconnect")
 def show_reconnect(
-    request: Request, visit: AnyVisit, services: App, connection_id: UUID
+    request: Request, visit: AnyVisit, services: App, own_id: ChangedConnection
 ) -> Response:
     """Say what a renewal does, and offer it."""
-    own_id = ConnectionId(str(connection_id))
-    check_may_change(request, visit, own_id)
     connection = _load(services, own_id)
     if connection.status in _ENDED:
         onward = ("/connect", "Connect a bank") if visit.may_connect else None
@@ -50,12 +47,10 @@ def show_reconnect(
 
 @router.post("/connections/{connection_id}/reconnect")
 def reconnect(
-    request: Request, visit: AnyVisit, services: App, connection_id: UUID, form: Form
+    request: Request, visit: AnyVisit, services: App, own_id: ChangedConnection, form: Form
 ) -> Response:
     """Begin the renewal, and send the customer to their bank."""
     form.check_sender(visit)
-    own_id = ConnectionId(str(connection_id))
-    check_may_change(request, visit, own_id)
     provider = _load(services, own_id).provider
     started = begin_link(request, visit, services, provider, renews=own_id)
     return leave(visit, started, provider)
