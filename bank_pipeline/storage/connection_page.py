@@ -62,9 +62,16 @@ def list_status_events(db: sa.Connection, connection_id: ConnectionId) -> list[S
     return [StatusEvent(**row) for row in db.execute(query).mappings()]
 
 
-def load_version(db: sa.Connection, connection_id: ConnectionId) -> tuple[object, ...]:
-    """Return what differs as soon as a page about the connection would; cheap to ask for."""
-    return tuple(db.execute(_VERSION, {"connection_id": connection_id}).one())
+def load_version(
+    db: sa.Connection, connection_id: ConnectionId, *, rested_since: datetime
+) -> tuple[object, ...]:
+    """
+    Return what differs as soon as a page about the connection would; cheap to ask for.
+
+    One that was last tried before `rested_since` may be asked for again.
+    """
+    bound = {"connection_id": connection_id, "rested_since": rested_since}
+    return tuple(db.execute(_VERSION, bound).one())
 
 
 _GAPS: Final = """
@@ -87,7 +94,7 @@ _BY_ACCOUNT: Final = sa.text(
 )
 _VERSION: Final = sa.text(
     "SELECT c.status, c.status_since, c.status_reason, c.history_stage, c.last_success_at, "
-    "c.next_attempt_at, c.sync_requested_at, r.id, r.ended_at, "
+    "c.next_attempt_at, c.sync_requested_at, r.id, r.ended_at, r.ended_at <= :rested_since, "
     "(SELECT count(*) FROM bank.account_questions q "
     " WHERE q.connection_id = c.id AND q.decided_at IS NULL) "
     "FROM bank.connections c LEFT JOIN LATERAL "

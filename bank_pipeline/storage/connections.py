@@ -31,6 +31,11 @@ def ensure_team(db: sa.Connection, name: str, *, now: datetime) -> TeamId:
     return TeamId(team_id)
 
 
+def has_teams(db: sa.Connection) -> bool:
+    """Say whether there is any team."""
+    return db.scalar(sa.select(teams.c.id).limit(1)) is not None
+
+
 def load_team(db: sa.Connection, name: str) -> TeamId:
     """
     Load the team of this name.
@@ -42,7 +47,8 @@ def load_team(db: sa.Connection, name: str) -> TeamId:
     if team_id is None:
         known = ", ".join(db.scalars(sa.select(teams.c.name).order_by(teams.c.name))) or "none yet"
         raise NotFoundError(
-            f"no team {name!r} (there are: {known}); a team begins with its first link, or target"
+            f"no team {name!r} (there are: {known}); a team begins with its first link, key or "
+            "target of notices"
         )
     return TeamId(team_id)
 

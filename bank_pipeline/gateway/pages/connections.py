@@ -1,6 +1,6 @@
 """The team's connections: all at a glance, and each with what to do about it."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
@@ -44,7 +44,7 @@ SEE_OTHER: Final = 303
 def list_connections(
     request: Request,
     visit: Member,
-    status: ConnectionStatus | None = None,
+    status: ConnectionStatus | Literal[""] = "",
     cursor: Annotated[str | None, Query(max_length=300)] = None,
 ) -> Response:
     """Show the team's connections."""
@@ -53,7 +53,7 @@ def list_connections(
         CONNECTIONS,
         limit=PAGE_ROWS,
         after=None if cursor is None else parse_cursor(cursor, CONNECTIONS),
-        given={"status": status},
+        given={"status": status or None},
     )
     ids = [str(row["connection_id"]) for row in found.rows]
     with rows.engine.connect() as db:
@@ -65,7 +65,7 @@ def list_connections(
         team=rows.team_name(),
         rows=found.rows,
         spans=spans,
-        chosen=status,
+        chosen=status or None,
         statuses=[*ConnectionStatus],
         next=None if found.after is None else to_cursor(found.after),
     )

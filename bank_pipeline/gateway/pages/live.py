@@ -15,6 +15,7 @@ from bank_pipeline.gateway.auth import App
 from bank_pipeline.gateway.pages.connections import load_facts, render_live
 from bank_pipeline.gateway.visits import AnyVisit, SeenConnection
 from bank_pipeline.storage.connection_page import load_version
+from bank_pipeline.sync.asking import COOLDOWN
 
 router = APIRouter(include_in_schema=False)
 
@@ -47,7 +48,8 @@ async def watch(services: Services, connection_id: ConnectionId) -> AsyncIterato
 
 def _load_version(services: Services, connection_id: ConnectionId) -> tuple[object, ...]:
     with services.sync.engine.connect() as db:
-        return load_version(db, connection_id)
+        rested_since = services.sync.clock() - COOLDOWN
+        return load_version(db, connection_id, rested_since=rested_since)
 
 
 def _render(request: Request, visit: Visit, services: Services, connection_id: ConnectionId) -> str:
