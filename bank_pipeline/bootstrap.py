@@ -1,22 +1,19 @@
 """The composition root: the one place that turns settings into working parts."""
 
-import base64
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pydantic import SecretStr
-
 from bank_pipeline.config import Settings
 from bank_pipeline.domain.connection import Provider
-from bank_pipeline.errors import SecretError
 from bank_pipeline.providers.base import ProviderClient
 from bank_pipeline.providers.cache import Cache, build_cache
 from bank_pipeline.providers.http import fetch_json
 from bank_pipeline.providers.throttle import UNLIMITED, RateLimiter
-from bank_pipeline.storage.credentials import Sealed, Vault, check_key, load_vault
+from bank_pipeline.storage.credentials import check_key, load_vault
 from bank_pipeline.storage.engine import build_engine, check_server, resolve_database
 from bank_pipeline.storage.migrate import migrate
+from bank_pipeline.storage.seals import VaultSeal
 from bank_pipeline.sync.context import Clock, SyncContext
 from bank_pipeline.sync.rate_limits import SharedRateLimiter
 
@@ -89,32 +86,6 @@ def build_providers(
 
         clients[Provider.TELLER] = build_teller(settings, cache)
     return clients
-
-
-class VaultSeal:
-    """Seals secrets that go through the cache, with the key that seals credentials."""
-
-    def __init__(self, vault: Vault) -> None:
-        self._vault = vault
-
-    def close(self, secret: SecretStr, name: str) -> str:
-        """Encrypt a secret, bound to its name in the cache."""
-        sealed = self._vault.encrypt(secret, f"cache {name}")
-        return f"{sealed.key_id}:{base64.b64encode(sealed.ciphertext).decode()}"
-
-    def open(self, text: str, name: str) -> SecretStr:
-        """
-        Decrypt it.
-
-        Raises:
-            SecretError: another key, another name, or an altered text.
-        """
-        key_id, _, body = text.partition(":")
-        try:
-            ciphertext = base64.b64decode(body, validate=True)
-        except ValueError:
-            raise SecretError("a cached secret is not in a format we write") from None
-        return self._vault.decrypt(Sealed(ciphertext, key_id), f"cache {name}")
 
 
 def build_clock(settings: Settings) -> Clock:

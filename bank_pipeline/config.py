@@ -84,7 +84,8 @@ class Settings(BaseSettings):
     gateway_url: str | None = None
     """Public base URL under which providers reach the gateway's webhooks."""
     renewal_url: str | None = Field(default=None, pattern=r"^https?://\S*\{connection_id\}\S*$")
-    """Your page where customers renew a consent; `{connection_id}` in it is filled in."""
+    """Your page where customers renew a consent; `{connection_id}` in it is filled in. Unset
+    means the gateway's own page."""
 
     plaid_client_id: str | None = Field(default=None, alias="PLAID_CLIENT_ID")
     plaid_secret: SecretStr | None = Field(default=None, alias="PLAID_SECRET")

@@ -21,13 +21,15 @@ BankPipelineError
 ├── ConcurrentSyncError         the rows moved while we were fetching: do it again
 │   └── BusyError               another sync holds this connection: it does our work
 │       └── CoveredError        … or has done it since it was asked for
+├── NotNowError                 a person asked for what has to wait, or for somebody
+├── OtherBrowserError           a link is ended in the browser that began it
 ├── WebhookRejectedError        an inbound webhook cannot be trusted
 ├── NotFoundError               no stored thing has this id
 ├── SecretError                 a stored secret does not open: wrong key or altered text
 └── SetupError                  the operator must change something; the message says what
 """
 
-from datetime import date
+from datetime import date, datetime
 
 from bank_pipeline.domain.connection import Provider
 
@@ -137,6 +139,18 @@ class BusyError(ConcurrentSyncError):
 
 class CoveredError(BusyError):
     """The connection was synced after this was asked for, so there is nothing left to do."""
+
+
+class NotNowError(BankPipelineError):
+    """What was asked for cannot be done now; `next_at` is when, None where no time helps."""
+
+    def __init__(self, reason: str, *, next_at: datetime | None = None) -> None:
+        super().__init__(reason)
+        self.next_at = next_at
+
+
+class OtherBrowserError(BankPipelineError):
+    """A link that was begun in one browser is not ended in another."""
 
 
 class WebhookRejectedError(BankPipelineError):

@@ -8,7 +8,7 @@ from bank_pipeline.cli.output import AsJson, console, print_rows
 from bank_pipeline.cli.session import open_services
 from bank_pipeline.domain.access import KeyScope
 from bank_pipeline.storage.api_keys import insert_api_key, list_api_keys, revoke_api_key
-from bank_pipeline.storage.connections import load_team
+from bank_pipeline.storage.connections import ensure_team, has_teams, load_team
 
 app = typer.Typer(help="Keys of programs that ask over HTTP.", no_args_is_help=True)
 
@@ -20,12 +20,17 @@ def create(
     scope: Annotated[
         KeyScope, typer.Option(help="read: look at everything of the team; manage: change it, too.")
     ] = KeyScope.READ,
+    is_new: Annotated[
+        bool, typer.Option("--new-team", help="The team is not there yet: make it.")
+    ] = False,
 ) -> None:
-    """Make a key and print it, this once: only its digest is kept."""
+    """Make a key and print it, this once: only its digest is kept. The first one makes its team."""
     services = open_services()
     now = services.sync.clock()
     with services.sync.engine.begin() as db:
-        token = insert_api_key(db, load_team(db, team), name=name, scope=scope, now=now)
+        makes_team = is_new or not has_teams(db)
+        team_id = ensure_team(db, team, now=now) if makes_team else load_team(db, team)
+        token = insert_api_key(db, team_id, name=name, scope=scope, now=now)
     console.print(token.get_secret_value(), highlight=False, soft_wrap=True)
 
 

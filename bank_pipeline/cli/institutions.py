@@ -39,7 +39,7 @@ def search(
             db,
             text,
             country=None if country is None else country.upper(),
-            provider=provider,
+            providers=None if provider is None else [provider],
             limit=limit,
         )
     print_rows(

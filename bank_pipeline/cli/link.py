@@ -18,8 +18,10 @@ from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId, LinkSessionId
 from bank_pipeline.errors import SetupError, TransientError
 from bank_pipeline.gateway.serve import GatewayThread
+from bank_pipeline.storage.connections import load_connection, load_team
 from bank_pipeline.sync.link import LinkStarted, check_not_linked, complete_link, start_link
 from bank_pipeline.sync.linked import LinkState
+from bank_pipeline.sync.page_links import make_connect_link, make_renewal_link
 
 POLL_S: Final = 2.0
 
@@ -90,6 +92,23 @@ def teller(
 ) -> None:
     """Connect an American bank through Teller, whose widget runs in a page of ours."""
     _link(Provider.TELLER, team=team, renew=renew, anyway=anyway, wait_s=wait_s)
+
+
+@app.command()
+def page(team: Team = "default", renew: Renew = None) -> None:
+    """Print an address to send to somebody: there they connect a bank, or renew a connection."""
+    services = open_services()
+    base_url = services.settings.gateway_url
+    if base_url is None:
+        raise SetupError("set BANK_PIPELINE_GATEWAY_URL: the address under which people reach us")
+    with services.sync.engine.connect() as db:
+        team_id = load_team(db, team)
+        renewed = None if renew is None else load_connection(db, ConnectionId(str(renew)))
+    if renewed is None:
+        url = make_connect_link(services.sync, team_id, base_url=base_url)
+    else:
+        url = make_renewal_link(services.sync, renewed.team_id, renewed.id, base_url=base_url)
+    console.print(url.get_secret_value(), highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -169,7 +169,7 @@ def sync_connections(
         except Exception as error:  # noqa: BLE001  (one connection's failure is its own)
             yield from failures.add(request.connection_id, error)
         else:
-            yield from to_materializations(report)
+            yield from to_materializations(report, gateway_url=services.settings.gateway_url)
     failures.raise_if_any()
 
 

@@ -7,7 +7,9 @@ import dagster as dg
 from bank_pipeline.sync.reports import SyncReport
 
 
-def to_materializations(report: SyncReport) -> Iterator[dg.AssetMaterialization]:
+def to_materializations(
+    report: SyncReport, *, gateway_url: str | None = None
+) -> Iterator[dg.AssetMaterialization]:
     """
     Describe one connection's sync, one event per table.
 
@@ -38,6 +40,9 @@ def to_materializations(report: SyncReport) -> Iterator[dg.AssetMaterialization]
         shared["covered_until"] = dg.MetadataValue.text(report.coverage.until.isoformat())
     if report.next_attempt_at is not None:
         shared["next_attempt"] = dg.MetadataValue.timestamp(report.next_attempt_at)
+    if gateway_url is not None:
+        page = f"{gateway_url.rstrip('/')}/connections/{report.connection_id}"
+        shared["connection_page"] = dg.MetadataValue.url(page)
     for step in sorted(report.steps):
         counts = report.of(step)
         yield dg.AssetMaterialization(

@@ -36,7 +36,11 @@ CHECK_FAILS: Final = "check failed"
 @dg.op(out=dg.Out(dg.Nothing))
 def deliver_due_notices(services: dg.ResourceParam[Services]) -> Iterator[dg.Output[None]]:
     """Send every notice that is due to each target of its team."""
-    report = deliver_notices(services.sync, renewal_url=services.settings.renewal_url)
+    report = deliver_notices(
+        services.sync,
+        renewal_url=services.settings.renewal_url,
+        gateway_url=services.settings.gateway_url,
+    )
     yield dg.Output(None, metadata=asdict(report))
 
 

@@ -28,6 +28,7 @@ from bank_pipeline.storage.listing import (
     DueAttempt,
     load_connection_ids,
     load_due_attempts,
+    load_requested_syncs,
     load_unhandled_events,
 )
 from bank_pipeline.sync.ending import load_ending_due
@@ -94,42 +95,46 @@ def consent_sensor(services: dg.ResourceParam[Services]) -> dg.RunRequest | dg.S
     job=sync_connections_job,
     minimum_interval_seconds=1,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Starts one sync per connection with webhooks that no sync has covered yet.",
+    description="Starts one sync per connection with webhooks that no sync has covered yet, "
+    "or that somebody asked for.",
     metadata=SYNCING,
 )
 def webhook_sensor(
     context: dg.SensorEvaluationContext, services: dg.ResourceParam[Services]
 ) -> dg.SensorResult | dg.SkipReason:
     """
-    Start one sync per connection with webhook events that no sync has covered yet.
+    Start one sync per connection with webhook events that no sync has covered, or asked for.
 
     A burst of events makes one run, and an event that arrives during a sync another. A tick
     that finds nothing waits for the next event: ticks come every five seconds at best.
     """
     ends_at = time.monotonic() + services.settings.webhook_wait_s
     with listening(services.sync.engine) as wait:
-        pending = _load_pending(context.instance, services)
-        while not pending and (left := ends_at - time.monotonic()) > 0:
+        waiting = _load_waiting(context.instance, services)
+        while not waiting and (left := ends_at - time.monotonic()) > 0:
             wait(min(left, LOOK_AGAIN_S))
-            pending = _load_pending(context.instance, services)
-    if not pending:
-        return dg.SkipReason("No webhook event waits for a sync.")
-    return dg.SensorResult(run_requests=[*to_run_requests(pending, SyncReason.WEBHOOK)])
+            waiting = _load_waiting(context.instance, services)
+    if not waiting:
+        return dg.SkipReason("No webhook event waits for a sync, and nobody.")
+    return dg.SensorResult(run_requests=waiting)
 
 
 def _asked(attempt: DueAttempt, now: datetime) -> Asked:
     return Asked(attempt.connection_id, attempt.provider, _key(attempt.due_at, now))
 
 
-def _load_pending(instance: dg.DagsterInstance, services: Services) -> list[Asked]:
-    """Load the connections whose events wait and that nothing is under way for, with run keys."""
+def _load_waiting(instance: dg.DagsterInstance, services: Services) -> list[dg.RunRequest]:
+    """Ask for the connections that people or events wait for and that nothing is under way for."""
     now = services.sync.clock()
     with services.sync.engine.connect() as db:
+        requested = load_requested_syncs(db, limit=PER_TICK_MAX)
         events = load_unhandled_events(db, now=now, limit=PER_TICK_MAX)
-    if not events:
+    if not requested and not events:
         return []
     ready = load_ready(instance)
-    return [
+    by_hand = [_asked(one, now) for one in requested if one.connection_id in ready]
+    ready -= {one.connection_id for one in requested}
+    pending = [
         Asked(
             event.connection_id,
             event.provider,
@@ -137,6 +142,10 @@ def _load_pending(instance: dg.DagsterInstance, services: Services) -> list[Aske
         )
         for event in events
         if event.connection_id in ready
+    ]
+    return [
+        *to_run_requests(by_hand, SyncReason.MANUAL),
+        *to_run_requests(pending, SyncReason.WEBHOOK),
     ]
 
 

@@ -84,7 +84,8 @@ class Connection(BaseModel):
 
     `last_deep_at` is when a sync last looked as far back as the bank goes, `deep_requested_at`
     when that was last asked for. `backfill_since` is the first day of a backfill that is not
-    done, asked for at `backfill_requested_at`. None: never, or none.
+    done, asked for at `backfill_requested_at`. `sync_requested_at` is when somebody asked for a
+    sync that has not begun. None: never, or none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -113,6 +114,7 @@ class Connection(BaseModel):
     deep_requested_at: datetime | None = None
     backfill_since: date | None = None
     backfill_requested_at: datetime | None = None
+    sync_requested_at: datetime | None = None
     created_at: datetime
 
 

@@ -11,20 +11,32 @@ from fastapi import APIRouter, FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.staticfiles import StaticFiles
 
 from bank_pipeline.bootstrap import Services
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.errors import BankPipelineError, WebhookRejectedError
-from bank_pipeline.gateway.api import rows
+from bank_pipeline.gateway.api import actions, rows
 from bank_pipeline.gateway.api.models import ProblemDetails
 from bank_pipeline.gateway.bodies import read_bounded
-from bank_pipeline.gateway.link import link_routes
+from bank_pipeline.gateway.pages import (
+    accounts,
+    connect,
+    connections,
+    entry,
+    live,
+    reconnect,
+    returns,
+)
 from bank_pipeline.gateway.problems import MEDIA_TYPE, add_problem_handlers
+from bank_pipeline.gateway.visits import add_login_handler
 from bank_pipeline.storage.engine import is_reachable
 from bank_pipeline.sync.webhooks import accept_webhook
 
 BODY_BYTES_MAX: Final = 256 * 1024  # real webhooks are below 10 kB
 API: Final = "/api/v1"
+
+PAGES: Final = (entry, connect, returns, connections, live, accounts, reconnect)
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -34,7 +46,13 @@ _PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     401: _PROBLEM | {"description": "No valid key."},
     403: _PROBLEM | {"description": "The key does not allow this."},
     404: _PROBLEM | {"description": "The team has no such thing."},
+    409: _PROBLEM | {"description": "Not now, or not so; `detail` says why."},
     422: _PROBLEM | {"description": "The request is not as documented."},
+}
+_AT_PROVIDERS: Final[dict[int | str, dict[str, Any]]] = {
+    429: _PROBLEM | {"description": "The provider wants fewer calls; see `Retry-After`."},
+    502: _PROBLEM | {"description": "The provider did not answer as it should."},
+    503: _PROBLEM | {"description": "Not just now."},
 }
 
 
@@ -50,11 +68,15 @@ def create_app(services: Services) -> FastAPI:
     )
     app.state.services = services
     add_problem_handlers(app)
+    add_login_handler(app)
     api = APIRouter(prefix=API, responses=_PROBLEMS)
     api.include_router(rows.router)
+    api.include_router(actions.router, responses=_AT_PROVIDERS)
     app.include_router(api)
     app.add_route("/webhooks/{provider}", _receive_webhook(services), methods=["POST"])
-    app.router.routes.extend(link_routes(services))
+    for module in PAGES:
+        app.include_router(module.router)
+    app.mount("/static", StaticFiles(packages=[("bank_pipeline.gateway", "static")]))
     app.add_route("/live", _live, methods=["GET"])
     app.add_route("/ready", _ready(services), methods=["GET"])
     return app

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -15,10 +15,14 @@ from bank_pipeline.errors import (
     BusyError,
     ConcurrentSyncError,
     NotFoundError,
+    NotNowError,
+    OtherBrowserError,
     ProviderError,
     RateLimitedError,
+    RefusedError,
     SetupError,
 )
+from bank_pipeline.gateway.render import message_page
 
 MEDIA_TYPE: Final = "application/problem+json"
 _log: Final = logging.getLogger(__name__)
@@ -59,15 +63,15 @@ def add_problem_handlers(app: FastAPI) -> None:
     """Have every failure end as a problem."""
 
     @app.exception_handler(Problem)
-    async def _problem(_: Request, error: Problem) -> JSONResponse:
-        return error.to_response()
+    async def _problem(request: Request, error: Problem) -> Response:
+        return _answer(request, error)
 
     @app.exception_handler(BankPipelineError)
-    async def _ours(_: Request, error: BankPipelineError) -> JSONResponse:
-        return to_problem(error).to_response()
+    async def _ours(request: Request, error: BankPipelineError) -> Response:
+        return _answer(request, to_problem(error))
 
     @app.exception_handler(RequestValidationError)
-    async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+    async def _invalid(request: Request, error: RequestValidationError) -> Response:
         # Where and why, without the value: it may be a secret in the wrong place.
         reasons = [
             {"where": ".".join(map(str, one["loc"])), "why": one["msg"]} for one in error.errors()
@@ -75,22 +79,36 @@ def add_problem_handlers(app: FastAPI) -> None:
         problem = Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY, "the request is not as documented", errors=reasons
         )
-        return problem.to_response()
+        return _answer(request, problem)
 
     @app.exception_handler(HTTPException)
-    async def _http(_: Request, error: HTTPException) -> JSONResponse:
+    async def _http(request: Request, error: HTTPException) -> Response:
         status = HTTPStatus(error.status_code)
-        return Problem(status, status.description or status.phrase).to_response()
+        return _answer(request, Problem(status, status.description or status.phrase))
 
     @app.exception_handler(Exception)
-    async def _unforeseen(_: Request, error: Exception) -> JSONResponse:
+    async def _unforeseen(request: Request, error: Exception) -> Response:
         _log.error("a request failed: %s", type(error).__name__)
         detail = "this should not have happened; the log has the kind of error"
-        return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail).to_response()
+        return _answer(request, Problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail))
+
+
+def _answer(request: Request, problem: Problem) -> Response:
+    """Answer programs with the problem, people with a page that says it."""
+    if request.url.path.startswith(_FOR_PROGRAMS):
+        return problem.to_response()
+    text = f"{problem.detail[:1].upper()}{problem.detail[1:]}."
+    return message_page(problem.status.phrase, text, status=problem.status, onward=("/", "Back"))
+
+
+_FOR_PROGRAMS: Final = ("/api/", "/webhooks/", "/live", "/ready", "/metrics")
 
 
 def to_problem(error: BankPipelineError) -> Problem:
     """Say what an error of ours is to a caller."""
+    if isinstance(error, NotNowError):
+        next_at = None if error.next_at is None else error.next_at.isoformat()
+        return Problem(HTTPStatus.CONFLICT, str(error), next_at=next_at)
     if isinstance(error, RateLimitedError):
         wait_s = error.retry_after_s
         headers = {} if wait_s is None else {"Retry-After": str(max(1, round(wait_s)))}
@@ -105,6 +123,8 @@ _TOLD: Final[tuple[tuple[type[BankPipelineError], HTTPStatus, str | None], ...]]
     (NotFoundError, HTTPStatus.NOT_FOUND, "there is no such thing"),
     (BusyError, HTTPStatus.CONFLICT, "a sync of this connection is under way"),
     (ConcurrentSyncError, HTTPStatus.CONFLICT, "it changed meanwhile: look again, then decide"),
+    (OtherBrowserError, HTTPStatus.FORBIDDEN, None),
+    (RefusedError, HTTPStatus.CONFLICT, None),
     (SetupError, HTTPStatus.CONFLICT, None),
     (ProviderError, HTTPStatus.BAD_GATEWAY, "the provider did not answer as it should"),
 )

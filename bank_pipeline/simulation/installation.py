@@ -14,7 +14,6 @@ import sqlalchemy as sa
 from dogpile.cache import make_region
 from pydantic import SecretStr
 
-from bank_pipeline.bootstrap import VaultSeal
 from bank_pipeline.config import Settings
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.providers.base import ProviderClient
@@ -39,6 +38,7 @@ from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.engine import build_engine
 from bank_pipeline.storage.identifiers import minted_by
 from bank_pipeline.storage.migrate import migrate
+from bank_pipeline.storage.seals import VaultSeal
 from bank_pipeline.sync.context import Clock, SyncContext
 
 GATEWAY_URL: Final = "http://127.0.0.1:9"

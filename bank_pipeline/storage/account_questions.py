@@ -135,14 +135,19 @@ def set_question_decided(
     )
 
 
-def list_questions(db: sa.Connection) -> list[ListedQuestion]:
-    """List the open questions, the oldest first."""
+def list_questions(
+    db: sa.Connection, *, connection_id: ConnectionId | None = None
+) -> list[ListedQuestion]:
+    """List the open questions of one connection or of all, the oldest first."""
     query = sa.text(
         "SELECT question_id::text AS id, connection_id::text, institution_name, account_name, "
         "account_type, account_currency, candidate_ids::text[], candidate_names, asked_at "
-        "FROM analytics.account_questions WHERE decided_at IS NULL ORDER BY asked_at, question_id"
+        "FROM analytics.account_questions WHERE decided_at IS NULL "
+        "AND (CAST(:connection_id AS uuid) IS NULL "
+        "     OR connection_id = CAST(:connection_id AS uuid)) ORDER BY asked_at, question_id"
     )
-    rows = [dict(row) for row in db.execute(query).mappings()]
+    found = db.execute(query, {"connection_id": connection_id})
+    rows = [dict(row) for row in found.mappings()]
     for row in rows:
         row["candidate_ids"] = tuple(row["candidate_ids"])
         row["candidate_names"] = tuple(row["candidate_names"])

@@ -23,12 +23,14 @@ class HeldAccount:
     One account of ours, as a sync needs it beside what the bank tells.
 
     Where `moved_from` is given, its rows go by names of another id, at that provider.
+    `is_excluded`: a person does not want it read.
     """
 
     id: AccountId
     type: AccountType
     is_closed: bool
     moved_from: Provider | None
+    is_excluded: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,11 @@ class StoredAccounts:
     def closed(self) -> frozenset[str]:
         """Return the external ids of the accounts that the bank lists no more."""
         return frozenset(name for name, one in self.held.items() if one.is_closed)
+
+    @property
+    def excluded(self) -> frozenset[str]:
+        """Return the external ids of the accounts that nobody wants read."""
+        return frozenset(name for name, one in self.held.items() if one.is_excluded)
 
 
 def load_account_ids(db: sa.Connection, connection_id: ConnectionId) -> dict[str, AccountId]:
@@ -80,6 +87,7 @@ _STORED: Final = (
         accounts.c.id,
         accounts.c.closed_at,
         accounts.c.moved_from,
+        accounts.c.excluded_at,
     )
     .where(accounts.c.connection_id == sa.bindparam("connection_id"))
     .order_by(accounts.c.created_at, accounts.c.id)
@@ -129,6 +137,22 @@ def rename_accounts(
         )
 
 
+def set_excluded(
+    db: sa.Connection,
+    connection_id: ConnectionId,
+    account_ids: Collection[AccountId],
+    *,
+    now: datetime,
+) -> bool:
+    """Make these the accounts that nobody wants read, and no others; return whether any changed."""
+    is_of = accounts.c.connection_id == connection_id
+    is_named = accounts.c.id.in_(account_ids)
+    out = accounts.update().where(is_of, is_named, accounts.c.excluded_at.is_(None))
+    back = accounts.update().where(is_of, ~is_named, accounts.c.excluded_at.is_not(None))
+    left = db.execute(out.values(excluded_at=now, updated_at=now)).rowcount
+    return bool(left + db.execute(back.values(excluded_at=None, updated_at=now)).rowcount)
+
+
 def set_all_moved(db: sa.Connection, connection_id: ConnectionId, *, moved_from: Provider) -> None:
     """Note that the rows of all accounts go by names of another provider."""
     db.execute(
@@ -159,7 +183,7 @@ def save_accounts(
 ) -> SavedAccounts:
     """Write new, changed and reopened accounts; equal ones are not touched, nor told twice."""
     answered = [*{account.external_id: account for account in answered}.values()]
-    names = ("id", "external_id", "type", "closed_at", "moved_from", "content_hash")
+    names = ("id", "external_id", "type", "closed_at", "moved_from", "excluded_at", "content_hash")
     query = sa.select(*(accounts.c[name] for name in names))
     rows = db.execute(query.where(accounts.c.connection_id == connection.id)).mappings()
     stored = {row["external_id"]: row for row in rows}
@@ -232,6 +256,7 @@ def _to_held(row: sa.RowMapping) -> HeldAccount:
         type=AccountType(row["type"]),
         is_closed=row["closed_at"] is not None,
         moved_from=None if row["moved_from"] is None else Provider(row["moved_from"]),
+        is_excluded=row["excluded_at"] is not None,
     )
 
 

@@ -62,13 +62,24 @@ def authenticate(engine: sa.Engine, token: SecretStr, *, now: datetime) -> Princ
         return None
     key_id, secret = found
     with engine.begin() as db:
-        row = db.execute(_LOAD, {"key_id": key_id}).mappings().one_or_none()
-        key = None if row is None else ApiKey(**{**row, "scope": KeyScope(row["scope"])})
+        key = _load(db, key_id)
         if key is None or not key.opens_with(secret):
             return None
         if (key.last_used_at or key.created_at) < now - USED_EVERY:
             db.execute(_USED, {"used_id": key_id, "now": now})
     return Principal(key.id, key.team_id, key.scope)
+
+
+def load_principal(engine: sa.Engine, key_id: ApiKeyId) -> Principal | None:
+    """Return what a key allows that was shown before; None once it was taken back."""
+    with engine.connect() as db:
+        key = _load(db, key_id)
+    return None if key is None or key.revoked_at else Principal(key.id, key.team_id, key.scope)
+
+
+def _load(db: sa.Connection, key_id: ApiKeyId) -> ApiKey | None:
+    row = db.execute(_LOAD, {"key_id": key_id}).mappings().one_or_none()
+    return None if row is None else ApiKey(**{**row, "scope": KeyScope(row["scope"])})
 
 
 def revoke_api_key(db: sa.Connection, key_id: str, *, now: datetime) -> None:

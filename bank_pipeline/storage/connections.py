@@ -11,6 +11,7 @@ from bank_pipeline.domain.connection import Connection, ConnectionStatus, Histor
 from bank_pipeline.domain.ids import ConnectionId, SyncRunId, TeamId
 from bank_pipeline.domain.transitions import Transition, settle
 from bank_pipeline.errors import ConcurrentSyncError, NotFoundError
+from bank_pipeline.storage.bell import ring
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.tables import connection_events, connections, teams
 
@@ -30,6 +31,11 @@ def ensure_team(db: sa.Connection, name: str, *, now: datetime) -> TeamId:
     return TeamId(team_id)
 
 
+def has_teams(db: sa.Connection) -> bool:
+    """Say whether there is any team."""
+    return db.scalar(sa.select(teams.c.id).limit(1)) is not None
+
+
 def load_team(db: sa.Connection, name: str) -> TeamId:
     """
     Load the team of this name.
@@ -41,7 +47,8 @@ def load_team(db: sa.Connection, name: str) -> TeamId:
     if team_id is None:
         known = ", ".join(db.scalars(sa.select(teams.c.name).order_by(teams.c.name))) or "none yet"
         raise NotFoundError(
-            f"no team {name!r} (there are: {known}); a team begins with its first link, or target"
+            f"no team {name!r} (there are: {known}); a team begins with its first link, key or "
+            "target of notices"
         )
     return TeamId(team_id)
 
@@ -84,7 +91,7 @@ def load_connection_by_external_id(
     return None if row is None else Connection.model_validate(dict(row))
 
 
-def insert_or_renew_connection(
+def insert_or_renew_connection(  # noqa: PLR0913 - a row, by the names of its columns
     db: sa.Connection,
     *,
     team_id: TeamId,
@@ -94,9 +101,10 @@ def insert_or_renew_connection(
     institution_name: str | None,
     now: datetime,
     consent_expires_at: datetime | None = None,
+    first_sync_at: datetime | None = None,
 ) -> ConnectionId:
     """
-    Store a newly linked connection, its first sync due at once.
+    Store a newly linked connection, its first sync due at once or at `first_sync_at`.
 
     The same external id again is the same connection, told twice: it becomes due again and
     keeps all it had.
@@ -117,7 +125,7 @@ def insert_or_renew_connection(
         status_since=now,
         history_stage=HistoryStage.AWAITING_INITIAL,
         consent_expires_at=consent_expires_at,
-        next_attempt_at=now,
+        next_attempt_at=first_sync_at or now,
         created_at=now,
     )
     # Two may complete one link at once: a command that asks, and the customer who comes back.
@@ -189,6 +197,13 @@ def request_sync(
         last_full_accounts_at=None,
         status_since=now,
     )
+
+
+def set_sync_requested(db: sa.Connection, connection_id: ConnectionId, *, now: datetime) -> None:
+    """Note that somebody asks for a sync: the next whole one that begins is it. Rings the bell."""
+    statement = connections.update().where(connections.c.id == connection_id)
+    db.execute(statement.values(sync_requested_at=now))
+    ring(db)
 
 
 def request_accounts(db: sa.Connection, connection_id: ConnectionId) -> None:
@@ -268,15 +283,19 @@ def load_open_connections(
     return [Connection.model_validate(dict(row)) for row in rows]
 
 
-def lease_connection(db: sa.Connection, connection: Connection, *, until: datetime) -> Connection:
+def lease_connection(
+    db: sa.Connection, connection: Connection, *, until: datetime, is_whole: bool = True
+) -> Connection:
     """
     Plan the repetition of a sync that starts now, in case it is killed; its end plans anew.
 
+    A whole one is what somebody may have asked for.
+
     Returns the connection with the plan in it, as the end of the sync must have seen it.
     """
-    db.execute(
-        connections.update().where(connections.c.id == connection.id).values(next_attempt_at=until)
-    )
+    answered = {"sync_requested_at": None} if is_whole else {}
+    statement = connections.update().where(connections.c.id == connection.id)
+    db.execute(statement.values(next_attempt_at=until, **answered))
     return connection.model_copy(update={"next_attempt_at": until})
 
 

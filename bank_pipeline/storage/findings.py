@@ -179,6 +179,7 @@ _WITHOUT_CURRENCY: Final = sa.text(
         SELECT a.connection_id, a.id AS account_id, a.type
         FROM bank.accounts a
         WHERE a.currency IS NULL AND a.unofficial_currency IS NULL AND a.closed_at IS NULL
+          AND a.excluded_at IS NULL
           AND NOT EXISTS (
               SELECT FROM bank.balance_series s JOIN bank.balances b ON b.id = s.balance_id
               WHERE s.account_id = a.id AND s.is_shown

@@ -7,6 +7,7 @@ u and ue. All banks of all providers are some 25,000 short rows.
 
 import unicodedata
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -64,13 +65,14 @@ def search_institutions(
     text: str,
     *,
     country: str | None = None,
-    provider: Provider | None = None,
+    providers: Collection[Provider] | None = None,
     limit: int,
 ) -> list[FoundInstitution]:
     """
     Find the banks in whose name, external id or BIC every word of `text` occurs.
 
-    Only banks that are offered now; `country` is an ISO 3166 alpha-2 code. First those named
+    Only banks that are offered now, by one of `providers` where they are given; `country` is an
+    ISO 3166 alpha-2 code. First those named
     exactly so, then those whose name begins so, then the others; among these, those that are
     linked here most often, then by name. One bank of several providers stands together, the
     providers in the order of `PROVIDERS`. A text without a word finds every bank.
@@ -79,7 +81,7 @@ def search_institutions(
     words = [_spellings(word) for word in text.split()]
     matches = [
         _to_match(row, wanted)
-        for row in db.execute(_select(country, provider))
+        for row in db.execute(_select(country, providers))
         if _has_all(words, f"{row.name} {row.external_id} {row.bic or ''}")
     ]
     # Of all providers together, or else a bank's rows would part when one of them is linked.
@@ -128,7 +130,16 @@ def _bic(bic: str | None) -> str:
     return (bic or "").upper()[:8]
 
 
-def _select(country: str | None, provider: Provider | None) -> sa.Select[Any]:
+def list_countries(db: sa.Connection, providers: Collection[Provider]) -> list[str]:
+    """List the countries whose banks these providers offer now, as ISO 3166 alpha-2 codes."""
+    code = sa.func.unnest(institutions.c.countries).label("code")
+    query = sa.select(code).where(
+        institutions.c.provider.in_(providers), institutions.c.removed_at.is_(None)
+    )
+    return [*db.scalars(query.distinct().order_by("code"))]
+
+
+def _select(country: str | None, providers: Collection[Provider] | None) -> sa.Select[Any]:
     columns = institutions.c
     query = sa.select(
         columns.provider,
@@ -146,8 +157,8 @@ def _select(country: str | None, provider: Provider | None) -> sa.Select[Any]:
     ).where(columns.removed_at.is_(None))
     if country is not None:
         query = query.where(sa.literal(country) == columns.countries.any_())
-    if provider is not None:
-        query = query.where(columns.provider == provider)
+    if providers is not None:
+        query = query.where(columns.provider.in_(providers))
     return query
 
 

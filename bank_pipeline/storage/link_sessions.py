@@ -24,7 +24,8 @@ class LinkSession:
     One link. `outcome` is None while it is open; `state` is the provider's name of it.
 
     `connection_ids` are what it yielded, or renewed. `is_other_login`: the person said that it
-    is no connection that is there already.
+    is no connection that is there already. `browser_fingerprint` is that of the browser that
+    began it on a page of ours, None of a link that was begun elsewhere.
     """
 
     id: LinkSessionId
@@ -36,6 +37,7 @@ class LinkSession:
     connection_ids: tuple[ConnectionId, ...]
     expires_at: datetime
     is_other_login: bool = False
+    browser_fingerprint: bytes | None = None
 
 
 def insert_link_session(  # noqa: PLR0913 - a row, by the names of its columns
@@ -50,12 +52,13 @@ def insert_link_session(  # noqa: PLR0913 - a row, by the names of its columns
     expires_at: datetime,
     now: datetime,
     is_other_login: bool = False,
+    browser: SecretStr | None = None,
 ) -> LinkSessionId:
     """
     Remember who begins a link.
 
     The provider's `state` is stored encrypted, and found by fingerprint; so is `return_state`,
-    which comes back with the customer.
+    which comes back with the customer, and what only their `browser` knows.
     """
     session_id = LinkSessionId(new_id())
     sealed = vault.encrypt(state, session_id)
@@ -71,6 +74,9 @@ def insert_link_session(  # noqa: PLR0913 - a row, by the names of its columns
         "created_at": now,
         "expires_at": expires_at,
         "is_other_login": is_other_login,
+        "browser_fingerprint": (
+            None if browser is None else vault.fingerprint(browser.get_secret_value())
+        ),
     }
     db.execute(sa.insert(link_sessions).values(row))
     return session_id
@@ -116,6 +122,20 @@ def load_returned_link_session(
     return _to_session(db.execute(query).one_or_none(), vault)
 
 
+def check_link_of(db: sa.Connection, session_id: LinkSessionId, team_id: TeamId) -> None:
+    """
+    Make sure that a team began this link.
+
+    Raises:
+        NotFoundError: it did not, whether or not there is such a link.
+    """
+    query = sa.select(link_sessions.c.id).where(
+        link_sessions.c.id == session_id, link_sessions.c.team_id == team_id
+    )
+    if db.scalar(query) is None:
+        raise NotFoundError("there is no such link session")
+
+
 def finish_link_session(
     db: sa.Connection,
     session_id: LinkSessionId,
@@ -144,6 +164,17 @@ def set_expired_link_sessions(
     return [_to_session(row, vault) for row in rows]
 
 
+def is_linked_by(
+    db: sa.Connection, connection_id: ConnectionId, browser: SecretStr, *, vault: Vault
+) -> bool:
+    """Say whether a link that this browser began yielded or renewed the connection."""
+    query = sa.select(link_sessions.c.id).where(
+        link_sessions.c.browser_fingerprint == vault.fingerprint(browser.get_secret_value()),
+        link_sessions.c.connection_ids.contains([connection_id]),
+    )
+    return db.scalar(query.limit(1)) is not None
+
+
 def _to_session(row: sa.Row[tuple[object, ...]] | None, vault: Vault) -> LinkSession:
     if row is None:
         raise NotFoundError("There is no such link session")
@@ -158,4 +189,9 @@ def _to_session(row: sa.Row[tuple[object, ...]] | None, vault: Vault) -> LinkSes
         connection_ids=tuple(ConnectionId(one) for one in row.connection_ids),
         expires_at=row.expires_at,
         is_other_login=row.is_other_login,
+        browser_fingerprint=_to_bytes(row.browser_fingerprint),
     )
+
+
+def _to_bytes(value: memoryview | bytes | None) -> bytes | None:
+    return None if value is None else bytes(value)

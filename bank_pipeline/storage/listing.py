@@ -171,6 +171,21 @@ def load_due_attempts(db: sa.Connection, *, now: datetime, limit: int) -> list[D
     ]
 
 
+def load_requested_syncs(db: sa.Connection, *, limit: int) -> list[DueAttempt]:
+    """Load the syncable connections that somebody asks to be synced, the longest waiting first."""
+    asked_at = connections.c.sync_requested_at
+    query = (
+        sa.select(connections.c.id, connections.c.provider, asked_at, connections.c.last_success_at)
+        .where(asked_at.is_not(None), connections.c.status.in_(SYNCABLE))
+        .order_by(asked_at)
+        .limit(limit)
+    )
+    return [
+        DueAttempt(ConnectionId(id_), Provider(provider), at, succeeded_at is None)
+        for id_, provider, at, succeeded_at in db.execute(query)
+    ]
+
+
 def load_unhandled_events(db: sa.Connection, *, now: datetime, limit: int) -> list[PendingEvents]:
     """
     Load, per syncable connection, the events that no sync has covered, oldest first.

@@ -164,7 +164,7 @@ ACCOUNTS: Final = Listing(
         "name", "official_name", "type", "currency", "unofficial_currency", "booked_balance",
         "booked_balance_as_of", "available_balance", "available_balance_as_of", "credit_limit",
         "is_booked_balance_current", "is_credit_limit_in_available", "created_at", "updated_at",
-        "closed_at",
+        "closed_at", "excluded_at",
     ),
     (("created_at", "timestamptz"), ("account_id", "uuid")),
     descending=False,

@@ -39,7 +39,7 @@ from bank_pipeline.sync.next_consent import load_known, try_next_consent, under_
 from bank_pipeline.sync.notices import note_failed
 from bank_pipeline.sync.quota import CallBook
 from bank_pipeline.sync.recognise import recognise_fetched
-from bank_pipeline.sync.reports import SyncReason, SyncReport, SyncRequest
+from bank_pipeline.sync.reports import ALL_STEPS, SyncReason, SyncReport, SyncRequest
 from bank_pipeline.sync.started import StartedSync
 from bank_pipeline.sync.windows import fetch_windows, load_held
 
@@ -102,7 +102,9 @@ def _start(context: SyncContext, request: SyncRequest) -> StartedSync:
                 now=now,
             ),
             request=request,
-            connection=lease_connection(db, connection, until=now + LEASE),
+            connection=lease_connection(
+                db, connection, until=now + LEASE, is_whole=request.steps == ALL_STEPS
+            ),
             planned_attempt_at=connection.next_attempt_at,
             known_account_ids=beginning.open_accounts,
             awaited_account_ids=beginning.awaited_accounts - beginning.asked_accounts,

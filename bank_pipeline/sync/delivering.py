@@ -8,6 +8,7 @@ from typing import Final
 from bank_pipeline.channels.message import Message, Renewal, render
 from bank_pipeline.channels.sending import send
 from bank_pipeline.domain.connection import Connection, ConnectionStatus, Provider
+from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.domain.notices import (
     DELIVERIES_MAX,
     DELIVERY_WAITS,
@@ -26,6 +27,7 @@ from bank_pipeline.storage.notices import (
     set_delivered_to,
 )
 from bank_pipeline.sync.context import SyncContext
+from bank_pipeline.sync.page_links import make_connect_link, make_renewal_link
 
 PER_RUN_MAX: Final = 500
 LEASE: Final = timedelta(minutes=10)
@@ -44,13 +46,18 @@ class DeliveryReport:
     suppressed: int = 0
 
 
-def deliver_notices(context: SyncContext, *, renewal_url: str | None) -> DeliveryReport:
+def deliver_notices(
+    context: SyncContext, *, renewal_url: str | None, gateway_url: str | None = None
+) -> DeliveryReport:
     """
     Send what is due, one notice after the other, each to every target of its team.
 
     No database transaction is open while something is sent. What a target has is written down
     before the next one is tried: a crash in between repeats that one target of that one notice,
     ten minutes later, and nothing else. Several may deliver at once.
+
+    `renewal_url` is the operator's own page where consents are renewed; without one it is the
+    gateway's, where there is a gateway.
     """
     counts = dict.fromkeys(NoticeState, 0)
     for _ in range(PER_RUN_MAX):
@@ -59,7 +66,7 @@ def deliver_notices(context: SyncContext, *, renewal_url: str | None) -> Deliver
             notice = claim_notice(db, now=now, until=now + LEASE)
         if notice is None:
             break
-        counts[_deliver(context, notice, renewal_url)] += 1
+        counts[_deliver(context, notice, renewal_url, gateway_url)] += 1
     return DeliveryReport(
         counts[NoticeState.SENT],
         counts[NoticeState.PENDING],
@@ -95,7 +102,9 @@ def to_renewal(
     )
 
 
-def _deliver(context: SyncContext, notice: ClaimedNotice, renewal_url: str | None) -> NoticeState:
+def _deliver(
+    context: SyncContext, notice: ClaimedNotice, renewal_url: str | None, gateway_url: str | None
+) -> NoticeState:
     try:
         with context.engine.connect() as db:
             targets = load_targets(db, notice.team_id, context.vault)
@@ -108,7 +117,7 @@ def _deliver(context: SyncContext, notice: ClaimedNotice, renewal_url: str | Non
     renewal = to_renewal(
         notice.connection_id,
         notice.payload.get("provider"),
-        renewal_url,
+        renewal_url or _gateway_page(context, notice, gateway_url),
         is_revoked=notice.payload.get("status") == ConnectionStatus.REVOKED,
     )
     message = render(
@@ -121,6 +130,20 @@ def _deliver(context: SyncContext, notice: ClaimedNotice, renewal_url: str | Non
     waiting = [target for target in targets if target.id not in notice.delivered_to]
     errors = [_send(context, notice, target, message) for target in waiting]
     return _finish(context, notice, [one for one in errors if one is not None])
+
+
+def _gateway_page(
+    context: SyncContext, notice: ClaimedNotice, gateway_url: str | None
+) -> str | None:
+    """Return the gateway's page on which whoever is told can act: it opens that one thing."""
+    if gateway_url is None or notice.connection_id is None:
+        return None
+    if notice.payload.get("status") == ConnectionStatus.REVOKED:
+        return make_connect_link(context, notice.team_id, base_url=gateway_url).get_secret_value()
+    link = make_renewal_link(
+        context, notice.team_id, ConnectionId(notice.connection_id), base_url=gateway_url
+    )
+    return link.get_secret_value()
 
 
 def _send(

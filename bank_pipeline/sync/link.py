@@ -1,16 +1,22 @@
 """Connect a customer's bank: start a link, watch it, and keep what it yields."""
 
+import hmac
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from pydantic import SecretStr
 
-from bank_pipeline.domain.connection import Provider
+from bank_pipeline.domain.connection import Connection, Provider
 from bank_pipeline.domain.ids import ConnectionId, LinkSessionId, TeamId
-from bank_pipeline.errors import ConfigurationError, NotFoundError, SetupError
+from bank_pipeline.errors import (
+    ConfigurationError,
+    NotFoundError,
+    OtherBrowserError,
+    SetupError,
+)
 from bank_pipeline.providers.base import LinkedConnection, LinkRequest, LinkWidget
 from bank_pipeline.storage.connections import (
     ensure_team,
@@ -29,6 +35,7 @@ from bank_pipeline.storage.link_sessions import (
     load_link_session,
     load_returned_link_session,
 )
+from bank_pipeline.sync.account_choice import CHOICE_WITHIN
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.institutions import remember_institution
 from bank_pipeline.sync.linked import LINKED, RENEWED, LinkState, finish_without, keep_accounts
@@ -66,6 +73,7 @@ def start_link(
     renews: ConnectionId | None = None,
     return_url: str | None = None,
     is_other_login: bool = False,
+    browser: SecretStr | None = None,
 ) -> LinkStarted:
     """
     Begin a link, or the renewal of a connection's consent, be it through another provider.
@@ -73,7 +81,9 @@ def start_link(
     `institution` is the provider's id of the bank, for providers that want it chosen first; a
     renewal goes to its own, unless one is named: banks take other names. `return_url` is where the
     customer comes back to, with a state that only this link knows. `is_other_login`: what is
-    linked is a connection of its own, although the bank is connected already.
+    linked is a connection of its own, although the bank is connected already. `browser` is what
+    only the customer's own browser knows: a link that is begun with it ends there and nowhere
+    else, and has its accounts chosen before they are read.
 
     Who started it is stored before the customer is sent away: the state is the only thing that
     comes back.
@@ -81,28 +91,21 @@ def start_link(
     Raises:
         SetupError: the provider needs something that was not given.
     """
-    client = context.provider(provider)
     now = context.clock()
     state = SecretStr(secrets.token_urlsafe(_STATE_BYTES))
-    if client.capabilities.is_linked_on_our_page and return_url is not None:
-        return_url = f"{return_url}?state={state.get_secret_value()}"
     with context.engine.begin() as db:
         old = load_connection(db, renews) if renews else None
         team_id = old.team_id if old else ensure_team(db, team_name, now=now)
-        is_same = old is not None and old.provider is provider
-        credential = load_credential(db, old.id, context.vault) if old and is_same else None
-        own_bank = old.institution_external_id if old and is_same else None
-    started = client.start_link(
-        LinkRequest(
-            customer_reference=team_id,
-            state=state,
-            now=now,
-            renews=credential,
-            renews_external_id=old.external_id if old and is_same else None,
-            institution_external_id=institution or own_bank,
-            return_url=return_url,
-        )
+    request = LinkRequest(
+        customer_reference=team_id,
+        state=state,
+        now=now,
+        return_url=_with_state(return_url, state),
+        institution_external_id=institution,
     )
+    if old is not None and old.provider is provider:
+        request = _as_renewal(context, old, request)
+    started = context.provider(provider).start_link(request)
     with context.engine.begin() as db:
         session_id = insert_link_session(
             db,
@@ -115,18 +118,41 @@ def start_link(
             expires_at=started.expires_at,
             now=now,
             is_other_login=is_other_login,
+            browser=browser,
         )
     return LinkStarted(session_id, started.url, started.expires_at)
 
 
+def _as_renewal(context: SyncContext, old: Connection, request: LinkRequest) -> LinkRequest:
+    """Return the same for the renewal of a connection at its own provider."""
+    with context.engine.connect() as db:
+        credential = load_credential(db, old.id, context.vault)
+    return replace(
+        request,
+        renews=credential,
+        renews_external_id=old.external_id,
+        institution_external_id=request.institution_external_id or old.institution_external_id,
+    )
+
+
+def _with_state(return_url: str | None, state: SecretStr) -> str | None:
+    """Return the address that only this link's customer comes back to."""
+    return None if return_url is None else f"{return_url}?state={state.get_secret_value()}"
+
+
 def accept_return(
-    context: SyncContext, provider: Provider, returned: Mapping[str, str]
+    context: SyncContext,
+    provider: Provider,
+    returned: Mapping[str, str],
+    *,
+    browser: SecretStr | None = None,
 ) -> LinkState:
     """
     Take up the link of a customer who comes back, by the state they bring along.
 
     Raises:
         NotFoundError: no link of this provider has such a state.
+        OtherBrowserError: it was begun in another browser than the one that `browser` names.
     """
     state = returned.get("state") or returned.get("ref")
     if not state:
@@ -135,21 +161,26 @@ def accept_return(
         session = load_returned_link_session(db, SecretStr(state), vault=context.vault)
     if session.provider is not provider:
         raise NotFoundError("the return address names no link")
+    _check_browser(context, session, browser)
     return complete_link(context, session.id, returned=returned)
 
 
-def find_link_widget(context: SyncContext, provider: Provider, state: str) -> LinkWidget:
+def find_link_widget(
+    context: SyncContext, provider: Provider, state: str, *, browser: SecretStr | None = None
+) -> LinkWidget:
     """
     Return what the page of an open link needs to run its provider's widget.
 
     Raises:
         NotFoundError: no open link of this provider has this state, or it needs no widget.
+        OtherBrowserError: it was begun in another browser than the one that `browser` names.
     """
     with context.engine.connect() as db:
         session = load_returned_link_session(db, SecretStr(state), vault=context.vault)
         is_over = session.outcome is not None or context.clock() >= session.expires_at
         if session.provider is not provider or is_over:
             raise NotFoundError("no link of this state is under way")
+        _check_browser(context, session, browser)
         renews = session.renews_connection_id
         renewed = load_connection(db, renews) if renews else None
     is_same = renewed is not None and renewed.provider is provider
@@ -250,6 +281,15 @@ def check_not_linked(
         )
 
 
+def _check_browser(context: SyncContext, session: LinkSession, browser: SecretStr | None) -> None:
+    bound_to = session.browser_fingerprint
+    if bound_to is None:
+        return
+    given = b"" if browser is None else context.vault.fingerprint(browser.get_secret_value())
+    if not hmac.compare_digest(bound_to, given):
+        raise OtherBrowserError("the link was begun in another browser")
+
+
 def _is_same_provider(context: SyncContext, session: LinkSession) -> bool:
     """Say whether a link renews a connection of its own provider."""
     if session.renews_connection_id is None:
@@ -294,6 +334,7 @@ def _keep_all(context: SyncContext, session: LinkSession, tokens: Sequence[Secre
             closes=closes,
             kept=kept,
             twin=twin,
+            is_chosen_first=session.browser_fingerprint is not None,
         )
         kept.append(one)
         if twin is not None and twin.connection.id == one:
@@ -310,13 +351,17 @@ def _keep(
     closes: LinkSessionId | None,
     kept: Sequence[ConnectionId],
     twin: Twin | None = None,
+    is_chosen_first: bool = False,
 ) -> ConnectionId:
     """
     Keep one connection; the link that `closes` names ends with it and those `kept` before.
 
-    Where a `twin` is it for certain, that one is renewed instead.
+    Where a `twin` is it for certain, that one is renewed instead. `is_chosen_first`: the first
+    sync waits a little for whoever chooses among its accounts, where there is a choice.
     """
     now = context.clock()
+    shown = linked.accounts.accounts if linked.accounts else ()
+    waits = is_chosen_first and len(shown) > 1
     with context.engine.begin() as db:
         if twin is not None and twin.is_certain:
             renew_twin(context, db, twin.connection, provider, linked)
@@ -333,6 +378,7 @@ def _keep(
             institution_name=linked.institution_name,
             consent_expires_at=linked.consent_expires_at,
             now=now,
+            first_sync_at=now + CHOICE_WITHIN if waits else None,
         )
         store_credential(db, connection_id, linked.credential, vault=context.vault, now=now)
         keep_accounts(db, connection_id, linked, now=now)

@@ -69,7 +69,8 @@ class Held:
 
     `history_days` is the longest history that the bank is known to give right after a consent,
     None when unknown. `backfill_requested_at` is since when a backfill is under way, if one is.
-    `closed` are accounts that the bank listed no more. Of a consent that is not in use yet: `told`
+    `closed` are accounts that the bank listed no more, `excluded` those that nobody wants read:
+    they are listed, and not asked for. Of a consent that is not in use yet: `told`
     came with its link, and `is_other_provider` says that ours are another provider's.
     """
 
@@ -79,6 +80,7 @@ class Held:
     history_days: int | None
     backfill_requested_at: datetime | None = None
     closed: frozenset[str] = frozenset()
+    excluded: frozenset[str] = frozenset()
     told: tuple[Account, ...] | None = None
     is_other_provider: bool = False
 
@@ -92,6 +94,7 @@ class Held:
             self,
             covered={names.get(one, one): windows for one, windows in self.covered.items()},
             oldest_pending={names.get(one, one): day for one, day in self.oldest_pending.items()},
+            excluded=frozenset(names.get(one, one) for one in self.excluded),
         )
 
 
@@ -116,6 +119,7 @@ def load_held(db: sa.Connection, connection: Connection) -> Held:
         else load_history_days(db, connection.provider, institution),
         backfill_requested_at=connection.backfill_requested_at,
         closed=stored.closed,
+        excluded=stored.excluded,
     )
 
 
@@ -161,7 +165,7 @@ def fetch_windows(
         windows=tuple(reader.windows) if Step.TRANSACTIONS in steps else None,
         must_reconcile=False,
         calls_count=answer.calls_count + reader.calls_count,
-        trouble=reader.trouble(accounts_count=len(listed)),
+        trouble=reader.trouble({one.external_id for one in listed}),
         horizon=horizon,
         readings=tuple(reader.readings.values()),
         reach=horizon.reach,
@@ -213,12 +217,15 @@ class _Reader:
         """Read the accounts that nothing is wrong with, until something stops them all."""
         try:
             for account in accounts:
+                if account.external_id in self.held.excluded:
+                    continue
                 trouble = troubles.get(account.external_id)
                 if trouble is None:
                     self.read(account, steps)
                 else:
                     self.note(account.external_id, trouble)
-            for external_id in troubles.keys() - {one.external_id for one in accounts}:
+            named = {one.external_id for one in accounts} | self.held.excluded
+            for external_id in troubles.keys() - named:
                 self.note(external_id, troubles[external_id])
         except UserActionError as error:
             if not self.has_read:
@@ -254,7 +261,7 @@ class _Reader:
         reading = self.readings.get(external_id, AccountReading(external_id, asked=None))
         self.readings[external_id] = replace(reading, trouble=f"{kind}: {code}")
 
-    def trouble(self, *, accounts_count: int) -> ProviderError | None:
+    def trouble(self, listed: Collection[str]) -> ProviderError | None:
         """
         Return the failure that this sync ends with, the gravest one; None when all is well.
 
@@ -265,8 +272,8 @@ class _Reader:
             return self.stopped_by
         told = {answer.account_external_id for answer in self.windows}
         told |= {balance.account_external_id for balance in self.balances}
-        refused = self.blocked - told
-        if accounts_count and len(refused) == accounts_count:
+        wanted = {*listed} - self.held.excluded
+        if wanted and wanted <= self.blocked - told:
             blocked = next(one for one in self.troubles if isinstance(one, AccountBlockedError))
             return ReauthRequiredError(
                 blocked.provider,
@@ -274,7 +281,7 @@ class _Reader:
                 code=blocked.code,
                 request_id=blocked.request_id,
             )
-        if not accounts_count and not self.troubles:
+        if not listed and not self.troubles:
             nothing = TransientError(self.provider.provider, "accounts", code="NO_ACCOUNTS")
             return self.last_gone or nothing
         return min(self.troubles, key=_gravity, default=None)

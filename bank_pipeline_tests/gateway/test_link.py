@@ -10,7 +10,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from bank_pipeline.bootstrap import Services, VaultSeal, build_providers
+from bank_pipeline.bootstrap import Services, build_providers
 from bank_pipeline.cli.playground import open_gateway_to_sandbox, wings_environment
 from bank_pipeline.cli.simulated import link_simulated_bank
 from bank_pipeline.config import Settings
@@ -22,6 +22,7 @@ from bank_pipeline.sandbox.serve import USUAL_START, SandboxServer
 from bank_pipeline.sandbox.world import World
 from bank_pipeline.storage.connections import load_connection
 from bank_pipeline.storage.credentials import Vault, load_credential
+from bank_pipeline.storage.seals import VaultSeal
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.link import LinkStarted, complete_link, start_link
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from bank_pipeline.bootstrap import VaultSeal
 from bank_pipeline.errors import SetupError
 from bank_pipeline.providers.cache import Cache, build_file_cache
 from bank_pipeline.providers.gocardless.tokens import TokenKeeper
 from bank_pipeline.storage.credentials import Vault
+from bank_pipeline.storage.seals import VaultSeal
 
 WAIT_S = 10.0
 CANARY = "canary-token-of-the-company"

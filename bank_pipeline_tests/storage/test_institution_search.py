@@ -100,8 +100,8 @@ def test_country_and_provider_narrow(db: sa.Connection, now: datetime) -> None:
 
     assert ids(country="FR") == ["REVOLUT"]
     assert ids(country="LT") == ["LT-Revolut"]
-    assert ids(provider=PLAID) == ["REVOLUT"]
-    assert ids(country="FR", provider=ENABLE_BANKING) == []
+    assert ids(providers=[PLAID]) == ["REVOLUT"]
+    assert ids(country="FR", providers=[ENABLE_BANKING]) == []
     assert len(ids()) == 2
 
 

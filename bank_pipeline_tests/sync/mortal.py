@@ -13,7 +13,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from bank_pipeline.bootstrap import VaultSeal
 from bank_pipeline.config import Settings
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId, LinkSessionId
@@ -26,6 +25,7 @@ from bank_pipeline.providers.retry import Retry
 from bank_pipeline.simulation.points import die_at
 from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.engine import build_engine
+from bank_pipeline.storage.seals import VaultSeal
 from bank_pipeline.sync.connection import sync_connection
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.delivering import deliver_notices

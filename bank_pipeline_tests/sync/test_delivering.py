@@ -1,6 +1,7 @@
 """Notices arrive: by mail and webhook, each once, whatever fails or dies in between."""
 
 import logging
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -12,6 +13,7 @@ from bank_pipeline.storage.connections import ensure_team
 from bank_pipeline.storage.notices import Notice, insert_notices
 from bank_pipeline.sync.delivering import LEASE, DeliveryReport, deliver_notices, load_delivery_due
 from bank_pipeline.sync.notice_targets import add_target, remove_target, retry_given_up
+from bank_pipeline.sync.page_links import open_page_link
 from bank_pipeline_tests.sync.ground import Ground
 from bank_pipeline_tests.sync.killing import Killer, snapshot
 from bank_pipeline_tests.sync.leaks import Canaries, leaks_in_database, recorded_logs
@@ -197,3 +199,36 @@ def test_an_address_is_nowhere_in_clear(ground: Ground, hook: WebhookReceiver) -
     assert leaks_in_database(canaries, ground.engine) == []
     assert not canaries.found_in("\n".join(spoken).encode())
     assert logging.getLogger("apprise").propagate is False
+
+
+def test_whoever_is_told_of_an_end_gets_the_page_that_renews_this_connection(
+    ground: Ground, mail: MailServer
+) -> None:
+    """Sealed, of one connection, and the operator's own page goes before it."""
+    connection_id = ground.link_ready()
+    add_target(ground.context, "home", "mail", mail.url)
+    gateway = "https://bank.example.com"
+    for renewal_url, begins_with in (
+        (None, f"{gateway}/l/"),
+        ("https://own.example.com/{connection_id}", f"https://own.example.com/{connection_id}"),
+    ):
+        now = ground.context.clock()
+        facts = {"provider": "plaid", "institution": "First Bank", "days_left": 3, "ends_at": None}
+        with ground.engine.begin() as db:
+            notice = Notice(
+                ensure_team(db, "home", now=now),
+                NoticeKind.EXPIRING,
+                begins_with,
+                facts,
+                connection_id=connection_id,
+            )
+            insert_notices(db, [notice], now=now)
+            db.exec_driver_sql("UPDATE bank.connections SET status = 'expiring'")
+        report = deliver_notices(ground.context, renewal_url=renewal_url, gateway_url=f"{gateway}/")
+        assert report == DeliveryReport(sent=1)
+        found = re.search(r"https://[^\s\"<]+", mail.html(-1))
+        assert found is not None
+        assert found[0].startswith(begins_with)
+        if renewal_url is None:
+            opened = open_page_link(ground.context, found[0].split("/l/")[1])
+            assert (opened.purpose, opened.connection_id) == ("renew", connection_id)

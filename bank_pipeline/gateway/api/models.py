@@ -66,6 +66,7 @@ class AccountRow(_Row):
     created_at: datetime
     updated_at: datetime
     closed_at: datetime | None
+    excluded_at: datetime | None
 
 
 class BalanceRow(_Row):

@@ -25,7 +25,7 @@ def _read_page(
     rows: TeamRows, listing: Listing, *, limit: int, cursor: str | None, given: Mapping[str, Any]
 ) -> PageOfRows:
     try:
-        after = None if cursor is None else _parse(cursor, listing)
+        after = None if cursor is None else parse_cursor(cursor, listing)
         return rows.page(listing, limit=limit, after=after, given=given)
     except ValueError:
         raise Problem(HTTPStatus.BAD_REQUEST, "`cursor` is none of this list") from None
@@ -49,17 +49,24 @@ def answer_page(
     page = _read_page(rows, listing, limit=limit, cursor=cursor, given=given)
     return {
         "items": [model.model_validate(dict(row)) for row in page.rows],
-        "next": None if page.after is None else _to_cursor(page.after),
+        "next": None if page.after is None else to_cursor(page.after),
     }
 
 
-def _to_cursor(after: Sequence[Any]) -> str:
+def to_cursor(after: Sequence[Any]) -> str:
+    """Return the cursor of the page that begins after these values."""
     values = [one.isoformat() if isinstance(one, date | datetime) else one for one in after]
     plain = json.dumps(values, default=str).encode()
     return base64.urlsafe_b64encode(plain).decode().rstrip("=")
 
 
-def _parse(cursor: str, listing: Listing) -> list[Any]:
+def parse_cursor(cursor: str, listing: Listing) -> list[Any]:
+    """
+    Return the values after which a page begins.
+
+    Raises:
+        ValueError: the cursor is none of this list.
+    """
     padded = cursor + "=" * (-len(cursor) % 4)
     values = json.loads(base64.urlsafe_b64decode(padded))  # raises kinds of ValueError
     is_ours = isinstance(values, list) and len(values) == len(listing.order)

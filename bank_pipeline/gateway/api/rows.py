@@ -193,7 +193,8 @@ def find_institutions(
 ) -> list[InstitutionRow]:
     """Find banks that can be linked, the best fit first."""
     with rows.engine.connect() as db:
-        found = search_institutions(db, text, country=country, provider=provider, limit=limit)
+        wanted = None if provider is None else [provider]
+        found = search_institutions(db, text, country=country, providers=wanted, limit=limit)
     return [InstitutionRow.model_validate(one, from_attributes=True) for one in found]
 
 

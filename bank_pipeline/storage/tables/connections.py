@@ -71,11 +71,18 @@ connections = sa.Table(
     moment("backfill_requested_at"),
     moment("erase_asked_at"),
     moment("erased_at"),
+    moment("sync_requested_at"),
     one_of("provider", Provider),
     one_of("status", ConnectionStatus),
     one_of("history_stage", HistoryStage),
     sa.UniqueConstraint("provider", "external_id"),
-    comment="One customer's consent for one institution. The Dagster partition key is the id.",
+    sa.Index(
+        "connections_sync_requested_at_idx",
+        "sync_requested_at",
+        postgresql_where=sa.text("sync_requested_at IS NOT NULL"),
+    ),
+    comment="One customer's consent for one institution. The Dagster partition key is the id. "
+    "sync_requested_at: when somebody asked for a sync that has not begun.",
 )
 
 connection_events = sa.Table(
@@ -118,6 +125,8 @@ link_sessions = sa.Table(
     sa.Column("return_fingerprint", BYTEA, unique=True),
     sa.Column("connection_ids", ARRAY(UUID(as_uuid=False)), nullable=False, server_default="{}"),
     sa.Column("is_other_login", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("browser_fingerprint", BYTEA),
     one_of("provider", Provider),
-    comment="Links under way: who started one, until the provider says how it ended.",
+    comment="Links under way: who started one, until the provider says how it ended. "
+    "browser_fingerprint: of the browser that began it and alone may end it.",
 )

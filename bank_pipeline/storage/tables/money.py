@@ -43,11 +43,13 @@ accounts = sa.Table(
     moment("closed_at"),
     sa.Column("stable_external_ids", ARRAY(sa.Text), nullable=False, server_default="{}"),
     text("moved_from"),
+    moment("excluded_at"),
     one_of("type", AccountType),
     iso("currency"),
     sa.UniqueConstraint("connection_id", "external_id"),
     comment="Accounts. closed_at: since when a complete answer no longer shows it. moved_from: the "
-    "provider under which its rows were named, until they are read under the account's new id.",
+    "provider under which its rows were named, until they are read under the account's new id. "
+    "excluded_at: since when a person does not want it read.",
 )
 
 account_coverage = sa.Table(

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bank_pipeline.bootstrap import VaultSeal
 from bank_pipeline.cli.playground import plaid_environment, wings_environment
 from bank_pipeline.config import Settings
 from bank_pipeline.domain.connection import Provider
@@ -26,6 +25,7 @@ from bank_pipeline.sandbox.plaid.options import PlaidOptions
 from bank_pipeline.sandbox.serve import USUAL_START, SandboxServer
 from bank_pipeline.sandbox.world import World
 from bank_pipeline.storage.credentials import Vault
+from bank_pipeline.storage.seals import VaultSeal
 
 GATEWAY: Final = "http://127.0.0.1:4520"  # nobody listens: the tests are the browser
 _PLAID_SECRET: Final = "canary-of-plaid"  # is in no other word, to be looked for

@@ -1,0 +1,135 @@
+"""Where customers come back to from their bank, and where a provider's widget runs."""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+
+from fastapi import APIRouter, Request
+from pydantic import SecretStr
+from starlette.responses import RedirectResponse, Response
+
+from bank_pipeline.bootstrap import Services
+from bank_pipeline.domain.connection import Provider
+from bank_pipeline.domain.visits import Visit
+from bank_pipeline.errors import BankPipelineError, NotFoundError, OtherBrowserError, ProviderError
+from bank_pipeline.gateway.auth import App
+from bank_pipeline.gateway.forms import Form
+from bank_pipeline.gateway.render import message_page, widget_page
+from bank_pipeline.gateway.visits import find_visit
+from bank_pipeline.storage.accounts import load_stored_accounts
+from bank_pipeline.storage.connections import load_connection
+from bank_pipeline.sync.account_choice import can_choose
+from bank_pipeline.sync.link import accept_return, find_link_widget
+from bank_pipeline.sync.linked import LinkState
+
+router = APIRouter(include_in_schema=False)
+
+AGAIN_S: Final = 3
+_ONLY_IN_FORMS: Final = frozenset({"access_token"})
+_log: Final = logging.getLogger(__name__)
+
+_UNKNOWN: Final = "This address belongs to no link that is under way. Please start again."
+_OTHER: Final = (
+    "You began to connect your bank in another browser. Please go back to it, or start again here."
+)
+
+
+@router.get("/link/return/{provider}")
+def come_back(request: Request, services: App, provider: str) -> Response:
+    """Take up the link of a customer whose bank sends them back."""
+    # What opens a connection comes in a form: addresses end up in histories and logs.
+    returned = {k: v for k, v in request.query_params.items() if k not in _ONLY_IN_FORMS}
+    return _take_up(services, provider, returned, find_visit(request), may_wait=True)
+
+
+@router.post("/link/return/{provider}")
+def hand_over(request: Request, services: App, provider: str, form: Form) -> Response:
+    """Take up the link of a customer whose widget ended on a page of ours."""
+    return _take_up(services, provider, form.as_dict(), find_visit(request), may_wait=False)
+
+
+@router.get("/link/widget/{provider}")
+def show_widget(request: Request, services: App, provider: str, state: str = "") -> Response:
+    """Show the widget of a link that is under way."""
+    visit = find_visit(request)
+    try:
+        widget = find_link_widget(
+            services.sync, _to_provider(services, provider), state, browser=_browser(visit)
+        )
+    except OtherBrowserError:
+        return message_page("Another browser", _OTHER, status=HTTPStatus.FORBIDDEN)
+    except BankPipelineError:
+        return message_page("Unknown link", _UNKNOWN, status=HTTPStatus.NOT_FOUND)
+    return widget_page(widget, action=f"/link/return/{provider}")
+
+
+def _take_up(
+    services: Services,
+    name: str,
+    returned: Mapping[str, str],
+    visit: Visit | None,
+    *,
+    may_wait: bool,
+) -> Response:
+    try:
+        provider = _to_provider(services, name)
+        state = accept_return(services.sync, provider, returned, browser=_browser(visit))
+    except NotFoundError:
+        return message_page("Unknown link", _UNKNOWN, status=HTTPStatus.NOT_FOUND)
+    except OtherBrowserError:
+        return message_page("Another browser", _OTHER, status=HTTPStatus.FORBIDDEN)
+    except BankPipelineError as error:
+        code = error.code if isinstance(error, ProviderError) else type(error).__name__
+        _log.warning("a link through %s was not completed: %s", name, code)
+        text = "The bank's answer could not be read just now. Please start again."
+        return message_page("That did not work", text, status=HTTPStatus.BAD_GATEWAY, visit=visit)
+    if not state.is_finished:
+        text = "Your bank has not confirmed yet. This page looks again by itself."
+        return message_page("Nearly there", text, again_s=AGAIN_S if may_wait else None)
+    target = None if visit is None else _target(services, visit, state)
+    return _tell(state, visit) if target is None else RedirectResponse(target, HTTPStatus.SEE_OTHER)
+
+
+def _target(services: Services, visit: Visit, state: LinkState) -> str | None:
+    """Return where a visitor goes on whose link yielded something they may see."""
+    if state.exit_reason is not None or len(state.connection_ids) != 1:
+        return None
+    connection_id = state.connection_ids[0]
+    with services.sync.engine.connect() as db:
+        connection = load_connection(db, connection_id)
+        stored = load_stored_accounts(db, connection_id)
+    if connection.team_id != visit.team_id:
+        return None
+    is_new = connection_id not in state.renewed_ids
+    has_choice = len(stored.accounts) > 1 and can_choose(services.sync, connection)
+    tail = "/accounts" if is_new and has_choice else ""
+    return f"/connections/{connection_id}{tail}"
+
+
+def _tell(state: LinkState, visit: Visit | None) -> Response:
+    if state.exit_reason is not None:
+        onward = None if visit is None else ("/", "Start again")
+        text = "No account was connected. You may close this window."
+        return message_page("Not connected", text, visit=visit, onward=onward)
+    if state.questions_count:
+        text = (
+            "Your bank is connected. It shows accounts that may be ones you had before: whoever "
+            "looks after this service has to say which. Until then they wait, and nothing is lost."
+        )
+        return message_page("Connected", text)
+    if state.renewed_ids:
+        text = "Your connection is renewed. You may close this window."
+        return message_page("Connected", text)
+    return message_page("Connected", "Your bank is connected. You may close this window.")
+
+
+def _browser(visit: Visit | None) -> SecretStr | None:
+    return None if visit is None else SecretStr(visit.browser)
+
+
+def _to_provider(services: Services, name: str) -> Provider:
+    found = next((one for one in services.sync.providers if one.value == name), None)
+    if found is None:
+        raise NotFoundError("no such provider")
+    return found

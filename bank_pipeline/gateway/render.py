@@ -1,0 +1,145 @@
+"""Pages rendered on the server, with a policy that lets nothing foreign in."""
+
+import json
+import secrets
+from collections.abc import Collection
+from datetime import datetime
+from decimal import Decimal
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+from bank_pipeline.domain.visits import Visit
+from bank_pipeline.providers.base import LinkWidget
+
+PROVIDER_NAMES: Final = {
+    "plaid": "Plaid",
+    "gocardless": "GoCardless",
+    "teller": "Teller",
+    "enable_banking": "Enable Banking",
+}
+
+
+def page(
+    template: str,
+    *,
+    visit: Visit | None = None,
+    status: int = HTTPStatus.OK,
+    images: Collection[str] = (),
+    **facts: Any,  # noqa: ANN401 - whatever the template shows
+) -> HTMLResponse:
+    """
+    Return a page. `images` are the addresses of foreign ones that it shows.
+
+    Texts from banks and providers are escaped; there is no script but our own file.
+    """
+    body = _templates.get_template(f"{template}.html").render(visit=visit, **facts)
+    return _respond(body, status=status, images=_origins(images))
+
+
+def fragment(template: str, **facts: Any) -> str:  # noqa: ANN401 - as above
+    """Return a part of a page, for one that is open already."""
+    return _templates.get_template(f"{template}.html").render(**facts)
+
+
+def message_page(
+    title: str,
+    text: str,
+    *,
+    status: int = HTTPStatus.OK,
+    visit: Visit | None = None,
+    again_s: int | None = None,
+    onward: tuple[str, str] | None = None,
+) -> HTMLResponse:
+    """
+    Return a page that says one thing.
+
+    `again_s`: the browser asks again after so many seconds. `onward`: an address and its name.
+    """
+    return page(
+        "message",
+        visit=visit,
+        status=status,
+        title=title,
+        text=text,
+        again_s=again_s,
+        onward=onward,
+    )
+
+
+def widget_page(widget: LinkWidget, *, action: str) -> HTMLResponse:
+    """Return the page that runs a provider's widget and posts its result to `action`."""
+    nonce = secrets.token_urlsafe(16)
+    # Within a script no text of ours may close it.
+    settings = json.dumps(dict(widget.settings)).replace("<", "\\u003c")
+    body = _templates.get_template("widget.html").render(
+        visit=None,
+        title="Connect your bank",
+        action=action,
+        script_url=widget.script_url,
+        settings=settings,
+        nonce=nonce,
+    )
+    return _respond(body, scripts=_origins([widget.script_url]), nonce=nonce)
+
+
+def _respond(
+    body: str,
+    *,
+    status: int = HTTPStatus.OK,
+    images: str = "",
+    scripts: str = "",
+    nonce: str | None = None,
+) -> HTMLResponse:
+    """Send a page that no other site can frame, no cache keeps and no referrer tells of."""
+    ours = "'self'" if nonce is None else f"'nonce-{nonce}'"
+    # A provider's widget sets styles of its own; our pages need none but the file.
+    styles = f"'self' 'unsafe-inline' {scripts}" if scripts else "'self'"
+    frames = scripts or "'none'"
+    policy = (
+        f"default-src 'none'; style-src {styles}; form-action 'self'; base-uri 'none'; "
+        f"frame-ancestors 'none'; script-src {ours} {scripts}; connect-src 'self' {scripts}; "
+        f"frame-src {frames}; img-src 'self' data: {images} {scripts}"
+    )
+    headers = {
+        "Content-Security-Policy": policy,
+        "Cache-Control": "no-store",
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+        "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    }
+    return HTMLResponse(body, status, headers=headers)
+
+
+def _origins(addresses: Collection[str]) -> str:
+    """Return the hosts of addresses, as a policy names them; what is no web address is left out."""
+    found = {urlsplit(address) for address in addresses}
+    return " ".join(sorted({f"{one.scheme}://{one.netloc}" for one in found if one.scheme in _WEB}))
+
+
+_WEB: Final = ("http", "https")
+
+
+def _moment(value: datetime | None) -> str:
+    return "-" if value is None else f"{value:%Y-%m-%d %H:%M} UTC"
+
+
+def _money(amount: Decimal | None, currency: str | None) -> str:
+    return "unknown" if amount is None else f"{amount:,f} {currency or ''}".rstrip()
+
+
+def _provider(value: str) -> str:
+    return PROVIDER_NAMES.get(value, value)
+
+
+_templates: Final = Environment(
+    loader=PackageLoader("bank_pipeline.gateway", "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_templates.filters |= {"moment": _moment, "money": _money, "provider": _provider}

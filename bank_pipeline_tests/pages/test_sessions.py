@@ -1,0 +1,198 @@
+"""Who gets in, what they see, and what no other site can have them do."""
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from bank_pipeline.domain.access import KeyScope
+from bank_pipeline.domain.connection import Provider
+from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline.gateway.forms import FORM_BYTES_MAX
+from bank_pipeline.gateway.visits import COOKIE
+from bank_pipeline.sync.link import complete_link, start_link
+from bank_pipeline.sync.page_links import make_connect_link, make_renewal_link
+from bank_pipeline_tests.pages.front import Front, secret
+
+PAGES = ("", "/sync", "/accounts", "/reconnect", "/disconnect", "/live")
+
+
+@pytest.fixture
+def http(front: Front) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=front.url) as client:
+        yield client
+
+
+def link(front: Front, team: str = "home") -> ConnectionId:
+    context = front.services.sync
+    started = start_link(context, Provider.PLAID, team_name=team)
+    httpx.post(started.url, data={"outcome": "success", "login": "login-1"})
+    return complete_link(context, started.session_id).connection_ids[0]
+
+
+def log_in(front: Front, http: httpx.Client, scope: KeyScope = KeyScope.MANAGE) -> str:
+    """Open a session; return the token that its forms carry."""
+    answer = http.post("/login", data={"key": front.make_key(scope=scope)})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/connections")
+    found = re.search(r'name="form_token" value="([^"]+)"', http.get("/connections").text)
+    assert found is not None
+    return found[1]
+
+
+def test_without_a_session_every_page_leads_to_the_way_in(front: Front, http: httpx.Client) -> None:
+    own = link(front)
+    for path in ("/", "/connections", "/connect", *(f"/connections/{own}{one}" for one in PAGES)):
+        answer = http.get(path, follow_redirects=True)
+        if answer.status_code == 405:  # a form's address
+            continue
+        assert answer.url.path == "/login", path
+
+
+@pytest.mark.parametrize("key", ["", "nonsense", f"bpk_{'0' * 32}_{'x' * 43}"])
+def test_a_wrong_key_opens_nothing_and_is_not_repeated(http: httpx.Client, key: str) -> None:
+    answer = http.post("/login", data={"key": key})
+    assert answer.status_code == 401
+    assert COOKIE not in answer.cookies
+    assert not key or key not in answer.text
+
+
+def test_a_session_ends_with_its_time_with_its_key_and_by_logging_out(
+    front: Front, http: httpx.Client
+) -> None:
+    token = log_in(front, http)
+    kept = http.cookies[COOKIE]
+    assert http.get("/connections").status_code == 200
+
+    http.post("/logout", data={"form_token": token})
+    assert http.get("/connections").status_code == 303
+
+    http.cookies.set(COOKIE, kept, domain="127.0.0.1")
+    with front.services.sync.engine.begin() as db:
+        db.exec_driver_sql("UPDATE bank.api_keys SET revoked_at = now()")
+    assert http.get("/connections").status_code == 303
+
+    log_in(front, http)
+    front.sandbox.advance(timedelta(hours=13))
+    assert http.get("/connections").status_code == 303
+
+
+def test_an_altered_session_is_none(front: Front, http: httpx.Client) -> None:
+    log_in(front, http)
+    kept = http.cookies[COOKIE]
+    for altered in (kept[:-4] + "AAAA", kept.upper(), kept.split(".")[0], "x.y", "."):
+        http.cookies.clear()
+        http.cookies.set(COOKIE, altered, domain="127.0.0.1")
+        assert http.get("/connections").status_code == 303, altered
+
+
+def test_a_form_that_another_site_sends_changes_nothing(front: Front, http: httpx.Client) -> None:
+    own = link(front)
+    log_in(front, http)
+    before = front.query("SELECT status, sync_requested_at FROM bank.connections")
+    for path in ("sync", "disconnect", "reconnect", "accounts", f"questions/{uuid4()}"):
+        for fields in ({}, {"form_token": ""}, {"form_token": "guessed"}):
+            answer = http.post(f"/connections/{own}/{path}", data=fields)
+            assert answer.status_code == 403, path
+    assert http.post("/connect", data={"provider": "plaid"}).status_code == 403
+    assert http.post("/logout", data={}).status_code == 403
+    assert front.query("SELECT status, sync_requested_at FROM bank.connections") == before
+
+
+def test_a_key_for_reading_looks_and_changes_nothing(front: Front, http: httpx.Client) -> None:
+    own = link(front)
+    token = log_in(front, http, KeyScope.READ)
+    assert http.get(f"/connections/{own}").status_code == 200
+    assert "Sync now" not in http.get(f"/connections/{own}").text
+    for path in ("sync", "disconnect", "reconnect", "accounts"):
+        answer = http.post(f"/connections/{own}/{path}", data={"form_token": token})
+        assert answer.status_code == 403, path
+    assert http.get("/connect").status_code == 403
+
+
+def test_another_teams_connection_is_as_if_there_were_none(
+    front: Front, http: httpx.Client
+) -> None:
+    foreign = link(front, "other")
+    token = log_in(front, http)
+    assert str(foreign) not in http.get("/connections").text
+    for path in PAGES:
+        for method in ("GET", "POST"):
+            answers = [
+                http.request(method, f"/connections/{one}{path}", data={"form_token": token})
+                for one in (foreign, uuid4())
+            ]
+            assert answers[0].status_code in (404, 405), path
+            assert answers[0].content == answers[1].content
+
+
+def test_a_guest_who_renews_sees_that_connection_and_no_other(
+    front: Front, http: httpx.Client
+) -> None:
+    own = link(front)
+    other = link(front)
+    context = front.services.sync
+    http.get(secret(make_renewal_link(context, front.team_id(), own, base_url=front.url)))
+
+    assert http.get(f"/connections/{own}").status_code == 200
+    assert http.get(f"/connections/{own}/reconnect").status_code == 200
+    assert http.get(f"/connections/{own}/disconnect").status_code == 403
+    for path in PAGES:
+        assert http.get(f"/connections/{other}{path}").status_code in (403, 404, 405), path
+    assert http.get("/connect").status_code == 403
+    assert http.get("/connections").status_code == 403
+
+
+def test_a_guest_who_connects_does_not_see_what_the_team_has(
+    front: Front, http: httpx.Client
+) -> None:
+    own = link(front)
+    link_ = make_connect_link(front.services.sync, front.team_id(), base_url=front.url)
+    http.get(secret(link_))
+    assert http.get("/connect").status_code == 200
+    assert http.get(f"/connections/{own}").status_code == 404
+
+
+def test_pages_let_nothing_foreign_in_and_tell_nobody_where_they_were(
+    front: Front, http: httpx.Client
+) -> None:
+    own = link(front)
+    log_in(front, http)
+    for path in ("/login", "/connections", "/connect", f"/connections/{own}"):
+        answer = http.get(path)
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "script-src 'self' " in policy
+        assert "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        foreign = re.findall(r'<(\w+)[^>]*(?:src|href)="https?://', answer.text)
+        assert set(foreign) <= {"img"}, path
+
+
+def test_what_a_bank_calls_itself_is_text_and_no_markup(front: Front, http: httpx.Client) -> None:
+    own = link(front)
+    log_in(front, http)
+    with front.services.sync.engine.begin() as db:
+        name = "<script>alert(1)</script>{{ 7 * 7 }}"
+        db.exec_driver_sql("UPDATE bank.connections SET institution_name = %s", (name,))
+    for path in ("/connections", f"/connections/{own}"):
+        text = http.get(path).text
+        assert "<script>alert" not in text
+        assert "&lt;script&gt;alert(1)&lt;/script&gt;{{ 7 * 7 }}" in text
+
+
+def test_a_form_longer_than_any_of_ours_is_refused(http: httpx.Client) -> None:
+    assert http.post("/login", data={"key": "x" * FORM_BYTES_MAX}).status_code == 413
+
+
+def test_a_page_that_is_not_there_says_so_as_a_page(front: Front, http: httpx.Client) -> None:
+    log_in(front, http)
+    for path in (f"/connections/{uuid4()}", "/nowhere", "/static/../app.py", "/l/nonsense"):
+        answer = http.get(path)
+        assert answer.status_code == 404, path
+        assert answer.headers["content-type"].startswith("text/html")
