@@ -13,7 +13,9 @@ def test_a_key_of_a_team_that_is_not_there_is_made_only_where_it_is_said(
     cli: CommandLine, installation: Installation
 ) -> None:
     """A slip of the pen must not make a team, whose key then opens nothing."""
-    assert cli("api-keys", "create", "first", "--team", "home").code == 0, "the first makes its team"
+    assert cli("api-keys", "create", "first", "--team", "home").code == 0, (
+        "the first makes its team"
+    )
     refused = cli("api-keys", "create", "report", "--team", "hoem")
     assert refused.code == 1
     assert "hoem" in refused.err
