@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 from bank_pipeline.bootstrap import Services
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.errors import BankPipelineError, WebhookRejectedError
-from bank_pipeline.gateway.api import actions, rows
+from bank_pipeline.gateway.api import actions, reference, rows
 from bank_pipeline.gateway.api.models import ProblemDetails
 from bank_pipeline.gateway.bodies import read_bounded
 from bank_pipeline.gateway.pages import (
@@ -72,6 +72,7 @@ def create_app(services: Services) -> FastAPI:
     api = APIRouter(prefix=API, responses=_PROBLEMS)
     api.include_router(rows.router)
     api.include_router(actions.router, responses=_AT_PROVIDERS)
+    api.include_router(reference.router)
     app.include_router(api)
     app.add_route("/webhooks/{provider}", _receive_webhook(services), methods=["POST"])
     for module in PAGES:

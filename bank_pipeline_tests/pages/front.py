@@ -37,6 +37,7 @@ from bank_pipeline.sync.reports import SyncReason, SyncRequest
 from bank_pipeline_tests.e2e.stack import free_ports
 
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("google-chrome")
+"""The system's browser; without one that which `playwright install chromium` brought."""
 
 
 @dataclass(frozen=True)
@@ -113,10 +114,11 @@ def open_front(
 @contextmanager
 def open_browser() -> Iterator[Browser]:
     """Run the system's Chromium; the test is skipped where there is none."""
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        path = CHROMIUM or playwright.chromium.executable_path
+        if not Path(path).exists():
+            pytest.skip("no Chromium is installed; `playwright install chromium` brings one")
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         try:
             yield browser
         finally:
