@@ -9,6 +9,7 @@ from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 import typer
+from pydantic import SecretStr
 
 from bank_pipeline.bootstrap import Services, build_services, system_now
 from bank_pipeline.cli.output import console
@@ -24,14 +25,18 @@ from bank_pipeline.cli.processes import (
     python_command,
     run_together,
 )
-from bank_pipeline.cli.simulated import CAST, link_simulated_banks
+from bank_pipeline.cli.simulated import CAST, TEAM, link_simulated_banks
 from bank_pipeline.config import SANDBOX_URL, Settings
+from bank_pipeline.domain.access import KeyScope
 from bank_pipeline.errors import BankPipelineError, SetupError
 from bank_pipeline.gateway.serve import serve_gateway
 from bank_pipeline.providers.http import fetch_json
 from bank_pipeline.sandbox.clock import VirtualClock
 from bank_pipeline.sandbox.serve import SandboxServer
 from bank_pipeline.sandbox.world import World
+from bank_pipeline.storage.api_keys import insert_api_key
+from bank_pipeline.storage.connections import load_team
+from bank_pipeline.sync.institutions import sync_institutions
 
 DAGSTER_PORT: Final = 3000
 GATEWAY_PORT: Final = 4520
@@ -116,10 +121,25 @@ def _populate(services: Services, gateway_url: str) -> None:
     try:
         _wait_for(f"{gateway_url}/live")
         ids = link_simulated_banks(services)
+        key = _open_pages(services)
     except (BankPipelineError, OSError) as error:
         console.print(f"[red]the simulated banks were not linked:[/] {error}")
     else:
         console.print(f"linked {len(ids)} simulated banks; their first syncs start by themselves")
+        console.print(f"log in at {gateway_url}/login with this key, made for this playground:")
+        console.print(key.get_secret_value(), highlight=False, soft_wrap=True)
+
+
+def _open_pages(services: Services) -> SecretStr:
+    """Read the banks that people choose from, and return a key for the pages."""
+    for provider, client in services.sync.providers.items():
+        if client.capabilities.is_institution_chosen_first:
+            sync_institutions(services.sync, provider)
+    with services.sync.engine.begin() as db:
+        team_id = load_team(db, TEAM)
+        manage = KeyScope.MANAGE
+        now = services.sync.clock()
+        return insert_api_key(db, team_id, name="playground", scope=manage, now=now)
 
 
 def _wait_for(url: str) -> None:
