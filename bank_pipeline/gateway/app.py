@@ -18,9 +18,9 @@ from bank_pipeline.errors import BankPipelineError, WebhookRejectedError
 from bank_pipeline.gateway.api import rows
 from bank_pipeline.gateway.api.models import ProblemDetails
 from bank_pipeline.gateway.bodies import read_bounded
+from bank_pipeline.gateway.health import health_routes
 from bank_pipeline.gateway.link import link_routes
 from bank_pipeline.gateway.problems import MEDIA_TYPE, add_problem_handlers
-from bank_pipeline.storage.engine import is_reachable
 from bank_pipeline.sync.webhooks import accept_webhook
 
 BODY_BYTES_MAX: Final = 256 * 1024  # real webhooks are below 10 kB
@@ -55,8 +55,7 @@ def create_app(services: Services) -> FastAPI:
     app.include_router(api)
     app.add_route("/webhooks/{provider}", _receive_webhook(services), methods=["POST"])
     app.router.routes.extend(link_routes(services))
-    app.add_route("/live", _live, methods=["GET"])
-    app.add_route("/ready", _ready(services), methods=["GET"])
+    app.router.routes.extend(health_routes(services))
     return app
 
 
@@ -80,22 +79,3 @@ def _receive_webhook(services: Services) -> Handler:
         return JSONResponse({"status": "stored"})
 
     return receive
-
-
-async def _live(_: Request) -> Response:
-    return JSONResponse({"status": "alive"})
-
-
-def _ready(services: Services) -> Handler:
-    async def ready(_: Request) -> Response:
-        reachable = await run_in_threadpool(is_reachable, services.sync.engine)
-        providers = {
-            provider.value: "on" if provider in services.sync.providers else "off"
-            for provider in Provider
-        }
-        return JSONResponse(
-            {"database": "reachable" if reachable else "unreachable", "providers": providers},
-            status_code=200 if reachable else 503,
-        )
-
-    return ready

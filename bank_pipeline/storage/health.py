@@ -1,13 +1,17 @@
-"""What `doctor` says of the database."""
+"""What `doctor`, and whoever watches the gateway, say of the database."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 import sqlalchemy as sa
 
 from bank_pipeline.domain.circuit import ProviderHealth
+from bank_pipeline.domain.connection import Provider
+from bank_pipeline.errors import SetupError
 from bank_pipeline.storage.columns import SCHEMA
+from bank_pipeline.storage.credentials import Vault, check_key
 from bank_pipeline.storage.engine import check_server
-from bank_pipeline.storage.migrate import load_pending, load_revision
+from bank_pipeline.storage.migrate import is_known, load_pending, load_revision
 from bank_pipeline.storage.provider_health import load_provider_healths
 from bank_pipeline.storage.roles import load_missing_roles
 
@@ -34,6 +38,52 @@ class DatabaseHealth:
     def is_migrated(self) -> bool:
         """Say whether the schema is the one of this release."""
         return not self.pending_revisions
+
+
+class SchemaState(StrEnum):
+    """
+    How the tables stand to this release.
+
+    NEWER is usual for moments, while a newer release takes over: that one has migrated.
+    """
+
+    CURRENT = "current"
+    OLDER = "older"
+    NEWER = "newer"
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """What a database that answers says. `paused`: providers that refused our own keys."""
+
+    schema: SchemaState
+    opens_credentials: bool
+    paused: frozenset[Provider]
+
+
+def load_readiness(engine: sa.Engine, vault: Vault) -> Readiness | None:
+    """Look what the database says now; None when it does not answer."""
+    try:
+        with engine.connect() as db:
+            schema = _load_schema_state(db)
+            if schema is SchemaState.OLDER:
+                return Readiness(schema, opens_credentials=True, paused=frozenset())
+            healths = load_provider_healths(db)
+        check_key(engine, vault)
+    except sa.exc.SQLAlchemyError:
+        return None
+    except SetupError:
+        opens = False
+    else:
+        opens = True
+    return Readiness(schema, opens, frozenset(one.provider for one in healths if one.is_paused))
+
+
+def _load_schema_state(db: sa.Connection) -> SchemaState:
+    revision = load_revision(db)
+    if revision is not None and not is_known(revision):
+        return SchemaState.NEWER
+    return SchemaState.OLDER if load_pending(db) else SchemaState.CURRENT
 
 
 def load_health(engine: sa.Engine) -> DatabaseHealth:
