@@ -81,6 +81,8 @@ class Settings(BaseSettings):
     """How long Dagster's events and step logs of finished runs are kept; the newest state stays."""
     run_retention_days: int = Field(default=60, ge=1)
     """How long Dagster's runs stay on its list once their events are gone."""
+    metrics_token: SecretStr | None = None
+    """Whoever asks for /metrics must send it; unset means that everybody may."""
     gateway_url: str | None = None
     """Public base URL under which providers reach the gateway's webhooks."""
     renewal_url: str | None = Field(default=None, pattern=r"^https?://\S*\{connection_id\}\S*$")

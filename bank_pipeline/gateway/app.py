@@ -18,8 +18,9 @@ from bank_pipeline.errors import BankPipelineError, WebhookRejectedError
 from bank_pipeline.gateway.api import rows
 from bank_pipeline.gateway.api.models import ProblemDetails
 from bank_pipeline.gateway.bodies import read_bounded
-from bank_pipeline.gateway.health import health_routes
 from bank_pipeline.gateway.link import link_routes
+from bank_pipeline.gateway.meters import Meters, WebhookOutcome
+from bank_pipeline.gateway.observing import observe
 from bank_pipeline.gateway.problems import MEDIA_TYPE, add_problem_handlers
 from bank_pipeline.sync.webhooks import accept_webhook
 
@@ -53,29 +54,37 @@ def create_app(services: Services) -> FastAPI:
     api = APIRouter(prefix=API, responses=_PROBLEMS)
     api.include_router(rows.router)
     app.include_router(api)
-    app.add_route("/webhooks/{provider}", _receive_webhook(services), methods=["POST"])
+    meters = observe(app, services)
+    app.add_route("/webhooks/{provider}", _receive_webhook(services, meters), methods=["POST"])
     app.router.routes.extend(link_routes(services))
-    app.router.routes.extend(health_routes(services))
     return app
 
 
-def _receive_webhook(services: Services) -> Handler:
+def _receive_webhook(services: Services, meters: Meters) -> Handler:
     async def receive(request: Request) -> Response:
         """Answer 200 only after the event is stored; Plaid waits at most ten seconds."""
         name = request.path_params["provider"]
         if name not in {provider.value for provider in services.sync.providers}:
+            meters.count_webhook(None, WebhookOutcome.REFUSED, "unknown_provider")
             return JSONResponse({"error": "no such provider"}, status_code=404)
+        provider = Provider(name)
         body = await read_bounded(request, bytes_max=BODY_BYTES_MAX)
         if body is None:
+            meters.count_webhook(provider, WebhookOutcome.REFUSED, "too_large")
             return JSONResponse({"error": "body too large"}, status_code=413)
         try:
-            await run_in_threadpool(
-                accept_webhook, services.sync, Provider(name), dict(request.headers), body
+            is_new = await run_in_threadpool(
+                accept_webhook, services.sync, provider, dict(request.headers), body
             )
         except WebhookRejectedError:
+            meters.count_webhook(provider, WebhookOutcome.REFUSED, "signature")
             return JSONResponse({"error": "signature not valid"}, status_code=401)
-        except BankPipelineError:
+        except BankPipelineError as error:
+            meters.count_webhook(provider, WebhookOutcome.PUT_OFF, type(error).__name__)
             return JSONResponse({"error": "try again"}, status_code=503)
+        meters.count_webhook(
+            provider, WebhookOutcome.ACCEPTED if is_new else WebhookOutcome.REPEATED
+        )
         return JSONResponse({"status": "stored"})
 
     return receive
