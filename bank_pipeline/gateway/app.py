@@ -54,9 +54,10 @@ def create_app(services: Services) -> FastAPI:
     api = APIRouter(prefix=API, responses=_PROBLEMS)
     api.include_router(rows.router)
     app.include_router(api)
-    meters = observe(app, services)
+    meters = Meters()
     app.add_route("/webhooks/{provider}", _receive_webhook(services, meters), methods=["POST"])
     app.router.routes.extend(link_routes(services))
+    observe(app, services, meters)  # last, so that it is around whatever else is
     return app
 
 

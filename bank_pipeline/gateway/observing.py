@@ -1,31 +1,41 @@
 """What every request is given and leaves behind: an id, a count, a time, one line."""
 
+import logging
+import re
 import time
+from http import HTTPStatus
 from typing import Final
+from uuid import uuid4
 
 from fastapi import FastAPI
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
 
 from bank_pipeline.bootstrap import Services
 from bank_pipeline.gateway.health import health_routes
-from bank_pipeline.gateway.meters import Meters
+from bank_pipeline.gateway.meters import METHODS, OTHER, Meters
 from bank_pipeline.gateway.metrics import metrics_routes
+from bank_pipeline.gateway.problems import REQUEST_ID, REQUEST_ID_HEADER
+from bank_pipeline.logs.patterns import redact_text
 
 UNMATCHED: Final = "unmatched"
 """The route of requests that no route takes: a path that an outsider made up is told nowhere."""
 
 
+_WELL_FORMED: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
+_PROBES: Final = frozenset({"/live", "/ready", "/metrics"})  # they come every few seconds, for ever
+_log: Final = logging.getLogger(__name__)
+
 GONE: Final = 499
 """The status of requests whose sender left before the answer began, as nginx has it."""
 
 
-def observe(app: FastAPI, services: Services) -> Meters:
-    """Count every request of `app`, and add the routes that tell how it does."""
-    meters = Meters()
+def observe(app: FastAPI, services: Services, meters: Meters) -> None:
+    """Count every request of `app` and write a line of it; add the routes that tell how it does."""
     app.router.routes.extend([*health_routes(services), *metrics_routes(services, meters)])
     app.add_middleware(_Observed, routes=app.router.routes, meters=meters)
-    return meters
 
 
 class _Observed:
@@ -41,17 +51,22 @@ class _Observed:
             await self._app(scope, receive, send)
             return
         seen = _Seen()
+        scope[REQUEST_ID] = request_id = _request_id(Headers(scope=scope))
 
         async def tell(message: Message) -> None:
             if message["type"] == "http.response.start":
-                seen.begin_answer(message)
+                seen.begin_answer(message["status"])
+                MutableHeaders(scope=message)[REQUEST_ID_HEADER] = request_id
             await send(message)
 
-        with self._meters.under_way.track_inprogress():
+        # Threads that serve a part of the request take these along.
+        bound = bound_contextvars(request_id=request_id)
+        with bound, self._meters.under_way.track_inprogress():
             try:
                 await self._app(scope, receive, tell)
             except Exception:
-                seen.status = seen.status or 500
+                seen.status = seen.status or HTTPStatus.INTERNAL_SERVER_ERROR
+                _log.exception("a request failed")
                 raise
             finally:
                 self._note(scope, seen)
@@ -62,6 +77,14 @@ class _Observed:
         self._meters.count_request(
             scope["method"], route, status=status, seconds=seen.first_byte_s or seen.elapsed_s
         )
+        method = scope["method"] if scope["method"] in METHODS else OTHER
+        line = {
+            "method": method,
+            "route": route,
+            "status": int(status),
+            "ms": round(seen.elapsed_s * 1000, 1),
+        }
+        _log.log(logging.DEBUG if route in _PROBES else logging.INFO, "answered", extra=line)
 
     def _template(self, scope: Scope) -> str:
         """Return the route as it was declared: what is in its place may be a secret."""
@@ -91,6 +114,17 @@ class _Seen:
     def elapsed_s(self) -> float:
         return time.monotonic() - self._begun_s
 
-    def begin_answer(self, message: Message) -> None:
-        self.status = message["status"]
+    def begin_answer(self, status: int) -> None:
+        self.status = status
         self.first_byte_s = self.elapsed_s
+
+
+def _request_id(headers: Headers) -> str:
+    """
+    Return the sender's id of the request if it has the form of one, else a new one.
+
+    What looks like a secret is no id, whoever sends it.
+    """
+    given = headers.get(REQUEST_ID_HEADER, "")
+    is_id = _WELL_FORMED.fullmatch(given) is not None and redact_text(given) == given
+    return given if is_id else str(uuid4())

@@ -1,6 +1,5 @@
 """Errors over HTTP as problem details (RFC 9457): a type, a title and what to do, no internals."""
 
-import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
@@ -21,7 +20,10 @@ from bank_pipeline.errors import (
 )
 
 MEDIA_TYPE: Final = "application/problem+json"
-_log: Final = logging.getLogger(__name__)
+REQUEST_ID: Final = "bank_pipeline.request_id"
+"""Under which a request's scope holds its id."""
+
+REQUEST_ID_HEADER: Final = "X-Request-Id"
 
 
 class Problem(Exception):  # noqa: N818 - the name of the standard
@@ -83,10 +85,16 @@ def add_problem_handlers(app: FastAPI) -> None:
         return Problem(status, status.description or status.phrase).to_response()
 
     @app.exception_handler(Exception)
-    async def _unforeseen(_: Request, error: Exception) -> JSONResponse:
-        _log.error("a request failed: %s", type(error).__name__)
-        detail = "this should not have happened; the log has the kind of error"
-        return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail).to_response()
+    async def _unforeseen(request: Request, _: Exception) -> JSONResponse:
+        # Answered outside of what gives answers their id, so that it is given here.
+        request_id = str(request.scope.get(REQUEST_ID, ""))
+        detail = "this should not have happened; the log tells more under the request's id"
+        return Problem(
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            detail,
+            headers={REQUEST_ID_HEADER: request_id},
+            request_id=request_id,
+        ).to_response()
 
 
 def to_problem(error: BankPipelineError) -> Problem:
