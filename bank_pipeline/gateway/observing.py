@@ -35,10 +35,10 @@ GONE: Final = 499
 def observe(app: FastAPI, services: Services, meters: Meters) -> None:
     """Count every request of `app` and write a line of it; add the routes that tell how it does."""
     app.router.routes.extend([*health_routes(services), *metrics_routes(services, meters)])
-    app.add_middleware(_Observed, routes=app.router.routes, meters=meters)
+    app.add_middleware(Observed, routes=app.router.routes, meters=meters)
 
 
-class _Observed:
+class Observed:
     """Middleware around all others but the one that answers for failures."""
 
     def __init__(self, app: ASGIApp, *, routes: list[BaseRoute], meters: Meters) -> None:
@@ -47,6 +47,7 @@ class _Observed:
         self._meters = meters
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and look at its answer."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -18,6 +18,9 @@ from bank_pipeline.config import LogFormat, Settings
 from bank_pipeline.logs.redaction import bounded, redact, to_exceptions
 
 _OURS: Final = "bank_pipeline"
+_OF_OTHER_FORMATTERS: Final = frozenset({"message", "asctime"})
+"""What they leave behind in a record; it is no fact of the line, and is not redacted."""
+
 _LEVELS: Final = {
     # These tell of every connection and request at INFO; what we need of it, we tell ourselves.
     "uvicorn.error": logging.WARNING,
@@ -87,8 +90,9 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
     """Lets no argument into a message that may not stand in a line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        safe = logging.makeLogRecord(record.__dict__)
-        if not isinstance(record.msg, dict):  # which is a line of structlog's own
+        facts = {k: v for k, v in record.__dict__.items() if k not in _OF_OTHER_FORMATTERS}
+        safe = logging.makeLogRecord(facts)
+        if not hasattr(record, "_logger"):  # as lines have that come through structlog's loggers
             safe.msg, safe.args = _message(record), None
         return str(super().format(safe))
 
