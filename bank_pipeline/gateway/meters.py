@@ -7,7 +7,14 @@ Everything about syncs is told by the database instead: it happens in many proce
 from enum import StrEnum
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
 
 from bank_pipeline.domain.connection import Provider
 
@@ -16,6 +23,8 @@ OTHER: Final = "other"
 """The label of what an outsider made up: labels are kept for ever, so theirs must be few."""
 
 _BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series for each, of no use
 
 
 class WebhookOutcome(StrEnum):

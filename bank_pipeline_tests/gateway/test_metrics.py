@@ -27,6 +27,7 @@ from bank_pipeline.gateway.serve import GatewayThread
 from bank_pipeline.storage.engine import build_engine
 from bank_pipeline.storage.figures import load_figures
 from bank_pipeline.sync.reports import SyncReason
+from bank_pipeline_tests.architecture.sources import ROOT
 from bank_pipeline_tests.gateway.conftest import Gate
 from bank_pipeline_tests.sync.ground import CHECKING, SYNC, Ground
 
@@ -305,6 +306,21 @@ def test_no_label_tells_of_anybody(gate: Gate) -> None:
         "provider", "status", "quantile", "within", "reason", "outcome", "error_class", "change",
         "state", "scope", "kind", "source", "method", "route", "le",
     }  # fmt: skip
+
+
+def test_every_metric_is_in_the_operators_guide(gate: Gate) -> None:
+    live_through_a_day(gate)
+    gate.http.post("/webhooks/plaid", content=NEWS)
+    families = [*text_string_to_metric_families(gate.http.get("/metrics").text)]
+    ours = [one for one in families if one.name.startswith(PREFIX)]
+    assert len(ours) > 25
+    guide = (ROOT / "docs" / "operations.md").read_text()
+    names = [
+        one.name.removeprefix(PREFIX) + ("_total" if one.type == "counter" else "") for one in ours
+    ]
+
+    assert [name for name in names if f"`{name}`" not in guide] == []
+    assert [one.name for one in ours if not one.documentation.endswith(".")] == []
 
 
 def test_a_token_is_needed_where_one_is_set(ground: Ground) -> None:
