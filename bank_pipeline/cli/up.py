@@ -28,7 +28,7 @@ from bank_pipeline.cli.simulated import CAST, link_simulated_banks
 from bank_pipeline.config import SANDBOX_URL, Settings
 from bank_pipeline.errors import BankPipelineError, SetupError
 from bank_pipeline.gateway.serve import serve_gateway
-from bank_pipeline.logs.setup import set_up_process
+from bank_pipeline.logs.setup import set_up_service
 from bank_pipeline.providers.http import fetch_json
 from bank_pipeline.sandbox.clock import VirtualClock
 from bank_pipeline.sandbox.serve import SandboxServer
@@ -105,7 +105,7 @@ def gateway(
 ) -> None:
     """Serve webhooks and health until interrupted."""
     settings = Settings()
-    set_up_process(settings, usual_level="info")
+    set_up_service(settings)
     serve_gateway(build_services(settings), host=host, port=port)
 
 

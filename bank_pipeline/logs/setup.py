@@ -8,7 +8,9 @@ with the ids that are bound where it is said (`structlog.contextvars`).
 import json
 import logging
 import sys
+import threading
 from collections.abc import Mapping
+from types import TracebackType
 from typing import IO, Any, Final
 
 import structlog
@@ -18,6 +20,7 @@ from bank_pipeline.config import LogFormat, Settings
 from bank_pipeline.logs.redaction import bounded, redact, to_exceptions
 
 _OURS: Final = "bank_pipeline"
+_log: Final = logging.getLogger(__name__)
 _OF_OTHER_FORMATTERS: Final = frozenset({"message", "asctime"})
 """What they leave behind in a record; it is no fact of the line, and is not redacted."""
 
@@ -55,6 +58,17 @@ def set_up_run(settings: Settings) -> None:
     ours.setLevel(_level(settings, "info"))
 
 
+def set_up_service(settings: Settings) -> None:
+    """
+    Set up a process that nobody watches: what is caught nowhere ends in its log, too.
+
+    Python's own traceback would quote the error's words.
+    """
+    set_up_process(settings, usual_level="info")
+    sys.excepthook = _log_crash
+    threading.excepthook = _log_crash_of_thread
+
+
 def take_down() -> None:
     """Undo what was set up."""
     for logger in (logging.getLogger(), logging.getLogger(_OURS)):
@@ -62,8 +76,26 @@ def take_down() -> None:
             if isinstance(handler, _Handler):
                 logger.removeHandler(handler)
     logging.getLogger().setLevel(logging.WARNING)
+    if sys.excepthook is _log_crash:
+        sys.excepthook = sys.__excepthook__
+    if threading.excepthook is _log_crash_of_thread:
+        threading.excepthook = threading.__excepthook__
     for name in (_OURS, *_LEVELS):
         logging.getLogger(name).setLevel(logging.NOTSET)
+
+
+def _log_crash(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    _log.critical("the process ends by an error that nobody caught", exc_info=error)
+
+
+def _log_crash_of_thread(crash: threading.ExceptHookArgs) -> None:
+    if crash.exc_value is not None and not isinstance(crash.exc_value, SystemExit):
+        _log.critical("a thread ended by an error that nobody caught", exc_info=crash.exc_value)
 
 
 def build_formatter(*, is_json: bool, colors: bool = False) -> logging.Formatter:

@@ -12,7 +12,7 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from bank_pipeline.config import LogFormat, LogLevel, Settings
-from bank_pipeline.logs.setup import set_up_process, set_up_run, take_down
+from bank_pipeline.logs.setup import set_up_process, set_up_run, set_up_service, take_down
 from bank_pipeline_tests.logs.lines import Lines
 
 CANARY = "canary-5a1e"
@@ -117,6 +117,27 @@ def test_what_is_bound_is_in_every_line_and_in_no_other_thread() -> None:
         bound = f"run-{line['number']}" if line["event"] == "at work" else None
         assert line.get("sync_run_id") == bound
         assert "unknown" not in line
+
+
+def test_what_nobody_catches_ends_in_the_log_without_its_words(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = threading.excepthook
+    set_up_service(settings())
+    try:
+        error = ValueError(f"row ({CANARY})")
+        sys.excepthook(ValueError, error, None)
+        threading.excepthook(threading.ExceptHookArgs((ValueError, error, None, None)))
+        sys.excepthook(KeyboardInterrupt, KeyboardInterrupt(), None)
+    finally:
+        threading.excepthook = before
+    *lines, last = capsys.readouterr().err.splitlines()
+
+    told = [json.loads(line) for line in lines]
+    assert [one["level"] for one in told] == ["critical"] * 2
+    assert [one["exception"][0]["error"] for one in told] == ["ValueError"] * 2
+    assert CANARY not in str(told)
+    assert last == "KeyboardInterrupt"
 
 
 def test_a_line_that_cannot_be_written_is_told_and_not_quoted(
