@@ -19,6 +19,7 @@ from bank_pipeline.storage.engine import build_watcher
 from bank_pipeline.storage.health import Readiness, load_readiness
 
 READY_S_MAX: Final = 1.5  # who asks gives up after a second or two; so do we
+UNKNOWN: Final = "unknown"
 _FRESH_S: Final = 1.0  # however often anybody asks, the database is asked once a second
 _NO_STORE: Final = {"Cache-Control": "no-store"}
 
@@ -44,7 +45,7 @@ def health_routes(services: Services) -> list[Route]:
         said = {
             "status": "ready" if found else "not ready",
             "database": "reachable" if found else "unreachable",
-            **({"schema": found.schema, "encryption_key": _key(found)} if found else {}),
+            **({"schema": found.schema or UNKNOWN, "encryption_key": _key(found)} if found else {}),
             "providers": _providers(services, found),
         }
         if has_redis:
@@ -60,12 +61,14 @@ async def _live(_: Request) -> Response:
 
 
 def _key(found: Readiness) -> str:
+    if found.opens_credentials is None:
+        return UNKNOWN
     return "opens credentials" if found.opens_credentials else "does not open credentials"
 
 
 def _providers(services: Services, found: Readiness | None) -> dict[str, str]:
     """Say which providers are on; paused: they refuse our keys, and their syncs are put off."""
-    paused = found.paused if found else frozenset()
+    paused = (found.paused if found else None) or frozenset()
     return {
         one.value: "off" if one not in services.sync.providers
         else "paused" if one in paused

@@ -1,15 +1,16 @@
 """What `doctor`, and whoever watches the gateway, say of the database."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final, TypeVar
 
 import sqlalchemy as sa
 
 from bank_pipeline.domain.circuit import ProviderHealth
 from bank_pipeline.domain.connection import Provider
-from bank_pipeline.errors import SetupError
 from bank_pipeline.storage.columns import SCHEMA
-from bank_pipeline.storage.credentials import Vault, check_key
+from bank_pipeline.storage.credentials import Vault, load_missing_keys
 from bank_pipeline.storage.engine import check_server
 from bank_pipeline.storage.migrate import is_known, load_pending, load_revision
 from bank_pipeline.storage.provider_health import load_provider_healths
@@ -54,29 +55,53 @@ class SchemaState(StrEnum):
 
 @dataclass(frozen=True)
 class Readiness:
-    """What a database that answers says. `paused`: providers that refused our own keys."""
+    """
+    What a database that answers says. None: it did not say, as while tables are being changed.
 
-    schema: SchemaState
-    opens_credentials: bool
-    paused: frozenset[Provider]
+    `paused` are the providers that refuse our own keys.
+    """
+
+    schema: SchemaState | None
+    opens_credentials: bool | None
+    paused: frozenset[Provider] | None
 
 
 def load_readiness(engine: sa.Engine, vault: Vault) -> Readiness | None:
-    """Look what the database says now; None when it does not answer."""
+    """
+    Look what the database says now; None when it does not answer.
+
+    Waits for no lock: a migration of a newer release must not make this one look dead.
+    """
     try:
         with engine.connect() as db:
-            schema = _load_schema_state(db)
-            if schema is SchemaState.OLDER:
-                return Readiness(schema, opens_credentials=True, paused=frozenset())
-            healths = load_provider_healths(db)
-        check_key(engine, vault)
-    except sa.exc.SQLAlchemyError:
+            db.execute(_HASTE)
+            db.commit()  # a failure further down would undo it
+            return Readiness(
+                schema=_tried(db, _load_schema_state),
+                opens_credentials=_tried(db, lambda db: not load_missing_keys(db, vault)),
+                paused=_tried(db, _load_paused),
+            )
+    except sa.exc.DBAPIError:
         return None
-    except SetupError:
-        opens = False
-    else:
-        opens = True
-    return Readiness(schema, opens, frozenset(one.provider for one in healths if one.is_paused))
+
+
+_HASTE: Final = sa.text("SELECT set_config('lock_timeout', '200ms', false)")
+_Said = TypeVar("_Said")
+
+
+def _tried(db: sa.Connection, load: Callable[[sa.Connection], _Said]) -> _Said | None:
+    try:
+        return load(db)
+    except sa.exc.DBAPIError as error:
+        if error.connection_invalidated:
+            raise
+        return None
+    finally:
+        db.rollback()
+
+
+def _load_paused(db: sa.Connection) -> frozenset[Provider]:
+    return frozenset(one.provider for one in load_provider_healths(db) if one.is_paused)
 
 
 def _load_schema_state(db: sa.Connection) -> SchemaState:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from pydantic import SecretStr
 
 from bank_pipeline.bootstrap import Services
@@ -106,6 +107,18 @@ def test_tables_of_another_release_are_told(gate: Gate, revision: str, said: str
         gate.ground.execute(change, revision=head)
 
     assert (ready.status_code, ready.json()["schema"]) == (200, said)
+
+
+def test_while_tables_are_being_changed_it_goes_on_being_ready(gate: Gate) -> None:
+    """As while a newer release migrates: what is locked is unknown, and nobody waits for it."""
+    with gate.ground.engine.begin() as db:
+        db.execute(sa.text("LOCK TABLE bank.credentials, bank.provider_health"))
+        ready = gate.http.get("/ready")
+
+    assert ready.status_code == 200
+    assert ready.json()["schema"] == "current"
+    assert ready.json()["encryption_key"] == "unknown"
+    assert ready.json()["providers"]["plaid"] == "on"
 
 
 def test_a_key_that_opens_nothing_is_told(ground: Ground) -> None:
