@@ -133,8 +133,8 @@ def check_key(engine: sa.Engine, vault: Vault) -> None:
         raise SetupError(
             f"{sum(missing.values())} stored credentials were encrypted with "
             f"key {', '.join(sorted(missing))}, which is missing (present: {vault.key_id}): "
-            f"restore the file {FILE_NAME} or BANK_PIPELINE_ENCRYPTION_KEY from a backup. Without it these "
-            "connections must be linked again"
+            f"restore the file {FILE_NAME} or BANK_PIPELINE_ENCRYPTION_KEY from a backup. Without "
+            "it these connections must be linked again"
         )
 
 
