@@ -38,9 +38,7 @@ def set_up_process(settings: Settings | None, *, usual_level: str) -> None:
     `usual_level` holds where they name none. Without settings, because they cannot be read, lines
     are written as usual: whoever needs the settings will say what is wrong with them.
     """
-    root = logging.getLogger()
-    _put(root, settings)
-    root.setLevel(_level(settings, usual_level))
+    _put(logging.getLogger(), settings, _level(settings, usual_level))
     for name, level in _LEVELS.items():
         logging.getLogger(name).setLevel(level)
 
@@ -53,9 +51,7 @@ def set_up_run(settings: Settings) -> None:
     """
     if any(isinstance(one, _Handler) for one in logging.getLogger().handlers):
         return
-    ours = logging.getLogger(_OURS)
-    _put(ours, settings)
-    ours.setLevel(_level(settings, "info"))
+    _put(logging.getLogger(_OURS), settings, _level(settings, "info"))
 
 
 def set_up_service(settings: Settings) -> None:
@@ -145,7 +141,7 @@ class _Handler(logging.StreamHandler[IO[str]]):
         sys.stderr.write(f"a line of {record.name} could not be written: {name}\n")
 
 
-def _put(logger: logging.Logger, settings: Settings | None) -> None:
+def _put(logger: logging.Logger, settings: Settings | None, level: int) -> None:
     for handler in [*logger.handlers]:
         if isinstance(handler, _Handler):
             logger.removeHandler(handler)
@@ -154,7 +150,9 @@ def _put(logger: logging.Logger, settings: Settings | None) -> None:
     is_json = wanted is LogFormat.JSON or (wanted is LogFormat.AUTO and not is_terminal)
     handler = _Handler()
     handler.setFormatter(build_formatter(is_json=is_json, colors=is_terminal))
+    handler.setLevel(level)  # whoever listens to more besides does not have all of it written
     logger.addHandler(handler)
+    logger.setLevel(level)
 
 
 def _level(settings: Settings | None, usual: str) -> int:

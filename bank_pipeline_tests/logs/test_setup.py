@@ -70,6 +70,14 @@ def test_the_level_is_the_settings_else_the_usual_one() -> None:
     assert root.level == logging.WARNING
 
 
+def test_who_listens_to_more_does_not_have_it_written(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_process(settings(), usual_level="warning")
+    logging.getLogger().setLevel(logging.DEBUG)
+    logging.getLogger("bank_pipeline.x").info("heard by others")
+
+    assert capsys.readouterr().err == ""
+
+
 def test_set_up_twice_a_line_is_written_once(capsys: pytest.CaptureFixture[str]) -> None:
     for _ in range(3):
         set_up_process(settings(), usual_level="info")
