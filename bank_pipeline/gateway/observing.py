@@ -23,13 +23,12 @@ from bank_pipeline.logs.patterns import redact_text
 UNMATCHED: Final = "unmatched"
 """The route of requests that no route takes: a path that an outsider made up is told nowhere."""
 
+GONE: Final = 499
+"""The status of requests whose sender left before the answer began, as nginx has it."""
 
 _WELL_FORMED: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
 _PROBES: Final = frozenset({"/live", "/ready", "/metrics"})  # they come every few seconds, for ever
 _log: Final = logging.getLogger(__name__)
-
-GONE: Final = 499
-"""The status of requests whose sender left before the answer began, as nginx has it."""
 
 
 def observe(app: FastAPI, services: Services, meters: Meters) -> None:

@@ -80,20 +80,6 @@ def take_down() -> None:
         logging.getLogger(name).setLevel(logging.NOTSET)
 
 
-def _log_crash(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
-) -> None:
-    if issubclass(kind, KeyboardInterrupt):
-        sys.__excepthook__(kind, error, trace)
-        return
-    _log.critical("the process ends by an error that nobody caught", exc_info=error)
-
-
-def _log_crash_of_thread(crash: threading.ExceptHookArgs) -> None:
-    if crash.exc_value is not None and not isinstance(crash.exc_value, SystemExit):
-        _log.critical("a thread ended by an error that nobody caught", exc_info=crash.exc_value)
-
-
 def build_formatter(*, is_json: bool, colors: bool = False) -> logging.Formatter:
     """Build what turns a record into a line, or for a person's eyes into a few."""
     last: list[Processor] = [_redacted]
@@ -177,10 +163,15 @@ def _redacted(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     """Leave out of a line what may not be in it; turn an error into names and places."""
     info = event.pop("exc_info", None)
     event.pop("stack_info", None)
-    at, level, logger = (event.pop(one, None) for one in ("at", "level", "logger"))
-    text = bounded(str(event.pop("event", "")))
+    said = event.pop("event", "")
+    first = {name: event.pop(name, None) for name in ("at", "level", "logger")}
+    event.pop("exception", None)  # which is ours to tell
     known = {name: value for name, value in event.items() if value is not None}
-    line: EventDict = {"at": at, "level": level, "logger": logger, "event": text, **redact(known)}
+    line: EventDict = {
+        **redact(first),
+        "event": bounded(said if isinstance(said, str) else str(redact(said))),
+        **redact(known),
+    }
     error = _error_in(info)
     if error is not None:
         line["exception"] = to_exceptions(error)
@@ -209,3 +200,17 @@ def _for_people(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 def _printable(text: str) -> str:
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
+def _log_crash(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    _log.critical("the process ends by an error that nobody caught", exc_info=error)
+
+
+def _log_crash_of_thread(crash: threading.ExceptHookArgs) -> None:
+    if crash.exc_value is not None and not isinstance(crash.exc_value, SystemExit):
+        _log.critical("a thread ended by an error that nobody caught", exc_info=crash.exc_value)

@@ -170,6 +170,8 @@ def write(value: Any) -> str:
         lines.log.info("looked at %r and %s", value, "x")
         lines.log.info(value)
         lines.log.info("looked", extra={"found": value})
+        for name in ("event", "level", "logger", "at", "exception"):
+            lines.log.info("looked", extra={name: value})
         lines.log.error("failed", exc_info=raised(ValueError(value)), extra={"found": [value]})
         said += lines.text
     return said
