@@ -19,6 +19,7 @@ from bank_pipeline.gateway.observing import GONE, Observed
 from bank_pipeline_tests.gateway.conftest import Gate
 from bank_pipeline_tests.logs.lines import Lines
 from bank_pipeline_tests.sync.ground import Ground
+from bank_pipeline_tests.waiting import wait_until
 
 ID: Final = "X-Request-Id"
 SECRETS: Final = {
@@ -38,8 +39,14 @@ def lines() -> Iterator[Lines]:
         yield heard
 
 
-def answered(lines: Lines) -> list[dict[str, Any]]:
-    return [line for line in lines.read() if line["event"] == "answered"]
+def answered(lines: Lines, count: int = 1) -> list[dict[str, Any]]:
+    """Return the lines of so many requests: each is written when its answer is out already."""
+
+    def found() -> list[dict[str, Any]]:
+        return [line for line in lines.read() if line["event"] == "answered"]
+
+    wait_until(lambda: len(found()) >= count, seconds=10, what="a line of each request")
+    return found()
 
 
 def test_a_request_leaves_one_line_without_what_was_in_it(gate: Gate, lines: Lines) -> None:
@@ -52,7 +59,7 @@ def test_a_request_leaves_one_line_without_what_was_in_it(gate: Gate, lines: Lin
         )
         for method in ("link/return", "webhooks", "api/v1/accounts", "nowhere")
     ]
-    found = answered(lines)
+    found = answered(lines, len(answers))
 
     assert [line["route"] for line in found] == [
         "/link/return/{provider}",
@@ -156,7 +163,7 @@ def test_probes_are_written_only_for_who_wants_everything(gate: Gate, lines: Lin
     for path in ("/live", "/ready", "/metrics", "/api/v1/team"):
         gate.http.get(path)
 
-    levels = {line["route"]: line["level"] for line in answered(lines)}
+    levels = {line["route"]: line["level"] for line in answered(lines, 4)}
     assert levels == {
         "/live": "debug",
         "/ready": "debug",
