@@ -58,6 +58,7 @@ check: lint types ## Everything that needs no test run: style, types, imports, s
 bench: $(VENV)/.dev ## Benchmarks; writes benchmarks/results.json
 	@$(RUN) python -m benchmarks.run
 	@$(RUN) python -m benchmarks.operating
+	@$(RUN) python -m benchmarks.scrape
 
 bench-webhooks: $(VENV)/.dev ## From webhook to rows in every set-up; wants redis-server; some minutes
 	@$(RUN) python -m benchmarks.webhooks

@@ -26,6 +26,23 @@ class TellerEnvironment(StrEnum):
     PRODUCTION = "production"
 
 
+class LogFormat(StrEnum):
+    """How lines are written. AUTO: for a terminal as people read them, else as JSON."""
+
+    AUTO = "auto"
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class LogLevel(StrEnum):
+    """The least grave lines that are written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
 _BELONG_TOGETHER: Final = (
     ("PLAID_CLIENT_ID", "PLAID_SECRET"),
     ("GOCARDLESS_SECRET_ID", "GOCARDLESS_SECRET_KEY"),
@@ -81,6 +98,12 @@ class Settings(BaseSettings):
     """How long Dagster's events and step logs of finished runs are kept; the newest state stays."""
     run_retention_days: int = Field(default=60, ge=1)
     """How long Dagster's runs stay on its list once their events are gone."""
+    log_format: LogFormat = LogFormat.AUTO
+    """How the gateway, workers and commands write their log: auto, json or console."""
+    log_level: LogLevel | None = None
+    """Unset means info for the gateway and for workers, warning for other commands."""
+    metrics_token: SecretStr | None = None
+    """Whoever asks for /metrics must send it; unset means that everybody may."""
     gateway_url: str | None = None
     """Public base URL under which providers reach the gateway's webhooks."""
     renewal_url: str | None = Field(default=None, pattern=r"^https?://\S*\{connection_id\}\S*$")

@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import settings
 
+from bank_pipeline.logs.setup import take_down
 from bank_pipeline.storage import embedded
 from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.engine import build_engine
@@ -51,6 +52,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         folder = Path(os.environ.pop(_FOLDER))
         embedded.stop(folder)
         shutil.rmtree(folder)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """Undo what an entry point that a test calls sets up for its process."""
+    yield
+    take_down()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """`bank-pipeline`: the command line, and the one place that turns errors into exit codes."""
 
-import logging
 import os
 import sys
 from pathlib import Path
@@ -33,7 +32,9 @@ from bank_pipeline.cli import (
     up,
 )
 from bank_pipeline.cli.session import at_the_end
+from bank_pipeline.config import Settings
 from bank_pipeline.errors import BankPipelineError, SetupError
+from bank_pipeline.logs.setup import set_up_process
 
 EXIT_FAILED: Final = 1
 EXIT_SETUP: Final = 2
@@ -84,10 +85,15 @@ def options(
     """Options of every command."""
     if state_dir is not None:
         os.environ["BANK_PIPELINE_STATE_DIR"] = str(state_dir)
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    set_up_process(_read_settings(), usual_level="info" if verbose else "warning")
+
+
+def _read_settings() -> Settings | None:
+    """Return the settings, or None: the command that needs them says what is wrong."""
+    try:
+        return Settings()
+    except ValidationError:
+        return None
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from bank_pipeline.cli.processes import (
 )
 from bank_pipeline.config import Settings
 from bank_pipeline.errors import SetupError
+from bank_pipeline.logs.setup import set_up_service
 
 RUNS: Final = 10  # as many as dagster.yaml lets run at once: none waits for a process
 CODE_PORT: Final = 4530
@@ -61,6 +62,7 @@ def serve(
         if settings.broker_url is None:
             raise SetupError("A worker needs a broker: set BANK_PIPELINE_BROKER_URL")
         os.environ |= environment
+        set_up_service(settings)
         from bank_pipeline.cli.worker import run_worker  # noqa: PLC0415 - Celery may be absent
 
         run_worker(settings.broker_url.get_secret_value(), runs=runs, name=name)

@@ -30,6 +30,7 @@ from bank_pipeline.config import SANDBOX_URL, Settings
 from bank_pipeline.domain.access import KeyScope
 from bank_pipeline.errors import BankPipelineError, SetupError
 from bank_pipeline.gateway.serve import serve_gateway
+from bank_pipeline.logs.setup import set_up_service
 from bank_pipeline.providers.http import fetch_json
 from bank_pipeline.sandbox.clock import VirtualClock
 from bank_pipeline.sandbox.serve import SandboxServer
@@ -108,7 +109,9 @@ def gateway(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = GATEWAY_PORT,
 ) -> None:
     """Serve webhooks and health until interrupted."""
-    serve_gateway(build_services(Settings()), host=host, port=port)
+    settings = Settings()
+    set_up_service(settings)
+    serve_gateway(build_services(settings), host=host, port=port)
 
 
 def _dagster_command(host: str, port: int) -> list[str]:

@@ -4,7 +4,7 @@ import socket
 from typing import Any, Final
 
 from celery import Celery
-from celery.signals import task_postrun, worker_init
+from celery.signals import setup_logging, task_postrun, worker_init
 from dagster_celery.make_app import make_app
 from dagster_celery.tasks import create_execute_job_task, create_resume_job_task
 
@@ -34,6 +34,7 @@ def run_worker(broker_url: str, *, runs: int, name: str | None) -> None:
 
     `name` tells apart workers of one machine; None is the machine's own name.
     """
+    setup_logging.connect(_keep_logging)
     worker_init.connect(_preload)
     task_postrun.connect(_let_go)
     build_app(broker_url).worker_main(
@@ -56,6 +57,10 @@ def build_app(broker_url: str) -> Celery:
     create_execute_job_task(app)
     create_resume_job_task(app)
     return app
+
+
+def _keep_logging(**_: Any) -> None:  # noqa: ANN401 - a signal's
+    """Keep Celery from setting up logging anew: whoever listens to this has done it."""
 
 
 def _preload(**_: Any) -> None:  # noqa: ANN401 - a signal's

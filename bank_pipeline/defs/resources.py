@@ -10,6 +10,7 @@ from pydantic import Field
 from bank_pipeline.bootstrap import Services, build_services
 from bank_pipeline.config import Settings
 from bank_pipeline.domain.connection import Provider
+from bank_pipeline.logs.setup import set_up_run
 from bank_pipeline.providers.base import ProviderClient
 from bank_pipeline.providers.cache import Cache
 
@@ -62,4 +63,5 @@ _BUILDING: Final = threading.Lock()
 
 @cache
 def _services(settings: Settings) -> Services:
+    set_up_run(settings)  # the first thing of ours that a run, or the code server, does
     return build_services(settings)

@@ -19,6 +19,8 @@ from bank_pipeline.errors import BankPipelineError, WebhookRejectedError
 from bank_pipeline.gateway.api import actions, reference, rows
 from bank_pipeline.gateway.api.models import ProblemDetails
 from bank_pipeline.gateway.bodies import read_bounded
+from bank_pipeline.gateway.meters import Meters, WebhookOutcome
+from bank_pipeline.gateway.observing import observe
 from bank_pipeline.gateway.pages import (
     accounts,
     connect,
@@ -30,7 +32,6 @@ from bank_pipeline.gateway.pages import (
 )
 from bank_pipeline.gateway.problems import MEDIA_TYPE, add_problem_handlers
 from bank_pipeline.gateway.visits import add_login_handler
-from bank_pipeline.storage.engine import is_reachable
 from bank_pipeline.sync.webhooks import accept_webhook
 
 BODY_BYTES_MAX: Final = 256 * 1024  # real webhooks are below 10 kB
@@ -74,51 +75,40 @@ def create_app(services: Services) -> FastAPI:
     api.include_router(actions.router, responses=_AT_PROVIDERS)
     api.include_router(reference.router)
     app.include_router(api)
-    app.add_route("/webhooks/{provider}", _receive_webhook(services), methods=["POST"])
+    meters = Meters()
+    app.add_route("/webhooks/{provider}", _receive_webhook(services, meters), methods=["POST"])
     for module in PAGES:
         app.include_router(module.router)
     app.mount("/static", StaticFiles(packages=[("bank_pipeline.gateway", "static")]))
-    app.add_route("/live", _live, methods=["GET"])
-    app.add_route("/ready", _ready(services), methods=["GET"])
+    observe(app, services, meters)  # last, so that it is around whatever else is
     return app
 
 
-def _receive_webhook(services: Services) -> Handler:
+def _receive_webhook(services: Services, meters: Meters) -> Handler:
     async def receive(request: Request) -> Response:
         """Answer 200 only after the event is stored; Plaid waits at most ten seconds."""
         name = request.path_params["provider"]
         if name not in {provider.value for provider in services.sync.providers}:
+            meters.count_webhook(None, WebhookOutcome.REFUSED, "unknown_provider")
             return JSONResponse({"error": "no such provider"}, status_code=404)
+        provider = Provider(name)
         body = await read_bounded(request, bytes_max=BODY_BYTES_MAX)
         if body is None:
+            meters.count_webhook(provider, WebhookOutcome.REFUSED, "too_large")
             return JSONResponse({"error": "body too large"}, status_code=413)
         try:
-            await run_in_threadpool(
-                accept_webhook, services.sync, Provider(name), dict(request.headers), body
+            is_new = await run_in_threadpool(
+                accept_webhook, services.sync, provider, dict(request.headers), body
             )
         except WebhookRejectedError:
+            meters.count_webhook(provider, WebhookOutcome.REFUSED, "signature")
             return JSONResponse({"error": "signature not valid"}, status_code=401)
-        except BankPipelineError:
+        except BankPipelineError as error:
+            meters.count_webhook(provider, WebhookOutcome.PUT_OFF, type(error).__name__)
             return JSONResponse({"error": "try again"}, status_code=503)
+        meters.count_webhook(
+            provider, WebhookOutcome.ACCEPTED if is_new else WebhookOutcome.REPEATED
+        )
         return JSONResponse({"status": "stored"})
 
     return receive
-
-
-async def _live(_: Request) -> Response:
-    return JSONResponse({"status": "alive"})
-
-
-def _ready(services: Services) -> Handler:
-    async def ready(_: Request) -> Response:
-        reachable = await run_in_threadpool(is_reachable, services.sync.engine)
-        providers = {
-            provider.value: "on" if provider in services.sync.providers else "off"
-            for provider in Provider
-        }
-        return JSONResponse(
-            {"database": "reachable" if reachable else "unreachable", "providers": providers},
-            status_code=200 if reachable else 503,
-        )
-
-    return ready

@@ -1,6 +1,5 @@
 """Errors over HTTP as problem details (RFC 9457): a type, a title and what to do, no internals."""
 
-import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
@@ -23,9 +22,13 @@ from bank_pipeline.errors import (
     SetupError,
 )
 from bank_pipeline.gateway.render import message_page
+from bank_pipeline.storage.engine import UNREACHABLE
 
 MEDIA_TYPE: Final = "application/problem+json"
-_log: Final = logging.getLogger(__name__)
+REQUEST_ID: Final = "bank_pipeline.request_id"
+"""Under which a request's scope holds its id."""
+
+REQUEST_ID_HEADER: Final = "X-Request-Id"
 
 
 class Problem(Exception):  # noqa: N818 - the name of the standard
@@ -86,11 +89,25 @@ def add_problem_handlers(app: FastAPI) -> None:
         status = HTTPStatus(error.status_code)
         return _answer(request, Problem(status, status.description or status.phrase))
 
+    async def _away(request: Request, _: Exception) -> Response:
+        problem = Problem(HTTPStatus.SERVICE_UNAVAILABLE, "not just now; try again in a moment")
+        return _answer(request, problem)
+
+    for kind in UNREACHABLE:
+        app.add_exception_handler(kind, _away)
+
     @app.exception_handler(Exception)
-    async def _unforeseen(request: Request, error: Exception) -> Response:
-        _log.error("a request failed: %s", type(error).__name__)
-        detail = "this should not have happened; the log has the kind of error"
-        return _answer(request, Problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail))
+    async def _unforeseen(request: Request, _: Exception) -> Response:
+        # Answered outside of what gives answers their id, so that it is given here.
+        request_id = str(request.scope.get(REQUEST_ID, ""))
+        detail = "this should not have happened; the log tells more under the request's id"
+        problem = Problem(
+            HTTPStatus.INTERNAL_SERVER_ERROR,
+            detail,
+            headers={REQUEST_ID_HEADER: request_id},
+            request_id=request_id,
+        )
+        return _answer(request, problem)
 
 
 def _answer(request: Request, problem: Problem) -> Response:
@@ -98,7 +115,10 @@ def _answer(request: Request, problem: Problem) -> Response:
     if request.url.path.startswith(_FOR_PROGRAMS):
         return problem.to_response()
     text = f"{problem.detail[:1].upper()}{problem.detail[1:]}."
-    return message_page(problem.status.phrase, text, status=problem.status, onward=("/", "Back"))
+    onward = ("/", "Back")
+    page = message_page(problem.status.phrase, text, status=problem.status, onward=onward)
+    page.headers.update(problem.headers)
+    return page
 
 
 _FOR_PROGRAMS: Final = ("/api/", "/webhooks/", "/live", "/ready", "/metrics")

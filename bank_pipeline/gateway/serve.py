@@ -16,7 +16,14 @@ STOP_S_MAX: Final = 10.0
 
 def serve_gateway(services: Services, *, host: str, port: int) -> None:
     """Serve until interrupted."""
-    uvicorn.run(create_app(services), host=host, port=port, log_level="warning", access_log=False)
+    uvicorn.run(
+        create_app(services),
+        host=host,
+        port=port,
+        log_config=None,  # uvicorn's lines are written as all others: without what errors quote
+        log_level="warning",
+        access_log=False,
+    )
 
 
 class GatewayThread:
@@ -25,7 +32,12 @@ class GatewayThread:
     def __init__(self, services: Services, *, port: int = 0) -> None:
         self._started = threading.Event()
         config = uvicorn.Config(
-            create_app(services), host="127.0.0.1", port=port, log_level="error", access_log=False
+            create_app(services),
+            host="127.0.0.1",
+            port=port,
+            log_config=None,
+            log_level="error",
+            access_log=False,
         )
         self._server = _AnnouncingServer(config, self._started)
         self._thread = threading.Thread(target=self._server.run, name="gateway", daemon=True)

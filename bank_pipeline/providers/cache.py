@@ -89,6 +89,14 @@ class Cache:
             self.drop(key)
             return create()
 
+    def is_reachable(self) -> bool:
+        """Say whether it answers; nothing fails while it does not."""
+        try:
+            self._region.get("is it there?")
+        except Exception:  # noqa: BLE001 - whatever a backend raises, it did not answer
+            return False
+        return True
+
     def drop(self, key: str) -> None:
         """Forget a value, so that the next one who asks makes it anew."""
         try:

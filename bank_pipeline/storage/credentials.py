@@ -128,22 +128,27 @@ def check_key(engine: sa.Engine, vault: Vault) -> None:
         SetupError: a key is missing, such as after its file was deleted.
     """
     with engine.connect() as db:
-        every = sa.union_all(
-            *(
-                sa.select(table.c.key_id).where(table.c.key_id.is_not(None))
-                for table in (credentials, next_consents, consents_to_end, notification_targets)
-            )
-        ).subquery()
-        query = sa.select(every.c.key_id, sa.func.count()).group_by(every.c.key_id)
-        counts = {str(key_id): int(count) for key_id, count in db.execute(query)}
-    missing = sorted(set(counts) - vault.key_ids)
+        missing = load_missing_keys(db, vault)
     if missing:
         raise SetupError(
-            f"{sum(counts[key_id] for key_id in missing)} stored credentials were encrypted with "
-            f"key {', '.join(missing)}, which is missing (present: {vault.key_id}): restore the "
-            f"file {FILE_NAME} or BANK_PIPELINE_ENCRYPTION_KEY from a backup. Without it these "
-            "connections must be linked again"
+            f"{sum(missing.values())} stored credentials were encrypted with "
+            f"key {', '.join(sorted(missing))}, which is missing (present: {vault.key_id}): "
+            f"restore the file {FILE_NAME} or BANK_PIPELINE_ENCRYPTION_KEY from a backup. Without "
+            "it these connections must be linked again"
         )
+
+
+def load_missing_keys(db: sa.Connection, vault: Vault) -> dict[str, int]:
+    """Return the ids of keys that something was sealed with and that are not here, with counts."""
+    every = sa.union_all(
+        *(
+            sa.select(table.c.key_id).where(table.c.key_id.is_not(None))
+            for table in (credentials, next_consents, consents_to_end, notification_targets)
+        )
+    ).subquery()
+    query = sa.select(every.c.key_id, sa.func.count()).group_by(every.c.key_id)
+    counts = {str(key_id): int(count) for key_id, count in db.execute(query)}
+    return {key_id: count for key_id, count in counts.items() if key_id not in vault.key_ids}
 
 
 def store_credential(

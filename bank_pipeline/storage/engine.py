@@ -11,9 +11,12 @@ from bank_pipeline.errors import SetupError
 from bank_pipeline.storage import embedded
 
 SERVER_VERSION_MIN: Final = 15
+UNREACHABLE: Final = (sa.exc.OperationalError, sa.exc.TimeoutError)
+"""Raised where the server, or a free session of the pool, cannot be had just now."""
 DAGSTER_SCHEMA: Final = "dagster"
 _SCHEMES: Final = ("postgres", "postgresql", "postgresql+psycopg", "postgresql+psycopg2")
 _CONNECT_TIMEOUT_S: Final = 10
+_WATCH_TIMEOUT_S: Final = 2  # the least that libpq takes
 _STATEMENT_TIMEOUT_S: Final = 120  # the longest statement of ours takes seconds
 _LOCK_TIMEOUT_S: Final = 30  # then another process hangs, and the run is better retried
 _IDLE_TIMEOUT_S: Final = 300  # no transaction of ours waits for a network: a bug or a crash
@@ -83,24 +86,25 @@ def build_engine(
     Raises:
         SetupError: the URL is not one of a PostgreSQL.
     """
-    engine = sa.create_engine(
+    return _create(
         _parse(database_url).set(drivername="postgresql+psycopg"),
+        application_name,
+        _CONNECT_TIMEOUT_S,
         pool_size=connections_max,
         max_overflow=0,
         pool_timeout=_LOCK_TIMEOUT_S,
         pool_pre_ping=True,
-        hide_parameters=True,  # rows never show in messages of exceptions
-        connect_args={
-            "application_name": application_name,
-            "connect_timeout": _CONNECT_TIMEOUT_S,
-            "keepalives_idle": _ALIVE_IDLE_S,
-            "keepalives_interval": _ALIVE_EVERY_S,
-            "keepalives_count": _ALIVE_PROBES,
-            "tcp_user_timeout": _UNHEARD_S * 1_000,
-        },
     )
-    sa.event.listen(engine, "connect", _prepare_session)
-    return engine
+
+
+def build_watcher(engine: sa.Engine) -> sa.Engine:
+    """
+    Build an engine on the same database for those who watch over it: a new session each time.
+
+    They must not wait until a busy pool has room, nor be answered by a session that was opened
+    when all was well; and they give up soon.
+    """
+    return _create(engine.url, "bank_pipeline watch", _WATCH_TIMEOUT_S, poolclass=sa.NullPool)
 
 
 def dagster_url(database_url: str) -> str:
@@ -179,6 +183,29 @@ def _render(url: sa.URL, driver: str = "psycopg") -> str:
     return url.set(drivername=f"postgresql+{driver}").render_as_string(hide_password=False)
 
 
+def _create(
+    url: sa.URL,
+    application_name: str,
+    connect_timeout_s: int,
+    **pool: Any,  # noqa: ANN401 - how connections are kept
+) -> sa.Engine:
+    engine = sa.create_engine(
+        url,
+        hide_parameters=True,  # rows never show in messages of exceptions
+        connect_args={
+            "application_name": application_name,
+            "connect_timeout": connect_timeout_s,
+            "keepalives_idle": _ALIVE_IDLE_S,
+            "keepalives_interval": _ALIVE_EVERY_S,
+            "keepalives_count": _ALIVE_PROBES,
+            "tcp_user_timeout": _UNHEARD_S * 1_000,
+        },
+        **pool,
+    )
+    sa.event.listen(engine, "connect", _prepare_session)
+    return engine
+
+
 def _prepare_session(connection: Any, _: object) -> None:  # noqa: ANN401 -- psycopg's, through SQLAlchemy
     settings = {
         "TimeZone": "UTC",
@@ -204,13 +231,3 @@ def _explain(url: sa.URL, message: str) -> str:
     if isinstance(url.password, str) and url.password:
         reason = reason.replace(url.password, "***")
     return f"No connection to {where}: {advice or reason}" + (f" ({reason})" if advice else "")
-
-
-def is_reachable(engine: sa.Engine) -> bool:
-    """Say whether the database answers now."""
-    try:
-        with engine.connect() as db:
-            db.execute(sa.text("SELECT 1"))
-    except sa.exc.DBAPIError:
-        return False
-    return True

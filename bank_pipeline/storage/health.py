@@ -1,13 +1,18 @@
-"""What `doctor` says of the database."""
+"""What `doctor`, and whoever watches the gateway, say of the database."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, TypeVar
 
 import sqlalchemy as sa
 
 from bank_pipeline.domain.circuit import ProviderHealth
+from bank_pipeline.domain.connection import Provider
 from bank_pipeline.storage.columns import SCHEMA
+from bank_pipeline.storage.credentials import Vault, load_missing_keys
 from bank_pipeline.storage.engine import check_server
-from bank_pipeline.storage.migrate import load_pending, load_revision
+from bank_pipeline.storage.migrate import is_known, load_pending, load_revision
 from bank_pipeline.storage.provider_health import load_provider_healths
 from bank_pipeline.storage.roles import load_missing_roles
 
@@ -34,6 +39,76 @@ class DatabaseHealth:
     def is_migrated(self) -> bool:
         """Say whether the schema is the one of this release."""
         return not self.pending_revisions
+
+
+class SchemaState(StrEnum):
+    """
+    How the tables stand to this release.
+
+    NEWER is usual for moments, while a newer release takes over: that one has migrated.
+    """
+
+    CURRENT = "current"
+    OLDER = "older"
+    NEWER = "newer"
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """
+    What a database that answers says. None: it did not say, as while tables are being changed.
+
+    `paused` are the providers that refuse our own keys.
+    """
+
+    schema: SchemaState | None
+    opens_credentials: bool | None
+    paused: frozenset[Provider] | None
+
+
+def load_readiness(engine: sa.Engine, vault: Vault) -> Readiness | None:
+    """
+    Look what the database says now; None when it does not answer.
+
+    Waits for no lock: a migration of a newer release must not make this one look dead.
+    """
+    try:
+        with engine.connect() as db:
+            db.execute(_HASTE)
+            db.commit()  # a failure further down would undo it
+            return Readiness(
+                schema=_tried(db, _load_schema_state),
+                opens_credentials=_tried(db, lambda db: not load_missing_keys(db, vault)),
+                paused=_tried(db, _load_paused),
+            )
+    except sa.exc.DBAPIError:
+        return None
+
+
+_HASTE: Final = sa.text("SELECT set_config('lock_timeout', '200ms', false)")
+_Said = TypeVar("_Said")
+
+
+def _tried(db: sa.Connection, load: Callable[[sa.Connection], _Said]) -> _Said | None:
+    try:
+        return load(db)
+    except sa.exc.DBAPIError as error:
+        if error.connection_invalidated:
+            raise
+        return None
+    finally:
+        db.rollback()
+
+
+def _load_paused(db: sa.Connection) -> frozenset[Provider]:
+    return frozenset(one.provider for one in load_provider_healths(db) if one.is_paused)
+
+
+def _load_schema_state(db: sa.Connection) -> SchemaState:
+    revision = load_revision(db)
+    if revision is not None and not is_known(revision):
+        return SchemaState.NEWER
+    return SchemaState.OLDER if load_pending(db) else SchemaState.CURRENT
 
 
 def load_health(engine: sa.Engine) -> DatabaseHealth:

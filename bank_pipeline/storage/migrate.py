@@ -96,6 +96,11 @@ def load_pending(db: sa.Connection) -> tuple[str, ...]:
     return tuple(revisions[revisions.index(found) + 1 :] if found in revisions else revisions)
 
 
+def is_known(revision: str) -> bool:
+    """Say whether this release has such a revision; a newer release may have more."""
+    return revision in _revisions()
+
+
 def head() -> str:
     """Return the newest revision of this release."""
     return _revisions()[-1]

@@ -12,6 +12,7 @@ from typing import Final
 
 import sqlalchemy as sa
 from pydantic import SecretStr
+from structlog.contextvars import bind_contextvars, bound_contextvars
 
 from bank_pipeline.domain.connection import Connection, ConnectionStatus
 from bank_pipeline.domain.depth import Reach, planned_reach
@@ -71,13 +72,26 @@ def sync_connection(context: SyncContext, request: SyncRequest) -> SyncReport:
         ProviderError: the failure is recorded with its class, its reason and the next try.
         NotFoundError: there is no such connection.
     """
+    # Every line that is written on the way tells what it is of; the rest is bound once known.
+    with bound_contextvars(
+        connection_id=request.connection_id,
+        dagster_run_id=request.dagster_run_id,
+        sync_run_id=None,
+        provider=None,
+    ):
+        return _sync_connection(context, request)
+
+
+def _sync_connection(context: SyncContext, request: SyncRequest) -> SyncReport:
     keep_backfill(context, request)
     with connection_lock(context.engine, request.connection_id) as session:
         started = _start(context, request)
+        bind_contextvars(sync_run_id=started.id, provider=started.connection.provider.value)
         calls = _open_book(context, session, started)
         with _recorded_failure(context, started, calls):
             pass_circuit(context, session, started.connection.provider)
             outcome = _sync(context, session, started, calls)
+    _log.info("synced", extra=_to_line(outcome.report))
     if outcome.institution_external_id is not None:
         remember_institution(context, outcome.report.provider, outcome.institution_external_id)
     if outcome.has_new_consent:
@@ -85,6 +99,21 @@ def sync_connection(context: SyncContext, request: SyncRequest) -> SyncReport:
     if outcome.trouble is not None:
         raise outcome.trouble
     return outcome.report
+
+
+def _to_line(report: SyncReport) -> dict[str, object]:
+    """Return what a line tells of a success: counts and times, no rows."""
+    rows = report.transactions
+    return {
+        "reason": report.reason.value,
+        "seconds": (report.ended_at - report.started_at).total_seconds(),
+        "inserted": rows.inserted,
+        "updated": rows.updated,
+        "removed": rows.removed,
+        "unchanged": rows.unchanged,
+        "quarantined": report.quarantined_count,
+        "calls": report.calls_count,
+    }
 
 
 def _start(context: SyncContext, request: SyncRequest) -> StartedSync:

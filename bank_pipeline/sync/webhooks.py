@@ -48,9 +48,9 @@ _REPAIRABLE: Final = frozenset({ConnectionStatus.NEEDS_REAUTH, ConnectionStatus.
 
 def accept_webhook(
     context: SyncContext, provider: Provider, headers: Mapping[str, str], body: bytes
-) -> ProviderEvent:
+) -> bool:
     """
-    Verify one webhook and store it; once this returns, it may be acknowledged.
+    Verify one webhook and store it; return whether it is new. Then it may be acknowledged.
 
     A repeated delivery is stored once. Events that say what a person must do, or that it
     was done, change the connection's status here, because a sync could not learn it or
@@ -63,9 +63,10 @@ def accept_webhook(
     now = context.clock()
     event = context.provider(provider).verify_webhook(headers, body, now=now)
     with context.engine.begin() as db:
-        if insert_event(db, event, needs_sync=event.kind in NEEDS_SYNC, now=now):
+        is_new = insert_event(db, event, needs_sync=event.kind in NEEDS_SYNC, now=now)
+        if is_new:
             _apply(db, event, now)
-    return event
+    return is_new
 
 
 def _apply(db: sa.Connection, event: ProviderEvent, now: datetime) -> None:

@@ -1,5 +1,6 @@
 """The whole of it in real processes: link, sensor, run, rows, UI, webhook, end."""
 
+import json
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -112,6 +113,13 @@ def link(stack: Stack) -> Watched:
     return watched
 
 
+def written_lines(folder: Path) -> list[dict[str, Any]]:
+    """Return what gateway and runs wrote: to standard error, and into the logs of their steps."""
+    files = [folder / "stack.log", *folder.rglob("*.err")]
+    lines = [line for file in files for line in file.read_text(errors="replace").splitlines()]
+    return [json.loads(line) for line in lines if line.startswith('{"at"')]
+
+
 def within(condition: Callable[[], bool], what: str) -> None:
     wait_until(condition, seconds=RUN_S, what=what)
 
@@ -147,3 +155,8 @@ def test_the_stack_runs_from_link_to_end(tmp_path: Path, monkeypatch: pytest.Mon
         assert stack.up.wait(STOP_S) == 0
         _, alive = psutil.wait_procs(processes, timeout=STOP_S)
         assert alive == []
+    spoken = written_lines(tmp_path)
+    assert {line.get("route") for line in spoken} >= {"/webhooks/{provider}"}
+    synced = [line for line in spoken if line["event"] == "synced"]
+    assert synced
+    assert all({"sync_run_id", "connection_id", "dagster_run_id"} <= {*line} for line in synced)

@@ -13,6 +13,7 @@ import pytest
 from bank_pipeline.domain.access import KeyScope
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.gateway.app import API
+from bank_pipeline.storage.engine import build_engine
 from bank_pipeline_tests.gateway.conftest import Gate
 from bank_pipeline_tests.gateway.test_api import make_key
 
@@ -208,3 +209,27 @@ def test_a_page_link_opens_the_page_it_is_for_and_leaves_its_address_behind(
     assert httpx.get(altered).status_code == 404
     office.gate.ground.pass_time(timedelta(days=31))
     assert httpx.get(made["url"]).status_code == 404
+
+
+def test_without_its_database_the_gateway_says_not_now_to_programs_and_people(
+    office: Office, server_url: str
+) -> None:
+    """Every session is ended under it; the next request finds it well again."""
+    name = office.gate.ground.engine.url.database
+    limit = "ALTER DATABASE {} WITH ALLOW_CONNECTIONS {}"
+    server = build_engine(server_url).execution_options(isolation_level="AUTOCOMMIT")
+    with server.connect() as admin:
+        try:
+            admin.exec_driver_sql(limit.format(name, "false"))
+            admin.exec_driver_sql(
+                f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+            )
+            answer = office.ask("GET", "/connections")
+            assert (answer.status_code, answer.json()["status"]) == (503, 503)
+            page = office.gate.http.post("/login", data={"key": office.key})
+            assert page.status_code == 503
+            assert page.headers["content-type"].startswith("text/html")
+        finally:
+            admin.exec_driver_sql(limit.format(name, "true"))
+    server.dispose()
+    assert office.ask("GET", "/connections").status_code == 200

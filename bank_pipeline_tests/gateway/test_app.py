@@ -157,13 +157,3 @@ def test_a_provider_that_is_off_has_no_gate(gate: Gate, name: str) -> None:
 
 def test_only_posts_are_taken(gate: Gate) -> None:
     assert gate.http.get(HOOK).status_code == 405
-
-
-def test_says_that_it_is_alive_and_ready(gate: Gate) -> None:
-    ready = gate.http.get("/ready")
-
-    assert gate.http.get("/live").json() == {"status": "alive"}
-    assert ready.status_code == 200
-    assert ready.json()["database"] == "reachable"
-    assert ready.json()["providers"]["plaid"] == "on"
-    assert ready.json()["providers"]["teller"] == "off"

@@ -13,6 +13,8 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
+from bank_pipeline.logs.setup import build_formatter
+
 
 class Canaries:
     """Secrets by name, and every form in which each could lie about."""
@@ -51,15 +53,22 @@ class Leak:
 
 @dataclass
 class Recorder(logging.Handler):
-    """Keeps every log line, of every level, with its traceback."""
+    """
+    Keeps every log line, of every level, with its traceback.
+
+    `lines` hold all that was said; `written` is what the gateway and workers write of it.
+    """
 
     lines: list[str] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__init__(logging.NOTSET)
+        self._formatters = [build_formatter(is_json=is_json) for is_json in (True, False)]
 
     def emit(self, record: logging.LogRecord) -> None:
         self.lines.append(f"{record.name} {record.args!r} {self.format(record)}")
+        self.written += [one.format(record) for one in self._formatters]
 
     __hash__ = logging.Handler.__hash__
 

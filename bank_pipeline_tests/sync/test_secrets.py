@@ -6,6 +6,7 @@ failure, with all logs on.
 """
 
 import base64
+import logging
 import os
 import traceback
 import zlib
@@ -150,6 +151,7 @@ class Installation:
             *leaks_in_files(self.canaries, logs),
             *leaks_in_texts(self.canaries, self.said),
             *leaks_in_texts(self.canaries, {"logs": "\n".join(self.logs.lines)}),
+            *leaks_in_texts(self.canaries, {"written logs": "\n".join(self.logs.written)}),
         ]
 
 
@@ -227,6 +229,7 @@ def test_no_secret_is_left_anywhere(installation: Installation) -> None:
         "failure",
         "logs",
     }
+    assert "written logs" not in places
 
 
 def _live(one: Installation) -> None:
@@ -296,4 +299,16 @@ def _leave_secrets_behind(one: Installation) -> None:
         )
     (one.state_dir / "cache" / "forgotten").write_text(f"key={CLIENT_SECRET}")
     one.said["failure"] = f"ValueError: {token}"
-    one.logs.lines.append(f"DEBUG {DATABASE_PASSWORD}")
+    _log_carelessly(one, token)
+
+
+def _log_carelessly(one: Installation, token: str) -> None:
+    """Say what must not be said, in the ways in which it happens."""
+    log = logging.getLogger("dagster.careless")
+    log.info("asking with %s", token)
+    log.info("asked", extra={"access_token": token, "settings": {"plaid_secret": CLIENT_SECRET}})
+    log.info("settings: %r", {"PLAID_SECRET": CLIENT_SECRET, "password": DATABASE_PASSWORD})
+    log.info("postgresql://me:%s@db/bank", DATABASE_PASSWORD)
+    error = ValueError(f"{DATABASE_PASSWORD} {CLIENT_SECRET} {token}")
+    log.error("it failed: %s", error, exc_info=error)
+    assert any(DATABASE_PASSWORD in line for line in one.logs.lines)

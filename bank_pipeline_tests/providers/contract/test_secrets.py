@@ -62,6 +62,7 @@ def live_through_all(stage: Stage, logs: Recorder) -> tuple[Canaries, dict[str, 
     stage.heal()
     disconnect(stage.context, connection)
     said["reprs"] = f"{stage.provider!r} {stage.context!r} {stage.banks.settings!r}"
+    said["written logs"] = "\n".join(line for line in logs.written if BANKS_OWN not in line)
     said["logs"] = "\n".join(line for line in logs.lines if not line.startswith(BANKS_OWN))
     assert leaks_in_texts(renewed, said) == []
     return canaries, said
