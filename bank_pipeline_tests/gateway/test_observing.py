@@ -132,14 +132,14 @@ def test_a_failure_is_told_with_the_requests_id_and_without_words(
         secret = "canary-local"
         raise ValueError(f"{secret} canary-words")
 
-    app.add_api_route("/fails/{what}", fail)
-    [answer] = ask(app, "/fails/canary-path?x=canary-query")
+    app.add_api_route("/api/fails/{what}", fail)
+    [answer] = ask(app, "/api/fails/canary-path?x=canary-query")
     [failure] = [line for line in lines.read() if line["level"] == "error"]
     [line] = answered(lines)
 
     assert answer.status_code == 500
     assert answer.json()["request_id"] == answer.headers[ID] == failure["request_id"]
-    assert (line["status"], line["route"]) == (500, "/fails/{what}")
+    assert (line["status"], line["route"]) == (500, "/api/fails/{what}")
     assert failure["exception"][0]["error"] == "ValueError"
     assert "test_observing.py" in failure["exception"][0]["frames"][-1]
     assert "canary" not in lines.text + answer.text

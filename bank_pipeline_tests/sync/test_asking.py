@@ -1,0 +1,99 @@
+"""A person asks for a sync: done where it helps, else refused with the reason and the time."""
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+
+from bank_pipeline.domain.ids import AccountId
+from bank_pipeline.errors import NotNowError, RefusedError, SetupError
+from bank_pipeline.sandbox.ledger import AccountKind
+from bank_pipeline.storage.locks import connection_lock
+from bank_pipeline.sync.account_choice import choose_accounts
+from bank_pipeline.sync.asking import COOLDOWN, ask_for_sync, may_ask
+from bank_pipeline.sync.connection import sync_connection
+from bank_pipeline.sync.reports import SyncReason, SyncRequest
+from bank_pipeline_tests.providers.contract.cases import CASES
+from bank_pipeline_tests.providers.contract.stage import Stage
+from bank_pipeline_tests.sync.ground import Ground
+from bank_pipeline_tests.sync.staging import staged
+
+stage = staged(tuple(case for case in CASES if case.capabilities.quotas))
+"""Each provider that counts calls."""
+
+
+def test_right_after_a_sync_it_has_to_wait_and_is_told_how_long(ground: Ground) -> None:
+    connection_id = ground.link_ready()
+    ended = ground.runs(connection_id)[0].ended_at
+    assert ended is not None
+    with pytest.raises(NotNowError, match="moments ago") as refused:
+        ask_for_sync(ground.context, connection_id)
+    assert refused.value.next_at == ended + COOLDOWN
+
+    ground.pass_time(COOLDOWN)
+    assert ask_for_sync(ground.context, connection_id).refusal is None
+    assert may_ask(ground.context, connection_id).is_waiting
+
+
+def test_beside_a_sync_it_is_that_one_and_beside_a_killed_one_it_is_not(ground: Ground) -> None:
+    connection_id = ground.link_ready()
+    ground.pass_time(COOLDOWN)
+    open_run = "UPDATE bank.sync_runs SET ended_at = NULL, outcome = NULL"
+    ground.execute(f"{open_run} WHERE connection_id = '{connection_id}'")
+    with connection_lock(ground.engine, connection_id):
+        asking = may_ask(ground.context, connection_id)
+        assert (asking.refusal, asking.is_running) == ("a sync is under way", True)
+    assert may_ask(ground.context, connection_id).refusal is None
+
+
+def test_where_the_bank_counts_calls_it_is_refused_until_the_first_is_free(stage: Stage) -> None:
+    """The schedule keeps some for people; when those are spent, too, a time is told."""
+    _, connection_id = stage.linked()
+    context = stage.context
+    for _ in range(8):
+        asking = may_ask(context, connection_id)
+        if asking.refusal is None:
+            sync_connection(context, SyncRequest(connection_id, SyncReason.MANUAL))
+        stage.pass_time(COOLDOWN + timedelta(minutes=1))
+    asking = may_ask(context, connection_id)
+    assert asking.refusal == "the bank answers no more calls today"
+    assert asking.calls_left == 0
+    assert asking.next_at is not None
+
+    stage.pass_time(asking.next_at - context.clock())
+    assert may_ask(context, connection_id).refusal is None
+
+
+def test_an_account_that_was_left_out_is_not_asked_for_and_comes_back_whole(stage: Stage) -> None:
+    """What was read of it stays, as no gap and no failure; chosen again, it misses nothing."""
+    _, connection_id = stage.linked(AccountKind.CHECKING, AccountKind.SAVINGS)
+    stage.sync(connection_id)
+    ids = [
+        row[0] for row in stage.query("SELECT id::text FROM bank.accounts ORDER BY created_at, id")
+    ]
+    assert len(ids) == 2
+
+    choose_accounts(stage.context, connection_id, ids[:1])
+    spent = "SELECT count(*) FROM bank.provider_calls WHERE account_external_id = "
+    of = f"{spent}(SELECT external_id FROM bank.accounts WHERE id = '{ids[1]}')"
+    before = stage.query(of)
+    for _ in range(3):
+        stage.pass_time(timedelta(days=1))
+        stage.sync(connection_id)
+    assert stage.query(of) == before
+    assert stage.query("SELECT count(*) FROM analytics.account_gaps")[0][0] == 0
+
+    choose_accounts(stage.context, connection_id, ids)
+    stage.pass_time(timedelta(days=1))
+    stage.sync(connection_id)
+    assert stage.differences(connection_id) == []
+
+
+def test_a_choice_of_nothing_or_of_a_strangers_account_changes_nothing(stage: Stage) -> None:
+    _, connection_id = stage.linked()
+    stage.sync(connection_id)
+    with pytest.raises(RefusedError, match="disconnect"):
+        choose_accounts(stage.context, connection_id, [])
+    with pytest.raises(SetupError, match="not an account"):
+        choose_accounts(stage.context, connection_id, [AccountId(str(uuid4()))])
+    assert stage.query("SELECT count(excluded_at) FROM bank.accounts")[0][0] == 0
