@@ -74,14 +74,15 @@ def test_an_account_that_was_left_out_is_not_asked_for_and_comes_back_whole(stag
     assert len(ids) == 2
 
     choose_accounts(stage.context, connection_id, ids[:1])
-    spent = "SELECT count(*) FROM bank.provider_calls WHERE account_external_id = "
+    spent = "SELECT count(scope) FROM bank.provider_calls WHERE account_external_id = "
     of = f"{spent}(SELECT external_id FROM bank.accounts WHERE id = '{ids[1]}')"
     before = stage.query(of)
     for _ in range(3):
         stage.pass_time(timedelta(days=1))
         stage.sync(connection_id)
     assert stage.query(of) == before
-    assert stage.query("SELECT count(*) FROM analytics.account_gaps")[0][0] == 0
+    gaps = f"SELECT count(*) FROM analytics.account_gaps WHERE account_id = '{ids[1]}'"
+    assert stage.query(gaps)[0][0] == 0
 
     choose_accounts(stage.context, connection_id, ids)
     stage.pass_time(timedelta(days=1))
