@@ -61,7 +61,7 @@ def connect_bank(request: Request, visit: AnyVisit, services: App, form: Form) -
     """Begin a link, unless the bank is connected already, and send the customer on."""
     form.check_sender(visit)
     _check_may_connect(visit)
-    provider = _to_provider(services, form.one("provider"))
+    provider = to_provider(services, form.one("provider"))
     institution = form.one("institution") or None
     is_other_login = form.one("other_login") == "yes"
     if institution is not None and not is_other_login:
@@ -143,7 +143,13 @@ def _return_url(request: Request, services: Services, provider: Provider) -> str
     return f"{base_url(request)}/link/return/{provider}"
 
 
-def _to_provider(services: Services, name: str) -> Provider:
+def to_provider(services: Services, name: str) -> Provider:
+    """
+    Return the configured provider of this name.
+
+    Raises:
+        NotFoundError: there is none.
+    """
     found = next((one for one in services.sync.providers if one.value == name), None)
     if found is None:
         raise NotFoundError("there is no such provider")

@@ -10,11 +10,11 @@ from pydantic import SecretStr
 from starlette.responses import RedirectResponse, Response
 
 from bank_pipeline.bootstrap import Services
-from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.visits import Visit
 from bank_pipeline.errors import BankPipelineError, NotFoundError, OtherBrowserError, ProviderError
 from bank_pipeline.gateway.auth import App
 from bank_pipeline.gateway.forms import Form
+from bank_pipeline.gateway.pages.connect import to_provider
 from bank_pipeline.gateway.render import message_page, widget_page
 from bank_pipeline.gateway.visits import find_visit
 from bank_pipeline.storage.accounts import load_stored_accounts
@@ -55,7 +55,7 @@ def show_widget(request: Request, services: App, provider: str, state: str = "")
     visit = find_visit(request)
     try:
         widget = find_link_widget(
-            services.sync, _to_provider(services, provider), state, browser=_browser(visit)
+            services.sync, to_provider(services, provider), state, browser=_browser(visit)
         )
     except OtherBrowserError:
         return message_page("Another browser", _OTHER, status=HTTPStatus.FORBIDDEN)
@@ -73,7 +73,7 @@ def _take_up(
     may_wait: bool,
 ) -> Response:
     try:
-        provider = _to_provider(services, name)
+        provider = to_provider(services, name)
         state = accept_return(services.sync, provider, returned, browser=_browser(visit))
     except NotFoundError:
         return message_page("Unknown link", _UNKNOWN, status=HTTPStatus.NOT_FOUND)
@@ -126,10 +126,3 @@ def _tell(state: LinkState, visit: Visit | None) -> Response:
 
 def _browser(visit: Visit | None) -> SecretStr | None:
     return None if visit is None else SecretStr(visit.browser)
-
-
-def _to_provider(services: Services, name: str) -> Provider:
-    found = next((one for one in services.sync.providers if one.value == name), None)
-    if found is None:
-        raise NotFoundError("no such provider")
-    return found
