@@ -22,6 +22,7 @@ BankPipelineError
 │   └── BusyError               another sync holds this connection: it does our work
 │       └── CoveredError        … or has done it since it was asked for
 ├── WebhookRejectedError        an inbound webhook cannot be trusted
+├── StorageError                the database did not take it: do it again
 ├── NotFoundError               no stored thing has this id
 ├── SecretError                 a stored secret does not open: wrong key or altered text
 └── SetupError                  the operator must change something; the message says what
@@ -30,6 +31,7 @@ BankPipelineError
 from datetime import date
 
 from bank_pipeline.domain.connection import Provider
+from bank_pipeline.domain.webhooks import Refusal
 
 
 class BankPipelineError(Exception):
@@ -140,7 +142,20 @@ class CoveredError(BusyError):
 
 
 class WebhookRejectedError(BankPipelineError):
-    """An inbound webhook could not be trusted."""
+    """
+    An inbound webhook could not be trusted.
+
+    `retry_after_s` is set where it may be believed later: it was not looked into.
+    """
+
+    def __init__(self, refusal: Refusal, why: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(why)
+        self.refusal = refusal
+        self.retry_after_s = retry_after_s
+
+
+class StorageError(BankPipelineError):
+    """The database did not take what was to be stored; nothing of it is kept."""
 
 
 class NotFoundError(BankPipelineError):

@@ -14,16 +14,13 @@ from starlette.responses import JSONResponse, Response
 
 from bank_pipeline.bootstrap import Services
 from bank_pipeline.domain.connection import Provider
-from bank_pipeline.errors import BankPipelineError, WebhookRejectedError
 from bank_pipeline.gateway.api import rows
 from bank_pipeline.gateway.api.models import ProblemDetails
-from bank_pipeline.gateway.bodies import read_bounded
 from bank_pipeline.gateway.link import link_routes
 from bank_pipeline.gateway.problems import MEDIA_TYPE, add_problem_handlers
+from bank_pipeline.gateway.webhooks import webhook_routes
 from bank_pipeline.storage.engine import is_reachable
-from bank_pipeline.sync.webhooks import accept_webhook
 
-BODY_BYTES_MAX: Final = 256 * 1024  # real webhooks are below 10 kB
 API: Final = "/api/v1"
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -53,33 +50,11 @@ def create_app(services: Services) -> FastAPI:
     api = APIRouter(prefix=API, responses=_PROBLEMS)
     api.include_router(rows.router)
     app.include_router(api)
-    app.add_route("/webhooks/{provider}", _receive_webhook(services), methods=["POST"])
+    app.router.routes.extend(webhook_routes(services))
     app.router.routes.extend(link_routes(services))
     app.add_route("/live", _live, methods=["GET"])
     app.add_route("/ready", _ready(services), methods=["GET"])
     return app
-
-
-def _receive_webhook(services: Services) -> Handler:
-    async def receive(request: Request) -> Response:
-        """Answer 200 only after the event is stored; Plaid waits at most ten seconds."""
-        name = request.path_params["provider"]
-        if name not in {provider.value for provider in services.sync.providers}:
-            return JSONResponse({"error": "no such provider"}, status_code=404)
-        body = await read_bounded(request, bytes_max=BODY_BYTES_MAX)
-        if body is None:
-            return JSONResponse({"error": "body too large"}, status_code=413)
-        try:
-            await run_in_threadpool(
-                accept_webhook, services.sync, Provider(name), dict(request.headers), body
-            )
-        except WebhookRejectedError:
-            return JSONResponse({"error": "signature not valid"}, status_code=401)
-        except BankPipelineError:
-            return JSONResponse({"error": "try again"}, status_code=503)
-        return JSONResponse({"status": "stored"})
-
-    return receive
 
 
 async def _live(_: Request) -> Response:

@@ -9,14 +9,17 @@ import uvicorn
 from bank_pipeline.bootstrap import Services
 from bank_pipeline.errors import SetupError
 from bank_pipeline.gateway.app import create_app
+from bank_pipeline.gateway.protocol import BoundedHttp
 
 START_S_MAX: Final = 20.0
 STOP_S_MAX: Final = 10.0
+HEAD_BYTES_MAX: Final = 16 * 1024
+"""Of all headers together. A signature takes less than 1 kB, cookies and a long query the rest."""
 
 
 def serve_gateway(services: Services, *, host: str, port: int) -> None:
     """Serve until interrupted."""
-    uvicorn.run(create_app(services), host=host, port=port, log_level="warning", access_log=False)
+    uvicorn.Server(_configuration(services, host=host, port=port)).run()
 
 
 class GatewayThread:
@@ -24,9 +27,7 @@ class GatewayThread:
 
     def __init__(self, services: Services, *, port: int = 0) -> None:
         self._started = threading.Event()
-        config = uvicorn.Config(
-            create_app(services), host="127.0.0.1", port=port, log_level="error", access_log=False
-        )
+        config = _configuration(services, host="127.0.0.1", port=port)
         self._server = _AnnouncingServer(config, self._started)
         self._thread = threading.Thread(target=self._server.run, name="gateway", daemon=True)
 
@@ -50,6 +51,19 @@ class GatewayThread:
         """The base URL it answers under."""
         port = self._server.servers[0].sockets[0].getsockname()[1]
         return f"http://127.0.0.1:{port}"
+
+
+def _configuration(services: Services, *, host: str, port: int) -> uvicorn.Config:
+    return uvicorn.Config(
+        create_app(services),
+        host=host,
+        port=port,
+        http=BoundedHttp,
+        ws="none",
+        h11_max_incomplete_event_size=HEAD_BYTES_MAX,
+        log_level="error",  # a warning for each request that is no HTTP is anybody's to write
+        access_log=False,
+    )
 
 
 class _AnnouncingServer(uvicorn.Server):

@@ -1,15 +1,16 @@
 """The inbox: verified webhooks, stored before they are acknowledged, until a sync covers them."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from bank_pipeline.domain.connection import Connection, Provider
+from bank_pipeline.domain.connection import SYNCABLE, Connection, Provider
 from bank_pipeline.domain.ids import SyncRunId
 from bank_pipeline.storage.bell import ring
-from bank_pipeline.storage.tables import webhook_events
+from bank_pipeline.storage.tables import connections, webhook_events
 
 
 class Event(Protocol):
@@ -68,11 +69,37 @@ def insert_event(db: sa.Connection, event: Event, *, needs_sync: bool, now: date
     return is_new
 
 
-def delete_handled_events(db: sa.Connection, *, before: datetime, limit: int) -> int:
-    """Delete the oldest handled events received before a time, at most `limit`; return how many."""
+def take_up(
+    db: sa.Connection, connection: Connection, kinds: Collection[str], *, now: datetime
+) -> list[tuple[str, str]]:
+    """Mark waiting events of these kinds as handled; return kind and code of each, in order."""
+    statement = (
+        sa.update(webhook_events)
+        .where(*_waiting(connection), webhook_events.c.kind.in_(kinds))
+        .values(handled_at=now)
+        .returning(webhook_events.c.id, webhook_events.c.kind, webhook_events.c.code)
+    )
+    return [(row.kind, row.code) for row in sorted(db.execute(statement).all())]
+
+
+def delete_old_events(db: sa.Connection, *, before: datetime, limit: int) -> int:
+    """
+    Delete the oldest events received before a time, at most `limit`; return how many.
+
+    Those that were handled, and those that nobody will ever handle: of connections that are not
+    ours, or that ended, or that wait for their customer, whose next sync reads all anyway.
+    """
+    is_awaited = sa.exists().where(
+        connections.c.provider == webhook_events.c.provider,
+        connections.c.external_id == webhook_events.c.connection_external_id,
+        connections.c.status.in_(SYNCABLE),
+    )
     oldest = (
         sa.select(webhook_events.c.id)
-        .where(webhook_events.c.received_at < before, webhook_events.c.handled_at.is_not(None))
+        .where(
+            webhook_events.c.received_at < before,
+            webhook_events.c.handled_at.is_not(None) | ~is_awaited,
+        )
         .order_by(webhook_events.c.id)
         .limit(limit)
     )

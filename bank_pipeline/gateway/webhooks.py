@@ -1,0 +1,115 @@
+"""
+The receiver of webhooks: bounded, verified, stored, answered. It never syncs.
+
+Anybody can send anything here. What is not a provider's own word of just now leaves nothing but
+a count, and no answer is a failure of ours unless the database is away.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from http import HTTPStatus
+from typing import Final, TypeVar
+
+import anyio
+import anyio.to_thread
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from bank_pipeline.bootstrap import Services
+from bank_pipeline.domain.connection import Provider
+from bank_pipeline.domain.webhooks import Refusal
+from bank_pipeline.errors import ProviderError, StorageError, WebhookRejectedError
+from bank_pipeline.gateway.bodies import UnreadBodyError, read_in_time
+from bank_pipeline.gateway.problems import Problem
+from bank_pipeline.sync.refusals import RefusalCounter
+from bank_pipeline.sync.webhooks import accept_webhook
+
+T = TypeVar("T")
+
+BODY_BYTES_MAX: Final = 256 * 1024  # real webhooks are below 10 kB
+BODY_S_MAX: Final = 5.0  # half of what Plaid waits for our answer
+THREADS_MAX: Final = 8
+"""
+Webhooks of one provider that are verified and stored at once.
+
+More would not be faster, and so neither a flood of forgeries nor another provider that cannot
+be asked for its keys takes all threads, or all connections of the database.
+"""
+
+RETRY_AFTER_S: Final = 30.0  # Plaid's own first delay
+
+_STATUS_OF_REFUSAL: Final = {
+    Refusal.TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    Refusal.TOO_SLOW: HTTPStatus.REQUEST_TIMEOUT,
+    Refusal.BROKEN_OFF: HTTPStatus.BAD_REQUEST,
+}
+
+
+def webhook_routes(services: Services) -> list[Route]:
+    """Return the receivers, one for each provider that is on and sends any."""
+    counter = RefusalCounter(services.sync)
+    return [
+        Route(
+            f"/webhooks/{provider.value}",
+            _Receiver(services, counter, provider).receive,
+            methods=["POST"],
+        )
+        for provider, client in services.sync.providers.items()
+        if client.capabilities.has_webhooks
+    ]
+
+
+class _Receiver:
+    """Takes one provider's webhooks."""
+
+    def __init__(self, services: Services, counter: RefusalCounter, provider: Provider) -> None:
+        self._sync = services.sync
+        self._counter = counter
+        self._provider = provider
+        self._threads = anyio.CapacityLimiter(THREADS_MAX)
+
+    async def receive(self, request: Request) -> Response:
+        """
+        Answer 200 only after the event is stored; Plaid waits at most ten seconds.
+
+        Why a webhook is refused is told to the operator, not to who sent it.
+        """
+        try:
+            body = await read_in_time(request, bytes_max=BODY_BYTES_MAX, seconds_max=BODY_S_MAX)
+        except UnreadBodyError as error:
+            await self._in_thread(partial(self._counter.note, self._provider, error.refusal))
+            status = _STATUS_OF_REFUSAL[error.refusal]
+            return Problem(status, "the body was not read to its end").to_response()
+        return await self._in_thread(partial(self._take, _joined(request), body))
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await anyio.to_thread.run_sync(work, limiter=self._threads)
+
+    def _take(self, headers: dict[str, str], body: bytes) -> Response:
+        try:
+            accept_webhook(self._sync, self._provider, headers, body)
+        except WebhookRejectedError as error:
+            self._counter.note(self._provider, error.refusal)
+            if error.retry_after_s is not None:
+                return _later(HTTPStatus.TOO_MANY_REQUESTS, error.retry_after_s)
+            return Problem(HTTPStatus.UNAUTHORIZED, "the signature is not valid").to_response()
+        except ProviderError as error:
+            # Not our failure, and anybody can bring it about who names a key that is new to us.
+            return _later(HTTPStatus.TOO_MANY_REQUESTS, error.retry_after_s or RETRY_AFTER_S)
+        except StorageError:
+            return _later(HTTPStatus.SERVICE_UNAVAILABLE, RETRY_AFTER_S)
+        return JSONResponse({"status": "stored"})
+
+
+def _later(status: HTTPStatus, seconds: float) -> Response:
+    headers = {"Retry-After": str(max(1, round(seconds)))}
+    return Problem(status, "not just now; deliver it again", headers=headers).to_response()
+
+
+def _joined(request: Request) -> dict[str, str]:
+    """Return the headers; those that come twice as one, as HTTP has it, and so neither is lost."""
+    joined: dict[str, str] = {}
+    for name, value in request.headers.items():
+        joined[name] = f"{joined[name]}, {value}" if name in joined else value
+    return joined
