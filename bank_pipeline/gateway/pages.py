@@ -93,7 +93,7 @@ def _respond(body: str, nonce: str, *, scripts: tuple[str, ...], status: int) ->
         f"default-src 'none'; style-src 'unsafe-inline' {hosts}; form-action 'self'; "
         f"base-uri 'none'; frame-ancestors 'none'; script-src 'nonce-{nonce}' {hosts}; "
         f"connect-src 'self' {hosts}; frame-src {frames}; img-src 'self' data: {hosts}"
-    )
+    ).rstrip()  # a value that ends in a blank is no header
     return HTMLResponse(
         body,
         status,
