@@ -19,7 +19,7 @@ HEAD_BYTES_MAX: Final = 16 * 1024
 
 def serve_gateway(services: Services, *, host: str, port: int) -> None:
     """Serve until interrupted."""
-    uvicorn.Server(_configuration(services, host=host, port=port)).run()
+    uvicorn.Server(configuration(services, host=host, port=port)).run()
 
 
 class GatewayThread:
@@ -27,7 +27,7 @@ class GatewayThread:
 
     def __init__(self, services: Services, *, port: int = 0) -> None:
         self._started = threading.Event()
-        config = _configuration(services, host="127.0.0.1", port=port)
+        config = configuration(services, host="127.0.0.1", port=port)
         self._server = _AnnouncingServer(config, self._started)
         self._thread = threading.Thread(target=self._server.run, name="gateway", daemon=True)
 
@@ -53,7 +53,8 @@ class GatewayThread:
         return f"http://127.0.0.1:{port}"
 
 
-def _configuration(services: Services, *, host: str, port: int) -> uvicorn.Config:
+def configuration(services: Services, *, host: str, port: int) -> uvicorn.Config:
+    """Return how the gateway is served: with bounds on what anybody may send."""
     return uvicorn.Config(
         create_app(services),
         host=host,
