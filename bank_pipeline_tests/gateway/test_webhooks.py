@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
-from itertools import islice
+from itertools import islice, product
 from typing import Final
 
 import pytest
@@ -173,6 +173,20 @@ def test_only_posts_are_taken_and_only_where_a_provider_sends_any(door: Door) ->
 
     found = {name: int(answer.split()[1]) for name, answer in asked.items()}
     assert set(found.values()) <= {404, 405}, found
+
+
+def test_no_odd_request_is_a_failure_of_ours(door: Door) -> None:
+    """Paths, hosts and methods that a scanner tries."""
+    hosts = (b"us", b"[", b"[::1", b"a b", b"", b"\xff", b"us:99999", b"@@@", b"us/..%2f")
+    paths = (b"/webhooks/plaid/", b"/webhooks/%70laid", b"/webhooks/%ff", b"/%00", b"*")
+    asked = product((b"POST", b"HEAD", b"CONNECT"), (*paths, b"http://[/webhooks/plaid"), hosts)
+
+    answers = {
+        door.speak(b"%b %b HTTP/1.1\r\nHost: %b\r\nContent-Length: 0\r\n\r\n" % one).split()[1]
+        for one in asked
+    }
+
+    assert answers <= {b"307", b"400", b"401", b"404", b"405"}
 
 
 def test_an_answer_does_not_say_why(door: Door) -> None:
