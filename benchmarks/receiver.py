@@ -33,13 +33,14 @@ from bank_pipeline.cli.playground import playground_environment
 from bank_pipeline.cli.processes import python_command
 from bank_pipeline.config import Settings
 from bank_pipeline.errors import SetupError
-from bank_pipeline.gateway import serve, webhooks
+from bank_pipeline.gateway import serve
 from bank_pipeline.providers.http import fetch_json
 from bank_pipeline.sandbox.clock import VirtualClock
 from bank_pipeline.sandbox.serve import SandboxServer
 from bank_pipeline.sandbox.world import World
 from bank_pipeline.storage import embedded
 from bank_pipeline.storage.engine import build_engine, resolve_database
+from bank_pipeline.sync import inbox
 from bank_pipeline_tests.e2e.stack import free_ports
 from bank_pipeline_tests.gateway.forgeries import PLAID, SECRET, TELLER, Forger
 from bank_pipeline_tests.waiting import wait_until
@@ -174,10 +175,7 @@ def serve_bare(port: int) -> None:
     """Serve the same receiver, which verifies everything and stores nothing."""
     services = build_services(Settings())
 
-    def verify(context: Any, provider: Any, headers: Any, body: bytes) -> object:  # noqa: ANN401
-        return context.provider(provider).verify_webhook(headers, body, now=context.clock())
-
-    vars(webhooks).update(accept_webhook=verify)
+    vars(inbox).update(store_plain_events=lambda *_, **__: None)
     uvicorn.Server(serve.configuration(services, host="127.0.0.1", port=port)).run()
 
 

@@ -22,8 +22,8 @@ from bank_pipeline.domain.webhooks import Refusal
 from bank_pipeline.errors import ProviderError, StorageError, WebhookRejectedError
 from bank_pipeline.gateway.bodies import UnreadBodyError, read_in_time
 from bank_pipeline.gateway.problems import Problem
+from bank_pipeline.sync.inbox import Inbox
 from bank_pipeline.sync.refusals import RefusalCounter
-from bank_pipeline.sync.webhooks import accept_webhook
 
 T = TypeVar("T")
 
@@ -48,11 +48,11 @@ _STATUS_OF_REFUSAL: Final = {
 
 def webhook_routes(services: Services) -> list[Route]:
     """Return the receivers, one for each provider that is on and sends any."""
-    counter = RefusalCounter(services.sync)
+    inbox, counter = Inbox(services.sync), RefusalCounter(services.sync)
     return [
         Route(
             f"/webhooks/{provider.value}",
-            _Receiver(services, counter, provider).receive,
+            _Receiver(inbox, counter, provider).receive,
             methods=["POST"],
         )
         for provider, client in services.sync.providers.items()
@@ -63,8 +63,8 @@ def webhook_routes(services: Services) -> list[Route]:
 class _Receiver:
     """Takes one provider's webhooks."""
 
-    def __init__(self, services: Services, counter: RefusalCounter, provider: Provider) -> None:
-        self._sync = services.sync
+    def __init__(self, inbox: Inbox, counter: RefusalCounter, provider: Provider) -> None:
+        self._inbox = inbox
         self._counter = counter
         self._provider = provider
         self._threads = anyio.CapacityLimiter(THREADS_MAX)
@@ -88,7 +88,7 @@ class _Receiver:
 
     def _take(self, headers: dict[str, str], body: bytes) -> Response:
         try:
-            accept_webhook(self._sync, self._provider, headers, body)
+            self._inbox.accept(self._provider, headers, body)
         except WebhookRejectedError as error:
             self._counter.note(self._provider, error.refusal)
             if error.retry_after_s is not None:

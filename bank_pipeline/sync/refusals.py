@@ -44,59 +44,45 @@ class RefusalCounter:
     Counts refusals into the database. Safe to share between threads.
 
     One thread writes at a time, and takes along what the others noted meanwhile: a flood costs
-    as many writes as the database has time for. It returns when nothing is left to write, so
-    that all is counted once the answers are out.
+    as many writes as the database has time for.
     """
 
     def __init__(self, context: SyncContext) -> None:
         self._context = context
         self._noted: dict[_Key, Refused] = {}
-        self._is_writing = False
         self._is_failing = False
-        self._lock = threading.Lock()
+        self._list = threading.Lock()
+        self._turn = threading.Lock()
 
     def note(self, provider: Provider, refusal: Refusal) -> None:
-        """Count one refusal."""
+        """Count one refusal. What the database does not take is counted with the next one."""
         now = self._context.clock()
         hour = now.replace(minute=0, second=0, microsecond=0)
         self._add([Refused(provider, refusal, hour, times=1, first_at=now, last_at=now)])
-        with self._lock:
-            if self._is_writing:
-                return
-            self._is_writing = True
-        while self._write():
-            pass
+        with self._turn:
+            with self._list:
+                taken, self._noted = [*self._noted.values()], {}
+            if taken:
+                self._write(taken)
 
     def _add(self, refused: list[Refused]) -> None:
-        with self._lock:
+        with self._list:
             for one in refused:
                 key = (one.provider, one.refusal, one.hour)
                 known = self._noted.get(key)
                 self._noted[key] = one if known is None else _together(known, one)
 
-    def _write(self) -> bool:
-        """Write what was noted; return whether there may be more."""
-        with self._lock:
-            taken, self._noted = [*self._noted.values()], {}
-            self._is_writing = bool(taken)
-        if not taken:
-            return False
+    def _write(self, taken: list[Refused]) -> None:
         try:
             with self._context.engine.begin() as db:
                 add_refusals(db, taken)
         except sa.exc.SQLAlchemyError as error:
-            self._put_back(taken, type(error).__name__)
-            return False
-        self._is_failing = False
-        return True
-
-    def _put_back(self, taken: list[Refused], error: str) -> None:
-        """Keep what could not be written for the next one who notes anything."""
-        self._add(taken)
-        if not self._is_failing:
-            _log.error("refused webhooks could not be counted for now: %s", error)
-        with self._lock:
-            self._is_failing, self._is_writing = True, False
+            self._add(taken)
+            if not self._is_failing:  # once, not for each of a flood
+                _log.error("refused webhooks cannot be counted just now: %s", type(error).__name__)
+            self._is_failing = True
+        else:
+            self._is_failing = False
 
 
 def _together(one: Refused, other: Refused) -> Refused:
