@@ -29,12 +29,12 @@ T = TypeVar("T")
 
 BODY_BYTES_MAX: Final = 256 * 1024  # real webhooks are below 10 kB
 BODY_S_MAX: Final = 5.0  # half of what Plaid waits for our answer
-THREADS_MAX: Final = 8
+THREADS_MAX: Final = 32
 """
-Webhooks of one provider that are verified and stored at once.
+Webhooks of one provider that are verified at once, and hence committed together.
 
-More would not be faster, and so neither a flood of forgeries nor another provider that cannot
-be asked for its keys takes all threads, or all connections of the database.
+Of its own for each, so that neither a flood of forgeries nor a provider that cannot be asked for
+its keys takes the threads of others. They share few connections of the database: one commits.
 """
 
 RETRY_AFTER_S: Final = 30.0  # Plaid's own first delay
