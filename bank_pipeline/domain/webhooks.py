@@ -10,10 +10,11 @@ class Refusal(StrEnum):
 
     UNSIGNED: no signature at all. MALFORMED: one that cannot be read. WRONG_ALGORITHM: signed in
     a way that the provider does not use. UNKNOWN_KEY: with a key that it does not vouch for.
-    TOO_MANY_KEYS: so many unknown keys came that it was not asked. BAD_SIGNATURE: the signature
-    does not hold. ALTERED_BODY: it is of another body. STALE, FROM_THE_FUTURE: signed at another
-    time than now. TOO_LARGE, TOO_SLOW, BROKEN_OFF: the body was not read to its end.
-    NOT_SET_UP: we have nothing to check it with.
+    TOO_MANY_KEYS: so many unknown keys came that it was not asked. KEY_UNAVAILABLE: it could not
+    be asked. TOO_BUSY: so many webhooks came at once that none was looked into. BAD_SIGNATURE:
+    the signature does not hold. ALTERED_BODY: it is of another body. STALE, FROM_THE_FUTURE:
+    signed at another time than now. TOO_LARGE, TOO_SLOW, BROKEN_OFF: the body was not read to
+    its end. NOT_SET_UP: we have nothing to check it with.
     """
 
     UNSIGNED = "unsigned"
@@ -21,6 +22,8 @@ class Refusal(StrEnum):
     WRONG_ALGORITHM = "wrong_algorithm"
     UNKNOWN_KEY = "unknown_key"
     TOO_MANY_KEYS = "too_many_keys"
+    KEY_UNAVAILABLE = "key_unavailable"
+    TOO_BUSY = "too_busy"
     BAD_SIGNATURE = "bad_signature"
     ALTERED_BODY = "altered_body"
     STALE = "stale"

@@ -5,6 +5,7 @@ Anybody can send anything here. What is not a provider's own word of just now le
 a count, and no answer is a failure of ours unless the database is away.
 """
 
+import logging
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
@@ -26,6 +27,7 @@ from bank_pipeline.sync.inbox import Inbox
 from bank_pipeline.sync.refusals import RefusalCounter
 
 T = TypeVar("T")
+_log: Final = logging.getLogger(__name__)
 
 BODY_BYTES_MAX: Final = 256 * 1024  # real webhooks are below 10 kB
 BODY_S_MAX: Final = 5.0  # half of what Plaid waits for our answer
@@ -36,6 +38,9 @@ Webhooks of one provider that are verified at once, and hence committed together
 Of its own for each, so that neither a flood of forgeries nor a provider that cannot be asked for
 its keys takes the threads of others. They share few connections of the database: one commits.
 """
+
+WAITING_MAX: Final = 1_000
+"""Webhooks of one provider that wait for a thread, about a second's work; more come again later."""
 
 RETRY_AFTER_S: Final = 30.0  # Plaid's own first delay
 
@@ -75,6 +80,9 @@ class _Receiver:
 
         Why a webhook is refused is told to the operator, not to who sent it.
         """
+        if self._threads.statistics().tasks_waiting >= WAITING_MAX:
+            self._counter.note_for_later(self._provider, Refusal.TOO_BUSY)
+            return _later(HTTPStatus.TOO_MANY_REQUESTS, RETRY_AFTER_S)
         try:
             body = await read_in_time(request, bytes_max=BODY_BYTES_MAX, seconds_max=BODY_S_MAX)
         except UnreadBodyError as error:
@@ -96,8 +104,10 @@ class _Receiver:
             return Problem(HTTPStatus.UNAUTHORIZED, "the signature is not valid").to_response()
         except ProviderError as error:
             # Not our failure, and anybody can bring it about who names a key that is new to us.
+            self._counter.note(self._provider, Refusal.KEY_UNAVAILABLE)
             return _later(HTTPStatus.TOO_MANY_REQUESTS, error.retry_after_s or RETRY_AFTER_S)
-        except StorageError:
+        except StorageError as error:
+            _log.error("%s", error)
             return _later(HTTPStatus.SERVICE_UNAVAILABLE, RETRY_AFTER_S)
         return JSONResponse({"status": "stored"})
 

@@ -56,14 +56,18 @@ class RefusalCounter:
 
     def note(self, provider: Provider, refusal: Refusal) -> None:
         """Count one refusal. What the database does not take is counted with the next one."""
-        now = self._context.clock()
-        hour = now.replace(minute=0, second=0, microsecond=0)
-        self._add([Refused(provider, refusal, hour, times=1, first_at=now, last_at=now)])
+        self.note_for_later(provider, refusal)
         with self._turn:
             with self._list:
                 taken, self._noted = [*self._noted.values()], {}
             if taken:
                 self._write(taken)
+
+    def note_for_later(self, provider: Provider, refusal: Refusal) -> None:
+        """Count one refusal together with the next that is counted: this waits for nothing."""
+        now = self._context.clock()
+        hour = now.replace(minute=0, second=0, microsecond=0)
+        self._add([Refused(provider, refusal, hour, times=1, first_at=now, last_at=now)])
 
     def _add(self, refused: list[Refused]) -> None:
         with self._list:

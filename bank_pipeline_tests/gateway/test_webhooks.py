@@ -257,6 +257,25 @@ def test_forged_key_ids_cost_plaid_few_calls_and_say_come_again(door: Door) -> N
     assert door.refused()["plaid", Refusal.TOO_MANY_KEYS.value] == answers.count(429) >= 20
 
 
+def test_a_plaid_that_cannot_be_asked_is_counted(door: Door) -> None:
+    """Were it our keys that it refuses, nobody would else see why no webhook comes in."""
+    door.ground.fail("/webhook_verification_key/get", "INTERNAL_SERVER_ERROR")
+
+    assert door.send(door.genuine(), door.genuine()) == [429, 200]
+    assert door.refused() == {("plaid", "key_unavailable"): 1}
+
+
+def test_more_than_can_wait_are_told_to_come_again(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "WAITING_MAX", 0)
+    assert door.send(*[door.genuine()] * 3) == [429] * 3
+    monkeypatch.undo()
+
+    assert door.send(door.genuine(), Sent("unsigned", PLAID, b"{}", ())) == [200, 401]
+    assert door.refused() == {("plaid", "too_busy"): 3, ("plaid", "unsigned"): 1}
+
+
 def test_a_replay_is_one_event_however_often_it_comes(door: Door) -> None:
     for path in (PLAID, TELLER):
         assert door.send(*[door.genuine(path, path)] * 5) == [200] * 5

@@ -16,8 +16,8 @@ SOURCES_BEFORE: Final = "source IN ('run', 'connections', 'check')"
 SOURCES: Final = "source IN ('run', 'connections', 'check', 'webhooks')"
 REFUSALS: Final = (
     "refusal IN ('unsigned', 'malformed', 'wrong_algorithm', 'unknown_key', 'too_many_keys', "
-    "'bad_signature', 'altered_body', 'stale', 'from_the_future', 'too_large', 'too_slow', "
-    "'broken_off', 'not_set_up')"
+    "'key_unavailable', 'too_busy', 'bad_signature', 'altered_body', 'stale', 'from_the_future', "
+    "'too_large', 'too_slow', 'broken_off', 'not_set_up')"
 )
 PROVIDERS: Final = "provider IN ('plaid', 'gocardless', 'teller', 'enable_banking')"
 
