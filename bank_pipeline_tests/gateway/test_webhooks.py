@@ -59,7 +59,7 @@ class Door:
 
     def speak(self, *parts: bytes, half: bool = False) -> bytes:
         """Say these bytes, and return what is answered until the other side closes or waits."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as line:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as line:
             for part in parts:
                 line.sendall(part)
             if half:
@@ -140,7 +140,7 @@ def test_a_connection_that_is_used_lives_on(door: Door, monkeypatch: pytest.Monk
     one = door.genuine()
     raw = head(len(one.body), more=f"{one.headers[0][0]}: {one.headers[0][1]}\r\n") + one.body
 
-    with socket.create_connection(("127.0.0.1", door.port), timeout=5) as line:
+    with socket.create_connection(("127.0.0.1", door.port), timeout=30) as line:
         answers = []
         for _ in range(3):
             line.sendall(raw)
