@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: help demo test day flood mutants two-hosts simulate simulate-short dev lint types check bench bench-webhooks sandbox clean lock format
+.PHONY: help demo test day flood mutants two-hosts simulate simulate-short dev lint types check bench bench-webhooks bench-receiver sandbox clean lock format
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -64,6 +64,9 @@ bench: $(VENV)/.dev ## Benchmarks; writes benchmarks/results.json
 
 bench-webhooks: $(VENV)/.dev ## From webhook to rows in every set-up; wants redis-server; some minutes
 	@$(RUN) python -m benchmarks.webhooks
+
+bench-receiver: $(VENV)/.dev ## 64 senders against the receiver of webhooks, beside the same without a database
+	@$(RUN) python -m benchmarks.receiver
 
 format: $(VENV)/.dev ## Format and mend what can be mended by machine
 	@$(RUN) ruff format .
