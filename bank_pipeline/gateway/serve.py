@@ -1,6 +1,8 @@
 """Run the gateway: blocking for a process of its own, or in a thread beside other work."""
 
+import sys
 import threading
+from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
@@ -19,7 +21,11 @@ HEAD_BYTES_MAX: Final = 16 * 1024
 
 def serve_gateway(services: Services, *, host: str, port: int) -> None:
     """Serve until interrupted."""
-    uvicorn.Server(configuration(services, host=host, port=port)).run()
+    server = uvicorn.Server(configuration(services, host=host, port=port))
+    with suppress(KeyboardInterrupt):  # it has ended by then, and says so once more
+        server.run()
+    if not server.started:
+        sys.exit(1)
 
 
 class GatewayThread:
