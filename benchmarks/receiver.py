@@ -82,7 +82,7 @@ def main() -> int:
     console = Console()
     with _running() as (stored, bare, forger):
         for server in (stored, bare):  # the first turn warms up: keys, connections, caches
-            asyncio.run(_turn(server, _signed(forger, f"warm-{server.name}", 2_000), 2.0))
+            asyncio.run(_turn(server, _signed(forger, f"warm-{server.name}", 10_000), 2.0))
             server.seconds, server.lasted_s = [], 0.0
         for turn in range(TURNS):
             for server in (stored, bare) if turn % 2 else (bare, stored):
