@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: help demo test day mutants two-hosts simulate simulate-short dev lint types check bench bench-webhooks sandbox clean lock format
+.PHONY: help demo test day flood mutants two-hosts simulate simulate-short dev lint types check bench bench-webhooks bench-receiver sandbox clean lock format
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -23,6 +23,9 @@ test: $(VENV)/.dev ## All tests, on an embedded Postgres and simulated providers
 day: $(VENV)/.dev ## A day of 2,000 connections in a quarter of an hour, through Dagster's real daemon
 	@$(RUN) DAY_CONNECTIONS=$${DAY_CONNECTIONS:-2000} DAY_MINUTES=$${DAY_MINUTES:-15} \
 	  pytest -n 0 -m day bank_pipeline_tests/e2e/test_day.py
+
+flood: $(VENV)/.dev ## 100,000 forged, truncated, replayed, oversized and wrongly aged webhooks
+	@$(RUN) pytest -n 0 -s -m flood bank_pipeline_tests/gateway/test_process.py
 
 mutants: $(VENV)/.dev ## Every deliberate defect, and whether the proof notices it
 	@$(RUN) pytest -n 2 --dist load -m 'mutants or not mutants' bank_pipeline_tests/simulation/test_defects.py
@@ -62,6 +65,9 @@ bench: $(VENV)/.dev ## Benchmarks; writes benchmarks/results.json
 
 bench-webhooks: $(VENV)/.dev ## From webhook to rows in every set-up; wants redis-server; some minutes
 	@$(RUN) python -m benchmarks.webhooks
+
+bench-receiver: $(VENV)/.dev ## 64 senders against the receiver of webhooks, beside the same without a database
+	@$(RUN) python -m benchmarks.receiver
 
 format: $(VENV)/.dev ## Format and mend what can be mended by machine
 	@$(RUN) ruff format .

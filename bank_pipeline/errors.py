@@ -24,6 +24,7 @@ BankPipelineError
 ├── NotNowError                 a person asked for what has to wait, or for somebody
 ├── OtherBrowserError           a link is ended in the browser that began it
 ├── WebhookRejectedError        an inbound webhook cannot be trusted
+├── StorageError                the database did not take it: do it again
 ├── NotFoundError               no stored thing has this id
 ├── SecretError                 a stored secret does not open: wrong key or altered text
 └── SetupError                  the operator must change something; the message says what
@@ -32,6 +33,7 @@ BankPipelineError
 from datetime import date, datetime
 
 from bank_pipeline.domain.connection import Provider
+from bank_pipeline.domain.webhooks import Refusal
 
 
 class BankPipelineError(Exception):
@@ -154,7 +156,20 @@ class OtherBrowserError(BankPipelineError):
 
 
 class WebhookRejectedError(BankPipelineError):
-    """An inbound webhook could not be trusted."""
+    """
+    An inbound webhook could not be trusted.
+
+    `retry_after_s` is set where it may be believed later: it was not looked into.
+    """
+
+    def __init__(self, refusal: Refusal, why: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(why)
+        self.refusal = refusal
+        self.retry_after_s = retry_after_s
+
+
+class StorageError(BankPipelineError):
+    """The database did not take what was to be stored; nothing of it is kept."""
 
 
 class NotFoundError(BankPipelineError):

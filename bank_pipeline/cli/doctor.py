@@ -1,7 +1,9 @@
 """`bank-pipeline doctor`: what is configured, what is reachable, what is missing."""
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import Final
 
@@ -18,6 +20,11 @@ from bank_pipeline.providers.cache import build_cache
 from bank_pipeline.storage.credentials import check_key, load_vault
 from bank_pipeline.storage.engine import build_engine, resolve_database
 from bank_pipeline.storage.health import load_health, load_pauses
+from bank_pipeline.storage.inbox import load_lag
+from bank_pipeline.storage.webhook_refusals import Refused, load_refusals
+from bank_pipeline.sync.refusals import LATE
+
+_LOOKED_BACK: Final = timedelta(days=1)
 
 _VARIABLES: Final = {
     Provider.ENABLE_BANKING: "ENABLE_BANKING_APPLICATION_ID, ENABLE_BANKING_KEY_PATH",
@@ -44,6 +51,7 @@ def doctor(as_json: AsJson = False) -> None:
         *_check_providers(settings),
         *_check_pauses(settings),
         *_check_webhooks(settings),
+        *_check_inbox(settings),
         _check("cache", lambda: _check_cache(settings)),
         _check("clock", lambda: f"{build_clock(settings)():%Y-%m-%d %H:%M} UTC"),
     ]
@@ -140,6 +148,39 @@ def _check_webhooks(settings: Settings) -> Iterator[Finding]:
         yield Finding("webhooks", "warning", detail)
     else:
         yield Finding("webhooks", "ok", f"{settings.gateway_url}/webhooks/…")
+
+
+def _check_inbox(settings: Settings) -> Iterator[Finding]:
+    """Tell which webhooks wait too long, and that some were not believed."""
+    now = build_clock(settings)()
+    try:
+        engine = build_engine(resolve_database(settings).url)
+        at_the_end.callback(engine.dispose)
+        if not load_health(engine).is_migrated:
+            return
+        with engine.connect() as db:
+            late = [one for one in load_lag(db, now=now) if one.oldest_received_at <= now - LATE]
+            refused = load_refusals(db, since=now - _LOOKED_BACK)
+    except BankPipelineError:
+        return  # the finding about the database says why
+    for one in late:
+        since = f"{one.oldest_received_at:%Y-%m-%d %H:%M}"
+        detail = (
+            f"{one.events} wait for a sync, the oldest since {since} UTC: is Dagster's daemon "
+            "running? `bank-pipeline webhooks lag`"
+        )
+        yield Finding(f"webhooks of {one.provider}", "warning", detail)
+    for provider in sorted({one.provider for one in refused}):
+        yield Finding(f"webhooks of {provider}", "warning", _refused_lately(refused, provider))
+
+
+def _refused_lately(refused: Sequence[Refused], provider: Provider) -> str:
+    counts: Counter[str] = Counter()
+    for one in refused:
+        if one.provider is provider:
+            counts[one.refusal.value] += one.times
+    listed = ", ".join(f"{times} {why}" for why, times in counts.most_common())
+    return f"refused in the last 24 hours: {listed}. `bank-pipeline webhooks refused`"
 
 
 def _check_cache(settings: Settings) -> str:

@@ -30,6 +30,7 @@ from bank_pipeline.cli import (
     simulate,
     switch,
     up,
+    webhooks,
 )
 from bank_pipeline.cli.session import at_the_end
 from bank_pipeline.config import Settings
@@ -56,6 +57,7 @@ app.add_typer(institutions.app, name="institutions")
 app.add_typer(link.app, name="link")
 app.add_typer(notify.app, name="notify")
 app.add_typer(sandbox.app, name="sandbox")
+app.add_typer(webhooks.app, name="webhooks")
 app.command("demo")(demo.demo)
 app.command("simulate")(simulate.simulate)
 app.command("up")(up.up)

@@ -29,6 +29,7 @@ from bank_pipeline.sync.faults import (
     note_failed_connections,
     note_fault,
 )
+from bank_pipeline.sync.refusals import note_webhook_faults
 
 CHECK_FAILS: Final = "check failed"
 
@@ -103,7 +104,8 @@ def failed_run_sensor(
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
     metadata=NOTICES,
-    description="Alerts the operator of checks that fail, and tells when a fault is over.",
+    description="Alerts the operator of checks that fail and of webhooks that are refused or wait, "
+    "and tells when a fault is over.",
 )
 def fault_sensor(
     context: dg.SensorEvaluationContext, services: dg.ResourceParam[Services]
@@ -117,6 +119,7 @@ def fault_sensor(
         if one.name.source is FaultSource.RUN and _has_succeeded_since(context.instance, one)
     ]
     over += load_over(services.sync, open_faults)
+    over += note_webhook_faults(services.sync, open_faults)
     cleared = clear_faults(services.sync, over, at=services.sync.clock()) if over else 0
     return dg.SkipReason(f"{len(open_faults) - cleared} faults last, {cleared} are over.")
 

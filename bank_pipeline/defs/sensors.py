@@ -24,6 +24,7 @@ from bank_pipeline.defs.requests import (
     to_run_requests,
 )
 from bank_pipeline.storage.bell import listening
+from bank_pipeline.storage.inbox import load_lag
 from bank_pipeline.storage.listing import (
     DueAttempt,
     load_connection_ids,
@@ -114,9 +115,23 @@ def webhook_sensor(
         while not waiting and (left := ends_at - time.monotonic()) > 0:
             wait(min(left, LOOK_AGAIN_S))
             waiting = _load_waiting(context.instance, services)
+    lag = _tell_lag(services)
     if not waiting:
-        return dg.SkipReason("No webhook event waits for a sync, and nobody.")
+        return dg.SkipReason(lag)
+    context.log.info(lag)
     return dg.SensorResult(run_requests=waiting)
+
+
+def _tell_lag(services: Services) -> str:
+    """Say how long the oldest event waits that could be synced now."""
+    now = services.sync.clock()
+    with services.sync.engine.connect() as db:
+        lag = load_lag(db, now=now)
+    if not lag:
+        return "No webhook event waits for a sync."
+    count, oldest = sum(one.events for one in lag), lag[0].oldest_received_at
+    waited_s = max(now - oldest, timedelta()).total_seconds()
+    return f"{count} webhook events wait for a sync, the oldest for {waited_s:.0f} s."
 
 
 def _asked(attempt: DueAttempt, now: datetime) -> Asked:

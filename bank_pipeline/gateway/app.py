@@ -8,18 +8,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from bank_pipeline.bootstrap import Services
-from bank_pipeline.domain.connection import Provider
-from bank_pipeline.errors import BankPipelineError, WebhookRejectedError
 from bank_pipeline.gateway.api import actions, reference, rows
 from bank_pipeline.gateway.api.models import ProblemDetails
-from bank_pipeline.gateway.bodies import read_bounded
-from bank_pipeline.gateway.meters import Meters, WebhookOutcome
+from bank_pipeline.gateway.meters import Meters
 from bank_pipeline.gateway.observing import observe
 from bank_pipeline.gateway.pages import (
     accounts,
@@ -32,9 +28,8 @@ from bank_pipeline.gateway.pages import (
 )
 from bank_pipeline.gateway.problems import MEDIA_TYPE, add_problem_handlers
 from bank_pipeline.gateway.visits import add_login_handler
-from bank_pipeline.sync.webhooks import accept_webhook
+from bank_pipeline.gateway.webhooks import webhook_routes
 
-BODY_BYTES_MAX: Final = 256 * 1024  # real webhooks are below 10 kB
 API: Final = "/api/v1"
 
 PAGES: Final = (entry, connect, returns, connections, live, accounts, reconnect)
@@ -76,39 +71,9 @@ def create_app(services: Services) -> FastAPI:
     api.include_router(reference.router)
     app.include_router(api)
     meters = Meters()
-    app.add_route("/webhooks/{provider}", _receive_webhook(services, meters), methods=["POST"])
+    app.router.routes.extend(webhook_routes(services, meters))
     for module in PAGES:
         app.include_router(module.router)
     app.mount("/static", StaticFiles(packages=[("bank_pipeline.gateway", "static")]))
     observe(app, services, meters)  # last, so that it is around whatever else is
     return app
-
-
-def _receive_webhook(services: Services, meters: Meters) -> Handler:
-    async def receive(request: Request) -> Response:
-        """Answer 200 only after the event is stored; Plaid waits at most ten seconds."""
-        name = request.path_params["provider"]
-        if name not in {provider.value for provider in services.sync.providers}:
-            meters.count_webhook(None, WebhookOutcome.REFUSED, "unknown_provider")
-            return JSONResponse({"error": "no such provider"}, status_code=404)
-        provider = Provider(name)
-        body = await read_bounded(request, bytes_max=BODY_BYTES_MAX)
-        if body is None:
-            meters.count_webhook(provider, WebhookOutcome.REFUSED, "too_large")
-            return JSONResponse({"error": "body too large"}, status_code=413)
-        try:
-            is_new = await run_in_threadpool(
-                accept_webhook, services.sync, provider, dict(request.headers), body
-            )
-        except WebhookRejectedError:
-            meters.count_webhook(provider, WebhookOutcome.REFUSED, "signature")
-            return JSONResponse({"error": "signature not valid"}, status_code=401)
-        except BankPipelineError as error:
-            meters.count_webhook(provider, WebhookOutcome.PUT_OFF, type(error).__name__)
-            return JSONResponse({"error": "try again"}, status_code=503)
-        meters.count_webhook(
-            provider, WebhookOutcome.ACCEPTED if is_new else WebhookOutcome.REPEATED
-        )
-        return JSONResponse({"status": "stored"})
-
-    return receive

@@ -31,12 +31,11 @@ class WebhookOutcome(StrEnum):
     """
     What became of one delivery.
 
-    REPEATED: stored before, acknowledged again. PUT_OFF: to be delivered again, since it could
-    not be verified or stored just now.
+    STORED: and acknowledged, be it the first time or again. PUT_OFF: to be delivered again, since
+    it could not be verified or stored just now.
     """
 
-    ACCEPTED = "accepted"
-    REPEATED = "repeated"
+    STORED = "stored"
     REFUSED = "refused"
     PUT_OFF = "put_off"
 
@@ -78,12 +77,6 @@ class Meters:
         self._requests.labels(known, route, str(status)).inc()
         self._seconds.labels(known, route).observe(seconds)
 
-    def count_webhook(
-        self, provider: Provider | None, outcome: WebhookOutcome, reason: str = ""
-    ) -> None:
-        """
-        Count one delivery; no `provider`: it came to an address that no provider has.
-
-        `reason` says why one was refused or put off, in words of ours.
-        """
-        self._webhooks.labels(provider.value if provider else OTHER, outcome.value, reason).inc()
+    def count_webhook(self, provider: Provider, outcome: WebhookOutcome, reason: str = "") -> None:
+        """Count one delivery; `reason` says why one was refused or put off, in words of ours."""
+        self._webhooks.labels(provider.value, outcome.value, reason).inc()

@@ -98,12 +98,18 @@ def _respond(
     ours = "'self'" if nonce is None else f"'nonce-{nonce}'"
     # A provider's widget sets styles of its own; our pages need none but the file.
     styles = f"'self' 'unsafe-inline' {scripts}" if scripts else "'self'"
-    frames = scripts or "'none'"
-    policy = (
-        f"default-src 'none'; style-src {styles}; form-action 'self'; base-uri 'none'; "
-        f"frame-ancestors 'none'; script-src {ours} {scripts}; connect-src 'self' {scripts}; "
-        f"frame-src {frames}; img-src 'self' data: {images} {scripts}"
-    )
+    allowed = {
+        "default-src": "'none'",
+        "style-src": styles,
+        "form-action": "'self'",
+        "base-uri": "'none'",
+        "frame-ancestors": "'none'",
+        "script-src": f"{ours} {scripts}",
+        "connect-src": f"'self' {scripts}",
+        "frame-src": scripts or "'none'",
+        "img-src": f"'self' data: {images} {scripts}",
+    }
+    policy = "; ".join(f"{what} {' '.join(where.split())}" for what, where in allowed.items())
     headers = {
         "Content-Security-Policy": policy,
         "Cache-Control": "no-store",

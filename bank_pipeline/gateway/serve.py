@@ -1,6 +1,8 @@
 """Run the gateway: blocking for a process of its own, or in a thread beside other work."""
 
+import sys
 import threading
+from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
@@ -9,21 +11,21 @@ import uvicorn
 from bank_pipeline.bootstrap import Services
 from bank_pipeline.errors import SetupError
 from bank_pipeline.gateway.app import create_app
+from bank_pipeline.gateway.protocol import BoundedHttp
 
 START_S_MAX: Final = 20.0
 STOP_S_MAX: Final = 10.0
+HEAD_BYTES_MAX: Final = 16 * 1024
+"""Of all headers together. A signature takes less than 1 kB, cookies and a long query the rest."""
 
 
 def serve_gateway(services: Services, *, host: str, port: int) -> None:
     """Serve until interrupted."""
-    uvicorn.run(
-        create_app(services),
-        host=host,
-        port=port,
-        log_config=None,  # uvicorn's lines are written as all others: without what errors quote
-        log_level="warning",
-        access_log=False,
-    )
+    server = uvicorn.Server(configuration(services, host=host, port=port))
+    with suppress(KeyboardInterrupt):  # it has ended by then, and says so once more
+        server.run()
+    if not server.started:
+        sys.exit(1)
 
 
 class GatewayThread:
@@ -31,14 +33,7 @@ class GatewayThread:
 
     def __init__(self, services: Services, *, port: int = 0) -> None:
         self._started = threading.Event()
-        config = uvicorn.Config(
-            create_app(services),
-            host="127.0.0.1",
-            port=port,
-            log_config=None,
-            log_level="error",
-            access_log=False,
-        )
+        config = configuration(services, host="127.0.0.1", port=port)
         self._server = _AnnouncingServer(config, self._started)
         self._thread = threading.Thread(target=self._server.run, name="gateway", daemon=True)
 
@@ -62,6 +57,21 @@ class GatewayThread:
         """The base URL it answers under."""
         port = self._server.servers[0].sockets[0].getsockname()[1]
         return f"http://127.0.0.1:{port}"
+
+
+def configuration(services: Services, *, host: str, port: int) -> uvicorn.Config:
+    """Return how the gateway is served: with bounds on what anybody may send."""
+    return uvicorn.Config(
+        create_app(services),
+        host=host,
+        port=port,
+        http=BoundedHttp,
+        ws="none",
+        h11_max_incomplete_event_size=HEAD_BYTES_MAX,
+        log_config=None,  # uvicorn's lines are written as all others: without what errors quote
+        log_level="error",  # a warning for each request that is no HTTP is anybody's to write
+        access_log=False,
+    )
 
 
 class _AnnouncingServer(uvicorn.Server):

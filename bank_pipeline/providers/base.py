@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from bank_pipeline.domain.account import Account
 from bank_pipeline.domain.connection import Provider, ProviderStatus
 from bank_pipeline.domain.institution import Institution
+from bank_pipeline.domain.webhooks import Refusal
 from bank_pipeline.errors import ProviderError, WebhookRejectedError
 from bank_pipeline.providers.answers import (
     AccountsAnswer,
@@ -301,7 +302,7 @@ class ProviderClient(ABC):
         Raises:
             WebhookRejectedError: forged, altered, stale, or the provider sends none at all.
         """
-        raise WebhookRejectedError(f"{self.provider} sends no webhooks")
+        raise WebhookRejectedError(Refusal.NOT_SET_UP, f"{self.provider} sends no webhooks")
 
     @abstractmethod
     def check_health(self) -> None:

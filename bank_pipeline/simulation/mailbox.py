@@ -13,7 +13,7 @@ from bank_pipeline.sandbox.delivery import Delivery, Outbox
 from bank_pipeline.simulation.agenda import Agenda
 from bank_pipeline.simulation.installation import Installation
 from bank_pipeline.simulation.plan import Plan, Trouble
-from bank_pipeline.sync.webhooks import accept_webhook
+from bank_pipeline.sync.inbox import Inbox
 
 PROMPT: Final = timedelta(seconds=2)
 TRIES: Final = tuple(timedelta(seconds=30 * 4**step) for step in range(6))
@@ -112,7 +112,7 @@ class Mailbox:
         }
         body = letter.delivery.body.encode()
         try:
-            accept_webhook(self._place.context, letter.provider, headers, body)
+            Inbox(self._place.context).accept(letter.provider, headers, body)
         except BankPipelineError as error:
             self.refused[type(error).__name__] += 1
             self._again(letter)

@@ -13,11 +13,12 @@ from bank_pipeline.storage.tables import operator_faults
 
 
 class FaultSource(StrEnum):
-    """What failed: a run as such, connections within runs, or a check."""
+    """What failed: a run as such, connections within runs, a check, or how webhooks come in."""
 
     RUN = "run"
     CONNECTIONS = "connections"
     CHECK = "check"
+    WEBHOOKS = "webhooks"
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class FaultName:
 
 @dataclass(frozen=True)
 class OpenFault:
-    """A fault that lasts. Times of runs and checks are Dagster's, of connections our clock's."""
+    """A fault that lasts. Times of runs and checks are Dagster's, the others' our clock's."""
 
     id: str
     name: FaultName

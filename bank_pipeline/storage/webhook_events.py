@@ -1,15 +1,16 @@
 """The inbox: verified webhooks, stored before they are acknowledged, until a sync covers them."""
 
+import json
+from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
 
-from bank_pipeline.domain.connection import Connection, Provider
+from bank_pipeline.domain.connection import SYNCABLE, Connection, Provider
 from bank_pipeline.domain.ids import SyncRunId
 from bank_pipeline.storage.bell import ring
-from bank_pipeline.storage.tables import webhook_events
+from bank_pipeline.storage.tables import connections, webhook_events
 
 
 class Event(Protocol):
@@ -37,42 +38,71 @@ class Event(Protocol):
 
 
 def insert_event(db: sa.Connection, event: Event, *, needs_sync: bool, now: datetime) -> bool:
-    """
-    Store an event and return whether it is new; a repeated delivery is stored once.
+    """Store an event and return whether it is new; see `insert_events`."""
+    waiting, handled = ([event], []) if needs_sync else ([], [event])
+    return event.event_key in insert_events(db, waiting=waiting, handled=handled, now=now)
 
-    One that needs no sync is handled by being stored. One that does rings the bell. It may be
-    equal news of the same second: it waits again, behind all that came before, because a sync
-    under way covers only those.
+
+def insert_events(
+    db: sa.Connection, *, waiting: Sequence[Event], handled: Sequence[Event], now: datetime
+) -> frozenset[str]:
     """
-    statement = insert(webhook_events).values(
-        provider=event.provider,
-        event_key=event.event_key,
-        kind=event.kind,
-        code=event.code,
-        connection_external_id=event.external_id,
-        received_at=now,
-        handled_at=None if needs_sync else now,
+    Store events; return the keys of those that are new. A repeated delivery is stored once.
+
+    Those `handled` are so by being stored. Those `waiting` ask for a sync, and ring the bell. One
+    that is repeated may be equal news of the same second: it waits again, behind all that came
+    before, because a sync under way covers only those.
+    """
+    rows = {}
+    for events, handled_at in ((handled, now.isoformat()), (waiting, None)):
+        for event in events:
+            rows[event.provider, event.event_key] = {
+                "provider": event.provider,
+                "event_key": event.event_key,
+                "kind": event.kind,
+                "code": event.code,
+                "connection_external_id": event.external_id,
+                "handled_at": handled_at,
+            }
+    # In one order, so that two gateways which store at once never wait for each other in a ring.
+    ordered = json.dumps([rows[key] for key in sorted(rows)])
+    stored = db.execute(_INSERT, {"rows": ordered, "now": now}).all()
+    if waiting:
+        ring(db)
+    return frozenset(row.event_key for row in stored if row.is_new)
+
+
+def take_up(
+    db: sa.Connection, connection: Connection, kinds: Collection[str], *, now: datetime
+) -> list[tuple[str, str]]:
+    """Mark waiting events of these kinds as handled; return kind and code of each, in order."""
+    statement = (
+        sa.update(webhook_events)
+        .where(*_waiting(connection), webhook_events.c.kind.in_(kinds))
+        .values(handled_at=now)
+        .returning(webhook_events.c.id, webhook_events.c.kind, webhook_events.c.code)
     )
-    inserted = statement.on_conflict_do_nothing().returning(webhook_events.c.id)
-    is_new = db.scalar(inserted) is not None
-    if not needs_sync:
-        return is_new
-    if not is_new:
-        is_equal = (
-            webhook_events.c.provider == event.provider,
-            webhook_events.c.event_key == event.event_key,
-        )
-        again = {"id": sa.text("DEFAULT"), "received_at": now, "handled_at": None}
-        db.execute(sa.update(webhook_events).where(*is_equal).values(again))
-    ring(db)
-    return is_new
+    return [(row.kind, row.code) for row in sorted(db.execute(statement).all())]
 
 
-def delete_handled_events(db: sa.Connection, *, before: datetime, limit: int) -> int:
-    """Delete the oldest handled events received before a time, at most `limit`; return how many."""
+def delete_old_events(db: sa.Connection, *, before: datetime, limit: int) -> int:
+    """
+    Delete the oldest events received before a time, at most `limit`; return how many.
+
+    Those that were handled, and those that nobody will ever handle: of connections that are not
+    ours, or that ended, or that wait for their customer, whose next sync reads all anyway.
+    """
+    is_awaited = sa.exists().where(
+        connections.c.provider == webhook_events.c.provider,
+        connections.c.external_id == webhook_events.c.connection_external_id,
+        connections.c.status.in_(SYNCABLE),
+    )
     oldest = (
         sa.select(webhook_events.c.id)
-        .where(webhook_events.c.received_at < before, webhook_events.c.handled_at.is_not(None))
+        .where(
+            webhook_events.c.received_at < before,
+            webhook_events.c.handled_at.is_not(None) | ~is_awaited,
+        )
         .order_by(webhook_events.c.id)
         .limit(limit)
     )
@@ -99,3 +129,21 @@ def _waiting(connection: Connection) -> tuple[sa.ColumnElement[bool], ...]:
         webhook_events.c.connection_external_id == connection.external_id,
         webhook_events.c.handled_at.is_(None),
     )
+
+
+# A row that this very statement inserted has no deleter (xmax); one that it updated has.
+_INSERT: Final = sa.text(
+    """
+    INSERT INTO bank.webhook_events AS held
+        (provider, event_key, kind, code, connection_external_id, received_at, handled_at)
+    SELECT provider, event_key, kind, code, connection_external_id, :now, handled_at
+    FROM json_to_recordset(CAST(:rows AS json)) AS given(
+        provider text, event_key text, kind text, code text, connection_external_id text,
+        handled_at timestamptz
+    )
+    ON CONFLICT (provider, event_key) DO UPDATE
+        SET id = DEFAULT, received_at = excluded.received_at, handled_at = NULL
+        WHERE excluded.handled_at IS NULL
+    RETURNING held.event_key, held.xmax = 0 AS is_new
+    """
+)

@@ -48,6 +48,7 @@ from bank_pipeline.sync.renewal import (
     renew_same_consent,
     renew_twin,
 )
+from bank_pipeline.sync.webhooks import take_up_events
 
 _STATE_BYTES: Final = 32
 _GRACE: Final = timedelta(minutes=10)
@@ -382,6 +383,7 @@ def _keep(
         )
         store_credential(db, connection_id, linked.credential, vault=context.vault, now=now)
         keep_accounts(db, connection_id, linked, now=now)
+        take_up_events(db, connection_id, now=now)
         if twin is not None:
             reason = f"looks like the login of connection {twin.connection.id}"
             insert_notice(db, load_connection(db, connection_id), reason, now=now)

@@ -11,7 +11,8 @@ from bank_pipeline.storage.notices import delete_notices
 from bank_pipeline.storage.rate_limits import delete_rate_limits
 from bank_pipeline.storage.raw_payloads import delete_raw_payloads
 from bank_pipeline.storage.sync_runs import delete_lineages, set_killed_sync_runs
-from bank_pipeline.storage.webhook_events import delete_handled_events
+from bank_pipeline.storage.webhook_events import delete_old_events
+from bank_pipeline.storage.webhook_refusals import delete_refusals
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.linked import expire_links
 
@@ -27,6 +28,7 @@ class PruneReport:
 
     raw_payloads_deleted: int
     webhook_events_deleted: int
+    webhook_refusals_deleted: int
     link_sessions_expired: int
     sync_runs_killed: int
     provider_calls_deleted: int
@@ -36,7 +38,7 @@ class PruneReport:
 
 def prune(context: SyncContext, *, retention: timedelta) -> PruneReport:
     """
-    Delete providers' answers and handled webhooks older than `retention`; close what was abandoned.
+    Delete providers' answers and webhooks older than `retention`; close what was abandoned.
 
     Calls are needed for a day where they are counted, and kept for a week to look into. What runs
     left for looking back goes with the answers that it is about.
@@ -46,7 +48,8 @@ def prune(context: SyncContext, *, retention: timedelta) -> PruneReport:
     now = context.clock()
     payloads_count = _delete_all(context, delete_raw_payloads, before=now - retention)
     _delete_all(context, delete_lineages, before=now - retention)
-    events_count = _delete_all(context, delete_handled_events, before=now - retention)
+    events_count = _delete_all(context, delete_old_events, before=now - retention)
+    refusals_count = _delete_all(context, delete_refusals, before=now - retention)
     calls_count = _delete_all(context, delete_calls, before=now - CALLS_KEPT)
     limits_count = _delete_all(context, delete_rate_limits, before=now - RATES_KEPT)
     notices_count = _delete_all(context, delete_notices, before=now - NOTICES_KEPT)
@@ -56,6 +59,7 @@ def prune(context: SyncContext, *, retention: timedelta) -> PruneReport:
     return PruneReport(
         payloads_count,
         events_count,
+        refusals_count,
         expired_count,
         killed_count,
         calls_count,

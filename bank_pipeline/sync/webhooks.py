@@ -1,22 +1,26 @@
-"""Webhooks in: verify, store, and act on what needs no sync. Never syncs."""
+"""Verified webhooks: stored, and acted on where that needs no sync. Never syncs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
 
 import sqlalchemy as sa
 
-from bank_pipeline.domain.connection import Connection, ConnectionStatus, Provider
+from bank_pipeline.domain.connection import Connection, ConnectionStatus
+from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.domain.transitions import Transition
+from bank_pipeline.errors import StorageError
 from bank_pipeline.providers.base import EventKind, ProviderEvent
 from bank_pipeline.storage.connections import (
     apply_transition,
+    load_connection,
     load_connection_by_external_id,
     request_accounts,
     request_sync,
 )
 from bank_pipeline.storage.notices import insert_stop_notice
-from bank_pipeline.storage.webhook_events import insert_event
+from bank_pipeline.storage.webhook_events import insert_event, insert_events, take_up
 from bank_pipeline.sync.context import SyncContext
 
 NEEDS_SYNC: Final = frozenset(
@@ -43,38 +47,82 @@ _STATUS_OF_KIND: Final = {
     EventKind.EXPIRING: ConnectionStatus.EXPIRING,
 }
 
+_ABOUT_THE_CONSENT: Final = frozenset(_STATUS_OF_KIND)
+_TOUCHES_CONNECTION: Final = _ABOUT_THE_CONSENT | _ABOUT_ACCOUNTS | {EventKind.REPAIRED}
+
 _REPAIRABLE: Final = frozenset({ConnectionStatus.NEEDS_REAUTH, ConnectionStatus.EXPIRING})
 
 
-def accept_webhook(
-    context: SyncContext, provider: Provider, headers: Mapping[str, str], body: bytes
-) -> bool:
+def store_event(context: SyncContext, event: ProviderEvent, *, now: datetime) -> None:
     """
-    Verify one webhook and store it; return whether it is new. Then it may be acknowledged.
+    Store a verified event, and act on what it says of its connection.
 
     A repeated delivery is stored once. Events that say what a person must do, or that it
     was done, change the connection's status here, because a sync could not learn it or
-    would not be tried.
+    would not be tried. Where the connection is not known yet, they wait for it.
 
     Raises:
-        WebhookRejectedError: it cannot be trusted; nothing was stored.
-        ProviderError: the provider could not be asked for its key; let it deliver again.
+        StorageError: the database did not take it.
     """
-    now = context.clock()
-    event = context.provider(provider).verify_webhook(headers, body, now=now)
-    with context.engine.begin() as db:
-        is_new = insert_event(db, event, needs_sync=event.kind in NEEDS_SYNC, now=now)
-        if is_new:
-            _apply(db, event, now)
-    return is_new
+    with _translated(), context.engine.begin() as db:
+        _store(db, event, now)
 
 
-def _apply(db: sa.Connection, event: ProviderEvent, now: datetime) -> None:
-    if event.external_id is None:
-        return
-    connection = load_connection_by_external_id(db, event.provider, event.external_id)
-    if connection is None:
-        return
+def store_plain_events(
+    context: SyncContext, events: Sequence[ProviderEvent], *, now: datetime
+) -> None:
+    """
+    Store events that say nothing of their connection, all or none.
+
+    Raises:
+        StorageError: the database did not take them.
+    """
+    assert not any(touches_connection(event) for event in events), "those are stored one by one"
+    waiting = [event for event in events if event.kind in NEEDS_SYNC]
+    handled = [event for event in events if event.kind not in NEEDS_SYNC]
+    with _translated(), context.engine.begin() as db:
+        insert_events(db, waiting=waiting, handled=handled, now=now)
+
+
+def touches_connection(event: ProviderEvent) -> bool:
+    """Say whether an event changes what is stored of its connection."""
+    return event.kind in _TOUCHES_CONNECTION and event.external_id is not None
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
+        raise StorageError(f"the webhook was not stored: {type(error).__name__}") from None
+
+
+def take_up_events(db: sa.Connection, connection_id: ConnectionId, *, now: datetime) -> None:
+    """
+    Act on what was said of a connection before it was stored.
+
+    What asks for a sync goes on waiting for one.
+    """
+    connection = load_connection(db, connection_id)
+    for kind, code in take_up(db, connection, _ABOUT_THE_CONSENT, now=now):
+        event = ProviderEvent(
+            connection.provider, EventKind(kind), code, connection.external_id, event_key=""
+        )
+        _apply(db, event, load_connection(db, connection_id), now)
+
+
+def _store(db: sa.Connection, event: ProviderEvent, now: datetime) -> None:
+    connection = None
+    is_asked = touches_connection(event)
+    if is_asked and event.external_id is not None:
+        connection = load_connection_by_external_id(db, event.provider, event.external_id)
+    is_early = is_asked and connection is None and event.kind in _ABOUT_THE_CONSENT
+    is_new = insert_event(db, event, needs_sync=event.kind in NEEDS_SYNC or is_early, now=now)
+    if is_new and connection is not None:
+        _apply(db, event, connection, now)
+
+
+def _apply(db: sa.Connection, event: ProviderEvent, connection: Connection, now: datetime) -> None:
     if event.kind in _ABOUT_ACCOUNTS:
         request_accounts(db, connection.id)
     if event.kind is EventKind.REPAIRED and connection.status in _REPAIRABLE:

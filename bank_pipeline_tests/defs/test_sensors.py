@@ -17,10 +17,7 @@ from bank_pipeline.providers.base import EventKind, ProviderEvent
 from bank_pipeline.storage.connections import ensure_team, insert_or_renew_connection
 from bank_pipeline.storage.tables import connections, webhook_events
 from bank_pipeline.storage.webhook_events import insert_event
-from bank_pipeline.sync.asking import COOLDOWN, ask_for_sync
-from bank_pipeline.sync.connection import sync_connection
 from bank_pipeline.sync.disconnect import disconnect
-from bank_pipeline.sync.reports import Step, SyncReason, SyncRequest
 from bank_pipeline_tests.defs.runs import Runs
 from bank_pipeline_tests.defs.ticks import Ticks, named_in
 from bank_pipeline_tests.installation import Installation
@@ -292,39 +289,6 @@ def test_an_event_waits_for_the_run_under_way(ticks: Ticks) -> None:
     ticks.queue(request, dg.DagsterRunStatus.NOT_STARTED)
     insert_events(ticks, connection_id)
 
-    assert ticks.webhooks() == []
-
-
-def test_what_somebody_asked_for_is_one_run_of_its_own_until_it_begins(
-    ticks: Ticks, runs: Runs
-) -> None:
-    """Events that wait for the same connection go with it; what was done is not asked for again."""
-    [connection_id] = runs.linked()
-    context = ticks.installation.services.sync
-    ticks.installation.sandbox.advance(COOLDOWN)
-    ask_for_sync(context, connection_id)
-    ask_for_sync(context, connection_id)
-    insert_events(ticks, connection_id, count=2)
-
-    [request] = ticks.webhooks()
-    assert (request.partition_key, reasons([request])) == (connection_id, {"manual"})
-    assert keys(ticks.webhooks()) == [request.run_key], "the same, as long as it has not begun"
-    ticks.queue(request, dg.DagsterRunStatus.NOT_STARTED)
-    assert ticks.webhooks() == []
-
-
-def test_what_was_asked_for_is_done_by_the_next_whole_sync_whoever_begins_it(
-    ticks: Ticks, runs: Runs
-) -> None:
-    """Balances alone are not what was asked for."""
-    [connection_id] = runs.linked()
-    context = ticks.installation.services.sync
-    ticks.installation.sandbox.advance(COOLDOWN)
-    ask_for_sync(context, connection_id)
-    balances = frozenset({Step.BALANCES})
-    sync_connection(context, SyncRequest(connection_id, SyncReason.REFRESH, steps=balances))
-    assert len(ticks.webhooks()) == 1
-    sync_connection(context, SyncRequest(connection_id, SyncReason.SCHEDULE))
     assert ticks.webhooks() == []
 
 

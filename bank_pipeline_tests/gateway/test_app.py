@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pytest
 
-from bank_pipeline.gateway.app import BODY_BYTES_MAX
+from bank_pipeline.gateway.webhooks import BODY_BYTES_MAX
 from bank_pipeline_tests.gateway.conftest import Gate
 from bank_pipeline_tests.sync.ground import CHECKING
 
@@ -44,12 +44,12 @@ def test_acknowledges_only_what_is_stored(gate: Gate) -> None:
         gate.send(NEWS)
     finally:
         gate.ground.execute("DROP FUNCTION bank.refuse CASCADE")
-    assert _answers(gate) == [500]
+    assert _answers(gate) == [503]
     assert gate.stored() == []
 
     gate.ground.pass_time(timedelta(seconds=31))
 
-    assert _answers(gate) == [500, 200]
+    assert _answers(gate) == [503, 200]
     assert len(gate.stored()) == 1
 
 
@@ -106,7 +106,7 @@ def test_when_plaid_cannot_vouch_for_the_key_the_webhook_may_come_again(gate: Ga
     gate.send(NEWS)
     gate.ground.pass_time(timedelta(seconds=31))
 
-    assert _answers(gate) == [503, 200]
+    assert _answers(gate) == [429, 200]
     assert len(gate.stored()) == 1
 
 

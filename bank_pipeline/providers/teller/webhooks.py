@@ -17,10 +17,12 @@ from typing import Any, Final
 from pydantic import SecretStr
 
 from bank_pipeline.domain.connection import Provider
+from bank_pipeline.domain.webhooks import Refusal
 from bank_pipeline.errors import WebhookRejectedError
 from bank_pipeline.providers.base import EventKind, ProviderEvent
 from bank_pipeline.providers.exact_json import is_storable, parse_json
 from bank_pipeline.providers.teller.errors import to_word
+from bank_pipeline.providers.webhook_kinds import kind_of
 
 HEADER: Final = "teller-signature"
 AGE_MAX_S: Final = 180.0  # Teller's own advice
@@ -29,17 +31,8 @@ _HEADER_LENGTH_MAX: Final = 4096
 _SIGNATURES_MAX: Final = 16
 _SECONDS: Final = re.compile(r"[0-9]{1,12}")
 _DISCONNECTED: Final = "enrollment.disconnected"
-_TRANSACTIONS: Final = "transactions.processed"
 _ENVELOPE: Final = ("id", "type", "timestamp")
 _KEPT: Final = ("enrollment_id", "account_id", "reason", "status")
-
-KIND_OF_TYPE: Final[Mapping[str, EventKind]] = {
-    _DISCONNECTED: EventKind.NEEDS_REAUTH,
-    _TRANSACTIONS: EventKind.SYNC,
-    "account.number_verification.processed": EventKind.IGNORE,
-    "webhook.test": EventKind.IGNORE,
-}
-"""Every documented type. Unknown is IGNORE, and kept."""
 
 
 class WebhookVerifier:
@@ -56,13 +49,17 @@ class WebhookVerifier:
             WebhookRejectedError: forged, altered, stale, or not signed at all.
         """
         if not self._secrets:
-            raise WebhookRejectedError("TELLER_SIGNING_SECRET is not set: nothing can be believed")
+            why = "TELLER_SIGNING_SECRET is not set: nothing can be believed"
+            raise WebhookRejectedError(Refusal.NOT_SET_UP, why)
         signed_at, signatures = _to_parts(headers)
         message = signed_at.encode() + b"." + body
         if not self._is_signed(message, signatures):
-            raise WebhookRejectedError("the signature does not hold")
-        if not -SKEW_MAX_S <= now.timestamp() - int(signed_at) <= AGE_MAX_S:
-            raise WebhookRejectedError("signed too long ago, or in the future")
+            raise WebhookRejectedError(Refusal.BAD_SIGNATURE, "the signature does not hold")
+        age_s = now.timestamp() - int(signed_at)
+        if age_s > AGE_MAX_S:
+            raise WebhookRejectedError(Refusal.STALE, "signed too long ago")
+        if age_s < -SKEW_MAX_S:
+            raise WebhookRejectedError(Refusal.FROM_THE_FUTURE, "signed in the future")
         return to_event(body, or_key=hashlib.sha256(message).hexdigest())
 
     def _is_signed(self, message: bytes, signatures: Sequence[str]) -> bool:
@@ -100,7 +97,7 @@ def to_event(body: bytes, *, or_key: str) -> ProviderEvent:
     enrollment_id = told.get("enrollment_id")
     return ProviderEvent(
         provider=Provider.TELLER,
-        kind=KIND_OF_TYPE.get(word, EventKind.IGNORE),
+        kind=kind_of(Provider.TELLER, word),
         code=_to_code(word, told.get("reason")),
         external_id=enrollment_id if isinstance(enrollment_id, str) and enrollment_id else None,
         event_key=to_word(said.get("id")) or or_key,
@@ -131,13 +128,15 @@ def _to_kept(told: Mapping[str, Any]) -> dict[str, Any]:
 def _to_parts(headers: Mapping[str, str]) -> tuple[str, list[str]]:
     """Read `t=...,v1=...,v1=...` in any order; a name may come more than once."""
     found = [value for name, value in headers.items() if name.lower() == HEADER]
-    if len(found) != 1 or not 0 < len(found[0]) <= _HEADER_LENGTH_MAX:
-        raise WebhookRejectedError("no Teller-Signature header, or an odd one")
+    if not any(found):
+        raise WebhookRejectedError(Refusal.UNSIGNED, "no Teller-Signature header")
+    if len(found) != 1 or len(found[0]) > _HEADER_LENGTH_MAX:
+        raise WebhookRejectedError(Refusal.MALFORMED, "an odd Teller-Signature header")
     parts = [part.strip().partition("=") for part in found[0].split(",")]
     times = [value for name, _, value in parts if name == "t"]
     signatures = [value.lower() for name, _, value in parts if name == "v1"]
     if len(times) != 1 or not _SECONDS.fullmatch(times[0]):
-        raise WebhookRejectedError("it does not say when it was signed")
+        raise WebhookRejectedError(Refusal.MALFORMED, "it does not say when it was signed")
     if not 0 < len(signatures) <= _SIGNATURES_MAX:
-        raise WebhookRejectedError("no signature, or too many")
+        raise WebhookRejectedError(Refusal.MALFORMED, "no signature, or too many")
     return times[0], signatures

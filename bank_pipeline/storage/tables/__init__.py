@@ -51,6 +51,7 @@ from bank_pipeline.storage.tables.work import (
     raw_payloads,
     sync_runs,
     webhook_events,
+    webhook_refusals,
 )
 
 __all__ = [
@@ -87,4 +88,5 @@ __all__ = [
     "transaction_revisions",
     "transactions",
     "webhook_events",
+    "webhook_refusals",
 ]

@@ -72,7 +72,7 @@ operator_faults = sa.Table(
     moment("opened_at", nullable=False),
     moment("last_seen_at", nullable=False),
     moment("cleared_at"),
-    sa.CheckConstraint("source IN ('run', 'connections', 'check')", name="source"),
+    sa.CheckConstraint("source IN ('run', 'connections', 'check', 'webhooks')", name="source"),
     sa.Index(
         "operator_faults_open_key",
         "source",

@@ -5,6 +5,7 @@ from sqlalchemy.dialects.postgresql import BYTEA, JSONB, UUID
 
 from bank_pipeline.domain.circuit import CircuitState
 from bank_pipeline.domain.connection import Provider
+from bank_pipeline.domain.webhooks import Refusal
 from bank_pipeline.storage.columns import moment, one_of, own_id, ref, text
 from bank_pipeline.storage.tables.base import metadata
 
@@ -150,4 +151,19 @@ webhook_events = sa.Table(
         postgresql_where=sa.text("handled_at IS NULL"),
     ),
     comment="The inbox: verified webhooks, stored before they are acknowledged.",
+)
+
+webhook_refusals = sa.Table(
+    "webhook_refusals",
+    metadata,
+    sa.Column("provider", sa.Text, primary_key=True),
+    sa.Column("refusal", sa.Text, primary_key=True),
+    sa.Column("hour", sa.DateTime(timezone=True), primary_key=True),
+    sa.Column("times", sa.BigInteger, nullable=False),
+    moment("first_at", nullable=False),
+    moment("last_at", nullable=False),
+    one_of("provider", Provider),
+    one_of("refusal", Refusal),
+    comment="Webhooks that were not believed: a row per provider, reason and hour, however "
+    "many came. Nothing of what they held is kept.",
 )

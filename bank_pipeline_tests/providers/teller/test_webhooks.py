@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from bank_pipeline.domain.connection import Provider
+from bank_pipeline.domain.webhooks import Refusal
 from bank_pipeline.errors import ReauthRequiredError, WebhookRejectedError
 from bank_pipeline.providers.base import EventKind, ProviderEvent
 from bank_pipeline.providers.teller.errors import error_of_code
-from bank_pipeline.providers.teller.webhooks import KIND_OF_TYPE, WebhookVerifier
+from bank_pipeline.providers.teller.webhooks import WebhookVerifier
+from bank_pipeline.providers.webhook_kinds import KIND_OF_CODE
 from bank_pipeline_tests.providers.teller.builders import build_provider, transaction
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -61,26 +64,28 @@ def test_the_parts_of_the_header_come_in_any_order_and_the_header_in_any_case() 
 
 
 @pytest.mark.parametrize(
-    "value",
+    ("value", "refusal"),
     [
-        "",
-        "t=1",
-        "v1=aa",
-        "nonsense",
-        header(body(), OLD),
-        header(b"{}", NEW),
-        header(body(), NEW).replace("v1=", "v0="),
-        header(body(), NEW).replace("t=", "t=9"),
-        header(body(), NEW) + ",t=1",
-        header(body(), NEW).replace("t=", "t=-"),
-        "t=\N{ARABIC-INDIC DIGIT ONE},v1=aa",
-        f"t={int(NOW.timestamp())},v1=\N{SNOWMAN}",
-        header(body(), NEW) + ",v1=a" * 20,
+        ("", Refusal.UNSIGNED),
+        ("t=1", Refusal.MALFORMED),
+        ("v1=aa", Refusal.MALFORMED),
+        ("nonsense", Refusal.MALFORMED),
+        (header(body(), OLD), Refusal.BAD_SIGNATURE),
+        (header(b"{}", NEW), Refusal.BAD_SIGNATURE),
+        (header(body(), NEW).replace("v1=", "v0="), Refusal.MALFORMED),
+        (header(body(), NEW).replace("t=", "t=9"), Refusal.BAD_SIGNATURE),
+        (header(body(), NEW) + ",t=1", Refusal.MALFORMED),
+        (header(body(), NEW).replace("t=", "t=-"), Refusal.MALFORMED),
+        ("t=\N{ARABIC-INDIC DIGIT ONE},v1=aa", Refusal.MALFORMED),
+        (f"t={int(NOW.timestamp())},v1=\N{SNOWMAN}", Refusal.BAD_SIGNATURE),
+        (header(body(), NEW) + ",v1=a" * 20, Refusal.MALFORMED),
+        (header(body(), NEW) + "," * 5000, Refusal.MALFORMED),
     ],
 )
-def test_forgeries_are_turned_away(value: str) -> None:
-    with pytest.raises(WebhookRejectedError):
+def test_forgeries_are_turned_away(value: str, refusal: Refusal) -> None:
+    with pytest.raises(WebhookRejectedError) as caught:
         verified(body(), value)
+    assert caught.value.refusal is refusal
 
 
 def test_without_a_header_or_a_secret_nothing_is_believed() -> None:
@@ -100,8 +105,9 @@ def test_three_minutes_old_is_too_old_and_the_future_is_no_place(
     if is_believed:
         assert verified(body(), value).event_key == "wh_1"
     else:
-        with pytest.raises(WebhookRejectedError):
+        with pytest.raises(WebhookRejectedError) as caught:
             verified(body(), value)
+        assert caught.value.refusal is (Refusal.STALE if age_s > 0 else Refusal.FROM_THE_FUTURE)
 
 
 def test_one_delivery_signed_again_is_one_event() -> None:
@@ -119,7 +125,7 @@ def test_without_an_id_the_signed_bytes_name_the_delivery() -> None:
     assert len(keys) == 2
 
 
-@pytest.mark.parametrize(("type_", "kind"), sorted(KIND_OF_TYPE.items()))
+@pytest.mark.parametrize(("type_", "kind"), sorted(KIND_OF_CODE[Provider.TELLER].items()))
 def test_every_documented_type_has_its_kind(type_: str, kind: EventKind) -> None:
     content = body(type_)
     assert verified(content, header(content, NEW)).kind is kind
