@@ -41,7 +41,7 @@ def request_turns(
     """
     now = services.sync.clock()
     with services.sync.engine.connect() as db:
-        scheduled = load_scheduled(db)
+        scheduled = load_scheduled(db, now=now)
     slots = {one.connection_id: last_slot(one.connection_id, now) for one in scheduled}
     waiting = [one for one in scheduled if one.last_tried_at < slots[one.connection_id]]
     if not waiting:
@@ -103,7 +103,7 @@ def balance_refresh_schedule(
         if (quota := client.capabilities.quota(Scope.BALANCES)) and quota.scheduled_max > 1
     }
     with services.sync.engine.connect() as db:
-        scheduled = [one for one in load_scheduled(db) if one.provider in counting]
+        scheduled = [one for one in load_scheduled(db, now=now) if one.provider in counting]
         last_calls = load_last_balance_calls(db, since=now - REFRESHED_AFTER - REFRESH_KEPT)
     ready = load_ready(context.instance)
     key = _key_of_tick(context)

@@ -74,8 +74,20 @@ class Visit(BaseModel):
         return self.key_id is None
 
     @property
+    def may_manage(self) -> bool:
+        """Say whether they may change whatever the team has."""
+        return self.scope is KeyScope.MANAGE
+
+    @property
     def may_connect(self) -> bool:
         """Say whether they may connect a bank of the team."""
-        if self.link is not None:
-            return self.link.purpose is LinkPurpose.CONNECT
-        return self.scope is KeyScope.MANAGE
+        is_asked = self.link is not None and self.link.purpose is LinkPurpose.CONNECT
+        return is_asked or self.may_manage
+
+    @property
+    def home(self) -> str:
+        """The page where they begin."""
+        if self.link is None:
+            return "/connections"
+        renewed = self.link.connection_id
+        return "/connect" if renewed is None else f"/connections/{renewed}/reconnect"

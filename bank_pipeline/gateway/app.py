@@ -63,6 +63,7 @@ def create_app(services: Services) -> FastAPI:
         redoc_url=None,
     )
     app.state.services = services
+    app.state.streams = live.Streams()
     add_problem_handlers(app)
     add_login_handler(app)
     api = APIRouter(prefix=API, responses=_PROBLEMS)

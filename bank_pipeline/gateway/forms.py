@@ -52,11 +52,13 @@ async def read_form(request: Request) -> FormFields:
     Read the form of a request.
 
     Raises:
-        Problem: 413, it is longer than any of ours.
+        Problem: 413, it is longer than any of ours; 400, it cannot be text.
     """
     body = await read_bounded(request, bytes_max=FORM_BYTES_MAX)
     if body is None:
         raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "the form is too long")
+    if b"%00" in body or b"\x00" in body:  # no field of ours holds one, and no database takes it
+        raise Problem(HTTPStatus.BAD_REQUEST, "the form cannot be read")
     return FormFields(parse_qsl(body.decode(errors="replace"), keep_blank_values=True))
 
 

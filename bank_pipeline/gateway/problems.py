@@ -79,6 +79,9 @@ def add_problem_handlers(app: FastAPI) -> None:
         reasons = [
             {"where": ".".join(map(str, one["loc"])), "why": one["msg"]} for one in error.errors()
         ]
+        is_page = not request.url.path.startswith(_FOR_PROGRAMS)
+        if is_page and any(one["loc"][0] == "path" for one in error.errors()):
+            return _answer(request, Problem(HTTPStatus.NOT_FOUND, "there is no such thing"))
         problem = Problem(
             HTTPStatus.UNPROCESSABLE_ENTITY, "the request is not as documented", errors=reasons
         )

@@ -1,13 +1,13 @@
 """Pages rendered on the server, with a policy that lets nothing foreign in."""
 
 import json
+import re
 import secrets
 from collections.abc import Collection
 from datetime import datetime
 from decimal import Decimal
 from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
@@ -83,7 +83,8 @@ def widget_page(widget: LinkWidget, *, action: str) -> HTMLResponse:
         settings=settings,
         nonce=nonce,
     )
-    return _respond(body, scripts=_origins([widget.script_url]), nonce=nonce)
+    scripts = _origins([widget.script_url])
+    return _respond(body, scripts=scripts, frames=" ".join(widget.frames), nonce=nonce)
 
 
 def _respond(
@@ -92,6 +93,7 @@ def _respond(
     status: int = HTTPStatus.OK,
     images: str = "",
     scripts: str = "",
+    frames: str = "",
     nonce: str | None = None,
 ) -> HTMLResponse:
     """Send a page that no other site can frame, no cache keeps and no referrer tells of."""
@@ -106,7 +108,7 @@ def _respond(
         "frame-ancestors": "'none'",
         "script-src": f"{ours} {scripts}",
         "connect-src": f"'self' {scripts}",
-        "frame-src": scripts or "'none'",
+        "frame-src": f"{scripts} {frames}" if scripts else "'none'",
         "img-src": f"'self' data: {images} {scripts}",
     }
     policy = "; ".join(f"{what} {' '.join(where.split())}" for what, where in allowed.items())
@@ -121,12 +123,17 @@ def _respond(
 
 
 def _origins(addresses: Collection[str]) -> str:
-    """Return the hosts of addresses, as a policy names them; what is no web address is left out."""
-    found = {urlsplit(address) for address in addresses}
-    return " ".join(sorted({f"{one.scheme}://{one.netloc}" for one in found if one.scheme in _WEB}))
+    """Return the hosts of addresses, as a policy names them."""
+    return " ".join(sorted({found[0] for one in addresses if (found := _ORIGIN.match(one))}))
 
 
-_WEB: Final = ("http", "https")
+def to_picture(address: str | None) -> str | None:
+    """Return the address of a foreign picture; None where it is none that a page may show."""
+    return address if address and _ORIGIN.match(address) else None
+
+
+_ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d+)?(?=[/?]|$)")
+"""A provider's text that is not plainly this could say something else to the policy."""
 
 
 def _moment(value: datetime | None) -> str:
@@ -148,4 +155,9 @@ _templates: Final = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_templates.filters |= {"moment": _moment, "money": _money, "provider": _provider}
+_templates.filters |= {
+    "moment": _moment,
+    "money": _money,
+    "provider": _provider,
+    "picture": to_picture,
+}

@@ -15,6 +15,8 @@ from bank_pipeline.gateway.protocol import BoundedHttp
 
 START_S_MAX: Final = 20.0
 STOP_S_MAX: Final = 10.0
+STREAMS_END_S: Final = 3
+"""So long open pages are waited for at the end; they ask again, wherever that leads."""
 HEAD_BYTES_MAX: Final = 16 * 1024
 """Of all headers together. A signature takes less than 1 kB, cookies and a long query the rest."""
 
@@ -71,6 +73,7 @@ def configuration(services: Services, *, host: str, port: int) -> uvicorn.Config
         log_config=None,  # uvicorn's lines are written as all others: without what errors quote
         log_level="error",  # a warning for each request that is no HTTP is anybody's to write
         access_log=False,
+        timeout_graceful_shutdown=STREAMS_END_S,
     )
 
 

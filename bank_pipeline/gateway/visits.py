@@ -10,7 +10,8 @@ from pydantic import SecretStr, ValidationError
 from starlette.responses import RedirectResponse
 
 from bank_pipeline.bootstrap import Services
-from bank_pipeline.domain.access import KeyScope, Principal
+from bank_pipeline.domain.access import Principal
+from bank_pipeline.domain.connection import Connection
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.domain.visits import GUEST_FOR, SESSION_FOR, PageLink, Visit
 from bank_pipeline.errors import NotFoundError, SecretError
@@ -40,25 +41,25 @@ def add_login_handler(app: FastAPI) -> None:
         return RedirectResponse("/login", HTTPStatus.SEE_OTHER)
 
 
-def begin_visit(services: Services, *, by: Principal | PageLink) -> Visit:
-    """Return a new session of whoever showed a key, or came by a link that was sent."""
+def begin_visit(services: Services, *, by: Principal | PageLink, before: Visit | None) -> Visit:
+    """
+    Return a new session of whoever showed a key, or came by a link that was sent.
+
+    The browser stays the one that it was `before`, for the same team: a link that it has begun
+    can still be ended.
+    """
     now = services.sync.clock()
-    browser, form_token = secrets.token_urlsafe(_TOKEN_BYTES), secrets.token_urlsafe(_TOKEN_BYTES)
-    if isinstance(by, Principal):
-        return Visit(
-            team_id=by.team_id,
-            browser=browser,
-            form_token=form_token,
-            expires_at=now + SESSION_FOR,
-            key_id=by.key_id,
-            scope=by.scope,
-        )
+    is_known = before is not None and before.team_id == by.team_id
+    browser = before.browser if before and is_known else secrets.token_urlsafe(_TOKEN_BYTES)
+    is_key = isinstance(by, Principal)
     return Visit(
         team_id=by.team_id,
         browser=browser,
-        form_token=form_token,
-        expires_at=min(now + GUEST_FOR, by.expires_at),
-        link=by,
+        form_token=secrets.token_urlsafe(_TOKEN_BYTES),
+        expires_at=now + (SESSION_FOR if is_key else GUEST_FOR),
+        key_id=by.key_id if isinstance(by, Principal) else None,
+        scope=by.scope if isinstance(by, Principal) else None,
+        link=None if isinstance(by, Principal) else by,
     )
 
 
@@ -122,7 +123,7 @@ def _member(visit: AnyVisit) -> Visit:
 
 
 def _manager(visit: Annotated[Visit, Depends(_member)]) -> Visit:
-    if visit.scope is not KeyScope.MANAGE:
+    if not visit.may_manage:
         raise Problem(HTTPStatus.FORBIDDEN, _LOOK_ONLY)
     return visit
 
@@ -139,26 +140,33 @@ def rows_of(request: Request, visit: Visit) -> TeamRows:
     return TeamRows(services_of(request).sync.engine, visit.team_id)
 
 
-def _seen(request: Request, visit: AnyVisit, connection_id: UUID) -> ConnectionId:
+def is_linked_here(services: Services, visit: Visit, connection_id: ConnectionId) -> bool:
+    """Say whether this browser linked the connection, and did not come upon one that was there."""
+    sync = services.sync
+    with sync.engine.connect() as db:
+        return is_linked_by(db, connection_id, SecretStr(visit.browser), vault=sync.vault)
+
+
+def may_see(services: Services, visit: Visit, connection: Connection) -> bool:
     """
-    Return a connection that this visitor may look at.
+    Say whether a visitor may look at a connection.
 
     A guest may look at the one that they renew, and at those that they linked in this browser.
-
-    Raises:
-        NotFoundError: it is none of these, whether or not there is such a connection.
     """
-    sync = services_of(request).sync
+    if connection.team_id != visit.team_id:
+        return False
+    if not visit.is_guest or (visit.link and visit.link.connection_id == connection.id):
+        return True
+    return is_linked_here(services, visit, connection.id)
+
+
+def _seen(request: Request, visit: AnyVisit, connection_id: UUID) -> ConnectionId:
+    services = services_of(request)
     own_id = ConnectionId(str(connection_id))
-    with sync.engine.connect() as db:
+    with services.sync.engine.connect() as db:
         connection = load_connection(db, own_id)
-        is_own = connection.team_id == visit.team_id
-        if is_own and visit.is_guest:
-            is_renewed = visit.link is not None and visit.link.connection_id == connection.id
-            browser = SecretStr(visit.browser)
-            is_own = is_renewed or is_linked_by(db, connection.id, browser, vault=sync.vault)
-    if not is_own:
-        raise NotFoundError("there is no such connection")
+    if not may_see(services, visit, connection):
+        raise NotFoundError("there is no such connection")  # whether or not there is one
     return own_id
 
 
@@ -167,10 +175,20 @@ SeenConnection = Annotated[ConnectionId, Depends(_seen)]
 
 
 def _changed(visit: AnyVisit, own_id: SeenConnection) -> ConnectionId:
-    if not visit.is_guest and visit.scope is not KeyScope.MANAGE:
+    if not visit.is_guest and not visit.may_manage:
         raise Problem(HTTPStatus.FORBIDDEN, _LOOK_ONLY)
     return own_id
 
 
 ChangedConnection = Annotated[ConnectionId, Depends(_changed)]
-"""A connection that the visitor may change: a guest their own, a member with a key for it."""
+"""A connection that the visitor may renew and sync: a guest their own, a member by their key."""
+
+
+def _chosen(request: Request, visit: AnyVisit, own_id: ChangedConnection) -> ConnectionId:
+    if visit.is_guest and not is_linked_here(services_of(request), visit, own_id):
+        raise Problem(HTTPStatus.FORBIDDEN, "your link is for renewing this connection alone")
+    return own_id
+
+
+ChosenConnection = Annotated[ConnectionId, Depends(_chosen)]
+"""A connection whose accounts the visitor may choose: not whoever was sent a link to renew it."""

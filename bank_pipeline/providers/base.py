@@ -133,11 +133,13 @@ class LinkWidget:
     """
     What a page of ours needs to run a provider's widget.
 
-    `settings` are handed to it as they are; none is a secret but the link's own state.
+    `settings` are handed to it as they are; none is a secret but the link's own state. `frames` are
+    origins that it shows parts of itself from, besides its script's.
     """
 
     script_url: str
     settings: Mapping[str, Any] = field(repr=False)
+    frames: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ class Driver:
     def run_slot(self, connection_id: ConnectionId) -> None:
         """Make the daily sync of a connection, unless its status says that it has none."""
         with self._place.context.engine.connect() as db:
-            scheduled = load_scheduled_ids(db)
+            scheduled = load_scheduled_ids(db, now=self._place.context.clock())
         if connection_id in scheduled:
             self.sync(connection_id, SyncReason.SCHEDULE)
 

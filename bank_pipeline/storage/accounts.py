@@ -140,15 +140,16 @@ def rename_accounts(
 def set_excluded(
     db: sa.Connection,
     connection_id: ConnectionId,
-    account_ids: Collection[AccountId],
     *,
+    left_out: Collection[AccountId],
+    chosen: Collection[AccountId],
     now: datetime,
 ) -> bool:
-    """Make these the accounts that nobody wants read, and no others; return whether any changed."""
+    """Leave accounts out, and read others again; return whether any was not so before."""
     is_of = accounts.c.connection_id == connection_id
-    is_named = accounts.c.id.in_(account_ids)
-    out = accounts.update().where(is_of, is_named, accounts.c.excluded_at.is_(None))
-    back = accounts.update().where(is_of, ~is_named, accounts.c.excluded_at.is_not(None))
+    is_out = accounts.c.excluded_at.is_not(None)
+    out = accounts.update().where(is_of, accounts.c.id.in_(left_out), ~is_out)
+    back = accounts.update().where(is_of, accounts.c.id.in_(chosen), is_out)
     left = db.execute(out.values(excluded_at=now, updated_at=now)).rowcount
     return bool(left + db.execute(back.values(excluded_at=None, updated_at=now)).rowcount)
 

@@ -93,7 +93,8 @@ _BY_ACCOUNT: Final = sa.text(
     "GROUP BY v.account_id"
 )
 _VERSION: Final = sa.text(
-    "SELECT c.status, c.status_since, c.status_reason, c.history_stage, c.last_success_at, "
+    "SELECT c.status, c.status_since, c.status_reason, "
+    "c.consent_expires_at, c.history_stage, c.last_success_at, "
     "c.next_attempt_at, c.sync_requested_at, r.id, r.ended_at, r.ended_at <= :rested_since, "
     "(SELECT count(*) FROM bank.account_questions q "
     " WHERE q.connection_id = c.id AND q.decided_at IS NULL) "

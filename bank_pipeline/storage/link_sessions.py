@@ -16,6 +16,7 @@ from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.tables import link_sessions
 
 EXPIRED: Final = "expired"
+LINKED: Final = "linked"
 
 
 @dataclass(frozen=True)
@@ -167,10 +168,11 @@ def set_expired_link_sessions(
 def is_linked_by(
     db: sa.Connection, connection_id: ConnectionId, browser: SecretStr, *, vault: Vault
 ) -> bool:
-    """Say whether a link that this browser began yielded or renewed the connection."""
+    """Say whether a link that this browser began yielded the connection: not an older one."""
     query = sa.select(link_sessions.c.id).where(
         link_sessions.c.browser_fingerprint == vault.fingerprint(browser.get_secret_value()),
         link_sessions.c.connection_ids.contains([connection_id]),
+        link_sessions.c.outcome == LINKED,
     )
     return db.scalar(query.limit(1)) is not None
 

@@ -124,21 +124,23 @@ def load_syncable_ids(db: sa.Connection) -> list[ConnectionId]:
     return [ConnectionId(id_) for id_ in db.execute(query.order_by(connections.c.id)).scalars()]
 
 
-def load_scheduled_ids(db: sa.Connection) -> list[ConnectionId]:
+def load_scheduled_ids(db: sa.Connection, *, now: datetime) -> list[ConnectionId]:
     """Load the ids of the connections that have their turn every day."""
-    return [one.connection_id for one in load_scheduled(db)]
+    return [one.connection_id for one in load_scheduled(db, now=now)]
 
 
-def load_scheduled(db: sa.Connection) -> list[ScheduledConnection]:
+def load_scheduled(db: sa.Connection, *, now: datetime) -> list[ScheduledConnection]:
     """
     Load the connections that have their turn every day, by id.
 
     Those that wait for their customer among them: a free look whether it was mended
-    elsewhere, since the provider's word of it may have been lost.
+    elsewhere, since the provider's word of it may have been lost. A first sync that waits, as for
+    the choice of accounts, is waited for.
     """
     scheduled = [*SYNCABLE, ConnectionStatus.NEEDS_REAUTH.value]
+    is_held = connections.c.last_attempt_at.is_(None) & (connections.c.next_attempt_at > now)
     query = sa.select(connections.c.id, connections.c.provider, _LAST_TRIED_AT).where(
-        connections.c.status.in_(scheduled)
+        connections.c.status.in_(scheduled), is_held.is_not(True)
     )
     return [
         ScheduledConnection(ConnectionId(id_), Provider(provider), tried_at)
@@ -191,12 +193,11 @@ def load_unhandled_events(db: sa.Connection, *, now: datetime, limit: int) -> li
     Load, per syncable connection, the events that no sync has covered, oldest first.
 
     While a later try is planned, as after a failure, the events that the last attempt knew
-    wait for it: they must not turn a back-off into a drumfire.
+    wait for it: they must not turn a back-off into a drumfire. A first sync that waits, as for
+    the choice of accounts, is waited for.
     """
     is_unplanned = connections.c.next_attempt_at.is_(None) | (connections.c.next_attempt_at <= now)
-    is_news = connections.c.last_attempt_at.is_(None) | (
-        webhook_events.c.received_at > connections.c.last_attempt_at
-    )
+    is_news = webhook_events.c.received_at > connections.c.last_attempt_at
     query = (
         sa.select(
             connections.c.id,

@@ -81,7 +81,7 @@ class TeamRows:
         with self.engine.connect() as db:
             try:
                 found = db.execute(sa.text(statement), parameters)
-            except sa.exc.DataError:
+            except (sa.exc.DataError, sa.exc.ProgrammingError):
                 raise ValueError("no place in this listing") from None
             rows = [dict(row) for row in found.mappings()]
         if len(rows) <= limit:

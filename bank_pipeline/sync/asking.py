@@ -101,11 +101,12 @@ def _judge(context: SyncContext, db: sa.Connection, connection: Connection) -> A
         _spent(wanted, quotas, past, now),
     )
     refusal, next_at = next((one for one in obstacles if one is not None), (None, None))
+    is_asked = connection.sync_requested_at is not None
     return Asking(
         refusal,
         next_at,
         calls_left=_left(wanted, quotas, past),
-        is_waiting=connection.sync_requested_at is not None and not is_running,
+        is_waiting=is_asked and not is_running and connection.status.is_syncable,
         is_running=is_running,
     )
 

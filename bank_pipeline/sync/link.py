@@ -29,6 +29,7 @@ from bank_pipeline.storage.credentials import load_credential, store_credential
 from bank_pipeline.storage.institutions import add_popularity
 from bank_pipeline.storage.link_sessions import (
     EXPIRED,
+    LINKED,
     LinkSession,
     finish_link_session,
     insert_link_session,
@@ -38,7 +39,7 @@ from bank_pipeline.storage.link_sessions import (
 from bank_pipeline.sync.account_choice import CHOICE_WITHIN
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.institutions import remember_institution
-from bank_pipeline.sync.linked import LINKED, RENEWED, LinkState, finish_without, keep_accounts
+from bank_pipeline.sync.linked import RENEWED, LinkState, finish_without, keep_accounts
 from bank_pipeline.sync.recording import recorded
 from bank_pipeline.sync.renewal import (
     Twin,

@@ -36,7 +36,6 @@ from bank_pipeline.storage.quarantine import save_quarantined
 from bank_pipeline.storage.raw_payloads import save_raw_payload
 from bank_pipeline.sync.context import SyncContext
 
-LINKED: Final = "linked"
 RENEWED: Final = "renewed"
 OTHER_ACCOUNTS: Final = "other_accounts"
 """The customer consented to accounts that are not those of the connection to be renewed."""

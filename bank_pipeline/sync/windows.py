@@ -266,7 +266,7 @@ class _Reader:
         Return the failure that this sync ends with, the gravest one; None when all is well.
 
         A bank that refuses every account refuses the customer. A connection without a single
-        account is no success.
+        account that is read is no success.
         """
         if self.stopped_by is not None:
             return self.stopped_by
@@ -281,7 +281,7 @@ class _Reader:
                 code=blocked.code,
                 request_id=blocked.request_id,
             )
-        if not listed and not self.troubles:
+        if not wanted and not self.troubles:
             nothing = TransientError(self.provider.provider, "accounts", code="NO_ACCOUNTS")
             return self.last_gone or nothing
         return min(self.troubles, key=_gravity, default=None)

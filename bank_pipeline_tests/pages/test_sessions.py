@@ -164,7 +164,7 @@ def test_pages_let_nothing_foreign_in_and_tell_nobody_where_they_were(
         answer = http.get(path)
         policy = answer.headers["content-security-policy"]
         assert "default-src 'none'" in policy
-        assert "script-src 'self' " in policy
+        assert "script-src 'self';" in policy
         assert "unsafe" not in policy
         assert "frame-ancestors 'none'" in policy
         assert answer.headers["referrer-policy"] == "no-referrer"
@@ -196,3 +196,84 @@ def test_a_page_that_is_not_there_says_so_as_a_page(front: Front, http: httpx.Cl
         answer = http.get(path)
         assert answer.status_code == 404, path
         assert answer.headers["content-type"].startswith("text/html")
+
+
+def test_no_other_site_can_log_its_visitors_in(front: Front, http: httpx.Client) -> None:
+    """They would connect their bank to a team of its choice."""
+    fields = {"key": front.make_key()}
+    for site, status in (("cross-site", 403), ("same-site", 403), ("same-origin", 303)):
+        answer = http.post("/login", data=fields, headers={"Sec-Fetch-Site": site})
+        assert answer.status_code == status, site
+
+
+def test_a_link_for_renewing_neither_chooses_accounts_nor_decides(
+    front: Front, http: httpx.Client
+) -> None:
+    """It lies in mailboxes and channels for weeks."""
+    own = link(front)
+    http.get(
+        secret(make_renewal_link(front.services.sync, front.team_id(), own, base_url=front.url))
+    )
+    text = http.get(f"/connections/{own}/reconnect").text
+    found = re.search(r'name="form_token" value="([^"]+)"', text)
+    assert found is not None
+    fields = {"form_token": found[1], "account": str(uuid4()), "same_as": "new"}
+    for path in ("accounts", f"questions/{uuid4()}"):
+        assert http.post(f"/connections/{own}/{path}", data=fields).status_code == 403, path
+    assert "Choose accounts" not in http.get(f"/connections/{own}").text
+    assert http.get("/").headers["location"] == f"/connections/{own}/reconnect"
+
+
+def test_a_guest_does_not_learn_which_banks_the_team_has(front: Front, http: httpx.Client) -> None:
+    own = link(front)
+    with front.services.sync.engine.begin() as db:
+        db.exec_driver_sql("UPDATE bank.connections SET institution_external_id = 'ins_1'")
+    link_ = make_connect_link(front.services.sync, front.team_id(), base_url=front.url)
+    http.get(secret(link_))
+    found = re.search(r'name="form_token" value="([^"]+)"', http.get("/connect").text)
+    assert found is not None
+    fields = {"form_token": found[1], "provider": "plaid", "institution": "ins_1"}
+    text = http.post("/connect", data=fields).text
+    assert "connected already" in text
+    assert str(own) not in text
+    assert "First Harbor" not in text
+
+
+def test_following_a_link_again_does_not_lose_the_browser_that_began(
+    front: Front, http: httpx.Client
+) -> None:
+    link_ = secret(make_connect_link(front.services.sync, front.team_id(), base_url=front.url))
+    http.get(link_)
+    found = re.search(r'name="form_token" value="([^"]+)"', http.get("/connect").text)
+    assert found is not None
+    text = http.post("/connect", data={"form_token": found[1], "provider": "plaid"}).text
+    at_plaid = re.search(r'href="(http[^"]+/link/hosted/[^"]+)"', text)
+    assert at_plaid is not None
+    http.get(link_)  # clicked once more
+    back = httpx.post(at_plaid[1], data={"outcome": "success", "login": "login-1"})
+    answer = http.get(back.headers["location"])
+    assert answer.status_code == 303, answer.text
+    assert answer.headers["location"].startswith("/connections/")
+
+
+def test_a_cursor_of_nowhere_and_an_address_of_nothing_are_told_as_pages(
+    front: Front, http: httpx.Client
+) -> None:
+    log_in(front, http)
+    for cursor in ("x", "W10", "WzEsICJ4Il0", "bnVsbA"):
+        assert http.get("/connections", params={"cursor": cursor}).status_code == 400, cursor
+    assert http.get("/connections/nothing").status_code == 404
+    assert http.post("/login", content=b"key=%00").status_code == 400
+
+
+def test_a_picture_that_is_none_says_nothing_to_the_policy_and_breaks_no_page(
+    front: Front, http: httpx.Client
+) -> None:
+    log_in(front, http)
+    for bad in ("https://x; script-src-elem 'unsafe-inline'/a", "https://[bad", "https://bücher/a"):
+        with front.services.sync.engine.begin() as db:
+            db.exec_driver_sql("UPDATE bank.institutions SET logo_url = %s", (bad,))
+        answer = http.get("/connect")
+        assert answer.status_code == 200, bad
+        assert "unsafe-inline" not in answer.headers["content-security-policy"]
+        assert "<img" not in answer.text

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from bank_pipeline.domain.ids import AccountId
-from bank_pipeline.errors import NotNowError, RefusedError, SetupError
+from bank_pipeline.errors import NotNowError, RefusedError
 from bank_pipeline.sandbox.ledger import AccountKind
 from bank_pipeline.storage.locks import connection_lock
 from bank_pipeline.sync.account_choice import choose_accounts
@@ -95,6 +95,48 @@ def test_a_choice_of_nothing_or_of_a_strangers_account_changes_nothing(stage: St
     stage.sync(connection_id)
     with pytest.raises(RefusedError, match="disconnect"):
         choose_accounts(stage.context, connection_id, [])
-    with pytest.raises(SetupError, match="not an account"):
+    with pytest.raises(RefusedError, match="not an account"):
         choose_accounts(stage.context, connection_id, [AccountId(str(uuid4()))])
     assert stage.query("SELECT count(excluded_at) FROM bank.accounts")[0][0] == 0
+
+
+def test_what_nobody_was_shown_is_not_left_out(stage: Stage) -> None:
+    """A sync may find an account while somebody chooses."""
+    _, connection_id = stage.linked(AccountKind.CHECKING, AccountKind.SAVINGS)
+    stage.sync(connection_id)
+    ids = [
+        row[0] for row in stage.query("SELECT id::text FROM bank.accounts ORDER BY created_at, id")
+    ]
+    choose_accounts(stage.context, connection_id, ids[:1], shown=ids[:1])
+    assert stage.query("SELECT count(excluded_at) FROM bank.accounts")[0][0] == 0
+
+
+def test_a_choice_that_changes_nothing_asks_for_nothing(stage: Stage) -> None:
+    """Neither by patience of ours that it would end, nor by calls of the bank's."""
+    _, connection_id = stage.linked(AccountKind.CHECKING, AccountKind.SAVINGS)
+    stage.sync(connection_id)
+    ids = [
+        row[0] for row in stage.query("SELECT id::text FROM bank.accounts ORDER BY created_at, id")
+    ]
+    before = stage.connection(connection_id)
+    choose_accounts(stage.context, connection_id, ids)
+    assert stage.connection(connection_id) == before
+
+    choose_accounts(stage.context, connection_id, ids[:1])
+    after = stage.connection(connection_id)
+    assert (after.status, after.next_attempt_at) == (before.status, before.next_attempt_at)
+    assert after.sync_requested_at is not None
+
+
+def test_a_first_sync_that_waits_for_the_choice_is_started_by_no_webhook(ground: Ground) -> None:
+    connection_id = ground.link()
+    ground.execute(
+        "INSERT INTO bank.webhook_events (provider, event_key, kind, code, "
+        "connection_external_id, received_at) SELECT provider, 'k', 'sync', 'c', external_id, "
+        "created_at FROM bank.connections"
+    )
+    later = ground.context.clock() + timedelta(minutes=5)
+    ground.execute(f"UPDATE bank.connections SET next_attempt_at = '{later.isoformat()}'")
+    assert ground.waiting() == []
+    ground.pass_time(timedelta(minutes=6))
+    assert ground.waiting() == [connection_id]

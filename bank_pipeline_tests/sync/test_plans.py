@@ -59,7 +59,7 @@ def test_a_connection_that_waits_for_its_customer_is_looked_at_once_a_day(ground
     with pytest.raises(ReauthRequiredError):
         ground.sync(connection)
     with ground.engine.connect() as db:
-        assert load_scheduled_ids(db) == [connection]
+        assert load_scheduled_ids(db, now=ground.context.clock()) == [connection]
     assert due(ground) == []
     asked = ground.calls(SYNC)
 

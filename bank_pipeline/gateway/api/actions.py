@@ -3,19 +3,18 @@
 from collections.abc import AsyncIterator
 from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.concurrency import run_in_threadpool
 
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import AccountId, ConnectionId, LinkSessionId
 from bank_pipeline.gateway.api.models import ConnectionRow
 from bank_pipeline.gateway.auth import App, Manager, Rows
-from bank_pipeline.gateway.pages.live import watch
+from bank_pipeline.gateway.pages.live import OneStream, watch
 from bank_pipeline.gateway.problems import Problem
 from bank_pipeline.gateway.visits import base_url
 from bank_pipeline.storage.connections import load_open_connections
@@ -29,7 +28,8 @@ from bank_pipeline.sync.page_links import make_connect_link, make_renewal_link
 
 router = APIRouter(tags=["actions"])
 
-_ID_MAX = 200
+_ID_MAX: Final = 200
+_ACCOUNTS_MAX: Final = 1_000
 
 
 class LinkOrder(BaseModel):
@@ -41,6 +41,7 @@ class LinkOrder(BaseModel):
     institution: str | None = Field(
         None,
         max_length=_ID_MAX,
+        pattern=r"^[^\x00-\x1f]*$",
         description="`external_id` of the bank, where the provider wants it chosen first.",
     )
     renews: UUID | None = Field(None, description="Connection whose consent to renew.")
@@ -95,7 +96,7 @@ class AccountChoice(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    account_ids: Annotated[list[UUID], Field(min_length=1, max_length=_ID_MAX)]
+    account_ids: Annotated[list[UUID], Field(min_length=1, max_length=_ACCOUNTS_MAX)]
 
 
 class EndedConnection(BaseModel):
@@ -115,6 +116,19 @@ def _own(rows: Rows, connection_id: UUID) -> ConnectionId:
 
 OwnConnection = Annotated[ConnectionId, Depends(_own)]
 """A connection of the team whose key was sent."""
+
+
+def _check_not_linked(rows: Rows, asked: LinkOrder) -> None:
+    if asked.institution is None:
+        return
+    with rows.engine.connect() as db:
+        known = load_open_connections(db, rows.team_id, asked.provider, asked.institution)
+    if known:
+        raise Problem(
+            HTTPStatus.CONFLICT,
+            "this bank is connected already: renew that connection, or say `is_other_login`",
+            connection_ids=[one.id for one in known],
+        )
 
 
 @router.post("/links", status_code=HTTPStatus.CREATED)
@@ -188,24 +202,22 @@ def end_connection(
     return EndedConnection.model_validate(report, from_attributes=True)
 
 
-@router.get("/connections/{connection_id}/events", response_class=EventSourceResponse)
+@router.get(
+    "/connections/{connection_id}/events",
+    response_class=EventSourceResponse,
+    responses={503: {"description": "Too many follow already."}},
+)
 async def follow_connection(
-    rows: Rows, services: App, own_id: OwnConnection
+    rows: Rows, services: App, own_id: OwnConnection, streams: OneStream
 ) -> AsyncIterator[ServerSentEvent]:
-    """Send the connection now, and again whenever it has changed (server-sent events)."""
-    async for number in watch(services, own_id):
-        row = await run_in_threadpool(rows.one, CONNECTIONS, own_id)
-        yield ServerSentEvent(data=ConnectionRow.model_validate(row), id=str(number))
+    """
+    Send the connection now, and again whenever it has changed (server-sent events).
 
+    Ends after a minute; ask again, as browsers do by themselves.
+    """
 
-def _check_not_linked(rows: Rows, asked: LinkOrder) -> None:
-    if asked.institution is None:
-        return
-    with rows.engine.connect() as db:
-        known = load_open_connections(db, rows.team_id, asked.provider, asked.institution)
-    if known:
-        raise Problem(
-            HTTPStatus.CONFLICT,
-            "this bank is connected already: renew that connection, or say `is_other_login`",
-            connection_ids=[one.id for one in known],
-        )
+    def load() -> ConnectionRow:
+        return ConnectionRow.model_validate(rows.one(CONNECTIONS, own_id))
+
+    async for number, row in watch(services, own_id, streams, load):
+        yield ServerSentEvent(data=row, id=str(number))

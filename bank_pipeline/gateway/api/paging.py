@@ -21,11 +21,17 @@ Cursor = Annotated[
 ]
 
 
-def _read_page(
+def read_page(
     rows: TeamRows, listing: Listing, *, limit: int, cursor: str | None, given: Mapping[str, Any]
 ) -> PageOfRows:
+    """
+    Load one page.
+
+    Raises:
+        Problem: 400, the cursor is none of this list.
+    """
     try:
-        after = None if cursor is None else parse_cursor(cursor, listing)
+        after = None if cursor is None else _parse(cursor, listing)
         return rows.page(listing, limit=limit, after=after, given=given)
     except ValueError:
         raise Problem(HTTPStatus.BAD_REQUEST, "`cursor` is none of this list") from None
@@ -46,7 +52,7 @@ def answer_page(
     Raises:
         Problem: 400, the cursor is none of this list.
     """
-    page = _read_page(rows, listing, limit=limit, cursor=cursor, given=given)
+    page = read_page(rows, listing, limit=limit, cursor=cursor, given=given)
     return {
         "items": [model.model_validate(dict(row)) for row in page.rows],
         "next": None if page.after is None else to_cursor(page.after),
@@ -56,20 +62,14 @@ def answer_page(
 def to_cursor(after: Sequence[Any]) -> str:
     """Return the cursor of the page that begins after these values."""
     values = [one.isoformat() if isinstance(one, date | datetime) else one for one in after]
-    plain = json.dumps(values, default=str).encode()
+    plain = json.dumps([None if one is None else str(one) for one in values]).encode()
     return base64.urlsafe_b64encode(plain).decode().rstrip("=")
 
 
-def parse_cursor(cursor: str, listing: Listing) -> list[Any]:
-    """
-    Return the values after which a page begins.
-
-    Raises:
-        ValueError: the cursor is none of this list.
-    """
+def _parse(cursor: str, listing: Listing) -> list[Any]:
     padded = cursor + "=" * (-len(cursor) % 4)
     values = json.loads(base64.urlsafe_b64decode(padded))  # raises kinds of ValueError
     is_ours = isinstance(values, list) and len(values) == len(listing.order)
-    if not is_ours or any(not isinstance(one, str | int | None) for one in values):
+    if not is_ours or any(not isinstance(one, str | None) for one in values):
         raise ValueError("no cursor of ours")
     return list(values)

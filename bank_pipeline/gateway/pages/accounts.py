@@ -11,7 +11,13 @@ from bank_pipeline.gateway.auth import App
 from bank_pipeline.gateway.forms import Form
 from bank_pipeline.gateway.pages.connections import ACCOUNTS_MAX, SEE_OTHER
 from bank_pipeline.gateway.render import page
-from bank_pipeline.gateway.visits import AnyVisit, ChangedConnection, rows_of
+from bank_pipeline.gateway.visits import (
+    AnyVisit,
+    ChangedConnection,
+    ChosenConnection,
+    MemberWhoManages,
+    rows_of,
+)
 from bank_pipeline.storage.account_questions import load_question
 from bank_pipeline.storage.reading import ACCOUNTS, CONNECTIONS
 from bank_pipeline.sync.account_choice import choose_accounts
@@ -21,20 +27,21 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/connections/{connection_id}/accounts")
-def show_choice(request: Request, visit: AnyVisit, own_id: ChangedConnection) -> Response:
+def show_choice(request: Request, visit: AnyVisit, own_id: ChosenConnection) -> Response:
     """Show the accounts that the bank shares, to choose those that are read."""
     return _show_choice(request, visit, own_id, error=None)
 
 
 @router.post("/connections/{connection_id}/accounts")
 def choose(
-    request: Request, visit: AnyVisit, services: App, own_id: ChangedConnection, form: Form
+    request: Request, visit: AnyVisit, services: App, own_id: ChosenConnection, form: Form
 ) -> Response:
     """Read the chosen accounts, and none of the others."""
     form.check_sender(visit)
     chosen = [AccountId(one) for one in form.all("account")]
+    shown = [AccountId(one) for one in form.all("shown")]
     try:
-        choose_accounts(services.sync, own_id, chosen)
+        choose_accounts(services.sync, own_id, chosen, shown=shown)
     except RefusedError as error:
         return _show_choice(request, visit, own_id, error=str(error))
     return RedirectResponse(f"/connections/{own_id}", SEE_OTHER)
@@ -42,7 +49,11 @@ def choose(
 
 @router.post("/connections/{connection_id}/questions/{question_id}")
 def answer_question(
-    visit: AnyVisit, services: App, own_id: ChangedConnection, question_id: UUID, form: Form
+    visit: MemberWhoManages,
+    services: App,
+    own_id: ChangedConnection,
+    question_id: UUID,
+    form: Form,
 ) -> Response:
     """Take a shown account for a known one, or for a new one."""
     form.check_sender(visit)

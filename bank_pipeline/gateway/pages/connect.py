@@ -1,5 +1,6 @@
 """Connect a bank: choose it, then on to its own pages."""
 
+import logging
 from http import HTTPStatus
 from typing import Annotated, Final
 
@@ -11,7 +12,7 @@ from bank_pipeline.bootstrap import Services
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.domain.visits import Visit
-from bank_pipeline.errors import NotFoundError
+from bank_pipeline.errors import NotFoundError, SetupError
 from bank_pipeline.gateway.auth import App
 from bank_pipeline.gateway.forms import Form
 from bank_pipeline.gateway.problems import Problem
@@ -24,6 +25,10 @@ from bank_pipeline.sync.link import LinkStarted, start_link
 router = APIRouter(include_in_schema=False)
 
 SHOWN_MAX: Final = 60
+_NOT_SET_UP: Final = (
+    "this bank cannot be connected just now: whoever runs this service finds the reason in its log"
+)
+_log: Final = logging.getLogger(__name__)
 _TEXT_MAX: Final = 100
 
 
@@ -42,10 +47,12 @@ def choose_bank(
             db, q, country=country or None, providers=asked_first, limit=SHOWN_MAX
         )
         countries = list_countries(db, asked_first)
+        team = load_team_name(db, visit.team_id)
     return page(
         "connect",
         visit=visit,
         title="Connect a bank",
+        team=team,
         banks=banks,
         countries=countries,
         elsewhere=elsewhere,
@@ -74,7 +81,7 @@ def connect_bank(request: Request, visit: AnyVisit, services: App, form: Form) -
                 title="This bank is connected already",
                 provider=provider,
                 institution=institution,
-                connections=known,
+                connections=[] if visit.is_guest else known,
             )
     started = begin_link(
         request,
@@ -100,16 +107,20 @@ def begin_link(
     """Begin a link that this browser alone may end."""
     with services.sync.engine.connect() as db:
         team_name = load_team_name(db, visit.team_id)
-    return start_link(
-        services.sync,
-        provider,
-        team_name=team_name,
-        institution=institution,
-        renews=renews,
-        return_url=_return_url(request, services, provider),
-        is_other_login=is_other_login,
-        browser=SecretStr(visit.browser),
-    )
+    try:
+        return start_link(
+            services.sync,
+            provider,
+            team_name=team_name,
+            institution=institution,
+            renews=renews,
+            return_url=_return_url(request, services, provider),
+            is_other_login=is_other_login,
+            browser=SecretStr(visit.browser),
+        )
+    except SetupError as error:
+        _log.warning("a link through %s was not begun: %s", provider, error)
+        raise Problem(HTTPStatus.CONFLICT, _NOT_SET_UP) from None
 
 
 def leave(visit: Visit, started: LinkStarted, provider: Provider) -> Response:

@@ -10,7 +10,7 @@ from bank_pipeline.domain.connection import ConnectionStatus
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.domain.visits import Visit
 from bank_pipeline.errors import NotNowError
-from bank_pipeline.gateway.api.paging import parse_cursor, to_cursor
+from bank_pipeline.gateway.api.paging import read_page, to_cursor
 from bank_pipeline.gateway.auth import App
 from bank_pipeline.gateway.forms import Form
 from bank_pipeline.gateway.render import fragment, message_page, page
@@ -20,6 +20,7 @@ from bank_pipeline.gateway.visits import (
     Member,
     MemberWhoManages,
     SeenConnection,
+    is_linked_here,
     rows_of,
 )
 from bank_pipeline.storage.account_questions import list_questions
@@ -49,12 +50,8 @@ def list_connections(
 ) -> Response:
     """Show the team's connections."""
     rows = rows_of(request, visit)
-    found = rows.page(
-        CONNECTIONS,
-        limit=PAGE_ROWS,
-        after=None if cursor is None else parse_cursor(cursor, CONNECTIONS),
-        given={"status": status or None},
-    )
+    given = {"status": status or None}
+    found = read_page(rows, CONNECTIONS, limit=PAGE_ROWS, cursor=cursor, given=given)
     ids = [str(row["connection_id"]) for row in found.rows]
     with rows.engine.connect() as db:
         spans = load_spans(db, visit.team_id, ids)
@@ -137,7 +134,9 @@ def load_facts(
         "questions": questions,
         "spans": spans,
         "events": events,
-        "may_change": visit.is_guest or visit.may_connect,
+        "may_change": visit.is_guest or visit.may_manage,
+        "may_decide": visit.may_manage,
+        "may_choose": visit.may_manage or is_linked_here(services, visit, connection_id),
     }
 
 

@@ -1,15 +1,16 @@
 """The way in and out: by a key of the team, or by a link that was sent."""
 
+from http import HTTPStatus
 from typing import Final
 
 from fastapi import APIRouter, Request
 from pydantic import SecretStr
 from starlette.responses import RedirectResponse, Response
 
-from bank_pipeline.domain.visits import LinkPurpose
 from bank_pipeline.errors import NotFoundError
 from bank_pipeline.gateway.auth import App
 from bank_pipeline.gateway.forms import Form
+from bank_pipeline.gateway.problems import Problem
 from bank_pipeline.gateway.render import message_page, page
 from bank_pipeline.gateway.visits import AnyVisit, begin_visit, end_visit, find_visit, keep_visit
 from bank_pipeline.storage.api_keys import authenticate
@@ -18,6 +19,7 @@ from bank_pipeline.sync.page_links import open_page_link
 router = APIRouter(include_in_schema=False)
 
 SEE_OTHER: Final = 303
+_FROM_HERE: Final = ("same-origin", "none")
 _STALE: Final = "It is not valid any more, or was not copied whole. Please ask for a new one."
 
 
@@ -25,8 +27,7 @@ _STALE: Final = "It is not valid any more, or was not copied whole. Please ask f
 def begin(request: Request) -> Response:
     """Send everybody to where they can go."""
     visit = find_visit(request)
-    is_guest = visit is not None and visit.is_guest
-    return RedirectResponse("/connect" if is_guest else "/connections", SEE_OTHER)
+    return RedirectResponse("/login" if visit is None else visit.home, SEE_OTHER)
 
 
 @router.get("/login")
@@ -38,12 +39,16 @@ def show_login() -> Response:
 @router.post("/login")
 def log_in(request: Request, services: App, form: Form) -> Response:
     """Open a session with a key; the answer to a wrong one tells nothing of why."""
+    # Another site could log its visitors in to its own team, to have them connect their bank there.
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in _FROM_HERE:
+        raise Problem(HTTPStatus.FORBIDDEN, "log in on this page, not from another site")
     sync = services.sync
     principal = authenticate(sync.engine, SecretStr(form.one("key")), now=sync.clock())
     if principal is None:
         return page("login", status=401, title="Log in", refused=True)
     answer = RedirectResponse("/connections", SEE_OTHER)
-    keep_visit(request, answer, begin_visit(services, by=principal))
+    before = find_visit(request)
+    keep_visit(request, answer, begin_visit(services, by=principal, before=before))
     return answer
 
 
@@ -63,10 +68,11 @@ def follow_link(request: Request, services: App, token: str) -> Response:
         link = open_page_link(services.sync, token)
     except NotFoundError:
         return message_page("This link has ended", _STALE, status=404)
-    is_renewal = link.purpose is LinkPurpose.RENEW
-    target = f"/connections/{link.connection_id}/reconnect" if is_renewal else "/connect"
-    answer = RedirectResponse(target, SEE_OTHER)
     visit = find_visit(request)
-    if visit is None or visit.is_guest or visit.team_id != link.team_id:
-        keep_visit(request, answer, begin_visit(services, by=link))
+    is_own = visit is not None and visit.team_id == link.team_id and visit.may_manage
+    arrived = visit if visit and is_own else begin_visit(services, by=link, before=visit)
+    renewed = link.connection_id
+    target = "/connect" if renewed is None else f"/connections/{renewed}/reconnect"
+    answer = RedirectResponse(target, SEE_OTHER)
+    keep_visit(request, answer, arrived)
     return answer

@@ -16,7 +16,7 @@ from bank_pipeline.gateway.auth import App
 from bank_pipeline.gateway.forms import Form
 from bank_pipeline.gateway.pages.connect import to_provider
 from bank_pipeline.gateway.render import message_page, widget_page
-from bank_pipeline.gateway.visits import find_visit
+from bank_pipeline.gateway.visits import find_visit, may_see
 from bank_pipeline.storage.accounts import load_stored_accounts
 from bank_pipeline.storage.connections import load_connection
 from bank_pipeline.sync.account_choice import can_choose
@@ -25,7 +25,7 @@ from bank_pipeline.sync.linked import LinkState
 
 router = APIRouter(include_in_schema=False)
 
-AGAIN_S: Final = 3
+AGAIN_S: Final = 10  # each time the provider is asked
 _ONLY_IN_FORMS: Final = frozenset({"access_token"})
 _log: Final = logging.getLogger(__name__)
 
@@ -99,9 +99,9 @@ def _target(services: Services, visit: Visit, state: LinkState) -> str | None:
     with services.sync.engine.connect() as db:
         connection = load_connection(db, connection_id)
         stored = load_stored_accounts(db, connection_id)
-    if connection.team_id != visit.team_id:
+    if not may_see(services, visit, connection):
         return None
-    is_new = connection_id not in state.renewed_ids
+    is_new = connection_id not in state.renewed_ids and (visit.is_guest or visit.may_manage)
     has_choice = len(stored.accounts) > 1 and can_choose(services.sync, connection)
     tail = "/accounts" if is_new and has_choice else ""
     return f"/connections/{connection_id}{tail}"

@@ -31,6 +31,7 @@ from bank_pipeline.providers.base import LinkProgress, LinkRequest, LinkStart, L
 from bank_pipeline.providers.teller.errors import to_word
 
 CONNECT_URL: Final = "https://cdn.teller.io/connect/connect.js"
+FRAME_ORIGIN: Final = "https://teller.io"  # where the script of cdn.teller.io shows itself from
 PRODUCTS: Final = ("balance", "transactions")
 LINK_TTL: Final = timedelta(hours=1)
 _OPERATION: Final = "connect"
@@ -102,7 +103,8 @@ def to_widget(
     }
     if enrollment_id is not None:
         settings["enrollmentId"] = enrollment_id
-    return LinkWidget(script_url=script_url, settings=settings)
+    frames = (FRAME_ORIGIN,) if script_url == CONNECT_URL else ()
+    return LinkWidget(script_url=script_url, settings=settings, frames=frames)
 
 
 def to_progress(
