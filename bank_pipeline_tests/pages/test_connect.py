@@ -124,6 +124,14 @@ def test_a_bank_at_plaid_has_its_accounts_chosen_there(front: Front, tab: Page) 
             ),
             "Leave without connecting",
         ),
+        (
+            lambda tab: (
+                tab.goto("/connect"),
+                tab.get_by_role("button", name="Choose your bank at Teller").click(),
+                tab.get_by_role("button", name="Choose a bank").click(),
+            ),
+            "Leave without connecting",
+        ),
     ],
 )
 def test_whoever_refuses_is_told_that_nothing_was_connected(
@@ -218,6 +226,39 @@ def test_a_renewal_by_the_link_in_a_notice_keeps_history_under_changed_account_i
     assert [row[1] for row in after] != [row[1] for row in before], "the bank gave new ids"
     assert front.query("SELECT id FROM bank.transactions ORDER BY id") == rows
     customer.context.close()
+
+
+@pytest.mark.parametrize("provider", ["Plaid", "Teller"])
+def test_a_login_that_broke_is_repaired_and_goes_on_as_the_same_connection(
+    front: Front, tab: Page, provider: str
+) -> None:
+    log_in(front, tab)
+    if provider == "Plaid":
+        consent_at_plaid(tab)
+    else:
+        consent_at_teller(tab)
+        tab.get_by_role("button", name="Read these").click()
+    expect(tab).to_have_url(ONE_CONNECTION)
+    see_it_synced(front, tab)
+    connection_id = connection_on(tab)
+    accounts = front.query("SELECT id, external_id FROM bank.accounts ORDER BY id")
+    broken = "UPDATE bank.connections SET status = 'needs_reauth', next_attempt_at = NULL"
+    with front.services.sync.engine.begin() as db:
+        db.exec_driver_sql(broken)
+
+    tab.goto("/connections")
+    tab.get_by_role("link", name="Reconnect").click()
+    tab.get_by_role("button", name=re.compile("^Continue to ")).click()
+    if provider == "Plaid":
+        tab.get_by_role("button", name=re.compile("^Connect ")).first.click()
+    else:
+        tab.get_by_role("button", name="Choose a bank").click()
+        tab.locator(".sim-teller form button").first.click()
+    expect(tab).to_have_url(ONE_CONNECTION)
+    assert connection_on(tab) == connection_id
+    front.sync_what_is_due()
+    expect(tab.locator("#status")).to_contain_text("active")
+    assert front.query("SELECT id, external_id FROM bank.accounts ORDER BY id") == accounts
 
 
 def test_a_sync_by_hand_is_asked_for_once_and_refused_while_it_is_fresh(
