@@ -18,6 +18,13 @@ class Environment(StrEnum):
     PRODUCTION = "production"
 
 
+class LinkPlace(StrEnum):
+    """Where Plaid's customers choose their bank: on Plaid's own page, or within one of ours."""
+
+    HOSTED = "hosted"
+    EMBEDDED = "embedded"
+
+
 class TellerEnvironment(StrEnum):
     """Teller's environments: one host, and the token decides. Development has real banks."""
 
@@ -121,6 +128,10 @@ class Settings(BaseSettings):
         default="bank_pipeline", alias="PLAID_CLIENT_NAME", max_length=30
     )
     plaid_redirect_uri: str | None = Field(default=None, alias="PLAID_REDIRECT_URI")
+    plaid_link: LinkPlace = Field(default=LinkPlace.HOSTED, alias="PLAID_LINK")
+    """Where customers choose their bank: on Plaid's page, or in one of the gateway."""
+    plaid_link_url: str | None = Field(default=None, alias="PLAID_LINK_URL")
+    """Another Link script than Plaid's own; never with PLAID_ENV=production."""
     plaid_days_requested: int = Field(default=730, ge=1, le=730, alias="PLAID_DAYS_REQUESTED")
 
     gocardless_secret_id: str | None = Field(default=None, alias="GOCARDLESS_SECRET_ID")
@@ -180,9 +191,10 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _production_talks_to_the_real_world(self) -> "Settings":
-        if self.plaid_env is Environment.PRODUCTION and (self.plaid_base_url or self.clock_url):
+        is_other = self.plaid_base_url or self.plaid_link_url or self.clock_url
+        if self.plaid_env is Environment.PRODUCTION and is_other:
             raise ValueError(
-                "PLAID_ENV=production cannot be combined with PLAID_BASE_URL or "
+                "PLAID_ENV=production cannot be combined with PLAID_BASE_URL, PLAID_LINK_URL or "
                 "BANK_PIPELINE_CLOCK_URL: unset them, or set PLAID_ENV=sandbox"
             )
         if self.clock_url is not None and (real := self._real_providers()):
@@ -207,6 +219,11 @@ class Settings(BaseSettings):
                 "ENABLE_BANKING_KEY_PATH or ENABLE_BANKING_KEY_BASE64"
             )
         return self
+
+    @property
+    def is_plaid_embedded(self) -> bool:
+        """Say whether Plaid Link runs in a page of the gateway."""
+        return self.plaid_link is LinkPlace.EMBEDDED
 
     @property
     def is_gocardless_configured(self) -> bool:

@@ -70,21 +70,30 @@ def message_page(
     )
 
 
-def widget_page(widget: LinkWidget, *, action: str) -> HTMLResponse:
+def widget_page(widget: LinkWidget, *, action: str, state: str) -> HTMLResponse:
     """Return the page that runs a provider's widget and posts its result to `action`."""
     nonce = secrets.token_urlsafe(16)
     # Within a script no text of ours may close it.
     settings = json.dumps(dict(widget.settings)).replace("<", "\\u003c")
-    body = _templates.get_template("widget.html").render(
+    body = _templates.get_template(f"widget_{widget.provider}.html").render(
         visit=None,
         title="Connect your bank",
         action=action,
         script_url=widget.script_url,
         settings=settings,
+        state=state,
         nonce=nonce,
     )
     scripts = _origins([widget.script_url])
-    return _respond(body, scripts=scripts, frames=" ".join(widget.frames), nonce=nonce)
+    return _respond(body, scripts=scripts, partners=" ".join(widget.origins), nonce=nonce)
+
+
+def oauth_return_page() -> HTMLResponse:
+    """Return the page that takes a customer back to the widget within which they left."""
+    nonce = secrets.token_urlsafe(16)
+    template = _templates.get_template("oauth_return.html")
+    body = template.render(visit=None, title="Back from your bank", nonce=nonce)
+    return _respond(body, nonce=nonce)
 
 
 def _respond(
@@ -93,7 +102,7 @@ def _respond(
     status: int = HTTPStatus.OK,
     images: str = "",
     scripts: str = "",
-    frames: str = "",
+    partners: str = "",
     nonce: str | None = None,
 ) -> HTMLResponse:
     """Send a page that no other site can frame, no cache keeps and no referrer tells of."""
@@ -107,8 +116,8 @@ def _respond(
         "base-uri": "'none'",
         "frame-ancestors": "'none'",
         "script-src": f"{ours} {scripts}",
-        "connect-src": f"'self' {scripts}",
-        "frame-src": f"{scripts} {frames}" if scripts else "'none'",
+        "connect-src": f"'self' {scripts} {partners}",
+        "frame-src": f"{scripts} {partners}" if scripts else "'none'",
         "img-src": f"'self' data: {images} {scripts}",
     }
     policy = "; ".join(f"{what} {' '.join(where.split())}" for what, where in allowed.items())

@@ -131,15 +131,16 @@ class LinkStart:
 @dataclass(frozen=True)
 class LinkWidget:
     """
-    What a page of ours needs to run a provider's widget.
+    What a page of ours needs to run a provider's widget, which its `provider`'s own page does.
 
-    `settings` are handed to it as they are; none is a secret but the link's own state. `frames` are
-    origins that it shows parts of itself from, besides its script's.
+    `settings` are handed to it as they are; none is a secret but the link's own state. `origins`
+    are those that it shows itself from and talks to, besides its script's.
     """
 
+    provider: Provider
     script_url: str
     settings: Mapping[str, Any] = field(repr=False)
-    frames: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -79,9 +79,9 @@ class Front:
 
 @contextmanager
 def open_front(
-    sandbox: SandboxServer, engine: sa.Engine, vault: Vault, folder: Path
+    sandbox: SandboxServer, engine: sa.Engine, vault: Vault, folder: Path, **more: str
 ) -> Iterator[Front]:
-    """Run the gateway over all four simulated providers."""
+    """Run the gateway over all four simulated providers, with settings beside the usual."""
     (port,) = free_ports(1)
     url = f"http://127.0.0.1:{port}"
     variables: dict[str, Any] = {
@@ -89,6 +89,7 @@ def open_front(
         **{name.lower(): value for name, value in wings_environment(folder, sandbox.url).items()},
         "clock_url": f"{sandbox.url}/_sim/clock",
         "gateway_url": url,
+        **{name: value.format(gateway=url) for name, value in more.items()},
     }
     settings = Settings(_env_file=None, **variables)
     cache = build_file_cache(folder / "cache", seal=VaultSeal(vault))

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
 
@@ -15,7 +16,7 @@ from bank_pipeline.errors import BankPipelineError, NotFoundError, OtherBrowserE
 from bank_pipeline.gateway.auth import App
 from bank_pipeline.gateway.forms import Form
 from bank_pipeline.gateway.pages.connect import to_provider
-from bank_pipeline.gateway.render import message_page, widget_page
+from bank_pipeline.gateway.render import message_page, oauth_return_page, widget_page
 from bank_pipeline.gateway.visits import find_visit, may_see
 from bank_pipeline.storage.accounts import load_stored_accounts
 from bank_pipeline.storage.connections import load_connection
@@ -50,8 +51,14 @@ def hand_over(request: Request, services: App, provider: str, form: Form) -> Res
 
 
 @router.get("/link/widget/{provider}")
-def show_widget(request: Request, services: App, provider: str, state: str = "") -> Response:
-    """Show the widget of a link that is under way."""
+def show_widget(
+    request: Request, services: App, provider: str, state: str = "", received: str = ""
+) -> Response:
+    """
+    Show the widget of a link that is under way.
+
+    `received` is the address that a bank's own site sent the customer back to, by OAuth.
+    """
     visit = find_visit(request)
     try:
         widget = find_link_widget(
@@ -61,7 +68,17 @@ def show_widget(request: Request, services: App, provider: str, state: str = "")
         return message_page("Another browser", _OTHER, status=HTTPStatus.FORBIDDEN)
     except BankPipelineError:
         return message_page("Unknown link", _UNKNOWN, status=HTTPStatus.NOT_FOUND)
-    return widget_page(widget, action=f"/link/return/{provider}")
+    own = services.settings.plaid_redirect_uri
+    if own and received.startswith(f"{own}?"):
+        settings = {**widget.settings, "receivedRedirectUri": received}
+        widget = replace(widget, settings=settings)
+    return widget_page(widget, action=f"/link/return/{provider}", state=state)
+
+
+@router.get("/link/oauth/plaid")
+def come_back_to_link() -> Response:
+    """Lead a customer whose bank sends them back on to the widget that they left."""
+    return oauth_return_page()
 
 
 def _take_up(

@@ -6,7 +6,7 @@ Nothing here is archived: these answers carry tokens.
 Source: https://plaid.com/docs/link/hosted-link/
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -14,11 +14,13 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from bank_pipeline.domain.connection import Provider
-from bank_pipeline.errors import AccessRevokedError, PayloadError
-from bank_pipeline.providers.base import LinkedConnection, LinkProgress, LinkStart
+from bank_pipeline.errors import AccessRevokedError, PayloadError, SetupError
+from bank_pipeline.providers.base import LinkedConnection, LinkProgress, LinkStart, LinkWidget
 from bank_pipeline.providers.plaid.client import PlaidClient, parse_model
 from bank_pipeline.providers.plaid.errors import to_word
 
+SCRIPT_URL: Final = "https://cdn.plaid.com/link/v2/stable/link-initialize.js"
+API_ORIGINS: Final = ("https://sandbox.plaid.com", "https://production.plaid.com")
 _GONE: Final = frozenset({"ITEM_NOT_FOUND", "ITEM_CONCURRENTLY_DELETED"})
 
 
@@ -28,7 +30,7 @@ class LinkSettings:
     What the customer sees, and what is fixed for ever when the connection is made.
 
     `days_requested` (1 to 730) cannot be raised later. `redirect_uri` must be allow-listed
-    in Plaid's dashboard; banks with OAuth need it.
+    in Plaid's dashboard; banks with OAuth need it. `is_embedded`: Link runs in a page of ours.
     """
 
     client_name: str
@@ -37,6 +39,7 @@ class LinkSettings:
     days_requested: int
     webhook_url: str | None
     redirect_uri: str | None
+    is_embedded: bool = False
 
 
 class _Schema(BaseModel):
@@ -93,8 +96,13 @@ def start_link(
 
     Update mode keeps the credential and the connection's id.
 
+    Raises:
+        SetupError: Link runs in a page of ours, and none is named.
+
     Source: https://plaid.com/docs/api/link/#linktokencreate
     """
+    if settings.is_embedded and return_url is None:
+        raise SetupError("Plaid Link runs in a page of the gateway: set BANK_PIPELINE_GATEWAY_URL")
     operation = "link/token/create"
     answer = client.call(
         operation,
@@ -107,19 +115,48 @@ def start_link(
             days_requested=settings.days_requested,
             webhook_url=settings.webhook_url,
             redirect_uri=settings.redirect_uri,
-            completion_redirect_uri=return_url,
+            completion_redirect_uri=None if settings.is_embedded else return_url,
+            is_hosted=not settings.is_embedded,
         ),
     )
     token = parse_model(_LinkToken, answer)
-    if not token.hosted_link_url:
+    url = return_url if settings.is_embedded else token.hosted_link_url
+    if not url:
         raise PayloadError(
             Provider.PLAID, operation, code="NO_HOSTED_URL", request_id=answer.raw.request_id
         )
     return LinkStart(
-        url=token.hosted_link_url,
+        url=url,
         external_state=SecretStr(token.link_token),
         expires_at=_to_utc(token.expiration),
     )
+
+
+def to_widget(link_token: SecretStr, *, script_url: str) -> LinkWidget:
+    """
+    Return what `Plaid.create` takes, beside the callbacks.
+
+    Source: https://plaid.com/docs/link/web/
+    """
+    origins = API_ORIGINS if script_url == SCRIPT_URL else ()
+    given = {"token": link_token.get_secret_value()}
+    return LinkWidget(Provider.PLAID, script_url, given, origins)
+
+
+def to_progress(returned: Mapping[str, str]) -> LinkProgress:
+    """
+    Read what Link handed to our page: a token to exchange, or that the customer left.
+
+    Source: https://plaid.com/docs/link/web/#onsuccess
+    """
+    token = returned.get("public_token")
+    if token:
+        return LinkProgress(is_finished=True, exchange_tokens=(SecretStr(token),))
+    if "exit" in returned:
+        return LinkProgress(
+            is_finished=True, exit_reason=to_word(returned.get("failure")) or "left"
+        )
+    return LinkProgress(is_finished=False)
 
 
 def fetch_link_progress(client: PlaidClient, link_token: SecretStr) -> LinkProgress:

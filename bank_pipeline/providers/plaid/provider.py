@@ -27,6 +27,7 @@ from bank_pipeline.providers.base import (
     LinkProgress,
     LinkRequest,
     LinkStart,
+    LinkWidget,
     ProviderEvent,
 )
 from bank_pipeline.providers.plaid import institutions, link
@@ -84,6 +85,7 @@ class PlaidProvider(FeedProvider):
         redirect_uri: str | None,
         webhook_url: str | None,
         days_requested: int,
+        embedded_script_url: str | None = None,
         retry: Retry = Retry(),  # noqa: B008 - frozen
         limiter: RateLimiter = UNLIMITED,
     ) -> None:
@@ -107,7 +109,11 @@ class PlaidProvider(FeedProvider):
             days_requested=days_requested,
             webhook_url=webhook_url,
             redirect_uri=redirect_uri,
+            is_embedded=embedded_script_url is not None,
         )
+        self._script_url = embedded_script_url
+        if embedded_script_url is not None:
+            self.capabilities = replace(self.capabilities, is_linked_on_our_page=True)
 
     def close(self) -> None:
         """Close all idle connections."""
@@ -221,13 +227,30 @@ class PlaidProvider(FeedProvider):
             return_url=request.return_url,
         )
 
+    def to_link_widget(
+        self,
+        external_state: SecretStr,
+        *,
+        renews_external_id: str | None,  # noqa: ARG002 - the link's token knows it
+    ) -> LinkWidget | None:
+        """Return what the page needs to show Plaid Link; None where it is hosted. Pure."""
+        if self._script_url is None:
+            return None
+        return link.to_widget(external_state, script_url=self._script_url)
+
     def fetch_link_progress(
         self,
         external_state: SecretStr,
         *,
-        returned: Mapping[str, str] | None = None,  # noqa: ARG002 - Plaid is asked instead
+        returned: Mapping[str, str] | None = None,
     ) -> LinkProgress:
-        """Ask how far the customer has come. After a renewal, ignore the tokens."""
+        """
+        Ask how far the customer has come. After a renewal, ignore the tokens.
+
+        Of a link within our page only the page can tell; a hosted one's return is not trusted.
+        """
+        if self._script_url is not None and returned is not None:
+            return link.to_progress(returned)
         return link.fetch_link_progress(self._client, external_state)
 
     def complete_link(self, exchange_token: SecretStr) -> LinkedConnection:
@@ -286,6 +309,9 @@ def build_plaid(
         redirect_uri=settings.plaid_redirect_uri,
         webhook_url=f"{gateway_url}/webhooks/plaid" if gateway_url else None,
         days_requested=settings.plaid_days_requested,
+        embedded_script_url=(
+            (settings.plaid_link_url or link.SCRIPT_URL) if settings.is_plaid_embedded else None
+        ),
         retry=retry,
         limiter=limiter,
     )

@@ -123,9 +123,10 @@ class PlaidSdk:
         webhook_url: str | None,
         redirect_uri: str | None,
         completion_redirect_uri: str | None,
+        is_hosted: bool = True,
     ) -> HttpAnswer:
         """
-        Ask for a hosted link.
+        Ask for a link: on Plaid's page, or else within one of ours.
 
         With an access token it is update mode, where products, history and webhook are not
         sent: they were fixed when the Item was made.
@@ -138,9 +139,10 @@ class PlaidSdk:
             "language": language,
             "country_codes": _countries(country_codes),
             "user": LinkTokenCreateRequestUser(client_user_id=client_user_id),
-            "hosted_link": LinkTokenCreateHostedLink(**_given(completion)),
             **_given({"redirect_uri": redirect_uri}),
         }
+        if is_hosted:
+            fields["hosted_link"] = LinkTokenCreateHostedLink(**_given(completion))
         if access_token is not None:
             fields["access_token"] = access_token.get_secret_value()
         else:

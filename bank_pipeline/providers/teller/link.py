@@ -103,8 +103,8 @@ def to_widget(
     }
     if enrollment_id is not None:
         settings["enrollmentId"] = enrollment_id
-    frames = (FRAME_ORIGIN,) if script_url == CONNECT_URL else ()
-    return LinkWidget(script_url=script_url, settings=settings, frames=frames)
+    origins = (FRAME_ORIGIN,) if script_url == CONNECT_URL else ()
+    return LinkWidget(Provider.TELLER, script_url, settings, origins)
 
 
 def to_progress(

@@ -29,6 +29,7 @@ from bank_pipeline.sandbox.plaid.errors import PlaidError, injected_error, plaid
 from bank_pipeline.sandbox.plaid.hosted_page import hosted_routes
 from bank_pipeline.sandbox.plaid.items import Item
 from bank_pipeline.sandbox.plaid.limits import LIMITS
+from bank_pipeline.sandbox.plaid.link_script import script_routes
 from bank_pipeline.sandbox.plaid.shapes import Anything, Shape
 from bank_pipeline.sandbox.plaid.simulator import Call, Endpoint, Plaid
 from bank_pipeline.sandbox.wire import dumps, loads
@@ -47,7 +48,7 @@ _POST: Final = "POST"
 
 
 def plaid_routes(plaid: Plaid) -> list[Route]:
-    """Return the routes of the API and of the hosted Link pages; any other path is a 404."""
+    """Return the routes of the API and of Link, hosted and in pages; any other path is a 404."""
 
     async def answer(request: Request) -> ASGIApp:
         raw = await request.body()
@@ -57,7 +58,8 @@ def plaid_routes(plaid: Plaid) -> list[Route]:
         return await run_in_threadpool(_answer, plaid, asked)
 
     methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-    return [*hosted_routes(plaid), Route("/{path:path}", answer, methods=methods)]
+    own = [*hosted_routes(plaid), *script_routes(plaid)]
+    return [*own, Route("/{path:path}", answer, methods=methods)]
 
 
 @dataclass(frozen=True)

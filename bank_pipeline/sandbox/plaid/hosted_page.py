@@ -58,7 +58,7 @@ def _answer(plaid: Plaid, link_token: str, wish: _Wish) -> Response:
 def _choice(plaid: Plaid, token: LinkToken, wish: _Wish) -> Choice | None:
     if wish["outcome"][0] != "success":
         return None
-    offered = _offered_logins(plaid, token)
+    offered = offered_logins(plaid, token)
     login_id = next(iter(wish.get("login", offered)), "")
     if login_id not in offered:
         raise plaid_error("INVALID_CREDENTIALS")
@@ -67,7 +67,7 @@ def _choice(plaid: Plaid, token: LinkToken, wish: _Wish) -> Choice | None:
     return Choice(login_id, [one for one in accounts if chosen is None or one in chosen])
 
 
-def _offered_logins(plaid: Plaid, token: LinkToken) -> Sequence[str]:
+def offered_logins(plaid: Plaid, token: LinkToken) -> Sequence[str]:
     """Return the logins the customer can have: the Item's own one when it is repaired."""
     if token.update_item_id is not None:
         return [plaid.item(token.update_item_id).login_id]
@@ -82,7 +82,7 @@ def _offered_logins(plaid: Plaid, token: LinkToken) -> Sequence[str]:
 
 def _choose(plaid: Plaid, token: LinkToken) -> str:
     name = escape(token.client_name)
-    forms = "".join(_form(plaid, one) for one in _offered_logins(plaid, token))
+    forms = "".join(_form(plaid, one) for one in offered_logins(plaid, token))
     body = f"""<h1>{name} wants to see your accounts</h1>
 <p><small>This is a simulation: no bank is behind it. Choose who you are.</small></p>
 {forms or "<p>No bank of these countries has customers here.</p>"}
