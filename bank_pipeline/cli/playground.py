@@ -111,6 +111,7 @@ def plaid_environment(sandbox_url: str) -> dict[str, str]:
         "PLAID_BASE_URL": sandbox_url,
         "PLAID_COUNTRY_CODES": "US,CA,GB,DE,FR,ES,NL,IE,IT",
         "PLAID_REDIRECT_URI": "",
+        "PLAID_LINK_URL": f"{sandbox_url}/link/v2/stable/link-initialize.js",
     }
 
 

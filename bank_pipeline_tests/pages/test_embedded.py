@@ -25,7 +25,6 @@ def front(
 ) -> Iterator[Front]:
     more = {
         "plaid_link": "embedded",
-        "plaid_link_url": f"{sandbox.url}/link/v2/stable/link-initialize.js",
         "plaid_redirect_uri": "{gateway}/link/oauth/plaid",
     }
     with open_front(sandbox, engine, vault, tmp_path, **more) as front:
