@@ -62,6 +62,9 @@ bench: $(VENV)/.dev ## Benchmarks; writes benchmarks/results.json
 	@$(RUN) python -m benchmarks.run
 	@$(RUN) python -m benchmarks.operating
 	@$(RUN) python -m benchmarks.scrape
+	@$(MAKE) --no-print-directory bench-receiver
+	@if command -v redis-server > /dev/null; then $(MAKE) --no-print-directory bench-webhooks; \
+	  else echo "no redis-server here: left out is the way from a webhook to its rows"; fi
 
 bench-webhooks: $(VENV)/.dev ## From webhook to rows in every set-up; wants redis-server; some minutes
 	@$(RUN) python -m benchmarks.webhooks

@@ -44,7 +44,7 @@ from bank_pipeline_tests.e2e.stack import free_ports
 from bank_pipeline_tests.waiting import wait_until
 from benchmarks.results import record
 
-ROUNDS: Final = 10
+ROUNDS: Final = 20
 PAUSE_S: Final = (1.0, 6.0)  # between two events of one set-up: they meet the daemon anywhere
 READY_S: Final = 600
 ANSWER_S: Final = 90
