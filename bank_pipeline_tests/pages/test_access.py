@@ -109,7 +109,7 @@ def test_a_bank_is_connected_by_keyboard_alone(front: Front, tab: Page) -> None:
 
 
 def _tab_to(tab: Page, name: str) -> None:
-    """Press the tabulator until this has the focus; twice around at most, with the browser's own."""
+    """Press the tabulator until this has the focus."""
     tab.wait_for_load_state("load")
     seen: list[Any] = []
     for _ in range(60):
@@ -117,7 +117,7 @@ def _tab_to(tab: Page, name: str) -> None:
         seen.append(tab.evaluate("document.activeElement.innerText"))
         if seen[-1] == name:
             return
-    raise AssertionError(f"{name} cannot be reached by keyboard, but {dict.fromkeys(seen)}")
+    raise AssertionError(f"{name} cannot be reached by keyboard, but {[*dict.fromkeys(seen)]}")
 
 
 def test_without_scripts_a_bank_is_connected_all_the_same(front: Front, chromium: Browser) -> None:
