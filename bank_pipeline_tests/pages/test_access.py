@@ -97,6 +97,7 @@ def test_pages_can_be_read_and_named_and_fit_a_phone_by_day_and_by_night(
 
 def test_a_bank_is_connected_by_keyboard_alone(front: Front, tab: Page) -> None:
     tab.goto("/login")
+    expect(tab.get_by_label("Key of your team")).to_be_focused()
     tab.keyboard.type(front.make_key())
     tab.keyboard.press("Enter")
     expect(tab.get_by_role("heading", name="Connections")).to_be_visible()
