@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from bank_pipeline.domain.connection import SYNCABLE
 from bank_pipeline.storage.faults import FaultSource
+from bank_pipeline.storage.inbox import IS_PUT_OFF
 from bank_pipeline.storage.listing import OVERDUE_AFTER
 
 STATEMENT_S_MAX: Final = 5
@@ -124,15 +125,13 @@ _SYNCS: Final = """
 """
 
 # "due" is what `load_unhandled_events` hands to the sensor: nothing but a sync is missing.
-_WEBHOOKS: Final = """
+_WEBHOOKS: Final = f"""
     WITH unhandled AS MATERIALIZED (
         SELECT e.provider, e.received_at,
                CASE WHEN c.id IS NULL THEN 'unknown'
                     WHEN NOT c.status = ANY(:syncable) THEN 'stopped'
-                    WHEN c.next_attempt_at <= :now OR c.next_attempt_at IS NULL
-                         OR c.last_attempt_at IS NULL OR e.received_at > c.last_attempt_at
-                         THEN 'due'
-                    ELSE 'deferred' END AS state
+                    WHEN {IS_PUT_OFF} THEN 'deferred'
+                    ELSE 'due' END AS state
         FROM bank.webhook_events e
         LEFT JOIN bank.connections c
             ON c.provider = e.provider AND c.external_id = e.connection_external_id
@@ -145,7 +144,7 @@ _WEBHOOKS: Final = """
         SELECT extract(epoch FROM CAST(:now AS timestamptz) - min(u.received_at))
         FROM unhandled u WHERE u.provider = p.provider AND u.state = 'due'), 0)
     FROM providers p
-"""
+"""  # noqa: S608 - a constant of ours
 
 # As in analytics.quota: the provider's word that nothing is left goes before our own count.
 _QUOTA: Final = """

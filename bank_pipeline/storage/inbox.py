@@ -85,13 +85,19 @@ def load_events(
     ]
 
 
-# As the sensor asks (`listing.load_unhandled_events`): what a failed try knew waits for the next.
+IS_PUT_OFF: Final = "(c.next_attempt_at > :now AND (e.received_at > c.last_attempt_at) IS NOT TRUE)"
+"""
+Whether an event `e` waits for the planned try of its connection `c`, as the sensor asks
+(`listing.load_unhandled_events`): what a failed try knew waits for the next one, and so does all
+that comes before a first sync that is held.
+"""
+
 _WAITING: Final = sa.text(
-    """
+    f"""
     SELECT e.provider,
            CASE WHEN c.id IS NULL OR c.status = 'disconnected' THEN 'connection'
                 WHEN c.status <> ALL(:syncable) THEN 'customer'
-                WHEN c.next_attempt_at > :now AND e.received_at <= c.last_attempt_at THEN 'retry'
+                WHEN {IS_PUT_OFF} THEN 'retry'
                 ELSE 'sync' END AS waits_for,
            count(*) AS events,
            count(DISTINCT e.connection_external_id) AS items,
@@ -102,7 +108,7 @@ _WAITING: Final = sa.text(
     WHERE e.handled_at IS NULL
     GROUP BY 1, 2
     ORDER BY 1, 2
-    """
+    """  # noqa: S608 - a constant of ours
 )
 
 _EVENTS: Final = sa.text(

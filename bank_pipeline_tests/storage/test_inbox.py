@@ -11,6 +11,7 @@ from bank_pipeline.domain.ids import SyncRunId
 from bank_pipeline.domain.webhooks import MANY, Refusal, is_many
 from bank_pipeline.providers.base import EventKind, ProviderEvent
 from bank_pipeline.storage.inbox import WaitsFor, load_events, load_lag, load_waiting
+from bank_pipeline.storage.listing import load_unhandled_events
 from bank_pipeline.storage.tables import connections
 from bank_pipeline.storage.webhook_events import (
     delete_old_events,
@@ -89,6 +90,18 @@ def test_what_a_failed_try_knew_waits_for_the_next_one(
 
     assert waits(db, now + 3 * HOUR) == {"retry": 1, "sync": 1}
     assert waits(db, now + 5 * HOUR) == {"sync": 2}
+
+
+def test_what_comes_before_a_first_sync_that_is_held_is_no_lag(
+    db: sa.Connection, linked: Linked, now: datetime
+) -> None:
+    """As the sensor has it, which does not start one for it."""
+    change(db, linked, last_attempt_at=None, next_attempt_at=now + HOUR)
+    arrive(db, "e", now)
+
+    for at, waits_for, started in ((now, "retry", 0), (now + 2 * HOUR, "sync", 1)):
+        assert waits(db, at) == {waits_for: 1}
+        assert len(load_unhandled_events(db, now=at, limit=9)) == started
 
 
 def test_events_of_nobody_wait_for_a_connection(db: sa.Connection, now: datetime) -> None:
