@@ -4,12 +4,9 @@ The HTTP service beside Dagster: webhooks in, customers back from their banks, r
 It stores and answers, never syncs.
 """
 
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from bank_pipeline.bootstrap import Services
@@ -33,8 +30,6 @@ from bank_pipeline.gateway.webhooks import webhook_routes
 API: Final = "/api/v1"
 
 PAGES: Final = (entry, connect, returns, connections, live, accounts, reconnect)
-
-Handler = Callable[[Request], Awaitable[Response]]
 
 _PROBLEM: Final[dict[str, Any]] = {"model": ProblemDetails, "content": {MEDIA_TYPE: {}}}
 _PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {

@@ -1,5 +1,6 @@
 """Which accounts are read, and whether an account is one that was there before."""
 
+from http import HTTPStatus
 from uuid import UUID
 
 from fastapi import APIRouter, Request
@@ -9,7 +10,7 @@ from bank_pipeline.domain.ids import AccountId, ConnectionId
 from bank_pipeline.errors import NotFoundError, RefusedError
 from bank_pipeline.gateway.auth import App
 from bank_pipeline.gateway.forms import Form
-from bank_pipeline.gateway.pages.connections import ACCOUNTS_MAX, SEE_OTHER
+from bank_pipeline.gateway.pages.connections import ACCOUNTS_MAX
 from bank_pipeline.gateway.render import page
 from bank_pipeline.gateway.visits import (
     AnyVisit,
@@ -44,7 +45,7 @@ def choose(
         choose_accounts(services.sync, own_id, chosen, shown=shown)
     except RefusedError as error:
         return _show_choice(request, visit, own_id, error=str(error))
-    return RedirectResponse(f"/connections/{own_id}", SEE_OTHER)
+    return RedirectResponse(f"/connections/{own_id}", HTTPStatus.SEE_OTHER)
 
 
 @router.post("/connections/{connection_id}/questions/{question_id}")
@@ -64,7 +65,7 @@ def answer_question(
     same_as = form.one("same_as")
     known = AccountId(same_as) if same_as != "new" else None
     decide_question(services.sync, question.id, same_as=known)
-    return RedirectResponse(f"/connections/{own_id}", SEE_OTHER)
+    return RedirectResponse(f"/connections/{own_id}", HTTPStatus.SEE_OTHER)
 
 
 def _show_choice(

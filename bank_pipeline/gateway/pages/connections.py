@@ -1,5 +1,6 @@
 """The team's connections: all at a glance, and each with what to do about it."""
 
+from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -38,7 +39,6 @@ router = APIRouter(include_in_schema=False)
 PAGE_ROWS: Final = 100
 RUNS: Final = 10
 ACCOUNTS_MAX: Final = 200
-SEE_OTHER: Final = 303
 
 
 @router.get("/connections")
@@ -90,7 +90,7 @@ def sync_now(visit: AnyVisit, services: App, own_id: ChangedConnection, form: Fo
         onward = f"/connections/{own_id}", "Back to the connection"
         text = f"Not synced now: {error}.{when}"
         return message_page("Not now", text, status=409, visit=visit, onward=onward)
-    return RedirectResponse(f"/connections/{own_id}", SEE_OTHER)
+    return RedirectResponse(f"/connections/{own_id}", HTTPStatus.SEE_OTHER)
 
 
 @router.get("/connections/{connection_id}/disconnect")
@@ -113,7 +113,7 @@ def end_connection(
         onward = "/connections", "All connections"
         text = "The consent is ended, and all that was stored of it is erased."
         return message_page("Disconnected", text, visit=visit, onward=onward)
-    return RedirectResponse(f"/connections/{own_id}", SEE_OTHER)
+    return RedirectResponse(f"/connections/{own_id}", HTTPStatus.SEE_OTHER)
 
 
 def load_facts(

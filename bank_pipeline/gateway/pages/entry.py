@@ -18,7 +18,6 @@ from bank_pipeline.sync.page_links import open_page_link
 
 router = APIRouter(include_in_schema=False)
 
-SEE_OTHER: Final = 303
 _FROM_HERE: Final = ("same-origin", "none")
 _STALE: Final = "It is not valid any more, or was not copied whole. Please ask for a new one."
 
@@ -27,7 +26,7 @@ _STALE: Final = "It is not valid any more, or was not copied whole. Please ask f
 def begin(request: Request) -> Response:
     """Send everybody to where they can go."""
     visit = find_visit(request)
-    return RedirectResponse("/login" if visit is None else visit.home, SEE_OTHER)
+    return RedirectResponse("/login" if visit is None else visit.home, HTTPStatus.SEE_OTHER)
 
 
 @router.get("/login")
@@ -46,7 +45,7 @@ def log_in(request: Request, services: App, form: Form) -> Response:
     principal = authenticate(sync.engine, SecretStr(form.one("key")), now=sync.clock())
     if principal is None:
         return page("login", status=401, title="Log in", refused=True)
-    answer = RedirectResponse("/connections", SEE_OTHER)
+    answer = RedirectResponse("/connections", HTTPStatus.SEE_OTHER)
     before = find_visit(request)
     keep_visit(request, answer, begin_visit(services, by=principal, before=before))
     return answer
@@ -56,7 +55,7 @@ def log_in(request: Request, services: App, form: Form) -> Response:
 def log_out(visit: AnyVisit, form: Form) -> Response:
     """Close the session."""
     form.check_sender(visit)
-    answer = RedirectResponse("/login", SEE_OTHER)
+    answer = RedirectResponse("/login", HTTPStatus.SEE_OTHER)
     end_visit(answer)
     return answer
 
@@ -73,6 +72,6 @@ def follow_link(request: Request, services: App, token: str) -> Response:
     arrived = visit if visit and is_own else begin_visit(services, by=link, before=visit)
     renewed = link.connection_id
     target = "/connect" if renewed is None else f"/connections/{renewed}/reconnect"
-    answer = RedirectResponse(target, SEE_OTHER)
+    answer = RedirectResponse(target, HTTPStatus.SEE_OTHER)
     keep_visit(request, answer, arrived)
     return answer
