@@ -10,9 +10,8 @@ from typing import Any, Final
 
 import psutil
 
-from bank_pipeline.errors import SetupError
-from bank_pipeline.providers.http import build_http, fetch_json
-from bank_pipeline_tests.waiting import wait_until
+from bank_pipeline.providers.http import build_http
+from bank_pipeline_tests.waiting import answers, wait_until
 
 START_S: Final = 120.0
 
@@ -34,7 +33,7 @@ def started(folder: Path, *command: str) -> Iterator[None]:
 
 def wait_for(url: str) -> None:
     """Wait until something answers."""
-    wait_until(lambda: _answers(url), seconds=START_S, what=url)
+    wait_until(lambda: answers(url), seconds=START_S, what=url)
 
 
 def ask(url: str, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,11 +50,3 @@ def free_port() -> int:
     """Find a port that nobody listens on now."""
     with socket.create_server(("127.0.0.1", 0)) as one:
         return int(one.getsockname()[1])
-
-
-def _answers(url: str) -> bool:
-    try:
-        fetch_json(url)
-    except SetupError:
-        return False
-    return True

@@ -32,9 +32,7 @@ from bank_pipeline.bootstrap import build_services
 from bank_pipeline.cli.playground import playground_environment
 from bank_pipeline.cli.processes import python_command
 from bank_pipeline.config import Settings
-from bank_pipeline.errors import SetupError
 from bank_pipeline.gateway import serve
-from bank_pipeline.providers.http import fetch_json
 from bank_pipeline.sandbox.clock import VirtualClock
 from bank_pipeline.sandbox.serve import SandboxServer
 from bank_pipeline.sandbox.world import World
@@ -43,7 +41,7 @@ from bank_pipeline.storage.engine import build_engine, resolve_database
 from bank_pipeline.sync import inbox
 from bank_pipeline_tests.e2e.stack import free_ports
 from bank_pipeline_tests.gateway.forgeries import PLAID, SECRET, TELLER, Forger
-from bank_pipeline_tests.waiting import wait_until
+from bank_pipeline_tests.waiting import answers, wait_until
 from benchmarks.results import record
 
 SENDERS: Final = 64
@@ -165,7 +163,7 @@ def _running() -> Iterator[tuple[Server, Server, Forger]]:
             stack.callback(process.terminate)
         for port in ports:
             url = f"http://127.0.0.1:{port}/live"
-            wait_until(lambda url=url: _answers(url), seconds=READY_S, what=url)  # type: ignore[misc]
+            wait_until(lambda url=url: answers(url), seconds=READY_S, what=url)  # type: ignore[misc]
         keys = sandbox.plaid.keys
         forger = Forger(random.Random(7), keys.sign, keys.kids()[-1])
         yield Server("with a database", ports[0]), Server("without", ports[1]), forger
@@ -186,14 +184,6 @@ def _held() -> set[str]:
         held = set(db.scalars(query))
     engine.dispose()
     return held
-
-
-def _answers(url: str) -> bool:
-    try:
-        fetch_json(url)
-    except SetupError:
-        return False
-    return True
 
 
 def _quantile(ordered: Sequence[float], part: float) -> float:

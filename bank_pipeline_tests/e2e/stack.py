@@ -13,10 +13,9 @@ import psutil
 
 from bank_pipeline.cli.playground import playground_environment
 from bank_pipeline.cli.processes import python_command
-from bank_pipeline.errors import SetupError
-from bank_pipeline.providers.http import build_http, fetch_json
+from bank_pipeline.providers.http import build_http
 from bank_pipeline.storage import embedded
-from bank_pipeline_tests.waiting import wait_until
+from bank_pipeline_tests.waiting import answers, wait_until
 
 START_S: Final = 60
 STOP_S: Final = 30
@@ -60,13 +59,13 @@ def running_stack(folder: Path) -> Iterator[tuple[Stack, Mapping[str, str]]]:
     environment = {**os.environ, **ours}
     log = (folder / "stack.log").open("wb")
     sandbox = _start(["sandbox", "serve", "--port", str(sandbox_port)], environment, log.fileno())
-    wait_until(lambda: _answers(f"{sandbox_url}/_sim/clock"), seconds=START_S, what="the sandbox")
+    wait_until(lambda: answers(f"{sandbox_url}/_sim/clock"), seconds=START_S, what="the sandbox")
     arguments = ["up", "--port", str(dagster_port), "--gateway-port", str(gateway_port)]
     up = _start(arguments, environment, log.fileno())
     stack = Stack(sandbox_url, f"http://127.0.0.1:{dagster_port}", gateway_url, up)
     try:
         for url in (f"{gateway_url}/ready", f"{stack.dagster_url}/server_info"):
-            wait_until(lambda url=url: _answers(url), seconds=START_S, what=url)  # type: ignore[misc]
+            wait_until(lambda url=url: answers(url), seconds=START_S, what=url)  # type: ignore[misc]
         yield stack, ours
     finally:
         for process in (sandbox, up):
@@ -91,14 +90,6 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         if one.is_running():
             one.kill()
     process.wait()
-
-
-def _answers(url: str) -> bool:
-    try:
-        fetch_json(url)
-    except SetupError:
-        return False
-    return True
 
 
 def free_ports(count: int) -> list[int]:

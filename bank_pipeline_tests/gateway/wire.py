@@ -14,11 +14,9 @@ import psutil
 
 from bank_pipeline.cli.playground import playground_environment
 from bank_pipeline.cli.processes import python_command
-from bank_pipeline.errors import SetupError
-from bank_pipeline.providers.http import fetch_json
 from bank_pipeline_tests.e2e.stack import free_ports
 from bank_pipeline_tests.gateway.forgeries import SECRET, Sent
-from bank_pipeline_tests.waiting import wait_until
+from bank_pipeline_tests.waiting import answers, wait_until
 
 START_S: Final = 60
 ANSWER_S: Final = 30.0
@@ -82,7 +80,7 @@ def gateway_process(
         )
     try:
         url = f"http://127.0.0.1:{chosen}/live"
-        wait_until(lambda: _answers(url), seconds=START_S, what="the gateway")
+        wait_until(lambda: answers(url), seconds=START_S, what="the gateway")
         yield GatewayProcess(chosen, process)
     finally:
         if process.poll() is None:
@@ -98,11 +96,3 @@ def _environment(folder: Path, sandbox_url: str, database_url: str) -> Mapping[s
         "TELLER_BASE_URL": sandbox_url,
         "TELLER_SIGNING_SECRET": SECRET,
     }
-
-
-def _answers(url: str) -> bool:
-    try:
-        fetch_json(url)
-    except SetupError:
-        return False
-    return True

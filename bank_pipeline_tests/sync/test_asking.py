@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from bank_pipeline.domain.ids import AccountId
+from bank_pipeline.domain.ids import AccountId, ConnectionId
 from bank_pipeline.errors import NotNowError, RefusedError
 from bank_pipeline.sandbox.ledger import AccountKind
 from bank_pipeline.storage.locks import connection_lock
@@ -20,6 +20,16 @@ from bank_pipeline_tests.sync.staging import staged
 
 stage = staged(tuple(case for case in CASES if case.capabilities.quotas))
 """Each provider that counts calls."""
+
+
+def synced_pair(stage: Stage) -> tuple[ConnectionId, list[AccountId]]:
+    """Link and read two accounts; return the connection and them."""
+    _, connection_id = stage.linked(AccountKind.CHECKING, AccountKind.SAVINGS)
+    stage.sync(connection_id)
+    rows = stage.query("SELECT id::text FROM bank.accounts ORDER BY created_at, id")
+    ids = [AccountId(row[0]) for row in rows]
+    assert len(ids) == 2
+    return connection_id, ids
 
 
 def test_right_after_a_sync_it_has_to_wait_and_is_told_how_long(ground: Ground) -> None:
@@ -66,12 +76,7 @@ def test_where_the_bank_counts_calls_it_is_refused_until_the_first_is_free(stage
 
 def test_an_account_that_was_left_out_is_not_asked_for_and_comes_back_whole(stage: Stage) -> None:
     """What was read of it stays, as no gap and no failure; chosen again, it misses nothing."""
-    _, connection_id = stage.linked(AccountKind.CHECKING, AccountKind.SAVINGS)
-    stage.sync(connection_id)
-    ids = [
-        row[0] for row in stage.query("SELECT id::text FROM bank.accounts ORDER BY created_at, id")
-    ]
-    assert len(ids) == 2
+    connection_id, ids = synced_pair(stage)
 
     choose_accounts(stage.context, connection_id, ids[:1])
     spent = "SELECT count(scope) FROM bank.provider_calls WHERE account_external_id = "
@@ -102,22 +107,14 @@ def test_a_choice_of_nothing_or_of_a_strangers_account_changes_nothing(stage: St
 
 def test_what_nobody_was_shown_is_not_left_out(stage: Stage) -> None:
     """A sync may find an account while somebody chooses."""
-    _, connection_id = stage.linked(AccountKind.CHECKING, AccountKind.SAVINGS)
-    stage.sync(connection_id)
-    ids = [
-        row[0] for row in stage.query("SELECT id::text FROM bank.accounts ORDER BY created_at, id")
-    ]
+    connection_id, ids = synced_pair(stage)
     choose_accounts(stage.context, connection_id, ids[:1], shown=ids[:1])
     assert stage.query("SELECT count(excluded_at) FROM bank.accounts")[0][0] == 0
 
 
 def test_a_choice_that_changes_nothing_asks_for_nothing(stage: Stage) -> None:
     """Neither by patience of ours that it would end, nor by calls of the bank's."""
-    _, connection_id = stage.linked(AccountKind.CHECKING, AccountKind.SAVINGS)
-    stage.sync(connection_id)
-    ids = [
-        row[0] for row in stage.query("SELECT id::text FROM bank.accounts ORDER BY created_at, id")
-    ]
+    connection_id, ids = synced_pair(stage)
     before = stage.connection(connection_id)
     choose_accounts(stage.context, connection_id, ids)
     assert stage.connection(connection_id) == before
