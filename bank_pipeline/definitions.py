@@ -31,7 +31,12 @@ from bank_pipeline.defs.schedules import (
     institutions_schedule,
     prune_schedule,
 )
-from bank_pipeline.defs.sensors import connection_sensor, consent_sensor, webhook_sensor
+from bank_pipeline.defs.sensors import (
+    connection_sensor,
+    consent_sensor,
+    webhook_relief_sensor,
+    webhook_sensor,
+)
 
 defs = dg.Definitions(
     assets=[institutions, sync_connections],
@@ -62,6 +67,7 @@ defs = dg.Definitions(
         failed_run_sensor,
         fault_sensor,
         notice_sensor,
+        webhook_relief_sensor,
         webhook_sensor,
     ],
     resources=build_resources(),

@@ -116,9 +116,10 @@ def load_under_way(instance: dg.DagsterInstance) -> set[ConnectionId]:
     return under_way
 
 
-def load_ready(instance: dg.DagsterInstance) -> set[str]:
+def load_ready(instance: dg.DagsterInstance) -> set[ConnectionId]:
     """Load the partitions that nothing is under way for; one linked a moment ago has none yet."""
-    return {*instance.get_dynamic_partitions(CONNECTIONS)} - load_under_way(instance)
+    partitions = {ConnectionId(key) for key in instance.get_dynamic_partitions(CONNECTIONS)}
+    return partitions - load_under_way(instance)
 
 
 _UNDER_WAY: Final = [

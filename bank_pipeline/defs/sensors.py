@@ -32,10 +32,12 @@ from bank_pipeline.storage.listing import (
     load_requested_syncs,
     load_unhandled_events,
 )
+from bank_pipeline.storage.run_requests import claim_runs
 from bank_pipeline.sync.ending import load_ending_due
 from bank_pipeline.sync.reports import SyncReason
 
 LOOK_AGAIN_S: Final = 2.0  # nothing rings when a sync ends that held up a newer event
+DAEMON_INTERVAL_S: Final = 5.0  # Dagster looks this often which sensors are to be ticked
 
 
 @dg.sensor(
@@ -109,7 +111,35 @@ def webhook_sensor(
     A burst of events makes one run, and an event that arrives during a sync another. A tick
     that finds nothing waits for the next event: ticks come every five seconds at best.
     """
-    ends_at = time.monotonic() + services.settings.webhook_wait_s
+    return _wait_and_ask(context, services, wait_s=services.settings.webhook_wait_s)
+
+
+@dg.sensor(
+    job=sync_connections_job,
+    minimum_interval_seconds=1,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Takes the place of `webhook_sensor` while that one is between two ticks.",
+    metadata=SYNCING,
+)
+def webhook_relief_sensor(
+    context: dg.SensorEvaluationContext, services: dg.ResourceParam[Services]
+) -> dg.SensorResult | dg.SkipReason:
+    """
+    Do the same beside it: what arrives right after a tick that ended waits for no new one.
+
+    Both wake at an event, and one of them asks. Its ticks last longer by one interval of the
+    daemon's, so that the two do not end together.
+    """
+    if not services.settings.webhook_wait_s:
+        return dg.SkipReason("Ticks do not wait: there is nobody to relieve.")
+    wait_s = services.settings.webhook_wait_s + DAEMON_INTERVAL_S
+    return _wait_and_ask(context, services, wait_s=wait_s)
+
+
+def _wait_and_ask(
+    context: dg.SensorEvaluationContext, services: Services, *, wait_s: float
+) -> dg.SensorResult | dg.SkipReason:
+    ends_at = time.monotonic() + wait_s
     with listening(services.sync.engine) as wait:
         waiting = _load_waiting(context.instance, services)
         while not waiting and (left := ends_at - time.monotonic()) > 0:
@@ -139,16 +169,19 @@ def _asked(attempt: DueAttempt, now: datetime) -> Asked:
 
 
 def _load_waiting(instance: dg.DagsterInstance, services: Services) -> list[dg.RunRequest]:
-    """Ask for the connections that people or events wait for and that nothing is under way for."""
+    """Ask for the connections that people or events wait for and that nobody has asked for."""
     now = services.sync.clock()
     with services.sync.engine.connect() as db:
         requested = load_requested_syncs(db, limit=PER_TICK_MAX)
         events = load_unhandled_events(db, now=now, limit=PER_TICK_MAX)
     if not requested and not events:
         return []
-    ready = load_ready(instance)
+    asked_for = {one.connection_id for one in requested}
+    waiting = asked_for | {one.connection_id for one in events}
+    with services.sync.engine.begin() as db:
+        ready = claim_runs(db, waiting & load_ready(instance), now=now)
     by_hand = [_asked(one, now) for one in requested if one.connection_id in ready]
-    ready -= {one.connection_id for one in requested}
+    ready -= asked_for
     pending = [
         Asked(
             event.connection_id,

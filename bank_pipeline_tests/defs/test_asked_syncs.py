@@ -1,12 +1,15 @@
 """Syncs that a person asks for: one run each, at once, until one has begun."""
 
+from datetime import timedelta
+
 import dagster as dg
 
 from bank_pipeline.sync.asking import COOLDOWN, ask_for_sync
 from bank_pipeline.sync.connection import sync_connection
 from bank_pipeline.sync.reports import Step, SyncReason, SyncRequest
 from bank_pipeline_tests.defs.runs import Runs
-from bank_pipeline_tests.defs.test_sensors import insert_events, keys, reasons
+from bank_pipeline_tests.defs.test_sensors import keys, reasons
+from bank_pipeline_tests.defs.test_webhook_sensors import insert_events
 from bank_pipeline_tests.defs.ticks import Ticks
 
 
@@ -23,6 +26,7 @@ def test_what_somebody_asked_for_is_one_run_of_its_own_until_it_begins(
 
     [request] = ticks.webhooks()
     assert (request.partition_key, reasons([request])) == (connection_id, {"manual"})
+    ticks.installation.sandbox.advance(timedelta(seconds=10))
     assert keys(ticks.webhooks()) == [request.run_key], "the same, as long as it has not begun"
     ticks.queue(request, dg.DagsterRunStatus.NOT_STARTED)
     assert ticks.webhooks() == []

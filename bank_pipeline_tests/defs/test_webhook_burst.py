@@ -139,7 +139,7 @@ def test_a_thousand_webhooks_of_three_hundred_connections_are_three_hundred_sync
     [first, *others] = ticks.webhooks()
     assert sorted(name for one in (first, *others) for name in named_in(one)) == sorted(items)
     assert runs.of_request(first).success
-    installation.sandbox.advance(timedelta(seconds=5))
+    installation.sandbox.advance(timedelta(seconds=10))
     installation.sandbox.world.add_booked(CHECKING, Decimal(-1234))
     late = named_in(first)[:7]
     announce(runs, [items[ConnectionId(one)] for one in late for _ in range(3)])

@@ -9,7 +9,7 @@ from bank_pipeline.domain.webhooks import MANY, Refusal
 from bank_pipeline.sync.refusals import RefusalCounter
 from bank_pipeline_tests.defs.runs import Runs
 from bank_pipeline_tests.defs.test_notice_sensors import Operator
-from bank_pipeline_tests.defs.test_sensors import insert_events
+from bank_pipeline_tests.defs.test_webhook_sensors import insert_events
 from bank_pipeline_tests.defs.ticks import Ticks
 
 

@@ -10,7 +10,7 @@ import dagster as dg
 from bank_pipeline.definitions import defs
 from bank_pipeline.defs.partitions import CONNECTIONS
 from bank_pipeline.defs.schedules import daily_sync_schedule
-from bank_pipeline.defs.sensors import connection_sensor, webhook_sensor
+from bank_pipeline.defs.sensors import connection_sensor, webhook_relief_sensor, webhook_sensor
 from bank_pipeline_tests.installation import Installation
 
 
@@ -28,6 +28,10 @@ class Ticks:
     def webhooks(self) -> list[dg.RunRequest]:
         """Tick the webhook sensor."""
         return self._tick(webhook_sensor)
+
+    def relief(self) -> list[dg.RunRequest]:
+        """Tick the sensor that takes the webhook sensor's place."""
+        return self._tick(webhook_relief_sensor)
 
     def schedule(
         self, at: datetime, schedule: dg.ScheduleDefinition = daily_sync_schedule

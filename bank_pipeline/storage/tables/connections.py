@@ -72,6 +72,7 @@ connections = sa.Table(
     moment("erase_asked_at"),
     moment("erased_at"),
     moment("sync_requested_at"),
+    moment("run_requested_at"),
     one_of("provider", Provider),
     one_of("status", ConnectionStatus),
     one_of("history_stage", HistoryStage),
@@ -82,7 +83,8 @@ connections = sa.Table(
         postgresql_where=sa.text("sync_requested_at IS NOT NULL"),
     ),
     comment="One customer's consent for one institution. The Dagster partition key is the id. "
-    "sync_requested_at: when somebody asked for a sync that has not begun.",
+    "sync_requested_at: when somebody asked for a sync that has not begun. run_requested_at: when "
+    "a run was last asked for because of a webhook or of that.",
 )
 
 connection_events = sa.Table(
