@@ -53,8 +53,9 @@ lint: $(VENV)/.dev ## Style and one-way imports; changes nothing
 types: $(VENV)/.dev ## mypy, strict
 	@$(RUN) mypy bank_pipeline bank_pipeline_tests benchmarks
 
-check: lint types ## Everything that needs no test run: style, types, imports, sizes, definitions
+check: lint types ## Everything that needs no test run: style, types, imports, sizes, definitions, advisories
 	@$(RUN) pytest bank_pipeline_tests/architecture
+	@$(RUN) pytest -rs -m advisories bank_pipeline_tests/architecture/test_advisories.py
 	@home=$$(mktemp -d); trap 'rm -rf "$$home"' EXIT; \
 	  $(RUN) DAGSTER_HOME="$$home" dagster definitions validate -w workspace.yaml
 

@@ -1,5 +1,6 @@
 """`bank-pipeline doctor`: what is configured, what is reachable, what is missing."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -48,6 +49,7 @@ def doctor(as_json: AsJson = False) -> None:
     settings = Settings()
     findings = [
         *_check_database(settings),
+        _check_user(),
         *_check_providers(settings),
         *_check_pauses(settings),
         *_check_webhooks(settings),
@@ -97,6 +99,13 @@ def _check_database(settings: Settings) -> Iterator[Finding]:
     yield reached
     if reached.state == "ok":
         yield _check("encryption key", key)
+
+
+def _check_user() -> Finding:
+    if os.geteuid() == 0:
+        detail = "root: nothing here needs it; run it as a user of its own (docs/security.md)"
+        return Finding("process", "warning", detail)
+    return Finding("process", "ok", "not root")
 
 
 def _check_providers(settings: Settings) -> Iterator[Finding]:

@@ -1,5 +1,7 @@
 """`bank-pipeline doctor`: what is configured, reachable and missing."""
 
+import os
+
 import pytest
 
 from bank_pipeline.sandbox.faults import Fault, FaultKind
@@ -29,6 +31,15 @@ def test_the_table_says_the_same(cli: CommandLine, installation: Installation) -
     assert "keys accepted" in outcome.words
     assert "BANK_PIPELINE_GATEWAY_URL" in outcome.words
     assert SECRET not in outcome.out
+
+
+def test_whoever_runs_it_as_root_is_told(cli: CommandLine, installation: Installation) -> None:
+    """Nothing needs root, and a fault in any part of it would be a fault with all rights."""
+    expected = "warning" if os.geteuid() == 0 else "ok"
+
+    code, found = states(cli)
+
+    assert (code, found["process"]) == (0, expected)
 
 
 def test_a_provider_that_is_off_is_no_fault(
