@@ -12,6 +12,7 @@ from starlette.staticfiles import StaticFiles
 from bank_pipeline.bootstrap import Services
 from bank_pipeline.gateway.api import actions, reference, rows
 from bank_pipeline.gateway.api.models import ProblemDetails
+from bank_pipeline.gateway.bodies import BoundedBodies
 from bank_pipeline.gateway.meters import Meters
 from bank_pipeline.gateway.observing import observe
 from bank_pipeline.gateway.pages import (
@@ -71,5 +72,6 @@ def create_app(services: Services) -> FastAPI:
     for module in PAGES:
         app.include_router(module.router)
     app.mount("/static", StaticFiles(packages=[("bank_pipeline.gateway", "static")]))
+    app.add_middleware(BoundedBodies, but="/webhooks/")
     observe(app, services, meters)  # last, so that it is around whatever else is
     return app

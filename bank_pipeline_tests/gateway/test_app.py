@@ -1,5 +1,6 @@
 """The gateway over HTTP: what it lets in, what it turns away, and in which order it answers."""
 
+import http.client
 import json
 from datetime import timedelta
 from decimal import Decimal
@@ -7,6 +8,7 @@ from typing import Any, Final
 
 import pytest
 
+from bank_pipeline.gateway import bodies
 from bank_pipeline.gateway.webhooks import BODY_BYTES_MAX
 from bank_pipeline_tests.gateway.conftest import Gate
 from bank_pipeline_tests.sync.ground import CHECKING
@@ -148,6 +150,32 @@ def test_the_largest_body_is_read(gate: Gate) -> None:
     gate.send(NEWS + " " * (BODY_BYTES_MAX - len(NEWS)))
 
     assert _answers(gate) == [200]
+
+
+@pytest.mark.parametrize("path", ["/api/v1/links", "/api/v1/page-links", "/login"])
+@pytest.mark.parametrize("is_said", [True, False])
+def test_no_body_is_read_that_is_longer_than_any_of_ours(
+    gate: Gate, path: str, is_said: bool
+) -> None:
+    """Nobody has shown a key yet when a body is read; some say its length, some do not."""
+    body = b" " * (bodies.BODY_BYTES_MAX + 1)
+    answer = gate.http.post(path, content=body if is_said else iter([body[:9], body[9:]]))
+
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize("path", ["/api/v1/links", "/login"])
+def test_a_body_that_never_ends_is_not_waited_for(
+    gate: Gate, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "BODY_S_MAX", 0.3)
+    line = http.client.HTTPConnection(gate.url.removeprefix("http://"), timeout=10)
+    line.putrequest("POST", path)
+    line.putheader("Content-Length", "2")
+    line.endheaders(b"{")
+
+    assert line.getresponse().status == 408
+    line.close()
 
 
 @pytest.mark.parametrize("name", ["teller", "nobody", "plaid2"])
