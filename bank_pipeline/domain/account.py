@@ -56,6 +56,12 @@ class AccountIdentifiers(BaseModel):
     routing_number: str | None = None
     masked_number: str | None = None
 
+    @property
+    def last_four(self) -> str | None:
+        """Return what may be shown of the number: at most its last four letters or digits."""
+        shown = self.masked_number or self.account_number or self.iban or self.bban or ""
+        return "".join(one for one in shown if one.isalnum())[-4:] or None
+
 
 class Account(BaseModel):
     """

@@ -1,5 +1,6 @@
 """One row for every table, by column type: for tests that need tables to be filled."""
 
+import zlib
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -8,7 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB
 
 from bank_pipeline.storage.identifiers import new_id
-from bank_pipeline.storage.tables import metadata
+from bank_pipeline.storage.sealed_columns import SEALED, SealedColumn
+from bank_pipeline.storage.tables import encryption_keys, metadata
+from bank_pipeline_tests.vaults import VAULT
 
 
 def insert_row_everywhere(db: sa.Connection, now: datetime) -> dict[str, dict[str, Any]]:
@@ -25,8 +28,32 @@ def insert_row_everywhere(db: sa.Connection, now: datetime) -> dict[str, dict[st
             for column in table.columns
             if column.identity is None
         }
+        if table is encryption_keys:
+            row |= {"id": VAULT.key_id, "in_use_id": VAULT.key_id, "retired_at": None}
         rows[table.name] = dict(db.execute(sa.insert(table).returning(table), row).one()._mapping)  # noqa: SLF001 -- its public name
+    for column in SEALED:
+        _seal(db, column, rows[column.table.name])
     return rows
+
+
+def _seal(db: sa.Connection, column: SealedColumn, row: dict[str, Any]) -> None:
+    """Put something in a sealed column that opens there."""
+    sealed = VAULT.seal(_CONTENTS.get(column.kind, b"secret"), column.bound_to(row))
+    row |= {column.ciphertext: sealed.ciphertext, column.key_id: sealed.key_id}
+    db.execute(
+        sa.update(column.table), {name: row[name] for name in (column.ciphertext, column.key_id)}
+    )
+
+
+_NUMBERS: Final = b'{"identifiers": {"iban": "1"}, "stable_external_ids": ["iban:1", "bban:2"]}'
+_CONTENTS: Final = {
+    "data keys": bytes(32).hex().encode(),
+    "account numbers": _NUMBERS,
+    "questions about accounts": _NUMBERS,
+    "accounts of new consents": b'{"accounts": [], "balances": []}',
+    "quarantined rows": b'{"a": "row"}',
+    "answers": bytes([1]) + b"d" + zlib.compress(b"{}"),
+}
 
 
 def _value(column: sa.Column[Any], now: datetime, rows: dict[str, dict[str, Any]]) -> object:
@@ -52,7 +79,7 @@ _VALUES: Final[dict[type[Any], object]] = {
     sa.Boolean: False,
     sa.Integer: 1,
     sa.Numeric: Decimal("-12.34"),
-    ARRAY: ["one"],
+    ARRAY: [],
     JSONB: {"name": "value"},
     BYTEA: b"bytes",
 }
