@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB
 
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.sealed_columns import SEALED, SealedColumn
-from bank_pipeline.storage.tables import encryption_keys, metadata
+from bank_pipeline.storage.tables import metadata
 from bank_pipeline_tests.vaults import VAULT
 
 
@@ -28,8 +28,7 @@ def insert_row_everywhere(db: sa.Connection, now: datetime) -> dict[str, dict[st
             for column in table.columns
             if column.identity is None
         }
-        if table is encryption_keys:
-            row |= {"id": VAULT.key_id, "in_use_id": VAULT.key_id, "retired_at": None}
+        row |= _GIVEN.get(table.name, {})
         rows[table.name] = dict(db.execute(sa.insert(table).returning(table), row).one()._mapping)  # noqa: SLF001 -- its public name
     for column in SEALED:
         _seal(db, column, rows[column.table.name])
@@ -45,6 +44,10 @@ def _seal(db: sa.Connection, column: SealedColumn, row: dict[str, Any]) -> None:
     )
 
 
+_GIVEN: Final[dict[str, dict[str, object]]] = {
+    "encryption_keys": {"id": VAULT.key_id, "in_use_id": VAULT.key_id, "retired_at": None},
+    "accounts": {"number_fingerprints": [b"fingerprint"]},
+}
 _NUMBERS: Final = b'{"identifiers": {"iban": "1"}, "stable_external_ids": ["iban:1", "bban:2"]}'
 _CONTENTS: Final = {
     "data keys": bytes(32).hex().encode(),
@@ -79,7 +82,7 @@ _VALUES: Final[dict[type[Any], object]] = {
     sa.Boolean: False,
     sa.Integer: 1,
     sa.Numeric: Decimal("-12.34"),
-    ARRAY: [],
+    ARRAY: ["one"],
     JSONB: {"name": "value"},
     BYTEA: b"bytes",
 }
