@@ -9,12 +9,25 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from bank_pipeline.bootstrap import build_clock
 from bank_pipeline.cli.output import AsJson, console, print_json, print_rows
-from bank_pipeline.cli.session import open_services
+from bank_pipeline.cli.session import at_the_end, open_services
+from bank_pipeline.config import Settings
+from bank_pipeline.storage.credentials import load_vault
 from bank_pipeline.storage.encryption_keys import KeyState
 from bank_pipeline.storage.encryption_keys import list_keys as load_key_states
+from bank_pipeline.storage.engine import build_engine, check_server, resolve_database
 from bank_pipeline.storage.keys import open_source
-from bank_pipeline.sync.keys import Rotation, Told, add_key, retire_old_key, rotate_keys
+from bank_pipeline.storage.migrate import migrate
+from bank_pipeline.storage.sealed_columns import count_sealed
+from bank_pipeline.sync.keys import (
+    Rotation,
+    Told,
+    add_key,
+    forget_lost_key,
+    retire_old_key,
+    rotate_keys,
+)
 
 app = typer.Typer(help="The keys that seal what is stored.", no_args_is_help=True)
 
@@ -73,6 +86,36 @@ def retire(
     was_in_file = retire_old_key(services.sync, open_source(services.settings), key_id)
     where = "out of the key file" if was_in_file else "take it away where you keep it"
     console.print(f"retired: {key_id} seals nothing any more; {where}", highlight=False)
+
+
+@app.command()
+def forget(
+    key_id: Annotated[
+        str, typer.Argument(help="Id of the lost key, as the refusal to start says.")
+    ],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Give up all that a lost key has sealed, when no backup has it: links must be made anew."""
+    settings = Settings()
+    engine = build_engine(resolve_database(settings).url)
+    at_the_end.callback(engine.dispose)
+    check_server(engine)
+    vault = load_vault(settings)
+    migrate(engine, vault)
+    with engine.connect() as db:
+        kinds = count_sealed(db, [key_id]).get(key_id, {})
+    listed = ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "nothing"
+    if not yes:
+        typer.confirm(f"Give up {listed} for ever?", abort=True, err=True)
+    lost = forget_lost_key(engine, vault, key_id, now=build_clock(settings)())
+    if as_json:
+        print_json(lost)
+        return
+    console.print(
+        f"given up: {listed}; {lost.connections_count} connections must be linked again",
+        highlight=False,
+    )
 
 
 def _to_row(one: KeyState) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class AccountIdentifiers(BaseModel):
     `masked_number` is the part that the bank shows (the last digits), never unique.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     iban: str | None = None
     bban: str | None = None
@@ -75,7 +75,7 @@ class Account(BaseModel):
     provider's own words, kept because new ones appear without notice.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     external_id: str = Field(min_length=1)
     stable_external_ids: tuple[str, ...] = ()

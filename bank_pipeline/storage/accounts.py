@@ -97,6 +97,7 @@ _CLEAR: Final = tuple(name for name in Account.model_fields if name not in SEALE
 _STORED: Final = (
     sa.select(
         *(accounts.c[name] for name in _CLEAR),
+        accounts.c.masked_number,
         accounts.c.numbers_ciphertext,
         accounts.c.numbers_key_id,
         accounts.c.id,
@@ -285,6 +286,8 @@ def _to_held(row: sa.RowMapping) -> HeldAccount:
 
 def _to_account(row: sa.RowMapping, vault: Vault) -> Account:
     numbers = open_numbers(row, account_numbers(row["id"]), vault)
+    if not numbers and row["masked_number"]:  # they were lost with their key: what is left
+        numbers = {"identifiers": {"masked_number": row["masked_number"]}}
     return Account.model_validate({**{name: row[name] for name in _CLEAR}, **numbers})
 
 

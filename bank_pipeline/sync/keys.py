@@ -2,13 +2,19 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 import sqlalchemy as sa
 
+from bank_pipeline.domain.connection import ConnectionStatus
+from bank_pipeline.domain.transitions import Transition
 from bank_pipeline.errors import NotFoundError, RefusedError, SetupError
+from bank_pipeline.storage.connections import apply_transition, load_connection
+from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.encryption_keys import list_keys, register_key, retire_key
 from bank_pipeline.storage.keys import FileKeys, KeySource, key_id_of, new_key
+from bank_pipeline.storage.lost_keys import forget_sealed, load_unopenable
 from bank_pipeline.storage.sealed_columns import SEALED, SealedColumn, count_sealed, reseal_batch
 from bank_pipeline.sync.context import SyncContext
 
@@ -104,6 +110,43 @@ def retire_old_key(context: SyncContext, source: KeySource, key_id: str) -> bool
         register_key(db, key_id, now=now)  # one that never sealed may not begin to, either
         retire_key(db, key_id, now=now)
     return isinstance(source, FileKeys) and source.take_out(key_id)
+
+
+@dataclass(frozen=True)
+class Lost:
+    """What was given up with a lost key, by kind, and how many connections that revoked."""
+
+    key_id: str
+    forgotten: Mapping[str, int]
+    connections_count: int
+
+
+def forget_lost_key(engine: sa.Engine, vault: Vault, key_id: str, *, now: datetime) -> Lost:
+    """
+    Give up everything that a lost key has sealed, so that the rest can go on.
+
+    Rows of accounts and of money stay. Connections whose credential is lost are revoked: whoever
+    connects the bank again goes on with them, where their accounts can be told. Their consents at
+    the provider run until they end there; nobody here can end them.
+
+    Raises:
+        NotFoundError: nothing here was sealed with such a key.
+        RefusedError: the key is not lost.
+    """
+    if vault.knows(key_id):
+        raise RefusedError(f"key {key_id} is here and opens what it sealed: nothing is lost")
+    with engine.begin() as db:
+        connection_ids = load_unopenable(db, key_id)
+        forgotten = forget_sealed(db, key_id)
+        if not retire_key(db, key_id, now=now):
+            raise NotFoundError(f"no key {key_id} is in use here")
+        for connection_id in connection_ids:
+            connection = load_connection(db, connection_id)
+            lost = Transition(
+                ConnectionStatus.REVOKED, "its credential was lost with its key", None, 0
+            )
+            apply_transition(db, connection, lost, sync_run_id=None, now=now)
+    return Lost(key_id, forgotten, len(connection_ids))
 
 
 class _Work:

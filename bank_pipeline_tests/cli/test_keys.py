@@ -1,18 +1,36 @@
 """The commands that exchange keys: ids and counts, never a key."""
 
 import base64
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from bank_pipeline.bootstrap import build_services
+from bank_pipeline.config import Settings
 from bank_pipeline_tests.cli.conftest import CommandLine
-from bank_pipeline_tests.installation import Installation
+from bank_pipeline_tests.installation import KEY, Installation
+
+
+@pytest.fixture
+def kept(
+    installation: Installation, alone: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Installation]:
+    """The installation with its key in the file of the state folder."""
+    monkeypatch.delenv("BANK_PIPELINE_ENCRYPTION_KEY")
+    path = alone / "state" / "encryption.key"
+    path.touch(mode=0o600)
+    path.write_text(KEY + "\n")
+    services = build_services(Settings())
+    yield Installation(installation.sandbox, services)
+    services.sync.engine.dispose()
 
 
 def test_keys_are_exchanged_from_the_command_line(
-    cli: CommandLine, installation: Installation, alone: Path
+    cli: CommandLine, kept: Installation, alone: Path
 ) -> None:
     """Added, rotated, retired; the state of each is told on the way."""
+    installation = kept
     [connection] = installation.link()
     installation.sync(connection)
     old_key = (alone / "state" / "encryption.key").read_text().strip()
@@ -44,10 +62,10 @@ def test_keys_are_exchanged_from_the_command_line(
 
 
 def test_a_lost_key_file_is_explained_and_nothing_is_made_of_it(
-    cli: CommandLine, installation: Installation, alone: Path
+    cli: CommandLine, kept: Installation, alone: Path
 ) -> None:
     """Another key is made, as on a fresh machine, and refused before it seals anything."""
-    installation.link()
+    kept.link()
     path = alone / "state" / "encryption.key"
     path.unlink()
 
@@ -58,8 +76,36 @@ def test_a_lost_key_file_is_explained_and_nothing_is_made_of_it(
     assert "When a key is lost" in refused.err
 
 
+def test_what_only_a_lost_key_opens_can_be_given_up(
+    cli: CommandLine, kept: Installation, alone: Path
+) -> None:
+    """Rows stay; the bank, connected again, goes on with the connection that it was."""
+    installation = kept
+    [connection] = installation.link()
+    installation.sync(connection)
+    rows = installation.rows(connection)
+    [key] = cli("keys", "list", "--json").json
+    assert "nothing is lost" in cli("keys", "forget", key["id"], "--yes").err
+    (alone / "state" / "encryption.key").unlink()
+    assert cli("connections").code == 2
+
+    forgotten = cli("keys", "forget", key["id"], "--yes", "--json")
+
+    assert forgotten.json["connections_count"] == 1
+    assert forgotten.json["forgotten"] == key["sealed"]
+    [listed] = cli("connections", "--json").json
+    assert (listed["id"], listed["status"]) == (connection, "revoked")
+    assert installation.rows(connection) == rows
+    services = build_services(Settings())
+    again = Installation(installation.sandbox, services)
+    assert again.link() == [connection]
+    again.sync(connection)
+    assert again.differences(connection) == []
+    services.sync.engine.dispose()
+
+
 def test_keys_of_a_command_are_not_ours_to_add(
-    cli: CommandLine, installation: Installation, alone: Path, monkeypatch: pytest.MonkeyPatch
+    cli: CommandLine, kept: Installation, alone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = alone / "state" / "encryption.key"
     monkeypatch.setenv("BANK_PIPELINE_ENCRYPTION_KEY_COMMAND", f"cat {path}")
@@ -67,7 +113,7 @@ def test_keys_of_a_command_are_not_ours_to_add(
 
     refused = cli("keys", "add")
 
-    assert installation
+    assert kept.services
     assert (refused.code, "which only you can change" in refused.err) == (2, True)
     assert path.read_bytes() == before
     assert "BANK_PIPELINE_ENCRYPTION_KEY_COMMAND" in cli("doctor").words
