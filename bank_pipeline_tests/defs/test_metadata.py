@@ -114,7 +114,7 @@ def _fail_with(error: Exception) -> None:
     note = "canary in a note"
     error.add_note(note)
     try:
-        raise KeyError("canary in a context")
+        dict[str, int]()["canary in a context"]
     except KeyError:
         raise error from ValueError("canary in a cause")
 
