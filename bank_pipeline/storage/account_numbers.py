@@ -13,7 +13,9 @@ import sqlalchemy as sa
 
 from bank_pipeline.domain.account import Account
 from bank_pipeline.domain.account_matching import strong_keys
+from bank_pipeline.domain.ids import AccountId
 from bank_pipeline.storage.credentials import Sealed, Vault
+from bank_pipeline.storage.tables import accounts
 
 SEALED_FIELDS: Final = frozenset({"identifiers", "stable_external_ids"})
 COLUMNS: Final = (
@@ -49,5 +51,23 @@ def open_numbers(row: sa.RowMapping, bound_to: str, vault: Vault) -> Mapping[str
 
 
 def to_fingerprints(account: Account, vault: Vault) -> list[bytes]:
-    """Return fingerprints of what names this account in the whole world."""
-    return [vault.fingerprint(key) for key in sorted(strong_keys(account))]
+    """Return fingerprints of its number, and of what names this account in the whole world."""
+    keys = {*strong_keys(account)}
+    if account.identifiers.account_number:
+        keys.add(f"number:{_plain(account.identifiers.account_number)}")
+    return [vault.fingerprint(key) for key in sorted(keys)]
+
+
+def find_by_number(db: sa.Connection, number: str, *, vault: Vault) -> list[AccountId]:
+    """Find the accounts that have this number (IBAN or another), without opening any."""
+    wanted = [vault.fingerprint(f"{scheme}:{_plain(number)}") for scheme in _SCHEMES]
+    query = sa.select(accounts.c.id).where(accounts.c.number_fingerprints.overlap(wanted))
+    return [AccountId(id_) for id_ in db.scalars(query.order_by(accounts.c.id))]
+
+
+_SCHEMES: Final = ("iban", "bban", "number")
+
+
+def _plain(number: str) -> str:
+    """Return a number as matching compares it, however people group it."""
+    return "".join(number.split()).upper()

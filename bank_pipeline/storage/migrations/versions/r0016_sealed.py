@@ -202,6 +202,8 @@ def _fingerprints(vault: Vault, numbers: Mapping[str, Any]) -> list[bytes]:
     for scheme in ("iban", "bban"):
         if number := identifiers.get(scheme):
             keys.add(f"{scheme}:{''.join(number.split()).upper()}")
+    if number := identifiers.get("account_number"):
+        keys.add(f"number:{''.join(number.split()).upper()}")
     return [vault.fingerprint(key) for key in sorted(keys)]
 
 
