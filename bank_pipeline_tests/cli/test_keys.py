@@ -113,7 +113,7 @@ def test_keys_of_a_command_are_not_ours_to_add(
 
     refused = cli("keys", "add")
 
-    assert kept.services
+    assert kept.logins
     assert (refused.code, "which only you can change" in refused.err) == (2, True)
     assert path.read_bytes() == before
     assert "BANK_PIPELINE_ENCRYPTION_KEY_COMMAND" in cli("doctor").words
