@@ -92,10 +92,7 @@ def words_kept_back() -> Iterator[None]:
     except dg.Failure:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, its words stay here
-        reason = to_reason(error)
-    else:
-        return
-    raise dg.Failure(reason)
+        raise dg.Failure(to_reason(error)) from None
 
 
 def to_cause(description: str) -> str:

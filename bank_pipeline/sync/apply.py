@@ -57,8 +57,7 @@ def apply_fetched(
     """
     with engine.begin() as db:
         _check_consent(db, started.connection)
-        before = load_checkpoint(db, started.connection.id)
-        moved_from = started.connection.provider
+        before, moved_from = load_checkpoint(db, started.connection.id), started.connection.provider
         started = _adopt(db, started, fetched.consent, now)
         writer = RowWriter(db, started, now, vault=vault, moved_from=moved_from)
         end = _End(db, started, now, after_trouble)

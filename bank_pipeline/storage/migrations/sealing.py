@@ -1,6 +1,6 @@
 """What migrations need that seal rows, or open them: see `storage.migrate` for the vault."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -90,3 +90,32 @@ def set_whole(table: str, *names: str) -> None:
     """Let columns hold no NULL any more."""
     for name in names:
         op.alter_column(table, name, nullable=False, schema="bank")
+
+
+def to_numbers(identifiers: Mapping[str, Any], stable: Sequence[str]) -> dict[str, Any]:
+    """Return what is sealed of an account, without what is unknown."""
+    known = {name: value for name, value in identifiers.items() if value is not None}
+    numbers = {"identifiers": known, "stable_external_ids": [*stable]}
+    return {name: value for name, value in numbers.items() if value}
+
+
+def to_fingerprints(vault: Vault, numbers: Mapping[str, Any]) -> list[bytes]:
+    """Return what the rules of matching make of numbers."""
+    schemes, identifiers = ("iban", "bban", "resource"), numbers.get("identifiers", {})
+    keys = {
+        stable if stable.partition(":")[0] in schemes else f"hash:{stable}"
+        for stable in numbers.get("stable_external_ids", ())
+    }
+    for scheme in ("iban", "bban"):
+        if number := identifiers.get(scheme):
+            keys.add(f"{scheme}:{''.join(number.split()).upper()}")
+    if number := identifiers.get("account_number"):
+        keys.add(f"number:{''.join(number.split()).upper()}")
+    return [vault.fingerprint(key) for key in sorted(keys)]
+
+
+def to_last_four(identifiers: Mapping[str, Any]) -> str | None:
+    """Return what may be shown of an account's number."""
+    names = ("masked_number", "account_number", "iban", "bban")
+    shown = next((one for name in names if (one := identifiers.get(name))), "")
+    return "".join(one for one in shown if one.isalnum())[-4:] or None

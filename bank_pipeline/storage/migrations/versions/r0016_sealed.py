@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -20,6 +20,9 @@ from bank_pipeline.storage.migrations.sealing import (
     refer_to_keys,
     seal,
     set_whole,
+    to_fingerprints,
+    to_last_four,
+    to_numbers,
     unseal,
 )
 
@@ -186,33 +189,6 @@ def _register_keys(vault: Vault | None) -> None:
     )
 
 
-def _numbers(identifiers: Mapping[str, Any], stable: Sequence[str]) -> dict[str, Any]:
-    known = {name: value for name, value in identifiers.items() if value is not None}
-    numbers = {"identifiers": known, "stable_external_ids": [*stable]}
-    return {name: value for name, value in numbers.items() if value}
-
-
-def _fingerprints(vault: Vault, numbers: Mapping[str, Any]) -> list[bytes]:
-    """Return what the rules of matching make of numbers."""
-    schemes, identifiers = ("iban", "bban", "resource"), numbers.get("identifiers", {})
-    keys = {
-        stable if stable.partition(":")[0] in schemes else f"hash:{stable}"
-        for stable in numbers.get("stable_external_ids", ())
-    }
-    for scheme in ("iban", "bban"):
-        if number := identifiers.get(scheme):
-            keys.add(f"{scheme}:{''.join(number.split()).upper()}")
-    if number := identifiers.get("account_number"):
-        keys.add(f"number:{''.join(number.split()).upper()}")
-    return [vault.fingerprint(key) for key in sorted(keys)]
-
-
-def _last_four(identifiers: Mapping[str, Any]) -> str | None:
-    names = ("masked_number", "account_number", "iban", "bban")
-    shown = next((one for name in names if (one := identifiers.get(name))), "")
-    return "".join(one for one in shown if one.isalnum())[-4:] or None
-
-
 def _seal_accounts(vault: Vault | None) -> None:
     add_sealed("accounts", "numbers_ciphertext", "numbers_key_id")
     add(
@@ -222,14 +198,14 @@ def _seal_accounts(vault: Vault | None) -> None:
     )
 
     def to_values(row: sa.RowMapping) -> dict[str, Any]:
-        numbers = _numbers(row["identifiers"], row["stable_external_ids"])
+        numbers = to_numbers(row["identifiers"], row["stable_external_ids"])
         ours, bound_to = needed(vault), f"numbers of account {row['id']}"
         content = json.dumps(numbers).encode()
         sealed = {"ciphertext": None, "key_id": None}
         return {
             **(seal(vault, content, bound_to) if numbers else sealed),
-            "fingerprints": _fingerprints(ours, numbers),
-            "masked": _last_four(row["identifiers"]),
+            "fingerprints": to_fingerprints(ours, numbers),
+            "masked": to_last_four(row["identifiers"]),
             "hash": ours.to_keyed(bytes(row["content_hash"])),
         }
 
@@ -273,7 +249,7 @@ def _seal_questions(vault: Vault | None) -> None:
 
     def to_values(row: sa.RowMapping) -> dict[str, Any]:
         shown = dict(row["shown"])
-        numbers = _numbers(shown.pop("identifiers", {}), shown.pop("stable_external_ids", ()))
+        numbers = to_numbers(shown.pop("identifiers", {}), shown.pop("stable_external_ids", ()))
         content, bound_to = json.dumps(numbers).encode(), f"numbers of account question {row['id']}"
         return {"shown": json.dumps(shown), **seal(vault, content, bound_to)}
 
