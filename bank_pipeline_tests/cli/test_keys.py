@@ -104,6 +104,19 @@ def test_what_only_a_lost_key_opens_can_be_given_up(
     services.sync.engine.dispose()
 
 
+def test_an_account_is_found_by_a_number_that_is_not_shown(
+    cli: CommandLine, kept: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [connection] = kept.link()
+    kept.sync(connection)
+    monkeypatch.setattr("typer.prompt", lambda *_, **__: "DE89370400440532013000")
+
+    outcome = cli("accounts", "find", "--json")
+
+    assert (outcome.code, outcome.json) == (0, [])
+    assert "0532013000" not in outcome.out + outcome.err
+
+
 def test_keys_of_a_command_are_not_ours_to_add(
     cli: CommandLine, kept: Installation, alone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
