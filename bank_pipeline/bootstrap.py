@@ -10,7 +10,8 @@ from bank_pipeline.providers.base import ProviderClient
 from bank_pipeline.providers.cache import Cache, build_cache
 from bank_pipeline.providers.http import fetch_json
 from bank_pipeline.providers.throttle import UNLIMITED, RateLimiter
-from bank_pipeline.storage.credentials import check_key, load_vault
+from bank_pipeline.storage.credentials import load_vault
+from bank_pipeline.storage.encryption_keys import open_vault
 from bank_pipeline.storage.engine import build_engine, check_server, resolve_database
 from bank_pipeline.storage.migrate import migrate
 from bank_pipeline.storage.seals import VaultSeal
@@ -40,8 +41,8 @@ def build_services(settings: Settings) -> Services:
         undo.callback(engine.dispose)
         check_server(engine)
         vault = load_vault(settings)
-        migrate(engine)
-        check_key(engine, vault)
+        migrate(engine, vault)
+        open_vault(engine, vault, now=system_now())
         undo.pop_all()
     cache = build_cache(settings, seal=VaultSeal(vault))
     clock = build_clock(settings)

@@ -56,6 +56,7 @@ _BELONG_TOGETHER: Final = (
     ("TELLER_CERT_PATH", "TELLER_KEY_PATH"),
     ("TELLER_CERT_BASE64", "TELLER_KEY_BASE64"),
 )
+_KEY_SOURCES: Final = ("encryption_key", "encryption_key_file", "encryption_key_command")
 _EITHER_OR: Final = (
     ("ENABLE_BANKING_KEY_PATH", "ENABLE_BANKING_KEY_BASE64"),
     ("TELLER_CERT_PATH", "TELLER_CERT_BASE64"),
@@ -86,7 +87,11 @@ class Settings(BaseSettings):
     dagster_database_url: SecretStr | None = None
     """Database of Dagster's instance; unset means schema `dagster` in the same database."""
     encryption_key: SecretStr | None = None
-    """32 bytes in base64 that encrypt credentials; unset means a key file in `state_dir`."""
+    """32 bytes in base64 that seal what is stored; several, comma-separated: the first seals."""
+    encryption_key_file: Path | None = None
+    """A file with such keys, one a line; unset means one in `state_dir`, made on first use."""
+    encryption_key_command: SecretStr | None = None
+    """A command that prints them, run without a shell, such as one that asks a secret store."""
     redis_url: SecretStr | None = None
     """Cache shared by several machines; unset means files in `state_dir`."""
     broker_url: SecretStr | None = None
@@ -181,6 +186,14 @@ class Settings(BaseSettings):
         if value == "" and info.field_name is not None:
             return cls.model_fields[info.field_name].get_default()
         return value
+
+    @model_validator(mode="after")
+    def _keys_have_one_source(self) -> "Settings":
+        given = [name for name in _KEY_SOURCES if getattr(self, name) is not None]
+        if len(given) > 1:
+            names = " and ".join(f"BANK_PIPELINE_{name.upper()}" for name in given)
+            raise ValueError(f"{names} say twice where the keys are: set one of them")
+        return self
 
     @model_validator(mode="after")
     def _broker_is_redis(self) -> "Settings":

@@ -18,6 +18,7 @@ from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.engine import build_engine
 from bank_pipeline.storage.migrate import migrate
 from bank_pipeline.storage.tables import metadata
+from bank_pipeline_tests.vaults import KEY, VAULT
 
 # The same examples at every run, so that a change is judged by what it changed. To look for
 # new ones: HYPOTHESIS_PROFILE=explore pytest --hypothesis-seed=N
@@ -105,7 +106,7 @@ def engine(_database: sa.Engine) -> Iterator[sa.Engine]:
 @pytest.fixture
 def vault() -> Vault:
     """A vault with a fixed key."""
-    return Vault([bytes(range(32))])
+    return Vault([KEY])
 
 
 @pytest.fixture
@@ -114,7 +115,16 @@ def now() -> datetime:
     return datetime(2026, 6, 16, 14, 30, tzinfo=UTC)
 
 
-_EMPTY: Final = "; ".join(f"DELETE FROM {table}" for table in reversed(metadata.sorted_tables))
+_EMPTY: Final = "; ".join(
+    [
+        *(f"DELETE FROM {table}" for table in reversed(metadata.sorted_tables)),
+        # As an installation does at its start, of the key that `vault` has.
+        (
+            "INSERT INTO bank.encryption_keys (id, in_use_id, added_at) "
+            f"VALUES ('{VAULT.key_id}', '{VAULT.key_id}', now())"
+        ),
+    ]
+)
 
 
 def _create_template(db: sa.Connection, server_url: str) -> None:

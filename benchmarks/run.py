@@ -38,6 +38,8 @@ from bank_pipeline.storage.connections import (
     load_connection,
 )
 from bank_pipeline.storage.copying import driver_of
+from bank_pipeline.storage.credentials import Vault
+from bank_pipeline.storage.encryption_keys import open_vault
 from bank_pipeline.storage.engine import build_engine
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.migrate import migrate
@@ -55,6 +57,7 @@ FIRST_LOAD_MIN: Final = 0.5  # of COPY's rows per second
 UNCHANGED_MIN: Final = 5.0
 UNCHANGED_WAL_MAX: Final = 1_000_000  # bytes
 _NOW: Final = datetime(2026, 6, 16, 14, 30, tzinfo=UTC)
+_VAULT: Final = Vault([bytes(32)])
 _CHUNK: Final = 1 << 20
 
 
@@ -233,7 +236,7 @@ def _link(engine: sa.Engine, accounts: tuple[Any, ...]) -> World:
             now=_NOW,
         )
         connection = load_connection(db, connection_id)
-        save_accounts(db, connection, accounts, now=_NOW)
+        save_accounts(db, connection, accounts, now=_NOW, vault=_VAULT)
         return World(engine, connection, load_account_ids(db, connection_id))
 
 
@@ -243,6 +246,7 @@ def _server() -> Iterator[sa.Engine]:
     try:
         engine = build_engine(embedded.ensure_running(folder))
         migrate(engine)
+        open_vault(engine, _VAULT, now=_NOW)
         yield engine
         engine.dispose()
     finally:

@@ -24,6 +24,12 @@ def accounts(
 
 
 @app.command()
+def find(as_json: AsJson = False) -> None:
+    """Find accounts by their number, which is asked for without echo: an IBAN, or another."""
+    list_accounts(as_json=as_json, number=typer.prompt("Number", hide_input=True, err=True))
+
+
+@app.command()
 def questions(as_json: AsJson = False) -> None:
     """List the accounts of which a person must tell whether they are known ones."""
     with open_services().sync.engine.connect() as db:

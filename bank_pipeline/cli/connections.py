@@ -17,6 +17,7 @@ from bank_pipeline.errors import (
     ProviderError,
 )
 from bank_pipeline.storage import listing
+from bank_pipeline.storage.account_numbers import find_by_number
 from bank_pipeline.storage.connections import load_connection
 from bank_pipeline.sync.connection import sync_connection
 from bank_pipeline.sync.disconnect import disconnect
@@ -53,15 +54,21 @@ def list_connections(as_json: AsJson = False) -> None:
     )
 
 
-def list_accounts(connection: ConnectionOption = None, as_json: AsJson = False) -> None:
+def list_accounts(
+    connection: ConnectionOption = None, as_json: AsJson = False, *, number: str | None = None
+) -> None:
     """List the accounts with their latest balances. Debt is negative; unknown stays blank."""
     services = open_services()
     connection_id = _known(services, connection)
     with services.sync.engine.connect() as db:
         rows = listing.list_accounts(db, connection_id=connection_id)
+        if number is not None:
+            found = find_by_number(db, number, vault=services.sync.vault)
+            rows = [row for row in rows if row.id in found]
     print_rows(
         rows,
         {
+            **({} if number is None else {"id": "id"}),
             "institution_name": "institution",
             "name": "account",
             "masked_number": "number",

@@ -11,6 +11,7 @@ from bank_pipeline.cli.session import at_the_end, open_services
 from bank_pipeline.config import Settings
 from bank_pipeline.errors import SetupError
 from bank_pipeline.storage import embedded, embedded_binaries
+from bank_pipeline.storage.credentials import load_vault
 from bank_pipeline.storage.engine import build_engine, check_server, resolve_database
 from bank_pipeline.storage.migrate import migrate
 
@@ -20,10 +21,11 @@ app = typer.Typer(help="The database, embedded or external.", no_args_is_help=Tr
 @app.command("migrate")
 def migrate_database() -> None:
     """Create or update the tables. Safe to repeat; every other command does it too."""
-    engine = build_engine(resolve_database(Settings()).url)
+    settings = Settings()
+    engine = build_engine(resolve_database(settings).url)
     at_the_end.callback(engine.dispose)
     check_server(engine)
-    migrate(engine)
+    migrate(engine, load_vault(settings))
     console.print("the database is up to date")
 
 

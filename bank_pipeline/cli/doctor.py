@@ -18,10 +18,12 @@ from bank_pipeline.domain.connection import Provider
 from bank_pipeline.errors import BankPipelineError
 from bank_pipeline.providers.base import ProviderClient
 from bank_pipeline.providers.cache import build_cache
-from bank_pipeline.storage.credentials import check_key, load_vault
+from bank_pipeline.storage.credentials import load_vault
+from bank_pipeline.storage.encryption_keys import check_key
 from bank_pipeline.storage.engine import build_engine, resolve_database
 from bank_pipeline.storage.health import load_health, load_pauses
 from bank_pipeline.storage.inbox import load_lag
+from bank_pipeline.storage.keys import open_source
 from bank_pipeline.storage.webhook_refusals import Refused, load_refusals
 from bank_pipeline.sync.refusals import LATE
 
@@ -90,10 +92,9 @@ def _check_database(settings: Settings) -> Iterator[Finding]:
         engine = build_engine(resolve_database(settings).url)
         at_the_end.callback(engine.dispose)
         vault = load_vault(settings)
-        if load_health(engine).revision is not None:
+        if load_health(engine).is_migrated:
             check_key(engine, vault)
-        source = "BANK_PIPELINE_ENCRYPTION_KEY" if settings.encryption_key else "key file"
-        return f"opens what is stored ({source})"
+        return f"opens what is stored ({open_source(settings).name})"
 
     reached = _check("database", reach)
     yield reached

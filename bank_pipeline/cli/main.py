@@ -21,6 +21,7 @@ from bank_pipeline.cli import (
     doctor,
     duplicates,
     institutions,
+    keys,
     link,
     notify,
     repair,
@@ -54,6 +55,7 @@ app.add_typer(balances.checks, name="balance-checks")
 app.add_typer(database.app, name="db")
 app.add_typer(duplicates.app, name="duplicates")
 app.add_typer(institutions.app, name="institutions")
+app.add_typer(keys.app, name="keys")
 app.add_typer(link.app, name="link")
 app.add_typer(notify.app, name="notify")
 app.add_typer(sandbox.app, name="sandbox")

@@ -94,6 +94,8 @@ def playground_environment(state_dir: Path, sandbox_url: str) -> dict[str, str]:
         "BANK_PIPELINE_DATABASE_URL": "",
         "BANK_PIPELINE_DAGSTER_DATABASE_URL": "",
         "BANK_PIPELINE_ENCRYPTION_KEY": "",
+        "BANK_PIPELINE_ENCRYPTION_KEY_FILE": "",
+        "BANK_PIPELINE_ENCRYPTION_KEY_COMMAND": "",
         "BANK_PIPELINE_REDIS_URL": "",
         "BANK_PIPELINE_BROKER_URL": "",
         **plaid_environment(sandbox_url),

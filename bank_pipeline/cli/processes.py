@@ -87,7 +87,9 @@ def check_shared(settings: Settings) -> None:
         return
     needed = {
         "BANK_PIPELINE_DATABASE_URL": settings.database_url,
-        "BANK_PIPELINE_ENCRYPTION_KEY": settings.encryption_key,
+        "BANK_PIPELINE_ENCRYPTION_KEY": settings.encryption_key
+        or settings.encryption_key_file
+        or settings.encryption_key_command,
         "BANK_PIPELINE_REDIS_URL": settings.redis_url,
     }
     if missing := [name for name, value in needed.items() if value is None]:

@@ -68,7 +68,8 @@ def list_quarantine(
         connection_id = None
         if connection is not None:
             connection_id = load_connection(db, ConnectionId(connection)).id
-        rows = load_open_quarantine(db, connection_id=connection_id, limit=limit)
+        vault = services.sync.vault
+        rows = load_open_quarantine(db, connection_id=connection_id, limit=limit, vault=vault)
     print_rows(
         [_without_text(row) for row in rows],
         {

@@ -5,6 +5,7 @@ from typing import Final
 
 import dagster as dg
 
+from bank_pipeline.defs.metadata import Table, to_metadata
 from bank_pipeline.storage.findings import Cell, Findings
 
 SHOWN_MAX: Final = 200  # rows of a table in the UI; the command that is named lists them all
@@ -30,18 +31,18 @@ def to_result(
         passed=False,
         severity=severity,
         description=f"{what}: {findings.found}, at {where}. {to_do}",
-        metadata={
-            "found": dg.MetadataValue.int(findings.found),
-            "connections": dg.MetadataValue.int(findings.connections),
-            "findings": _to_table(findings.rows),
-        },
+        metadata=to_metadata(
+            found=findings.found,
+            connections=findings.connections,
+            findings=_to_table(findings.rows),
+        ),
     )
 
 
-def _to_table(rows: tuple[dict[str, Cell], ...]) -> dg.TableMetadataValue:
+def _to_table(rows: tuple[dict[str, Cell], ...]) -> Table:
     columns = [dg.TableColumn(name, _type_of(name, rows)) for name in rows[0]]
     records = [dg.TableRecord({name: _to_cell(row[name]) for name in row}) for row in rows]
-    return dg.MetadataValue.table(records, schema=dg.TableSchema(columns=columns))
+    return Table(records, dg.TableSchema(columns=columns))
 
 
 def _type_of(name: str, rows: tuple[dict[str, Cell], ...]) -> str:

@@ -14,6 +14,7 @@ import dagster as dg
 from bank_pipeline.bootstrap import Services
 from bank_pipeline.defs.check_results import A_PERSON_LOOKS, LATE_OR_WRONG, SHOWN_MAX, to_result
 from bank_pipeline.defs.labels import CHECKING
+from bank_pipeline.defs.metadata import to_metadata
 from bank_pipeline.storage import findings
 from bank_pipeline.storage.balance_checks import ListedDifference, list_differences
 from bank_pipeline.storage.findings import Cell, Findings
@@ -117,7 +118,7 @@ def nothing_is_stored_twice(services: dg.ResourceParam[Services]) -> dg.AssetChe
             severity=LATE_OR_WRONG,
             description=f"The database does not enforce {', '.join(keys)}. Pause the schedules, "
             "restore the keys from a backup's definition, and compare before going on.",
-            metadata={"missing_keys": dg.MetadataValue.json(keys)},
+            metadata=to_metadata(missing_keys=keys),
         )
     return to_result(
         found,

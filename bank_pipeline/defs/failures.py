@@ -2,6 +2,7 @@
 
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -10,6 +11,7 @@ from dagster._core.events import (
     DagsterEvent,
 )
 
+from bank_pipeline.defs.metadata import to_metadata
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.errors import BankPipelineError, NotFoundError
 from bank_pipeline.sync.reports import Step
@@ -44,7 +46,7 @@ class Failures:
             self._mark_failed(connection_id)
         for step in sorted(self._steps):
             yield dg.AssetObservation(
-                step.value, partition=connection_id, metadata={"failed": reason}
+                step.value, partition=connection_id, metadata=to_metadata(failed=reason)
             )
 
     def raise_if_any(self) -> None:
@@ -59,9 +61,7 @@ class Failures:
             return
         raise dg.Failure(
             f"{len(self._reasons)} of the run's connections failed; the others are synced",
-            metadata={
-                "failed": dg.MetadataValue.json(dict(sorted(self._reasons.items()))),
-            },
+            metadata=to_metadata(failed=dict(sorted(self._reasons.items()))),
             allow_retries=False,
         )
 
@@ -77,6 +77,27 @@ class Failures:
                 ),
                 self._context.run.run_id,
             )
+
+
+@contextmanager
+def words_kept_back() -> Iterator[None]:
+    """
+    Let no words of others into what Dagster keeps of a failure: they may quote rows or answers.
+
+    Raises:
+        dagster.Failure: in the place of any other error, with what may be told of it.
+    """
+    try:
+        yield
+    except dg.Failure:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, its words stay here
+        raise dg.Failure(to_reason(error)) from None
+
+
+def to_cause(description: str) -> str:
+    """Return the class of the error that a failure was made of by `to_reason`."""
+    return description.partition(":")[0].partition(" at ")[0]
 
 
 def to_reason(error: Exception) -> str:

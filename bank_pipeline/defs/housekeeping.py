@@ -16,7 +16,9 @@ from dagster._core.storage.local_compute_log_manager import LocalComputeLogManag
 from dagster_postgres.event_log import PostgresEventLogStorage
 
 from bank_pipeline.bootstrap import Services, system_now
+from bank_pipeline.defs.failures import words_kept_back
 from bank_pipeline.defs.labels import LIFECYCLE, UPKEEP
+from bank_pipeline.defs.metadata import to_metadata
 from bank_pipeline.defs.partitions import CONNECTIONS
 from bank_pipeline.defs.requests import ASK_AGAIN
 from bank_pipeline.domain.ids import ConnectionId
@@ -87,17 +89,17 @@ def prune_instance_history(
     context: dg.OpExecutionContext, services: dg.ResourceParam[Services]
 ) -> Iterator[dg.Output[None]]:
     """Forget erased connections, and events, evaluations, runs and step logs past their time."""
-    with services.sync.engine.connect() as db:
-        erased = load_erased_ids(db)
-    forgotten = forget_connections(context.instance, erased)
-    report = prune_instance(
-        context.instance,
-        events_kept=timedelta(days=services.settings.event_retention_days),
-        runs_kept=timedelta(days=services.settings.run_retention_days),
-    )
-    yield dg.Output(
-        None, metadata={**asdict(report), "runs_of_erased_deleted": forgotten.runs_deleted}
-    )
+    with words_kept_back():
+        with services.sync.engine.connect() as db:
+            erased = load_erased_ids(db)
+        forgotten = forget_connections(context.instance, erased)
+        report = prune_instance(
+            context.instance,
+            events_kept=timedelta(days=services.settings.event_retention_days),
+            runs_kept=timedelta(days=services.settings.run_retention_days),
+        )
+    counts = {**asdict(report), "runs_of_erased_deleted": forgotten.runs_deleted}
+    yield dg.Output(None, metadata=to_metadata(**counts))
 
 
 @dg.job(executor_def=dg.in_process_executor, tags=UPKEEP)
@@ -111,10 +113,12 @@ def forget_erased_connections(
     context: dg.OpExecutionContext, services: dg.ResourceParam[Services]
 ) -> Iterator[dg.Output[None]]:
     """Delete what Dagster remembers of connections that were erased."""
-    since = services.sync.clock() - LOOKED_BACK
-    with services.sync.engine.connect() as db:
-        erased = load_erased_ids(db, since=since)
-    yield dg.Output(None, metadata=asdict(forget_connections(context.instance, erased)))
+    with words_kept_back():
+        since = services.sync.clock() - LOOKED_BACK
+        with services.sync.engine.connect() as db:
+            erased = load_erased_ids(db, since=since)
+        report = forget_connections(context.instance, erased)
+    yield dg.Output(None, metadata=to_metadata(**asdict(report)))
 
 
 @dg.job(executor_def=dg.in_process_executor, tags=LIFECYCLE)

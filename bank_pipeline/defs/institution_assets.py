@@ -9,6 +9,7 @@ from bank_pipeline.bootstrap import Services
 from bank_pipeline.defs.assets import GROUP, TABLE_KINDS
 from bank_pipeline.defs.failures import to_reason
 from bank_pipeline.defs.labels import OWNERS
+from bank_pipeline.defs.metadata import Metadata, to_metadata
 from bank_pipeline.defs.partitions import provider_partitions
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.sync.institutions import InstitutionsReport, sync_institutions
@@ -45,17 +46,13 @@ def institutions(
     raise dg.Failure(reason, allow_retries=False)
 
 
-def _to_metadata(report: InstitutionsReport) -> dict[str, dg.MetadataValue]:
-    metadata: dict[str, dg.MetadataValue] = {
-        "banks_offered": dg.MetadataValue.int(report.offered),
-        "rows_new": dg.MetadataValue.int(report.inserted),
-        "rows_changed": dg.MetadataValue.int(report.updated),
-        "rows_removed": dg.MetadataValue.int(report.removed),
-        "rows_unchanged": dg.MetadataValue.int(report.unchanged),
-        "rows_unreadable": dg.MetadataValue.int(report.unreadable_count),
-    }
-    if report.unreadable:
-        metadata["unreadable"] = dg.MetadataValue.json(
-            dict(islice(report.unreadable.items(), _REASONS_MAX))
-        )
-    return metadata
+def _to_metadata(report: InstitutionsReport) -> Metadata:
+    return to_metadata(
+        banks_offered=report.offered,
+        rows_new=report.inserted,
+        rows_changed=report.updated,
+        rows_removed=report.removed,
+        rows_unchanged=report.unchanged,
+        rows_unreadable=report.unreadable_count,
+        unreadable=dict(islice(report.unreadable.items(), _REASONS_MAX)) or None,
+    )

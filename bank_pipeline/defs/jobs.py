@@ -8,8 +8,10 @@ import dagster as dg
 
 from bank_pipeline.bootstrap import Services
 from bank_pipeline.defs.assets import sync_connections
+from bank_pipeline.defs.failures import words_kept_back
 from bank_pipeline.defs.institution_assets import institutions
 from bank_pipeline.defs.labels import LIFECYCLE, LISTS, SYNCING, UPKEEP
+from bank_pipeline.defs.metadata import to_metadata
 from bank_pipeline.defs.requests import ROUTINE, TAG_LANE
 from bank_pipeline.sync.ending import end_consents
 from bank_pipeline.sync.prune import prune
@@ -44,7 +46,9 @@ institutions_job = dg.define_asset_job(
 @dg.op(out=dg.Out(dg.Nothing))
 def end_unused_consents(services: dg.ResourceParam[Services]) -> Iterator[dg.Output[None]]:
     """End consents that nobody uses any more; erase what was asked to be."""
-    yield dg.Output(None, metadata=asdict(end_consents(services.sync)))
+    with words_kept_back():
+        report = end_consents(services.sync)
+    yield dg.Output(None, metadata=to_metadata(**asdict(report)))
 
 
 @dg.job(executor_def=dg.in_process_executor, tags=LIFECYCLE)
@@ -57,8 +61,9 @@ def end_consents_job() -> None:
 def prune_expired(services: dg.ResourceParam[Services]) -> Iterator[dg.Output[None]]:
     """Delete answers past their retention; close links and syncs that nobody will finish."""
     retention = timedelta(days=services.settings.raw_retention_days)
-    report = prune(services.sync, retention=retention)
-    yield dg.Output(None, metadata=asdict(report))
+    with words_kept_back():
+        report = prune(services.sync, retention=retention)
+    yield dg.Output(None, metadata=to_metadata(**asdict(report)))
 
 
 @dg.job(executor_def=dg.in_process_executor, tags=UPKEEP)

@@ -17,7 +17,9 @@ from dagster._core.storage.asset_check_execution_record import (
 )
 
 from bank_pipeline.bootstrap import Services
+from bank_pipeline.defs.failures import to_cause, words_kept_back
 from bank_pipeline.defs.labels import NOTICES
+from bank_pipeline.defs.metadata import to_metadata
 from bank_pipeline.defs.requests import ASK_AGAIN
 from bank_pipeline.storage.faults import FaultName, FaultSource, OpenFault
 from bank_pipeline.sync.delivering import deliver_notices, load_delivery_due
@@ -37,12 +39,13 @@ CHECK_FAILS: Final = "check failed"
 @dg.op(out=dg.Out(dg.Nothing))
 def deliver_due_notices(services: dg.ResourceParam[Services]) -> Iterator[dg.Output[None]]:
     """Send every notice that is due to each target of its team."""
-    report = deliver_notices(
-        services.sync,
-        renewal_url=services.settings.renewal_url,
-        gateway_url=services.settings.gateway_url,
-    )
-    yield dg.Output(None, metadata=asdict(report))
+    with words_kept_back():
+        report = deliver_notices(
+            services.sync,
+            renewal_url=services.settings.renewal_url,
+            gateway_url=services.settings.gateway_url,
+        )
+    yield dg.Output(None, metadata=to_metadata(**asdict(report)))
 
 
 @dg.job(executor_def=dg.in_process_executor, tags=NOTICES)
@@ -182,7 +185,9 @@ def _failed_connections(context: dg.RunFailureSensorContext) -> Mapping[str, str
 def _cause(context: dg.RunFailureSensorContext) -> str:
     """Return the class of the error that ended a run, never its words: they may quote rows."""
     for event in context.get_step_failure_events():
-        error = event.step_failure_data.error
+        error, told = event.step_failure_data.error, event.step_failure_data.user_failure_data
+        if told is not None and told.description:
+            return to_cause(told.description)
         if error is not None:
             inner = error.cause or error
             return str(inner.cls_name or error.cls_name)

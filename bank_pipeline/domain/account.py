@@ -47,7 +47,7 @@ class AccountIdentifiers(BaseModel):
     `masked_number` is the part that the bank shows (the last digits), never unique.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     iban: str | None = None
     bban: str | None = None
@@ -55,6 +55,12 @@ class AccountIdentifiers(BaseModel):
     account_number: str | None = None
     routing_number: str | None = None
     masked_number: str | None = None
+
+    @property
+    def last_four(self) -> str | None:
+        """Return what may be shown of the number: at most its last four letters or digits."""
+        shown = self.masked_number or self.account_number or self.iban or self.bban or ""
+        return "".join(one for one in shown if one.isalnum())[-4:] or None
 
 
 class Account(BaseModel):
@@ -69,7 +75,7 @@ class Account(BaseModel):
     provider's own words, kept because new ones appear without notice.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     external_id: str = Field(min_length=1)
     stable_external_ids: tuple[str, ...] = ()

@@ -119,6 +119,15 @@ def match_accounts(
     return AccountMatches(same, evidence, questions, frozenset(rest))
 
 
+def strong_keys(account: Account) -> frozenset[str]:
+    """Return what names an account in the whole world, each with the kind of it in front."""
+    return frozenset(
+        f"{tier.name.lower()}:{value}"
+        for tier, values in _keys_of(account).items()
+        for value in values
+    )
+
+
 _Score = tuple[Evidence, bool, bool, bool]
 """The key that both share; then type, masked number and name, for those that share it."""
 

@@ -38,7 +38,7 @@ class Balance(BaseModel):
     rank the types they know, the most reliable first.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     account_external_id: str
     kind: BalanceKind

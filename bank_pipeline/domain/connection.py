@@ -88,7 +88,7 @@ class Connection(BaseModel):
     sync that has not begun. None: never, or none.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     id: ConnectionId
     team_id: TeamId
@@ -127,7 +127,7 @@ class ProviderStatus(BaseModel):
     succeeds can still bring stale data.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     institution_external_id: str | None
     institution_name: str | None

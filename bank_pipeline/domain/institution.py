@@ -15,7 +15,7 @@ class Institution(BaseModel):
     says that customers log in at the bank itself.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     provider: Provider
     external_id: str = Field(min_length=1)

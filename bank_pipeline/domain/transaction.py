@@ -66,7 +66,7 @@ class CounterpartyType(StrEnum):
 class Counterparty(BaseModel):
     """The other side: the creditor if money goes out, the debtor if it comes in."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     name: str
     type: CounterpartyType | None = None
@@ -80,7 +80,7 @@ class Merchant(BaseModel):
     `category_code` is the ISO 18245 code of the merchant (MCC).
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     name: str | None = None
     external_id: str | None = None
@@ -91,7 +91,7 @@ class Merchant(BaseModel):
 class ProviderCategory(BaseModel):
     """The provider's own category, as given, with the version of its taxonomy."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     primary: str
     detailed: str | None = None
@@ -106,7 +106,7 @@ class ForeignExchange(BaseModel):
     `source_amount` has the sign of the transaction. `rate` is as the bank gave it.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     source_amount: Amount | None = None
     source_currency: Currency | None = None
@@ -136,7 +136,7 @@ class Transaction(BaseModel):
     without the keys that are null: nothing is lost for want of a column.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     account_external_id: str = Field(min_length=1)
     external_id: str = Field(min_length=1)
@@ -185,7 +185,7 @@ class TransactionDelta(BaseModel):
     once or many times, gives the same rows.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     upserts: tuple[Transaction, ...]
     removed: frozenset[tuple[str, str]]

@@ -31,7 +31,7 @@ class PageLink(BaseModel):
     RENEW names the connection whose consent is renewed; CONNECT none.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     team_id: TeamId
     purpose: LinkPurpose
@@ -54,7 +54,7 @@ class Visit(BaseModel):
     `link` says what it opens.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     team_id: TeamId
     browser: str

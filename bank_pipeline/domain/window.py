@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 class DateWindow(BaseModel):
     """The dates asked for or covered: both ends belong to it."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     first: date
     last: date

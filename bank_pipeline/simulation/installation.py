@@ -35,6 +35,7 @@ from bank_pipeline.sandbox.teller.simulator import Teller
 from bank_pipeline.sandbox.world import World
 from bank_pipeline.storage import embedded
 from bank_pipeline.storage.credentials import Vault
+from bank_pipeline.storage.encryption_keys import open_vault
 from bank_pipeline.storage.engine import build_engine
 from bank_pipeline.storage.identifiers import minted_by
 from bank_pipeline.storage.migrate import migrate
@@ -141,6 +142,7 @@ def build_context(
     The cache is `cached`: it counts real time, so whoever lets virtual days pass empties it.
     """
     vault = Vault([KEY])
+    open_vault(engine, vault, now=clock())
     region = make_region().configure("dogpile.cache.memory", arguments={"cache_dict": cached})
     cache = Cache(region, seal=VaultSeal(vault))
     return SyncContext(

@@ -13,7 +13,10 @@ from bank_pipeline.domain.account import Account
 from bank_pipeline.domain.account_matching import AskedAccount
 from bank_pipeline.domain.ids import AccountId, ConnectionId
 from bank_pipeline.errors import NotFoundError
+from bank_pipeline.storage.account_numbers import SEALED_FIELDS, open_numbers, seal_numbers
+from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.identifiers import new_id
+from bank_pipeline.storage.sealed_columns import question_numbers
 from bank_pipeline.storage.tables import account_questions
 
 NEW: Final = "new"
@@ -54,6 +57,7 @@ def save_questions(
     asked: Sequence[AskedAccount],
     *,
     account_ids: Mapping[str, AccountId],
+    vault: Vault,
     now: datetime,
 ) -> int:
     """
@@ -66,54 +70,57 @@ def save_questions(
         account_questions.c.decided_at.is_(None),
     )
     names = [one.account.external_id for one in asked]
-    query = sa.select(account_questions.c.external_id).where(*is_open)
-    known = set(db.execute(query).scalars())
-    if set(names) != known:
+    query = sa.select(account_questions.c.external_id, account_questions.c.id).where(*is_open)
+    known: dict[str, str] = {row.external_id: row.id for row in db.execute(query)}
+    if set(names) != known.keys():
         db.execute(
             account_questions.update()
             .where(*is_open, account_questions.c.external_id.not_in(names))
             .values(decided_at=now, decision=MOOT)
         )
     for one in asked:
-        values = {
-            "shown": one.account.model_dump(mode="json"),
-            "candidate_ids": [account_ids[name] for name in one.candidates],
-        }
         name = one.account.external_id
+        id_ = known.get(name) or new_id()
+        values = {
+            "shown": one.account.model_dump(mode="json", exclude=set(SEALED_FIELDS)),
+            "candidate_ids": [account_ids[name] for name in one.candidates],
+            **seal_numbers(one.account, question_numbers(id_), vault),
+        }
         if name in known:
-            statement = account_questions.update().where(
-                *is_open, account_questions.c.external_id == name
-            )
+            statement = account_questions.update().where(*is_open, account_questions.c.id == id_)
             db.execute(statement.values(values))
         else:
             row = {"connection_id": connection_id, "external_id": name, "asked_at": now}
-            db.execute(account_questions.insert().values(id=new_id(), **row, **values))
-    return len(set(names) - known)
+            db.execute(account_questions.insert().values(id=id_, **row, **values))
+    return len(set(names) - known.keys())
 
 
 def load_question(
-    db: sa.Connection, question_id: str, *, for_update: bool = False
+    db: sa.Connection, question_id: str, *, vault: Vault, for_update: bool = False
 ) -> AccountQuestion:
     """
     Load one question, open or decided.
 
     Raises:
         NotFoundError: there is none of this id, or it is no id at all.
+        SecretError: the numbers of its account do not open.
     """
     try:
         own_id = str(uuid.UUID(question_id))
     except ValueError:
         raise NotFoundError(f"{question_id!r} is not the id of a question") from None
     query = sa.select(account_questions).where(account_questions.c.id == own_id)
-    row = db.execute(query.with_for_update() if for_update else query).one_or_none()
+    found = db.execute(query.with_for_update() if for_update else query).mappings()
+    row = found.one_or_none()
     if row is None:
         raise NotFoundError(f"no question {question_id}; see `bank-pipeline accounts questions`")
+    numbers = open_numbers(row, question_numbers(row["id"]), vault)
     return AccountQuestion(
-        id=row.id,
-        connection_id=row.connection_id,
-        shown=Account.model_validate(row.shown),
-        candidate_ids=tuple(row.candidate_ids),
-        is_open=row.decided_at is None,
+        id=row["id"],
+        connection_id=row["connection_id"],
+        shown=Account.model_validate({**row["shown"], **numbers}),
+        candidate_ids=tuple(row["candidate_ids"]),
+        is_open=row["decided_at"] is None,
     )
 
 

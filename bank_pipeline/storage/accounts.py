@@ -13,7 +13,15 @@ from bank_pipeline.domain.account import Account, AccountType
 from bank_pipeline.domain.connection import Connection, Provider
 from bank_pipeline.domain.ids import AccountId, ConnectionId
 from bank_pipeline.errors import NotFoundError
+from bank_pipeline.storage.account_numbers import (
+    SEALED_FIELDS,
+    open_numbers,
+    seal_numbers,
+    to_fingerprints,
+)
+from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.identifiers import new_id
+from bank_pipeline.storage.sealed_columns import account_numbers
 from bank_pipeline.storage.tables import accounts
 
 
@@ -69,21 +77,29 @@ def load_account_ids(db: sa.Connection, connection_id: ConnectionId) -> dict[str
     return {external_id: AccountId(id_) for external_id, id_ in db.execute(query)}
 
 
-def load_stored_accounts(db: sa.Connection, connection_id: ConnectionId) -> StoredAccounts:
-    """Load the accounts of a connection, closed ones too, with what is held of them."""
+def load_stored_accounts(
+    db: sa.Connection, connection_id: ConnectionId, *, vault: Vault
+) -> StoredAccounts:
+    """
+    Load the accounts of a connection, closed ones too, with what is held of them.
+
+    Raises:
+        SecretError: the numbers of one do not open.
+    """
     rows = db.execute(_STORED, {"connection_id": connection_id}).mappings().all()
     return StoredAccounts(
-        tuple(
-            Account.model_validate({name: row[name] for name in Account.model_fields})
-            for row in rows
-        ),
+        tuple(_to_account(row, vault) for row in rows),
         {row["external_id"]: _to_held(row) for row in rows},
     )
 
 
+_CLEAR: Final = tuple(name for name in Account.model_fields if name not in SEALED_FIELDS)
 _STORED: Final = (
     sa.select(
-        *(accounts.c[name] for name in Account.model_fields),
+        *(accounts.c[name] for name in _CLEAR),
+        accounts.c.masked_number,
+        accounts.c.numbers_ciphertext,
+        accounts.c.numbers_key_id,
         accounts.c.id,
         accounts.c.closed_at,
         accounts.c.moved_from,
@@ -94,9 +110,9 @@ _STORED: Final = (
 )
 
 
-def load_accounts(db: sa.Connection, connection_id: ConnectionId) -> list[Account]:
+def load_accounts(db: sa.Connection, connection_id: ConnectionId, *, vault: Vault) -> list[Account]:
     """Load the accounts of a connection as they were last told, closed ones too."""
-    return [*load_stored_accounts(db, connection_id).accounts]
+    return [*load_stored_accounts(db, connection_id, vault=vault).accounts]
 
 
 def load_account(db: sa.Connection, account_id: AccountId) -> tuple[ConnectionId, str]:
@@ -180,7 +196,12 @@ def set_arrived(
 
 
 def save_accounts(
-    db: sa.Connection, connection: Connection, answered: Sequence[Account], *, now: datetime
+    db: sa.Connection,
+    connection: Connection,
+    answered: Sequence[Account],
+    *,
+    vault: Vault,
+    now: datetime,
 ) -> SavedAccounts:
     """Write new, changed and reopened accounts; equal ones are not touched, nor told twice."""
     answered = [*{account.external_id: account for account in answered}.values()]
@@ -191,18 +212,20 @@ def save_accounts(
     held = {name: _to_held(row) for name, row in stored.items()}
     inserted = updated = 0
     for account in answered:
-        values = _to_row(account, now)
+        content_hash = vault.to_keyed(_to_hash(account))
         known = stored.get(account.external_id)
         if known is None:
             inserted += 1
             id_ = AccountId(new_id())
+            values = _to_row(account, id_, content_hash, vault, now)
             owner = {"team_id": connection.team_id, "connection_id": connection.id}
             db.execute(accounts.insert().values(id=id_, created_at=now, **owner, **values))
             held[account.external_id] = HeldAccount(
                 id_, account.type, is_closed=False, moved_from=None
             )
-        elif known["content_hash"] != values["content_hash"] or held[account.external_id].is_closed:
+        elif known["content_hash"] != content_hash or held[account.external_id].is_closed:
             updated += 1
+            values = _to_row(account, known["id"], content_hash, vault, now)
             held[account.external_id] = replace(
                 held[account.external_id], type=account.type, is_closed=False
             )
@@ -261,13 +284,27 @@ def _to_held(row: sa.RowMapping) -> HeldAccount:
     )
 
 
-def _to_row(account: Account, now: datetime) -> dict[str, Any]:
+def _to_account(row: sa.RowMapping, vault: Vault) -> Account:
+    numbers = open_numbers(row, account_numbers(row["id"]), vault)
+    if not numbers and row["masked_number"]:  # they were lost with their key: what is left
+        numbers = {"identifiers": {"masked_number": row["masked_number"]}}
+    return Account.model_validate({**{name: row[name] for name in _CLEAR}, **numbers})
+
+
+def _to_hash(account: Account) -> bytes:
     content = account.model_dump_json(exclude_none=True).encode()
+    return hashlib.blake2b(content, digest_size=16).digest()
+
+
+def _to_row(
+    account: Account, id_: str, content_hash: bytes, vault: Vault, now: datetime
+) -> dict[str, Any]:
     return {
-        **account.model_dump(exclude={"identifiers"}),
-        "identifiers": account.identifiers.model_dump(exclude_none=True),
-        "stable_external_ids": [*account.stable_external_ids],
-        "content_hash": hashlib.blake2b(content, digest_size=16).digest(),
+        **account.model_dump(exclude=set(SEALED_FIELDS)),
+        **seal_numbers(account, account_numbers(id_), vault),
+        "number_fingerprints": to_fingerprints(account, vault),
+        "masked_number": account.identifiers.last_four,
+        "content_hash": content_hash,
         "updated_at": now,
         "closed_at": None,
     }

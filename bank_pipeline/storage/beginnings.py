@@ -65,15 +65,12 @@ def failure_key(connection: Connection) -> str:
     return f"{connection.id}:{'never' if last is None else last.isoformat()}"
 
 
-# The CASE: the text of other rows need not be JSON and is never to be read as such.
 _BEGINNING: Final = sa.text(
     """
     SELECT
         ARRAY(SELECT external_id FROM bank.accounts
               WHERE connection_id = :id AND closed_at IS NULL) AS open_accounts,
-        ARRAY(SELECT DISTINCT CASE WHEN operation = :orphaned
-                  THEN CAST(raw AS jsonb) ->> 'account_external_id' END
-              FROM bank.quarantine
+        ARRAY(SELECT DISTINCT account_external_id FROM bank.quarantine
               WHERE connection_id = :id AND operation = :orphaned AND resolved_at IS NULL
              ) AS awaited_accounts,
         ARRAY(SELECT external_id FROM bank.account_questions

@@ -14,6 +14,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline.storage.account_numbers import COLUMNS
 from bank_pipeline.storage.tables import accounts
 
 Moved = Mapping[str, Any]
@@ -86,22 +87,30 @@ _CONNECTION_COLUMNS: Final = (
     "last_full_accounts_at",
     "refused_beyond_days",
 )
+# Not what is sealed: rows that are kept for looking back would keep keys from being retired.
+# With the older hash the next sync brings the numbers, as it brings everything else.
+_LEFT_ALONE: Final = frozenset({"id", *COLUMNS})
 _ACCOUNT_COLUMNS: Final = ", ".join(
-    f'"{column.name}"' for column in accounts.columns if column.name != "id"
+    f'"{column.name}"' for column in accounts.columns if column.name not in _LEFT_ALONE
 )
+_SEALED: Final = ", ".join(f"'{name}'" for name in COLUMNS)
 _STATE: Final = sa.text(
     """
     SELECT
         (SELECT CAST(jsonb_build_object({connection}) AS text)
          FROM bank.connections c WHERE c.id = :id),
-        (SELECT CAST(coalesce(jsonb_object_agg(a.id, to_jsonb(a)), '{{}}') AS text)
+        (SELECT CAST(coalesce(jsonb_object_agg(a.id, to_jsonb(a) - ARRAY[{sealed}]), '{{}}')
+                     AS text)
          FROM bank.accounts a WHERE a.connection_id = :id),
         (SELECT CAST(coalesce(jsonb_object_agg(one.account_id, one.days), '{{}}') AS text) FROM (
             SELECT v.account_id, jsonb_agg(to_jsonb(v) ORDER BY v.first_day) AS days
             FROM bank.account_coverage v JOIN bank.accounts a ON a.id = v.account_id
             WHERE a.connection_id = :id GROUP BY v.account_id
         ) AS one)
-    """.format(connection=", ".join(f"'{name}', c.{name}" for name in _CONNECTION_COLUMNS))  # noqa: S608 - our own names
+    """.format(  # noqa: S608 - our own names
+        connection=", ".join(f"'{name}', c.{name}" for name in _CONNECTION_COLUMNS),
+        sealed=_SEALED,
+    )
 )
 _RESTORE_CONNECTION: Final = sa.text(
     """

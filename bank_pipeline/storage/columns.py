@@ -33,6 +33,12 @@ def owner(name: str, target: str) -> sa.Column[Any]:
     return sa.Column(name, UUID(as_uuid=False), key, primary_key=True)
 
 
+def sealed_by(name: str, *, nullable: bool) -> sa.Column[Any]:
+    """Return the column that names the key of what is sealed beside it: one that is in use."""
+    key = sa.ForeignKey(f"{SCHEMA}.encryption_keys.in_use_id")
+    return sa.Column(name, sa.Text, key, nullable=nullable)
+
+
 def text(name: str, *, nullable: bool = True) -> sa.Column[Any]:
     """Return a column of text."""
     return sa.Column(name, sa.Text, nullable=nullable)

@@ -5,6 +5,7 @@ A ciphertext is bound to its connection wherever it lies, so that it moves betwe
 and `credentials` without being opened; one without a connection is bound to its own row.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,6 +22,7 @@ from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.errors import ConcurrentSyncError
 from bank_pipeline.storage.credentials import Sealed, Vault
 from bank_pipeline.storage.identifiers import new_id
+from bank_pipeline.storage.sealed_columns import told_by
 from bank_pipeline.storage.tables import connections, consents_to_end, credentials, next_consents
 
 REPLACED: Final = "replaced"
@@ -98,6 +100,7 @@ def store_next_consent(  # noqa: PLR0913 - a row, by the names of its columns
     """
     drop_next_consent(db, connection_id, now=now)
     sealed = vault.encrypt(credential, connection_id)
+    came = None if told is None else vault.seal(_to_json(*told), told_by(connection_id))
     db.execute(
         next_consents.insert().values(
             connection_id=connection_id,
@@ -108,7 +111,8 @@ def store_next_consent(  # noqa: PLR0913 - a row, by the names of its columns
             consent_expires_at=consent_expires_at,
             ciphertext=sealed.ciphertext,
             key_id=sealed.key_id,
-            told=None if told is None else _to_json(*told),
+            told_ciphertext=None if came is None else came.ciphertext,
+            told_key_id=None if came is None else came.key_id,
             created_at=now,
         )
     )
@@ -122,7 +126,7 @@ def load_next_consent(
     row = db.execute(query).one_or_none()
     if row is None:
         return None
-    told: Mapping[str, Any] = row.told or {}
+    told = _open_told(row, vault)
     accounts = told.get("accounts")
     return NextConsent(
         connection_id=connection_id,
@@ -343,8 +347,17 @@ def _take_next(
     return db.execute(statement.returning(next_consents)).one_or_none()
 
 
-def _to_json(accounts: Sequence[Account], balances: Sequence[Balance]) -> dict[str, Any]:
-    return {
+def _open_told(row: sa.Row[Any], vault: Vault) -> Mapping[str, Any]:
+    if row.told_ciphertext is None:
+        return {}
+    sealed = Sealed(bytes(row.told_ciphertext), row.told_key_id)
+    told: Mapping[str, Any] = json.loads(vault.unseal(sealed, told_by(row.connection_id)))
+    return told
+
+
+def _to_json(accounts: Sequence[Account], balances: Sequence[Balance]) -> bytes:
+    told = {
         "accounts": [one.model_dump(mode="json") for one in accounts],
         "balances": [one.model_dump(mode="json") for one in balances],
     }
+    return json.dumps(told).encode()

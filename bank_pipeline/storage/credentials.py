@@ -2,15 +2,18 @@
 Secrets at rest: AES-256-GCM, each bound to the row it belongs to.
 
 A ciphertext says which key made it, so that keys can be exchanged one after the other, and
-does not open in another connection's row. Secrets are never in a message or a repr.
+does not open in another row. Secrets are never in a message or a repr.
 """
 
-import hashlib
 import hmac
+import logging
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Final
 
 import sqlalchemy as sa
@@ -22,17 +25,14 @@ from sqlalchemy.dialects.postgresql import insert
 from bank_pipeline.config import Settings
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.errors import NotFoundError, SecretError, SetupError
-from bank_pipeline.storage.keys import FILE_NAME, KEY_BYTES, load_key_file, parse_keys
-from bank_pipeline.storage.tables import (
-    consents_to_end,
-    credentials,
-    next_consents,
-    notification_targets,
-)
+from bank_pipeline.storage.keys import KEY_BYTES, KeySource, derive, key_id_of, open_source
+from bank_pipeline.storage.tables import credentials
 
 _FORMAT: Final = b"\x01"  # first byte of a ciphertext: nonce of 12 bytes, then text and tag
 _NONCE_BYTES: Final = 12
-_KEY_ID_BYTES: Final = 8
+_DIGEST_BYTES: Final = 16
+_ANNOUNCED_AGAIN_AFTER_S: Final = 60.0
+_log: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,39 +43,92 @@ class Sealed:
     key_id: str
 
 
-class Vault:
-    """
-    Encrypts with its first key, decrypts with any.
+@dataclass(frozen=True)
+class _Ring:
+    """The keys at one moment: the one that seals, and all that open."""
 
-    A key's id is derived from the key, so that ids cannot be mixed up. Encryption and
-    fingerprints use keys of their own, derived from the same one.
-    """
+    key_id: str
+    ciphers: Mapping[str, AESGCM] = field(repr=False)
 
-    def __init__(self, keys: Sequence[bytes]) -> None:
+    @classmethod
+    def of(cls, keys: Sequence[bytes]) -> "_Ring":
         assert keys, "a vault has a key"
         assert all(len(key) == KEY_BYTES for key in keys), "keys have 32 bytes"
-        self._ciphers = {
-            _derive(key, "id")[:_KEY_ID_BYTES].hex(): AESGCM(_derive(key, "encryption"))
-            for key in keys
-        }
-        self._fingerprint_key = _derive(keys[0], "fingerprint")
-        self.key_id = next(iter(self._ciphers))
-        """Of the key that encrypts."""
+        ciphers = {key_id_of(key): AESGCM(derive(key, "encryption")) for key in keys}
+        return cls(next(iter(ciphers)), MappingProxyType(ciphers))
+
+
+class Vault:
+    """
+    Seals with its first key, opens with any. Safe to share between threads.
+
+    With a `source` it follows it: keys are read again when the source may have changed, and
+    when something is to be opened whose key is not there. What could once be opened still can.
+
+    Fingerprints have a key of their own, which outlives the others: see `adopt`. Until then it
+    is derived from the first key, as it is in an installation that is new.
+    """
+
+    def __init__(self, keys: Sequence[bytes], *, source: KeySource | None = None) -> None:
+        self._ring = _Ring.of(keys)
+        self._source = source
+        self._announce: Callable[[str], bool] = _no_announcement
+        self._fingerprint_key = derive(keys[0], "fingerprint")
+        self._reading = threading.Lock()
+        self._announce_at: float | None = None
 
     def __repr__(self) -> str:
         return f"Vault(key_id={self.key_id!r})"
 
     @property
+    def key_id(self) -> str:
+        """Return the id of the key that seals."""
+        self._follow(is_needed=False)
+        return self._ring.key_id
+
+    @property
     def key_ids(self) -> frozenset[str]:
-        """Return the ids of all keys it can decrypt with."""
-        return frozenset(self._ciphers)
+        """Return the ids of all keys it can open with."""
+        self._follow(is_needed=False)
+        return frozenset(self._ring.ciphers)
+
+    def knows(self, key_id: str) -> bool:
+        """Say whether it can open what this key sealed, looking for new keys if it cannot."""
+        if key_id not in self._ring.ciphers:
+            self._follow(is_needed=True)
+        return key_id in self._ring.ciphers
+
+    def seal(self, content: bytes, bound_to: str) -> Sealed:
+        """Encrypt; it opens only with the same `bound_to`, which names its row."""
+        self._follow(is_needed=False)
+        ring = self._ring
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        body = ring.ciphers[ring.key_id].encrypt(nonce, content, _context(bound_to))
+        return Sealed(_FORMAT + nonce + body, ring.key_id)
+
+    def unseal(self, sealed: Sealed, bound_to: str) -> bytes:
+        """
+        Open what was sealed with one of our keys and this `bound_to`.
+
+        Raises:
+            SecretError: another key, another row, or an altered text.
+        """
+        if not self.knows(sealed.key_id):
+            raise SecretError(f"The secret of {bound_to} needs key {sealed.key_id}: not ours")
+        nonce = sealed.ciphertext[1 : 1 + _NONCE_BYTES]
+        if not sealed.ciphertext.startswith(_FORMAT) or len(nonce) < _NONCE_BYTES:
+            raise SecretError(f"The secret of {bound_to} is not in a format we write")
+        body = sealed.ciphertext[1 + _NONCE_BYTES :]
+        try:
+            return self._ring.ciphers[sealed.key_id].decrypt(nonce, body, _context(bound_to))
+        except InvalidTag:
+            raise SecretError(
+                f"The secret of {bound_to} does not open: altered, or moved from another row"
+            ) from None
 
     def encrypt(self, plaintext: SecretStr, bound_to: str) -> Sealed:
-        """Encrypt; it opens only with the same `bound_to`, such as its connection's id."""
-        nonce = secrets.token_bytes(_NONCE_BYTES)
-        text = plaintext.get_secret_value().encode()
-        body = self._ciphers[self.key_id].encrypt(nonce, text, _context(bound_to))
-        return Sealed(_FORMAT + nonce + body, self.key_id)
+        """Seal a text; it opens only with the same `bound_to`, such as its connection's id."""
+        return self.seal(plaintext.get_secret_value().encode(), bound_to)
 
     def decrypt(self, sealed: Sealed, bound_to: str) -> SecretStr:
         """
@@ -84,27 +137,54 @@ class Vault:
         Raises:
             SecretError: another key, another row, or an altered text.
         """
-        cipher = self._ciphers.get(sealed.key_id)
-        if cipher is None:
-            raise SecretError(f"The secret of {bound_to} needs key {sealed.key_id}: not ours")
-        nonce = sealed.ciphertext[1 : 1 + _NONCE_BYTES]
-        if not sealed.ciphertext.startswith(_FORMAT) or len(nonce) < _NONCE_BYTES:
-            raise SecretError(f"The secret of {bound_to} is not in a format we write")
-        body = sealed.ciphertext[1 + _NONCE_BYTES :]
-        try:
-            return SecretStr(cipher.decrypt(nonce, body, _context(bound_to)).decode())
-        except InvalidTag:
-            raise SecretError(
-                f"The secret of {bound_to} does not open: altered, or moved from another row"
-            ) from None
+        return SecretStr(self.unseal(sealed, bound_to).decode())
 
     def fingerprint(self, text: str) -> bytes:
-        """
-        Return 32 bytes by which to find a secret again without storing it.
-
-        Depends on the first key: after a change of keys, older fingerprints match nothing.
-        """
+        """Return 32 bytes by which to find a secret again without storing it."""
         return hmac.digest(self._fingerprint_key, text.encode(), "sha256")
+
+    def to_keyed(self, digest: bytes) -> bytes:
+        """
+        Return a digest that only we can compute, for contents that others could guess.
+
+        Whoever knows all of an answer but an account's number would find that by trying.
+        """
+        return hmac.digest(self._fingerprint_key, digest, "sha256")[:_DIGEST_BYTES]
+
+    @property
+    def fingerprint_key(self) -> SecretStr:
+        """Return the key of fingerprints, to be sealed and stored."""
+        return SecretStr(self._fingerprint_key.hex())
+
+    def adopt(self, fingerprint_key: SecretStr, announce: Callable[[str], bool]) -> None:
+        """
+        Take what an installation has stored: the key of its fingerprints.
+
+        `announce` tells it of another key that is to seal from now on, and says whether it may.
+        """
+        self._fingerprint_key = bytes.fromhex(fingerprint_key.get_secret_value())
+        self._announce = announce
+
+    def _follow(self, *, is_needed: bool) -> None:
+        """Read the keys again if that may help; whatever fails, those at hand stay."""
+        source = self._source
+        if source is None or not (self._is_due() or source.may_have_changed(is_needed=is_needed)):
+            return
+        with self._reading:
+            try:
+                found = _Ring.of(source.read())
+            except SetupError as error:
+                _log.error("keys cannot be read again, so those at hand go on: %s", error)
+                return
+            held = self._ring
+            may_seal = found.key_id == held.key_id or self._announce(found.key_id)
+            self._announce_at = None if may_seal else time.monotonic() + _ANNOUNCED_AGAIN_AFTER_S
+            ciphers = MappingProxyType({**held.ciphers, **found.ciphers})
+            self._ring = _Ring(found.key_id if may_seal else held.key_id, ciphers)
+
+    def _is_due(self) -> bool:
+        """Say whether a key that could not be announced may be tried again."""
+        return self._announce_at is not None and time.monotonic() >= self._announce_at
 
 
 def load_vault(settings: Settings) -> Vault:
@@ -112,43 +192,10 @@ def load_vault(settings: Settings) -> Vault:
     Open the vault with the keys configured, or those in the state folder, made on first use.
 
     Raises:
-        SetupError: a key is malformed, or its file is readable by others.
+        SetupError: the keys cannot be had, or one is malformed; the message says what to do.
     """
-    configured = settings.encryption_key
-    if configured is None:
-        return Vault(load_key_file(settings.state_dir))
-    return Vault(parse_keys(configured.get_secret_value(), "BANK_PIPELINE_ENCRYPTION_KEY"))
-
-
-def check_key(engine: sa.Engine, vault: Vault) -> None:
-    """
-    Make sure that every stored credential has its key, before anything is encrypted anew.
-
-    Raises:
-        SetupError: a key is missing, such as after its file was deleted.
-    """
-    with engine.connect() as db:
-        missing = load_missing_keys(db, vault)
-    if missing:
-        raise SetupError(
-            f"{sum(missing.values())} stored credentials were encrypted with "
-            f"key {', '.join(sorted(missing))}, which is missing (present: {vault.key_id}): "
-            f"restore the file {FILE_NAME} or BANK_PIPELINE_ENCRYPTION_KEY from a backup. Without "
-            "it these connections must be linked again"
-        )
-
-
-def load_missing_keys(db: sa.Connection, vault: Vault) -> dict[str, int]:
-    """Return the ids of keys that something was sealed with and that are not here, with counts."""
-    every = sa.union_all(
-        *(
-            sa.select(table.c.key_id).where(table.c.key_id.is_not(None))
-            for table in (credentials, next_consents, consents_to_end, notification_targets)
-        )
-    ).subquery()
-    query = sa.select(every.c.key_id, sa.func.count()).group_by(every.c.key_id)
-    counts = {str(key_id): int(count) for key_id, count in db.execute(query)}
-    return {key_id: count for key_id, count in counts.items() if key_id not in vault.key_ids}
+    source = open_source(settings)
+    return Vault(source.read(), source=source)
 
 
 def store_credential(
@@ -186,8 +233,8 @@ def delete_credential(db: sa.Connection, connection_id: ConnectionId) -> bool:
     return db.execute(statement.returning(credentials.c.connection_id)).one_or_none() is not None
 
 
-def _derive(key: bytes, purpose: str) -> bytes:
-    return hmac.digest(key, f"bank_pipeline {purpose}".encode(), hashlib.sha256)
+def _no_announcement(_: str) -> bool:
+    return True
 
 
 def _context(bound_to: str) -> bytes:

@@ -203,7 +203,26 @@ def _create(
         **pool,
     )
     sa.event.listen(engine, "connect", _prepare_session)
+    sa.event.listen(engine, "handle_error", _take_out_rows)
     return engine
+
+
+def _take_out_rows(context: sa.ExceptionContext) -> None:
+    """
+    Leave out of an error what the server quotes of rows, before anybody keeps its words.
+
+    Details name the values of a row, contexts those of a COPY, and errors of data (class 22)
+    what could not be read.
+    """
+    original = context.original_exception
+    sqlstate = getattr(original, "sqlstate", None)
+    if sqlstate is None:
+        return  # the server could not be asked: nothing is quoted, and all of it helps
+    for error in (original, context.sqlalchemy_exception):
+        if error is not None and error.args and isinstance(error.args[0], str):
+            first = error.args[0].partition("\n")[0]
+            words = first.partition(": ")[0] if sqlstate.startswith("22") else first
+            error.args = (words, *error.args[1:])
 
 
 def _prepare_session(connection: Any, _: object) -> None:  # noqa: ANN401 -- psycopg's, through SQLAlchemy

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from bank_pipeline.domain.circuit import ProviderHealth
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.storage.columns import SCHEMA
-from bank_pipeline.storage.credentials import Vault, load_missing_keys
+from bank_pipeline.storage.credentials import Vault
+from bank_pipeline.storage.encryption_keys import load_missing_keys
 from bank_pipeline.storage.engine import check_server
 from bank_pipeline.storage.migrate import is_known, load_pending, load_revision
 from bank_pipeline.storage.provider_health import load_provider_healths

@@ -261,7 +261,7 @@ def list_accounts(
     """List accounts with their newest balances, of one connection or of all."""
     query = sa.text(
         "SELECT a.account_id::text AS id, a.connection_id::text, a.institution_name, a.name, "
-        "b.identifiers->>'masked_number' AS masked_number, a.type, a.booked_balance AS booked, "
+        "b.masked_number, a.type, a.booked_balance AS booked, "
         "a.available_balance AS available, a.credit_limit, "
         "coalesce(a.currency, a.unofficial_currency) AS currency, "
         "a.booked_balance_as_of AS balance_as_of, "

@@ -14,6 +14,7 @@ from alembic.script import ScriptDirectory
 
 from bank_pipeline.errors import SetupError
 from bank_pipeline.storage.columns import SCHEMA
+from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.engine import DAGSTER_SCHEMA, check_server
 from bank_pipeline.storage.roles import ensure_roles
 
@@ -43,15 +44,16 @@ class MigrationReport:
         return self.from_revision != self.to_revision
 
 
-def migrate(engine: sa.Engine) -> MigrationReport:
+def migrate(engine: sa.Engine, vault: Vault | None = None) -> MigrationReport:
     """
     Bring the database to this release: all of it in one transaction, or nothing.
 
-    Several processes may call at once: one migrates, the others wait and find it done. Where
-    there is nothing to do this costs one query.
+    `vault` seals what an older release stored in clear. Several processes may call at once: one
+    migrates, the others wait and find it done. Where there is nothing to do this costs one query.
 
     Raises:
-        SetupError: the server is unusable, or the database is newer than this release.
+        SetupError: the server is unusable, the database is newer than this release, or there is
+            something to be sealed and no vault.
     """
     found = _load_known_revision(engine)
     if found == head():
@@ -64,13 +66,15 @@ def migrate(engine: sa.Engine) -> MigrationReport:
             return MigrationReport(found, head())
         for schema in (SCHEMA, DAGSTER_SCHEMA):
             db.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {schema}"))
-        command.upgrade(_config(db), "head")
+        command.upgrade(_config(db, vault), "head")
         return MigrationReport(found, head(), ensure_roles(db))
 
 
-def downgrade(engine: sa.Engine, revision: str) -> None:
+def downgrade(engine: sa.Engine, revision: str, vault: Vault | None = None) -> None:
     """
     Take the database back to a revision; "base" removes everything of ours, data included.
+
+    `vault` opens what an older release wants in clear.
 
     What stays: the schema `bank` with the empty list of versions, Dagster's schema, and the
     roles, which other databases of the server may use.
@@ -78,7 +82,7 @@ def downgrade(engine: sa.Engine, revision: str) -> None:
     with engine.begin() as db:
         _take_turns(db)
         if load_revision(db) is not None:
-            command.downgrade(_config(db), revision)
+            command.downgrade(_config(db, vault), revision)
 
 
 def load_revision(db: sa.Connection) -> str | None:
@@ -128,10 +132,11 @@ def _take_turns(db: sa.Connection) -> None:
     db.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
 
 
-def _config(db: sa.Connection) -> Config:
+def _config(db: sa.Connection, vault: Vault | None) -> Config:
     config = Config()
     config.set_main_option("script_location", os.fspath(_SCRIPTS).replace("%", "%%"))
     config.attributes["connection"] = db
+    config.attributes["vault"] = vault
     return config
 
 

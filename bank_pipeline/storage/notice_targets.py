@@ -15,6 +15,7 @@ from bank_pipeline.domain.notices import Wishes, parse_kinds
 from bank_pipeline.errors import NotFoundError, RefusedError
 from bank_pipeline.storage.credentials import Sealed, Vault
 from bank_pipeline.storage.identifiers import new_id
+from bank_pipeline.storage.sealed_columns import notice_target
 from bank_pipeline.storage.tables import (
     notification_preferences,
     notification_targets,
@@ -70,7 +71,7 @@ def insert_target(
         RefusedError: the team has a target of this name.
     """
     target_id = new_id()
-    sealed = vault.encrypt(url, _bound_to(target_id))
+    sealed = vault.encrypt(url, notice_target(target_id))
     statement = insert(notification_targets).values(
         id=target_id,
         team_id=team_id,
@@ -118,7 +119,7 @@ def load_targets(db: sa.Connection, team_id: TeamId, vault: Vault) -> list[Targe
         Target(
             row.id,
             row.name,
-            vault.decrypt(Sealed(bytes(row.ciphertext), row.key_id), _bound_to(row.id)),
+            vault.decrypt(Sealed(bytes(row.ciphertext), row.key_id), notice_target(row.id)),
         )
         for row in db.execute(query)
     ]
@@ -197,7 +198,3 @@ def _to_row(wishes: Wishes) -> dict[str, Any]:
         "large_amounts": {name: str(amount) for name, amount in wishes.large_amounts.items()},
         "low_balances": {name: str(amount) for name, amount in wishes.low_balances.items()},
     }
-
-
-def _bound_to(target_id: str) -> str:
-    return f"notification target {target_id}"

@@ -1,16 +1,20 @@
-"""Quarantine: rows that do not fit, kept with their text until somebody resolves them."""
+"""Quarantine: rows that do not fit, kept with their text, sealed, until somebody resolves them."""
 
 import hashlib
+import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Final, Protocol
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from pydantic import SecretStr
+from sqlalchemy.dialects.postgresql import insert
 
 from bank_pipeline.domain.ids import ConnectionId, SyncRunId
 from bank_pipeline.errors import NotFoundError
+from bank_pipeline.storage.credentials import Sealed, Vault
+from bank_pipeline.storage.sealed_columns import unfit_row
 from bank_pipeline.storage.tables import quarantine
 
 ORPHANED: Final = "transaction of an unlisted account"
@@ -55,6 +59,7 @@ def save_quarantined(
     connection_id: ConnectionId,
     rows: Sequence[UnfitRow],
     *,
+    vault: Vault,
     sync_run_id: SyncRunId,
     now: datetime,
 ) -> int:
@@ -63,7 +68,7 @@ def save_quarantined(
 
     The same row is kept once. One that was resolved and comes again is open again.
     """
-    given = {_digest(row): row for row in rows}
+    given = {vault.to_keyed(_digest(row)): row for row in rows}
     if not given:
         return 0
     already_open = sa.select(quarantine.c.digest).where(
@@ -79,9 +84,10 @@ def save_quarantined(
             "operation": row.operation,
             "external_id": row.external_id,
             "reason": row.reason,
-            "raw": row.raw,
+            "account_external_id": _account_of(row),
             "digest": digest,
             "at": now,
+            **_seal(row, unfit_row(connection_id, digest), vault),
         }
         for digest, row in given.items()
         if digest not in known
@@ -137,38 +143,42 @@ def set_orphans_resolved(
     Their accounts are listed by now, so a replay will bring the rows themselves.
     """
     statement = sa.update(quarantine).where(
-        *_is_orphan_of(connection_id), _ORPHANS_ACCOUNT.in_(accounts)
+        *_is_orphan_of(connection_id), quarantine.c.account_external_id.in_(accounts)
     )
     return db.execute(statement.values(resolved_at=now, resolved_by=sync_run_id)).rowcount
 
 
-def load_quarantined(db: sa.Connection, quarantine_id: int) -> OpenQuarantine:
+def load_quarantined(db: sa.Connection, quarantine_id: int, *, vault: Vault) -> OpenQuarantine:
     """
     Load one unresolved row with its text.
 
     Raises:
         NotFoundError: there is none of this id, or it is resolved.
+        SecretError: its text does not open.
     """
-    columns = [quarantine.c[field.name] for field in fields(OpenQuarantine)]
-    query = sa.select(*columns).where(
+    query = sa.select(quarantine).where(
         quarantine.c.id == quarantine_id, quarantine.c.resolved_at.is_(None)
     )
     row = db.execute(query).mappings().one_or_none()
     if row is None:
         raise NotFoundError(f"no open quarantined row {quarantine_id}")
-    return OpenQuarantine(**row)
+    return _to_open(row, vault)
 
 
 def load_open_quarantine(
-    db: sa.Connection, *, connection_id: ConnectionId | None, limit: int
+    db: sa.Connection, *, connection_id: ConnectionId | None, limit: int, vault: Vault
 ) -> list[OpenQuarantine]:
-    """Load unresolved rows of one connection, or with None of all, oldest first."""
-    columns = [quarantine.c[field.name] for field in fields(OpenQuarantine)]
-    query = sa.select(*columns).where(quarantine.c.resolved_at.is_(None))
+    """
+    Load unresolved rows of one connection, or with None of all, oldest first.
+
+    Raises:
+        SecretError: the text of one does not open.
+    """
+    query = sa.select(quarantine).where(quarantine.c.resolved_at.is_(None))
     if connection_id is not None:
         query = query.where(quarantine.c.connection_id == connection_id)
     rows = db.execute(query.order_by(quarantine.c.id).limit(limit)).mappings()
-    return [OpenQuarantine(**row) for row in rows]
+    return [_to_open(row, vault) for row in rows]
 
 
 def _is_orphan_of(connection_id: ConnectionId) -> tuple[sa.ColumnElement[bool], ...]:
@@ -179,13 +189,25 @@ def _is_orphan_of(connection_id: ConnectionId) -> tuple[sa.ColumnElement[bool], 
     )
 
 
-# In a CASE, because the text of other rows need not be JSON and is never to be read as such.
-_ORPHANS_ACCOUNT: Final = sa.case(
-    (
-        quarantine.c.operation == ORPHANED,
-        sa.cast(quarantine.c.raw, JSONB)["account_external_id"].astext,
-    )
-)
+def _seal(row: UnfitRow, bound_to: str, vault: Vault) -> dict[str, object]:
+    sealed = vault.encrypt(SecretStr(row.raw), bound_to)
+    return {"raw_ciphertext": sealed.ciphertext, "raw_key_id": sealed.key_id}
+
+
+def _to_open(row: sa.RowMapping, vault: Vault) -> OpenQuarantine:
+    sealed = Sealed(bytes(row["raw_ciphertext"]), row["raw_key_id"])
+    bound_to = unfit_row(row["connection_id"], bytes(row["digest"]))
+    raw = vault.decrypt(sealed, bound_to).get_secret_value()
+    shown = {one.name: row[one.name] for one in fields(OpenQuarantine) if one.name != "raw"}
+    return OpenQuarantine(**shown, raw=raw)
+
+
+def _account_of(row: UnfitRow) -> str | None:
+    """Return the account that an orphan waits for; other texts need not be JSON at all."""
+    if row.operation != ORPHANED:
+        return None
+    account: str = json.loads(row.raw)["account_external_id"]
+    return account
 
 
 def _digest(row: UnfitRow) -> bytes:

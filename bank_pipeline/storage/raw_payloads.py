@@ -1,4 +1,9 @@
-"""What the provider said, as it said it, compressed, for replay; each answer once."""
+"""
+What the provider said, as it said it, compressed and sealed, for replay; each answer once.
+
+An answer is found by a digest that only we can compute, and its own is sealed with it: whoever
+knows all of an answer but an account's number would find that by trying.
+"""
 
 import zlib
 from collections.abc import Collection, Iterator
@@ -11,6 +16,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from bank_pipeline.domain.ids import ConnectionId, SyncRunId
 from bank_pipeline.domain.reading import AnswerKey
+from bank_pipeline.storage.credentials import Sealed, Vault
+from bank_pipeline.storage.sealed_columns import answer as bound_to
 from bank_pipeline.storage.tables import raw_payloads
 
 REFRESHED_AFTER: Final = timedelta(days=7)
@@ -64,6 +71,7 @@ def save_raw_payload(
     sync_run_id: SyncRunId,
     answer: Answer,
     *,
+    vault: Vault,
     now: datetime,
 ) -> bool:
     """
@@ -74,41 +82,59 @@ def save_raw_payload(
     Holds personal data, so it is kept for a limited time: see `delete_raw_payloads`. Answers
     that carry a credential never come here.
     """
-    key = {"connection_id": connection_id, "operation": answer.operation, "digest": answer.digest}
+    digest = vault.to_keyed(answer.digest)
+    key = {"connection_id": connection_id, "operation": answer.operation, "digest": digest}
     known = db.execute(_KNOWN, key).one_or_none()
     if known is not None:  # asked first, because even a declined insert writes
         if known.received_at < now - REFRESHED_AFTER:
             is_this = raw_payloads.c.id == known.id
             db.execute(raw_payloads.update().where(is_this).values(received_at=now))
         return False
+    content = bytes([len(answer.digest)]) + answer.digest + zlib.compress(answer.body, _LEVEL)
+    sealed = vault.seal(content, bound_to(connection_id, answer.operation, digest))
     row = {
         **key,
         "sync_run_id": sync_run_id,
         "request_id": answer.request_id,
         "received_at": now,
-        "body": zlib.compress(answer.body, _LEVEL),
+        "body": sealed.ciphertext,
+        "key_id": sealed.key_id,
     }
     return db.scalar(_INSERT, row) is not None
 
 
 def load_answers(
-    db: sa.Connection, connection_id: ConnectionId, keys: Collection[AnswerKey]
+    db: sa.Connection, connection_id: ConnectionId, keys: Collection[AnswerKey], *, vault: Vault
 ) -> dict[AnswerKey, StoredAnswer]:
-    """Load answers by operation and digest; those that were deleted by now are absent."""
+    """
+    Load answers by operation and digest; those that were deleted by now are absent.
+
+    Raises:
+        SecretError: one does not open.
+    """
     if not keys:
         return {}
+    wanted = [(operation, vault.to_keyed(digest)) for operation, digest in keys]
     query = sa.select(raw_payloads).where(
         raw_payloads.c.connection_id == connection_id,
-        sa.tuple_(raw_payloads.c.operation, raw_payloads.c.digest).in_([*keys]),
+        sa.tuple_(raw_payloads.c.operation, raw_payloads.c.digest).in_(wanted),
     )
-    return {(row.operation, bytes(row.digest)): _to_answer(row) for row in db.execute(query)}
+    found = [_to_answer(row, vault) for row in db.execute(query)]
+    return {(one.operation, one.digest): one for one in found}
 
 
-def load_raw_payloads(db: sa.Connection, sync_run_id: SyncRunId) -> Iterator[StoredAnswer]:
-    """Load the answers that a sync was first to receive, in their order, one at a time."""
+def load_raw_payloads(
+    db: sa.Connection, sync_run_id: SyncRunId, *, vault: Vault
+) -> Iterator[StoredAnswer]:
+    """
+    Load the answers that a sync was first to receive, in their order, one at a time.
+
+    Raises:
+        SecretError: one does not open.
+    """
     query = sa.select(raw_payloads).where(raw_payloads.c.sync_run_id == sync_run_id)
     for row in db.execute(query.order_by(raw_payloads.c.id)):
-        yield _to_answer(row)
+        yield _to_answer(row, vault)
 
 
 def delete_raw_payloads(db: sa.Connection, *, before: datetime, limit: int) -> int:
@@ -122,11 +148,14 @@ def delete_raw_payloads(db: sa.Connection, *, before: datetime, limit: int) -> i
     return db.execute(sa.delete(raw_payloads).where(raw_payloads.c.id.in_(oldest))).rowcount
 
 
-def _to_answer(row: sa.Row[Any]) -> StoredAnswer:
+def _to_answer(row: sa.Row[Any], vault: Vault) -> StoredAnswer:
+    name = bound_to(row.connection_id, row.operation, bytes(row.digest))
+    content = vault.unseal(Sealed(bytes(row.body), row.key_id), name)
+    end = 1 + content[0]
     return StoredAnswer(
         operation=row.operation,
-        body=zlib.decompress(row.body),
-        digest=bytes(row.digest),
+        body=zlib.decompress(content[end:]),
+        digest=content[1:end],
         request_id=row.request_id,
         received_at=row.received_at,
     )

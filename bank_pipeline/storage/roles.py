@@ -13,8 +13,8 @@ import sqlalchemy as sa
 OWNER, WRITER, READER, ANALYST = "bank_owner", "bank_writer", "bank_reader", "analyst"
 ROLES: Final = (OWNER, WRITER, READER, ANALYST)
 _CLOSED_TO_READERS: Final = (
-    "bank.consents_to_end, bank.credentials, bank.link_sessions, bank.next_consents, "
-    "bank.notification_targets, bank.raw_payloads"
+    "bank.consents_to_end, bank.credentials, bank.data_keys, bank.link_sessions, "
+    "bank.next_consents, bank.notification_targets, bank.raw_payloads"
 )
 _GRANTS: Final = {
     OWNER: (

@@ -53,7 +53,7 @@ def choose_accounts(
         connection = lock_connection(db, connection_id)
         if not can_choose(context, connection):
             raise RefusedError("the accounts of this connection are chosen at its provider")
-        there = _shown(db, connection.id)
+        there = _shown(context, db, connection.id)
         chosen = {*account_ids}
         if not chosen <= there:
             raise RefusedError("one of these is not an account that this connection has now")
@@ -71,6 +71,6 @@ def choose_accounts(
     return len(chosen)
 
 
-def _shown(db: sa.Connection, connection_id: ConnectionId) -> set[AccountId]:
-    stored = load_stored_accounts(db, connection_id)
+def _shown(context: SyncContext, db: sa.Connection, connection_id: ConnectionId) -> set[AccountId]:
+    stored = load_stored_accounts(db, connection_id, vault=context.vault)
     return {one.id for one in stored.held.values() if not one.is_closed}

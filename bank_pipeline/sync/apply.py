@@ -21,6 +21,7 @@ from bank_pipeline.storage.connections import (
     lock_connection,
 )
 from bank_pipeline.storage.consents import NextConsent, adopt_next_consent
+from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.institutions import learn_history_days
 from bank_pipeline.storage.sync_runs import SYNCED, finish_sync_run
 from bank_pipeline.storage.webhook_events import mark_events_handled
@@ -41,6 +42,7 @@ def apply_fetched(
     started: StartedSync,
     fetched: Fetched,
     *,
+    vault: Vault,
     now: datetime,
     calls: CallBook | None = None,
     after_trouble: Transition | None = None,
@@ -55,10 +57,9 @@ def apply_fetched(
     """
     with engine.begin() as db:
         _check_consent(db, started.connection)
-        before = load_checkpoint(db, started.connection.id)
-        moved_from = started.connection.provider
+        before, moved_from = load_checkpoint(db, started.connection.id), started.connection.provider
         started = _adopt(db, started, fetched.consent, now)
-        writer = RowWriter(db, started, now, moved_from=moved_from)
+        writer = RowWriter(db, started, now, vault=vault, moved_from=moved_from)
         end = _End(db, started, now, after_trouble)
         accounts = writer.write_accounts(fetched)
         balances = writer.write_balances(fetched)

@@ -86,7 +86,7 @@ def _judge(context: SyncContext, db: sa.Connection, connection: Connection) -> A
     newest = next(iter(load_sync_runs(db, connection.id, limit=1)), None)
     is_open = newest is not None and newest.outcome is None
     is_running = is_open and lock_key(connection.id) in load_held_keys(db)
-    stored = load_stored_accounts(db, connection.id)
+    stored = load_stored_accounts(db, connection.id, vault=context.vault)
     wanted = stored.held.keys() - stored.closed - stored.excluded
     past = load_recent_calls(db, connection.id, now=now)
     client = context.providers.get(connection.provider)

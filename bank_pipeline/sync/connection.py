@@ -21,6 +21,7 @@ from bank_pipeline.errors import CoveredError, ProviderError, UserActionError
 from bank_pipeline.providers.answers import Archive, RawAnswer
 from bank_pipeline.providers.base import FeedProvider, WindowProvider
 from bank_pipeline.providers.metering import metered_by
+from bank_pipeline.storage.accounts import load_stored_accounts
 from bank_pipeline.storage.beginnings import load_beginning
 from bank_pipeline.storage.connections import apply_transition, lease_connection, load_connection
 from bank_pipeline.storage.credentials import load_credential
@@ -42,7 +43,7 @@ from bank_pipeline.sync.quota import CallBook
 from bank_pipeline.sync.recognise import recognise_fetched
 from bank_pipeline.sync.reports import ALL_STEPS, SyncReason, SyncReport, SyncRequest
 from bank_pipeline.sync.started import StartedSync
-from bank_pipeline.sync.windows import fetch_windows, load_held
+from bank_pipeline.sync.windows import Held, fetch_windows, load_held
 
 _log: Final = logging.getLogger(__name__)
 
@@ -176,6 +177,7 @@ def _sync(
         context.engine,
         started,
         fetched,
+        vault=context.vault,
         now=context.clock(),
         calls=calls,
         after_trouble=judge_failure(context, started.connection, trouble) if trouble else None,
@@ -230,8 +232,9 @@ def _read(
         now=started.started_at,
     )
     if isinstance(provider, WindowProvider):
+        stored = load_stored_accounts(session, connection.id, vault=context.vault)
         return _fetch_windows(
-            session,
+            load_held(session, connection, stored),
             started,
             provider,
             credential,
@@ -251,11 +254,11 @@ def _read(
         now=started.started_at,
         reach=reach,
     )
-    return recognise_fetched(load_known(session, started), fetched)
+    return recognise_fetched(load_known(session, started, vault=context.vault), fetched)
 
 
 def _fetch_windows(
-    session: sa.Connection,
+    held: Held,
     started: StartedSync,
     provider: WindowProvider,
     credential: SecretStr,
@@ -264,7 +267,7 @@ def _fetch_windows(
     reach: Reach,
     archive: Archive,
 ) -> Fetched:
-    held = under_consent(load_held(session, started.connection), started)
+    held = under_consent(held, started)
     horizon = horizon_of(
         started.connection,
         reach,
@@ -287,7 +290,8 @@ def _fetch_windows(
 
 def _archive(context: SyncContext, session: sa.Connection, started: StartedSync) -> Archive:
     def archive(answer: RawAnswer) -> None:
-        save_raw_payload(session, started.connection.id, started.id, answer, now=context.clock())
+        connection_id, now = started.connection.id, context.clock()
+        save_raw_payload(session, connection_id, started.id, answer, vault=context.vault, now=now)
 
     return archive
 

@@ -15,12 +15,13 @@ from bank_pipeline.errors import NotFoundError
 from bank_pipeline.providers.base import ProviderClient
 from bank_pipeline.providers.exact_json import dump_json, parse_json
 from bank_pipeline.storage.connections import load_connection
+from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.raw_payloads import StoredAnswer
 from bank_pipeline.storage.revisions import Changes, load_revisions
 from bank_pipeline.storage.row_facts import RowFacts, load_row_facts
 from bank_pipeline.storage.sync_runs import SyncRun, load_lineage, load_sync_run
 from bank_pipeline.sync.context import SyncContext
-from bank_pipeline.sync.replay import Accounts, ReadAgain, Record, read_again
+from bank_pipeline.sync.replay import ReadAgain, Record, read_again
 
 GONE: Final = "the providers' answers are kept for a limited time, and this one's is over"
 NOT_RECORDED: Final = "this sync is older than the record of which answers it applied"
@@ -82,7 +83,8 @@ def explain(context: SyncContext, transaction_id: str) -> Explanation:
         facts = load_row_facts(db, transaction_id)
         connection = load_connection(db, facts.connection_id)
         revisions = load_revisions(db, facts.id)
-        finder = _Finder(db, context.providers.get(connection.provider), connection, facts)
+        provider = context.providers.get(connection.provider)
+        finder = _Finder(db, context.vault, provider, connection, facts)
         steps = tuple(
             Step(one.at, one.sync_run_id, one.reason or _reason(db, one.sync_run_id), seen)
             for one in revisions
@@ -105,6 +107,7 @@ class _Finder:
     """Looks for the record of one row in the answers of a sync."""
 
     db: sa.Connection
+    vault: Vault
     provider: ProviderClient | None
     connection: Connection
     facts: RowFacts
@@ -135,7 +138,7 @@ class _Finder:
             self.provider,
             self.connection.id,
             lineage,
-            accounts=Accounts.load(self.db, self.connection.id),
+            vault=self.vault,
             told_apart=_as_named,
         )
 

@@ -383,7 +383,7 @@ def _keep(
             first_sync_at=now + CHOICE_WITHIN if waits else None,
         )
         store_credential(db, connection_id, linked.credential, vault=context.vault, now=now)
-        keep_accounts(db, connection_id, linked, now=now)
+        keep_accounts(db, connection_id, linked, vault=context.vault, now=now)
         take_up_events(db, connection_id, now=now)
         if twin is not None:
             reason = f"looks like the login of connection {twin.connection.id}"

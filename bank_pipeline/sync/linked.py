@@ -25,7 +25,7 @@ from bank_pipeline.storage.consents import (
     insert_consent_to_end,
     store_next_consent,
 )
-from bank_pipeline.storage.credentials import store_credential
+from bank_pipeline.storage.credentials import Vault, store_credential
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.link_sessions import (
     LinkSession,
@@ -80,15 +80,20 @@ def expire_links(context: SyncContext) -> int:
 
 
 def keep_accounts(
-    db: sa.Connection, connection_id: ConnectionId, linked: LinkedConnection, *, now: datetime
+    db: sa.Connection,
+    connection_id: ConnectionId,
+    linked: LinkedConnection,
+    *,
+    vault: Vault,
+    now: datetime,
 ) -> None:
     """Keep what came with the link itself: some providers tell it this once only."""
-    origin = _archive(db, connection_id, linked, now)
+    origin = _archive(db, connection_id, linked, vault, now)
     answer = linked.accounts
     if answer is None:
         return
     connection = load_connection(db, connection_id)
-    saved = save_accounts(db, connection, answer.accounts, now=now)
+    saved = save_accounts(db, connection, answer.accounts, vault=vault, now=now)
     account_ids = {name: one.id for name, one in saved.held.items()}
     save_balances(
         db,
@@ -119,7 +124,7 @@ def keep_next_consent(
     now = context.clock()
     if (provider, linked.external_id) == (connection.provider, connection.external_id):
         store_credential(db, connection.id, linked.credential, vault=context.vault, now=now)
-        keep_accounts(db, connection.id, linked, now=now)
+        keep_accounts(db, connection.id, linked, vault=context.vault, now=now)
         replace_connection(
             db,
             connection.id,
@@ -130,7 +135,7 @@ def keep_next_consent(
         return
     if load_connection_by_external_id(db, provider, linked.external_id) is not None:
         raise ConcurrentSyncError("another connection has this consent")
-    _archive(db, connection.id, linked, now)
+    _archive(db, connection.id, linked, context.vault, now)
     answer = linked.accounts
     store_next_consent(
         db,
@@ -152,14 +157,18 @@ def _to_told(answer: AccountsAnswer | None) -> tuple[tuple, tuple] | None:  # ty
 
 
 def _archive(
-    db: sa.Connection, connection_id: ConnectionId, linked: LinkedConnection, now: datetime
+    db: sa.Connection,
+    connection_id: ConnectionId,
+    linked: LinkedConnection,
+    vault: Vault,
+    now: datetime,
 ) -> SyncRunId:
     origin = SyncRunId(new_id())  # no sync brought it
     if linked.raw is not None:
-        save_raw_payload(db, connection_id, origin, linked.raw, now=now)
+        save_raw_payload(db, connection_id, origin, linked.raw, vault=vault, now=now)
     if linked.accounts is not None:
         rows = linked.accounts.quarantined
-        save_quarantined(db, connection_id, rows, sync_run_id=origin, now=now)
+        save_quarantined(db, connection_id, rows, vault=vault, sync_run_id=origin, now=now)
     return origin
 
 

@@ -30,6 +30,7 @@ from bank_pipeline.storage.consents import (
     load_next_consent,
     set_next_consent_failed,
 )
+from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.fetch import Fetched
 from bank_pipeline.sync.recognise import KnownAccounts
@@ -89,9 +90,9 @@ def try_next_consent(
     return Tried(failure=None if is_given_up else failure)
 
 
-def load_known(db: sa.Connection, started: StartedSync) -> KnownAccounts:
+def load_known(db: sa.Connection, started: StartedSync, *, vault: Vault) -> KnownAccounts:
     """Load the accounts that those of a consent are compared with."""
-    stored = load_stored_accounts(db, started.connection.id)
+    stored = load_stored_accounts(db, started.connection.id, vault=vault)
     return KnownAccounts(
         accounts=stored.accounts,
         closed=stored.closed,

@@ -12,7 +12,7 @@ def show_quarantined(context: SyncContext, quarantine_id: int) -> OpenQuarantine
         NotFoundError: there is none of this id, or it is resolved.
     """
     with context.engine.connect() as db:
-        return load_quarantined(db, quarantine_id)
+        return load_quarantined(db, quarantine_id, vault=context.vault)
 
 
 def resolve_quarantined(context: SyncContext, quarantine_id: int) -> bool:

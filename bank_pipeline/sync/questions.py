@@ -29,10 +29,10 @@ def decide_question(
         NotFoundError: there is no such question or account.
         SetupError: it is decided already, or it cannot be this account.
     """
-    now = context.clock()
+    now, vault = context.clock(), context.vault
     with context.engine.begin() as db:
-        connection = lock_connection(db, load_question(db, question_id).connection_id)
-        question = load_question(db, question_id, for_update=True)
+        connection = lock_connection(db, load_question(db, question_id, vault=vault).connection_id)
+        question = load_question(db, question_id, vault=vault, for_update=True)
         if not question.is_open:
             raise SetupError(f"question {question_id} is decided already, or nobody asks any more")
         if same_as is not None:
@@ -42,7 +42,7 @@ def decide_question(
                 raise SetupError(f"it cannot be account {same_as}; it could be {listed}")
             names = {old: question.shown.external_id}
             rename_accounts(db, connection.id, names, moved_from=connection.provider)
-        save_accounts(db, connection, [question.shown], now=now)
+        save_accounts(db, connection, [question.shown], vault=vault, now=now)
         account_id = load_account_ids(db, connection.id)[question.shown.external_id]
         set_question_decided(
             db, question.id, account_id=account_id, is_new=same_as is None, now=now

@@ -49,7 +49,7 @@ def renew_by_new_consent(
     now = context.clock()
     with context.engine.begin() as db:
         connection = lock_connection(db, connection_id)
-        matches = _match(db, connection, session.provider, linked)
+        matches = _match(context, db, connection, session.provider, linked)
         refused = _refusal(connection, matches)
         if refused is None:
             keep_next_consent(context, db, connection, session.provider, linked)
@@ -130,7 +130,7 @@ def find_twin(
         if load_connection_by_external_id(db, provider, linked.external_id) is not None:
             return None  # the same, told twice
         others = load_open_connections(db, team_id, provider, bank)
-        known = {one.id: load_accounts(db, one.id) for one in others}
+        known = {one.id: load_accounts(db, one.id, vault=context.vault) for one in others}
     answer = _shown(context, provider, linked) if others else None
     if answer is None:
         return None
@@ -178,10 +178,14 @@ def _shown(
 
 
 def _match(
-    db: sa.Connection, connection: Connection, provider: Provider, linked: LinkedConnection
+    context: SyncContext,
+    db: sa.Connection,
+    connection: Connection,
+    provider: Provider,
+    linked: LinkedConnection,
 ) -> AccountMatches | None:
     """Match what the link told; None where it told nothing, and the first read will."""
-    known = load_stored_accounts(db, connection.id)
+    known = load_stored_accounts(db, connection.id, vault=context.vault)
     shown = linked.accounts.accounts if linked.accounts else ()
     if not known.accounts or not shown:
         return None

@@ -44,7 +44,7 @@ from bank_pipeline.storage.transactions import load_stored
 from bank_pipeline.storage.undoing import RENORMALISE
 from bank_pipeline.sync.archive_view import ArchiveView, Shown
 from bank_pipeline.sync.context import SyncContext
-from bank_pipeline.sync.replay import Accounts, Key, read_again
+from bank_pipeline.sync.replay import Key, read_again
 
 RENORMALISED: Final = "renormalised"
 QUARANTINE_MAX: Final = 10_000  # open rows of one connection that a replay looks at
@@ -141,7 +141,9 @@ class _Replay:
             account_id = self._account_ids[row.account_external_id]
             self._stored[account_id, row.external_id] = row
             self._by_account[account_id].append(row)
-        rows = load_open_quarantine(self.db, connection_id=connection_id, limit=QUARANTINE_MAX)
+        rows = load_open_quarantine(
+            self.db, connection_id=connection_id, limit=QUARANTINE_MAX, vault=self.context.vault
+        )
         self._quarantined = {row.raw: row.id for row in rows if row.operation != ORPHANED}
 
     def outcome(self) -> Renormalisation:
@@ -210,7 +212,7 @@ class _Replay:
             provider,
             self.connection.id,
             Lineage.of_json(run.lineage or {}),
-            accounts=Accounts.load(self.db, self.connection.id),
+            vault=self.context.vault,
             told_apart=self._told_apart,
         ):
             if read.failure is not None:

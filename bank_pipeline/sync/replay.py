@@ -19,6 +19,7 @@ from bank_pipeline.providers.answers import QuarantinedRow, RawAnswer, WindowReq
 from bank_pipeline.providers.base import FeedProvider, ProviderClient, WindowProvider
 from bank_pipeline.providers.tracing import traced
 from bank_pipeline.storage.accounts import load_stored_accounts
+from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.raw_payloads import StoredAnswer, load_answers
 
 Key = tuple[AccountId, str]
@@ -64,9 +65,9 @@ class Accounts:
     by_id: Mapping[AccountId, Account]
 
     @classmethod
-    def load(cls, db: sa.Connection, connection_id: ConnectionId) -> "Accounts":
+    def load(cls, db: sa.Connection, connection_id: ConnectionId, *, vault: Vault) -> "Accounts":
         """Load them."""
-        stored = load_stored_accounts(db, connection_id)
+        stored = load_stored_accounts(db, connection_id, vault=vault)
         return cls({stored.held[one.external_id].id: one for one in stored.accounts})
 
 
@@ -80,12 +81,13 @@ def read_again(
     connection_id: ConnectionId,
     lineage: Lineage,
     *,
-    accounts: Accounts,
+    vault: Vault,
     told_apart: ToldApart,
 ) -> Iterator[ReadAgain]:
     """Read every reading of one run again, in their order, one at a time."""
+    accounts = Accounts.load(db, connection_id, vault=vault)
     for reading in lineage.readings:
-        stored = load_answers(db, connection_id, reading.answers)
+        stored = load_answers(db, connection_id, reading.answers, vault=vault)
         account_id = lineage.account_ids.get(reading.account_external_id or "")
         if any(key not in stored for key in reading.answers):
             yield ReadAgain(reading, account_id, None)

@@ -40,7 +40,7 @@ from bank_pipeline.providers.answers import (
     WindowRequest,
 )
 from bank_pipeline.providers.base import Scope, WindowProvider
-from bank_pipeline.storage.accounts import load_stored_accounts
+from bank_pipeline.storage.accounts import StoredAccounts
 from bank_pipeline.storage.coverage import load_coverage
 from bank_pipeline.storage.institutions import load_history_days
 from bank_pipeline.storage.transactions import load_oldest_pending
@@ -98,9 +98,8 @@ class Held:
         )
 
 
-def load_held(db: sa.Connection, connection: Connection) -> Held:
-    """Load what a sync by windows begins with."""
-    stored = load_stored_accounts(db, connection.id)
+def load_held(db: sa.Connection, connection: Connection, stored: StoredAccounts) -> Held:
+    """Load what a sync by windows begins with, besides the accounts."""
     names = {one.id: external_id for external_id, one in stored.held.items()}
     covered = load_coverage(db, names.keys())
     pending = load_oldest_pending(db, names.keys())

@@ -30,6 +30,7 @@ from bank_pipeline.storage.balance_choice import load_grounds, save_choices_by
 from bank_pipeline.storage.balances import save_balances
 from bank_pipeline.storage.connections import insert_notice
 from bank_pipeline.storage.coverage import Ranges, load_oldest_days, load_ranges, save_coverage
+from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.depth import request_deep_pass
 from bank_pipeline.storage.quarantine import (
     ORPHANED,
@@ -58,12 +59,14 @@ class RowWriter:
         started: StartedSync,
         now: datetime,
         *,
+        vault: Vault,
         moved_from: Provider,
     ) -> None:
         self._db = db
         self._started = started
         self._connection: Connection = started.connection
         self._now = now
+        self._vault = vault
         self._moved_from = moved_from
         self._orphans: list[QuarantinedRow] = []
         self._held: Mapping[str, HeldAccount] = {}
@@ -90,7 +93,9 @@ class RowWriter:
             fetched.renamed_accounts,
             moved_from=self._moved_from,
         )
-        saved = save_accounts(self._db, self._connection, answer.accounts, now=self._now)
+        saved = save_accounts(
+            self._db, self._connection, answer.accounts, vault=self._vault, now=self._now
+        )
         self._held = saved.held
         closed_count = close_accounts(
             self._db, self._connection.id, fetched.gone_account_ids, now=self._now
@@ -124,6 +129,7 @@ class RowWriter:
             self._connection.id,
             fetched.asked,
             account_ids=self.account_ids,
+            vault=self._vault,
             now=self._now,
         )
         if asked_count:
@@ -220,7 +226,12 @@ class RowWriter:
         changed = fetched.changes.quarantined if fetched.changes else ()
         rows = (*fetched.accounts.quarantined, *changed, *self._orphans)
         return save_quarantined(
-            self._db, self._connection.id, rows, sync_run_id=self._started.id, now=self._now
+            self._db,
+            self._connection.id,
+            rows,
+            vault=self._vault,
+            sync_run_id=self._started.id,
+            now=self._now,
         )
 
     def _cover_feed(self, fetched: Fetched, account_ids: Mapping[str, AccountId]) -> None:

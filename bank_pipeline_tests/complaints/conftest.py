@@ -11,6 +11,7 @@ from bank_pipeline_tests.complaints.scene import Scene
 from bank_pipeline_tests.providers.contract.banks import Banks, banks_over, quiet_world
 from bank_pipeline_tests.providers.contract.cases import CASES
 from bank_pipeline_tests.providers.contract.stage import stage_of
+from bank_pipeline_tests.vaults import VAULT
 
 PutOn = Callable[[str], Scene]
 
@@ -18,8 +19,7 @@ PutOn = Callable[[str], Scene]
 @pytest.fixture(scope="package")
 def banks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Banks]:
     """Banks of all providers at which only scripted things happen."""
-    vault = Vault([bytes(range(32))])  # as the fixture `vault`
-    with banks_over(quiet_world(), tmp_path_factory.mktemp("banks"), vault) as one:
+    with banks_over(quiet_world(), tmp_path_factory.mktemp("banks"), VAULT) as one:
         yield one
 
 

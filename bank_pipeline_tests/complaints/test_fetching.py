@@ -15,6 +15,7 @@ from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.sync.reports import SyncReason, SyncReport
 from bank_pipeline_tests.complaints.scene import BOTH, Scene
 from bank_pipeline_tests.sync.ground import Ground, gateway_over, ground_over, sandbox_server
+from bank_pipeline_tests.vaults import load_unfit
 
 
 def test_07_changes_removals_and_their_return_reach_the_row_and_leave_the_edits(
@@ -139,9 +140,9 @@ def test_11_one_row_that_cannot_be_read_stops_no_other(anywhere: Scene) -> None:
 
     assert report.quarantined_count == 1
     assert len(scene.rows()) == 3
-    [(reason, raw)] = scene.ask("SELECT reason, raw FROM bank.quarantine")
-    assert scene.stage.case.row_key in reason
-    assert raw
+    [unfit] = load_unfit(scene.stage.context.engine)
+    assert scene.stage.case.row_key in unfit.reason
+    assert unfit.raw
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from bank_pipeline.sync.explain import explain
 from bank_pipeline.sync.undo import undo
 from bank_pipeline_tests.complaints.conftest import PutOn
 from bank_pipeline_tests.complaints.scene import CHECKING, DAY, Scene
+from bank_pipeline_tests.vaults import VAULT
 
 SHOWN: Final = "SELECT transaction_id::text, note, is_hidden FROM analytics.transactions ORDER BY 1"
 
@@ -84,7 +85,9 @@ def test_25_every_row_names_the_sync_and_the_answer_that_made_it(anywhere: Scene
     ]
     with scene.stage.context.engine.connect() as db:
         for run, amount in ((first, b"60.13"), (second, b"7.29")):
-            assert any(amount in one.body for one in load_raw_payloads(db, run.sync_run_id))
+            assert any(
+                amount in one.body for one in load_raw_payloads(db, run.sync_run_id, vault=VAULT)
+            )
     last = scene.stage.last_run(scene.connection)
     assert (last.outcome, last.reason) == ("synced", "schedule")
     assert last.counts["transactions"]["inserted"] == 1

@@ -189,8 +189,9 @@ def test_what_waits_for_a_person_is_counted(gate: Gate) -> None:
     ground, now = gate.ground, gate.ground.context.clock()
     for statement in (
         (
-            "INSERT INTO bank.quarantine (connection_id, sync_run_id, operation, reason, raw, "
-            "digest, at) VALUES (:id, gen_random_uuid(), 'x', 'y', '{}', 'd', :now)"
+            "INSERT INTO bank.quarantine (connection_id, sync_run_id, operation, reason, "
+            "raw_ciphertext, raw_key_id, digest, at) SELECT :id, gen_random_uuid(), 'x', 'y', "
+            "'sealed', id, 'd', :now FROM bank.encryption_keys"
         ),
         (
             "INSERT INTO bank.operator_faults (id, source, subject, cause, opened_at, "

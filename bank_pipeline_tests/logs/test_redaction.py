@@ -307,6 +307,33 @@ def test_words_of_ours_are_told_without_what_they_should_not_hold() -> None:
     assert describe(ValueError("x")) == "ValueError"
 
 
+def test_nothing_that_hangs_on_an_error_is_told() -> None:
+    """Neither its notes, nor the variables of where it was raised, nor their notes."""
+    lines = Lines()
+
+    def fail() -> None:
+        variable = f"access-sandbox-{CANARY}"
+        try:
+            dict[str, str]()[variable]
+        except KeyError as error:
+            error.add_note(CANARY)
+            raise TransientError(Provider.PLAID, "accounts/get", code="HTTP_500") from error
+
+    try:
+        fail()
+    except TransientError as error:
+        error.add_note(CANARY)
+        lines.log.exception("failed")
+
+    assert CANARY not in lines.text
+    [line] = lines.read()
+    assert [one["error"].partition(":")[0] for one in line["exception"]] == [
+        "bank_pipeline.errors.TransientError",
+        "KeyError",
+    ]
+    assert "fail" in str(line["exception"][0]["frames"])
+
+
 def test_every_cause_is_told_once_even_in_a_circle() -> None:
     one, other = ValueError("a"), KeyError("b")
     one.__cause__, other.__cause__ = other, one

@@ -19,6 +19,7 @@ from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.transaction_writes import AppliedCounts, apply_plan
 from bank_pipeline.storage.transactions import load_stored
 from bank_pipeline_tests.builders import account
+from bank_pipeline_tests.vaults import VAULT
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def link(db: sa.Connection, now: datetime, *, external_id: str = "item-1") -> Li
         now=now,
     )
     connection = load_connection(db, connection_id)
-    save_accounts(db, connection, [account(1), account(2)], now=now)
+    save_accounts(db, connection, [account(1), account(2)], now=now, vault=VAULT)
     return Linked(connection, load_account_ids(db, connection_id))
 
 

@@ -1,5 +1,6 @@
 """One row for every table, by column type: for tests that need tables to be filled."""
 
+import zlib
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -8,7 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB
 
 from bank_pipeline.storage.identifiers import new_id
-from bank_pipeline.storage.tables import metadata
+from bank_pipeline.storage.sealed_columns import SEALED, SealedColumn
+from bank_pipeline.storage.tables import encryption_keys, metadata
+from bank_pipeline_tests.vaults import VAULT
 
 
 def insert_row_everywhere(db: sa.Connection, now: datetime) -> dict[str, dict[str, Any]]:
@@ -19,14 +22,42 @@ def insert_row_everywhere(db: sa.Connection, now: datetime) -> dict[str, dict[st
     A column with a list of allowed values gets the first one of its check.
     """
     rows: dict[str, dict[str, Any]] = {}
+    db.execute(sa.delete(encryption_keys))  # of an installation that has begun: it has its row here
     for table in metadata.sorted_tables:
         row = {
             column.name: _value(column, now, rows)
             for column in table.columns
             if column.identity is None
         }
+        row |= _GIVEN.get(table.name, {})
         rows[table.name] = dict(db.execute(sa.insert(table).returning(table), row).one()._mapping)  # noqa: SLF001 -- its public name
+    for column in SEALED:
+        _seal(db, column, rows[column.table.name])
     return rows
+
+
+def _seal(db: sa.Connection, column: SealedColumn, row: dict[str, Any]) -> None:
+    """Put something in a sealed column that opens there."""
+    sealed = VAULT.seal(_CONTENTS.get(column.kind, b"secret"), column.bound_to(row))
+    row |= {column.ciphertext: sealed.ciphertext, column.key_id: sealed.key_id}
+    db.execute(
+        sa.update(column.table), {name: row[name] for name in (column.ciphertext, column.key_id)}
+    )
+
+
+_GIVEN: Final[dict[str, dict[str, object]]] = {
+    "encryption_keys": {"id": VAULT.key_id, "in_use_id": VAULT.key_id, "retired_at": None},
+    "accounts": {"number_fingerprints": [b"fingerprint"]},
+}
+_NUMBERS: Final = b'{"identifiers": {"iban": "1"}, "stable_external_ids": ["iban:1", "bban:2"]}'
+_CONTENTS: Final = {
+    "data keys": bytes(32).hex().encode(),
+    "account numbers": _NUMBERS,
+    "questions about accounts": _NUMBERS,
+    "accounts of new consents": b'{"accounts": [], "balances": []}',
+    "quarantined rows": b'{"a": "row"}',
+    "answers": bytes([1]) + b"d" + zlib.compress(b"{}"),
+}
 
 
 def _value(column: sa.Column[Any], now: datetime, rows: dict[str, dict[str, Any]]) -> object:

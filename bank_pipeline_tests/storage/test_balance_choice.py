@@ -21,6 +21,7 @@ from bank_pipeline.storage.balance_checks import (
 )
 from bank_pipeline.storage.balance_choice import list_choices, save_choices
 from bank_pipeline.storage.balances import rebuild_series, save_balances
+from bank_pipeline.storage.encryption_keys import open_vault
 from bank_pipeline.storage.engine import build_engine
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.migrate import downgrade, migrate
@@ -32,6 +33,7 @@ from bank_pipeline.sync.balance_rules import (
 from bank_pipeline_tests.builders import account, balance, pending, transaction
 from bank_pipeline_tests.storage.linked import Linked, apply, link
 from bank_pipeline_tests.storage.rows import insert_row_everywhere
+from bank_pipeline_tests.vaults import VAULT
 
 WHOLE = ("acc-1",)
 
@@ -118,7 +120,9 @@ def test_the_same_again_writes_nothing(db: sa.Connection, linked: Linked, now: d
 def test_a_card_that_tells_what_is_left_owes_the_rest_of_its_limit(
     db: sa.Connection, linked: Linked, now: datetime
 ) -> None:
-    save_accounts(db, linked.connection, [account(1, type=AccountType.CREDIT_CARD)], now=now)
+    save_accounts(
+        db, linked.connection, [account(1, type=AccountType.CREDIT_CARD)], now=now, vault=VAULT
+    )
     left = balance("5900", kind=BalanceKind.AVAILABLE, provider_type="ITAV")
     limit = balance("7500", kind=BalanceKind.CREDIT_LIMIT, provider_type="credit_limit")
     told(db, linked, left, limit, now=now)
@@ -151,7 +155,7 @@ def test_an_unknown_currency_is_healed_where_the_evidence_agrees(
     row_codes: list[str | None],
     expected: tuple[str | None, ...],
 ) -> None:
-    save_accounts(db, linked.connection, [account(1, currency=named)], now=now)
+    save_accounts(db, linked.connection, [account(1, currency=named)], now=now, vault=VAULT)
     ones = [
         balance("1", provider_type=f"type-{number}", currency=code)
         for number, code in enumerate(told_codes)
@@ -165,7 +169,7 @@ def test_an_unknown_currency_is_healed_where_the_evidence_agrees(
 def test_a_row_that_is_gone_is_no_evidence_of_a_currency(
     db: sa.Connection, linked: Linked, now: datetime
 ) -> None:
-    save_accounts(db, linked.connection, [account(1, currency=None)], now=now)
+    save_accounts(db, linked.connection, [account(1, currency=None)], now=now, vault=VAULT)
     apply(db, linked, transaction(1), transaction(2, currency="CHF"), now=now)
     apply(db, linked, removed=frozenset({("acc-1", "txn-2")}), now=now)
 
@@ -277,15 +281,16 @@ def test_what_counted_before_the_migration_counts_after_it(server_url: str, now:
         db.execute(sa.text(f"CREATE DATABASE {name}"))
     older = build_engine(sa.make_url(server_url).set(database=name).render_as_string())
     migrate(older)
+    open_vault(older, VAULT, now=now)
     with older.begin() as db:
         linked = link(db, now)
         told(db, linked, ITBD, CLBD, now=now)
         fallen = ITBD.model_copy(update={"amount": Decimal(-3)})
         told(db, linked, fallen, CLBD, now=now + timedelta(days=1))
-    downgrade(older, "0004")
+    downgrade(older, "0004", VAULT)
     with older.begin() as db:
         assert shown(db, "booked_balance") == (-3,)
-    migrate(older)
+    migrate(older, VAULT)
     with older.begin() as db:
         assert shown(db, "booked_balance", "currency_source") == (-3, "account")
     older.dispose()

@@ -14,6 +14,7 @@ from bank_pipeline.storage.raw_payloads import (
 )
 from bank_pipeline.storage.tables import raw_payloads
 from bank_pipeline_tests.storage.linked import Linked
+from bank_pipeline_tests.vaults import VAULT
 
 
 def answer(number: int, *, operation: str = "transactions/sync") -> RawAnswer:
@@ -27,9 +28,11 @@ def test_answers_come_back_as_they_came_in_their_order(
 ) -> None:
     """Replaying needs every byte and the order of pages."""
     for number in (3, 1, 2):
-        save_raw_payload(db, linked.connection.id, sync_run_id, answer(number), now=now)
+        save_raw_payload(
+            db, linked.connection.id, sync_run_id, answer(number), now=now, vault=VAULT
+        )
 
-    loaded = list(load_raw_payloads(db, sync_run_id))
+    loaded = list(load_raw_payloads(db, sync_run_id, vault=VAULT))
 
     assert [stored.body for stored in loaded] == [answer(n).body for n in (3, 1, 2)]
     assert {(stored.operation, stored.request_id) for stored in loaded} == {
@@ -44,7 +47,7 @@ def test_the_same_answer_is_kept_once(
     """Another operation's or another day's equal answer: only what is new is stored."""
     connection_id = linked.connection.id
     saved = [
-        save_raw_payload(db, connection_id, run_id, given, now=now)
+        save_raw_payload(db, connection_id, run_id, given, now=now, vault=VAULT)
         for run_id, given in (
             (sync_run_id, answer(1)),
             (SyncRunId(new_id()), answer(1)),
@@ -61,13 +64,13 @@ def test_old_answers_are_deleted_in_portions(
     """Each portion is bounded, the oldest first, and what is young stays."""
     for day in range(5):
         at = now + timedelta(days=day)
-        save_raw_payload(db, linked.connection.id, sync_run_id, answer(day), now=at)
+        save_raw_payload(db, linked.connection.id, sync_run_id, answer(day), now=at, vault=VAULT)
     before = now + timedelta(days=3)
 
     counts = [delete_raw_payloads(db, before=before, limit=2) for _ in range(3)]
 
     assert counts == [2, 1, 0]
-    assert [a.received_at for a in load_raw_payloads(db, sync_run_id)] == [
+    assert [a.received_at for a in load_raw_payloads(db, sync_run_id, vault=VAULT)] == [
         before,
         before + timedelta(days=1),
     ]

@@ -10,6 +10,7 @@ from bank_pipeline.sandbox.serve import SandboxServer
 from bank_pipeline.storage.credentials import Vault
 from bank_pipeline_tests.providers.contract.banks import Banks, banks_over, quiet_world
 from bank_pipeline_tests.sync.ground import Ground, gateway_over, ground_over, sandbox_server
+from bank_pipeline_tests.vaults import VAULT
 
 
 @pytest.fixture
@@ -38,6 +39,5 @@ def announced(ground: Ground) -> Iterator[Ground]:
 @pytest.fixture(scope="module")
 def banks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Banks]:
     """Banks of all providers at which only scripted things happen."""
-    vault = Vault([bytes(range(32))])  # as the fixture `vault`
-    with banks_over(quiet_world(), tmp_path_factory.mktemp("banks"), vault) as one:
+    with banks_over(quiet_world(), tmp_path_factory.mktemp("banks"), VAULT) as one:
         yield one

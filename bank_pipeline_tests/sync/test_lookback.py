@@ -28,6 +28,7 @@ from bank_pipeline.sync.undo import plan_undo, undo
 from bank_pipeline_tests.providers.contract import conftest as fixtures
 from bank_pipeline_tests.providers.contract.stage import ANCHOR, Stage
 from bank_pipeline_tests.sync.lookback import contents, last_run_id
+from bank_pipeline_tests.vaults import load_unfit
 
 quiet, stage = fixtures.quiet, fixtures.stage
 DAY: Final = timedelta(days=1)
@@ -211,9 +212,8 @@ def test_a_quarantined_row_lands_once_it_can_be_read(
         stage.world.add_booked(account, amount, description="Blue Cup")
     stage.fail(stage.case.transactions, FaultKind.NULL_VALUE, key=stage.case.row_key, times=1)
     stage.sync(connection)
-    [(quarantine_id, raw)] = stage.query(
-        "SELECT id, raw FROM bank.quarantine WHERE resolved_at IS NULL"
-    )
+    [unfit] = load_unfit(stage.context.engine)
+    quarantine_id, raw = unfit.id, unfit.raw
     assert replay(stage, connection, applies=True).is_empty
     mended = raw.replace(
         f'"{stage.case.row_key}": null', f'"{stage.case.row_key}": {_VALUES[str(stage.case)]}'

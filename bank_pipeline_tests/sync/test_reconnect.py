@@ -225,7 +225,7 @@ def _forget_keys(stage: Stage, name: str) -> None:
     with stage.context.engine.begin() as db:
         db.execute(
             sa.text(
-                "UPDATE bank.accounts SET stable_external_ids = '{}', identifiers = '{}', "
+                "UPDATE bank.accounts SET numbers_ciphertext = NULL, numbers_key_id = NULL, "
                 "name = 'Old', content_hash = '' WHERE name = :name"
             ),
             {"name": name},

@@ -22,6 +22,7 @@ from bank_pipeline.sync.switch import start_switch
 from bank_pipeline_tests.providers.contract.banks import Banks, banks_over, living_world
 from bank_pipeline_tests.providers.contract.cases import CASES, Case
 from bank_pipeline_tests.providers.contract.stage import Stage, stage_of
+from bank_pipeline_tests.vaults import VAULT
 
 DAY: Final = timedelta(days=1)
 CASE_OF: Final[dict[Provider, Case]] = {case.provider: case for case in CASES}
@@ -30,8 +31,7 @@ CASE_OF: Final[dict[Provider, Case]] = {case.provider: case for case in CASES}
 @pytest.fixture(scope="module")
 def living(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Banks]:
     """Banks of all providers in a world that lives as usual."""
-    vault = Vault([bytes(range(32))])
-    with banks_over(living_world(), tmp_path_factory.mktemp("living"), vault) as one:
+    with banks_over(living_world(), tmp_path_factory.mktemp("living"), VAULT) as one:
         yield one
 
 

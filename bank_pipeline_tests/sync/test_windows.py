@@ -20,6 +20,7 @@ from bank_pipeline.sync.reports import SyncReason, SyncRequest
 from bank_pipeline_tests.providers.contract.cases import CASES
 from bank_pipeline_tests.providers.contract.stage import Stage
 from bank_pipeline_tests.sync.staging import staged, staged_at
+from bank_pipeline_tests.vaults import VAULT
 
 DAY: Final = timedelta(days=1)
 WINDOWED: Final = tuple(case for case in CASES if case.provider != "plaid")
@@ -129,8 +130,8 @@ def test_an_account_that_is_listed_twice_is_one(stage: Stage) -> None:
     _, connection = stage.linked()
     with stage.context.engine.begin() as db:
         held = stage.connection(connection)
-        accounts = load_accounts(db, connection)
+        accounts = load_accounts(db, connection, vault=VAULT)
         fresh = [one.model_copy(update={"external_id": f"{one.external_id}-2"}) for one in accounts]
         now = stage.sandbox.clock.now()
-        saved = save_accounts(db, held, [*fresh, *fresh], now=now)
+        saved = save_accounts(db, held, [*fresh, *fresh], now=now, vault=VAULT)
     assert (saved.inserted, saved.unchanged) == (len(fresh), 0)

@@ -59,7 +59,7 @@ def answer_question(
     """Take a shown account for a known one, or for a new one."""
     form.check_sender(visit)
     with services.sync.engine.connect() as db:
-        question = load_question(db, str(question_id))
+        question = load_question(db, str(question_id), vault=services.sync.vault)
     if question.connection_id != own_id:
         raise NotFoundError("there is no such question")
     same_as = form.one("same_as")

@@ -115,7 +115,7 @@ def _target(services: Services, visit: Visit, state: LinkState) -> str | None:
     connection_id = state.connection_ids[0]
     with services.sync.engine.connect() as db:
         connection = load_connection(db, connection_id)
-        stored = load_stored_accounts(db, connection_id)
+        stored = load_stored_accounts(db, connection_id, vault=services.sync.vault)
     if not may_see(services, visit, connection):
         return None
     is_new = connection_id not in state.renewed_ids and (visit.is_guest or visit.may_manage)

@@ -47,13 +47,13 @@ class _Schema(BaseModel):
 
 
 class _LinkToken(_Schema):
-    link_token: str
+    link_token: SecretStr
     expiration: datetime
     hosted_link_url: str | None = None
 
 
 class _Success(_Schema):
-    public_token: str | None = None
+    public_token: SecretStr | None = None
 
 
 class _Results(_Schema):
@@ -79,7 +79,7 @@ class _LinkState(_Schema):
 
 
 class _Exchange(_Schema):
-    access_token: str
+    access_token: SecretStr
     item_id: str
 
 
@@ -127,7 +127,7 @@ def start_link(
         )
     return LinkStart(
         url=url,
-        external_state=SecretStr(token.link_token),
+        external_state=token.link_token,
         expires_at=_to_utc(token.expiration),
     )
 
@@ -173,7 +173,7 @@ def fetch_link_progress(client: PlaidClient, link_token: SecretStr) -> LinkProgr
     is_over = bool(sessions) and all(session.finished_at for session in sessions)
     return LinkProgress(
         is_finished=bool(tokens) or is_over,
-        exchange_tokens=tuple(SecretStr(token) for token in tokens),
+        exchange_tokens=tokens,
         exit_reason=_exit_reason(sessions) if is_over and not tokens else None,
     )
 
@@ -196,7 +196,7 @@ def complete_link(client: PlaidClient, public_token: SecretStr) -> LinkedConnect
     exchange = parse_model(_Exchange, answer)
     return LinkedConnection(
         external_id=exchange.item_id,
-        credential=SecretStr(exchange.access_token),
+        credential=exchange.access_token,
         institution_external_id=None,
         institution_name=None,
     )
@@ -215,8 +215,8 @@ def disconnect(client: PlaidClient, credential: SecretStr) -> None:
             raise
 
 
-def _public_tokens(sessions: Sequence[_Session]) -> tuple[str, ...]:
-    tokens: dict[str, None] = {}  # ordered, each once
+def _public_tokens(sessions: Sequence[_Session]) -> tuple[SecretStr, ...]:
+    tokens: dict[SecretStr, None] = {}  # ordered, each once
     for session in sessions:
         successes = (session.results.item_add_results if session.results else None) or []
         if not successes and session.on_success:

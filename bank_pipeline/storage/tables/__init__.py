@@ -29,6 +29,7 @@ from bank_pipeline.storage.tables.consents import (
     consents_to_end,
     next_consents,
 )
+from bank_pipeline.storage.tables.keys import data_keys, encryption_keys
 from bank_pipeline.storage.tables.money import (
     account_coverage,
     accounts,
@@ -69,6 +70,8 @@ __all__ = [
     "connections",
     "consents_to_end",
     "credentials",
+    "data_keys",
+    "encryption_keys",
     "institutions",
     "link_sessions",
     "metadata",

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, UUID
 
 from bank_pipeline.domain.connection import ConnectionStatus, HistoryStage, Provider
-from bank_pipeline.storage.columns import day, moment, one_of, own_id, owner, ref, text
+from bank_pipeline.storage.columns import day, moment, one_of, own_id, owner, ref, sealed_by, text
 from bank_pipeline.storage.tables.base import metadata
 
 teams = sa.Table(
@@ -105,7 +105,7 @@ credentials = sa.Table(
     metadata,
     owner("connection_id", "connections"),
     sa.Column("ciphertext", BYTEA, nullable=False),
-    text("key_id", nullable=False),
+    sealed_by("key_id", nullable=False),
     moment("updated_at", nullable=False),
     comment="The secret that opens a connection, encrypted and bound to its connection.",
 )
@@ -118,7 +118,7 @@ link_sessions = sa.Table(
     text("provider", nullable=False),
     sa.Column("state_fingerprint", BYTEA, nullable=False, unique=True),
     sa.Column("state_ciphertext", BYTEA, nullable=False),
-    text("key_id", nullable=False),
+    sealed_by("key_id", nullable=False),
     ref("renews_connection_id", "connections", nullable=True),
     text("outcome"),
     moment("created_at", nullable=False),

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, UUID
 
 from bank_pipeline.domain.connection import Provider
-from bank_pipeline.storage.columns import moment, one_of, own_id, owner, ref, text
+from bank_pipeline.storage.columns import moment, one_of, own_id, owner, ref, sealed_by, text
 from bank_pipeline.storage.tables.base import metadata
 
 next_consents = sa.Table(
@@ -17,14 +17,15 @@ next_consents = sa.Table(
     text("institution_name"),
     moment("consent_expires_at"),
     sa.Column("ciphertext", BYTEA, nullable=False),
-    text("key_id", nullable=False),
-    sa.Column("told", JSONB),
+    sealed_by("key_id", nullable=False),
+    sa.Column("told_ciphertext", BYTEA),
+    sealed_by("told_key_id", nullable=True),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
     text("last_error"),
     moment("created_at", nullable=False),
     one_of("provider", Provider),
     comment="A new consent of a connection, until it has read an account; the old one is in use "
-    "meanwhile. told: accounts and balances that came with the link.",
+    "meanwhile. told_ciphertext: accounts and balances that came with the link, sealed.",
 )
 
 consents_to_end = sa.Table(
@@ -36,7 +37,7 @@ consents_to_end = sa.Table(
     text("reason", nullable=False),
     text("bound_to", nullable=False),
     sa.Column("ciphertext", BYTEA),
-    text("key_id"),
+    sealed_by("key_id", nullable=True),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
     text("last_error"),
     moment("created_at", nullable=False),
@@ -59,6 +60,8 @@ account_questions = sa.Table(
     ref("connection_id", "connections"),
     text("external_id", nullable=False),
     sa.Column("shown", JSONB, nullable=False),
+    sa.Column("numbers_ciphertext", BYTEA),
+    sealed_by("numbers_key_id", nullable=True),
     sa.Column("candidate_ids", ARRAY(UUID(as_uuid=False)), nullable=False),
     moment("asked_at", nullable=False),
     moment("decided_at"),
@@ -73,5 +76,5 @@ account_questions = sa.Table(
         postgresql_where=sa.text("decided_at IS NULL"),
     ),
     comment="Accounts that a bank shows and that may be known ones: a person tells. shown: the "
-    "account as told. candidate_ids: the accounts it could be.",
+    "account as told, its numbers apart and sealed. candidate_ids: the accounts it could be.",
 )

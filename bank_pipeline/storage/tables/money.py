@@ -16,6 +16,7 @@ from bank_pipeline.storage.columns import (
     own_id,
     owner,
     ref,
+    sealed_by,
     text,
 )
 from bank_pipeline.storage.tables.base import metadata
@@ -34,22 +35,25 @@ accounts = sa.Table(
     text("provider_subtype"),
     text("currency"),
     text("unofficial_currency"),
-    sa.Column("identifiers", JSONB, nullable=False, server_default="{}"),
     text("holder_name"),
     sa.Column("is_business", sa.Boolean),
     sa.Column("content_hash", BYTEA, nullable=False),
     moment("created_at", nullable=False),
     moment("updated_at", nullable=False),
     moment("closed_at"),
-    sa.Column("stable_external_ids", ARRAY(sa.Text), nullable=False, server_default="{}"),
     text("moved_from"),
     moment("excluded_at"),
+    sa.Column("numbers_ciphertext", BYTEA),
+    sealed_by("numbers_key_id", nullable=True),
+    sa.Column("number_fingerprints", ARRAY(BYTEA), nullable=False, server_default="{}"),
+    text("masked_number"),
     one_of("type", AccountType),
     iso("currency"),
     sa.UniqueConstraint("connection_id", "external_id"),
     comment="Accounts. closed_at: since when a complete answer no longer shows it. moved_from: the "
     "provider under which its rows were named, until they are read under the account's new id. "
-    "excluded_at: since when a person does not want it read.",
+    "excluded_at: since when a person does not want it read. numbers_ciphertext: its numbers and "
+    "ids that outlive a consent, sealed; number_fingerprints: by which the same are found again.",
 )
 
 account_coverage = sa.Table(

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, UUID
 
 from bank_pipeline.domain.notices import NoticeKind, NoticeState
-from bank_pipeline.storage.columns import moment, one_of, own_id, owner, ref, text
+from bank_pipeline.storage.columns import moment, one_of, own_id, owner, ref, sealed_by, text
 from bank_pipeline.storage.tables.base import metadata
 
 notification_preferences = sa.Table(
@@ -27,7 +27,7 @@ notification_targets = sa.Table(
     text("name", nullable=False),
     text("service", nullable=False),
     sa.Column("ciphertext", BYTEA, nullable=False),
-    text("key_id", nullable=False),
+    sealed_by("key_id", nullable=False),
     moment("created_at", nullable=False),
     sa.UniqueConstraint("team_id", "name"),
     comment="Where a team's notices go. The address is a secret: encrypted and bound to its row.",

@@ -6,7 +6,7 @@ from sqlalchemy.dialects.postgresql import BYTEA, JSONB, UUID
 from bank_pipeline.domain.circuit import CircuitState
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.webhooks import Refusal
-from bank_pipeline.storage.columns import moment, one_of, own_id, ref, text
+from bank_pipeline.storage.columns import moment, one_of, own_id, ref, sealed_by, text
 from bank_pipeline.storage.tables.base import metadata
 
 sync_runs = sa.Table(
@@ -107,8 +107,9 @@ raw_payloads = sa.Table(
     moment("received_at", nullable=False),
     sa.Column("digest", BYTEA, nullable=False),
     sa.Column("body", BYTEA, nullable=False),
+    sealed_by("key_id", nullable=False),
     sa.UniqueConstraint("connection_id", "operation", "digest"),
-    comment="What the provider said, as it said it (zlib), for replay. Each answer once.",
+    comment="What the provider said, as it said it (zlib, sealed), for replay. Each answer once.",
 )
 
 quarantine = sa.Table(
@@ -120,13 +121,15 @@ quarantine = sa.Table(
     text("operation", nullable=False),
     text("external_id"),
     text("reason", nullable=False),
-    text("raw", nullable=False),
     sa.Column("digest", BYTEA, nullable=False),
     moment("at", nullable=False),
     moment("resolved_at"),
     sa.Column("resolved_by", UUID(as_uuid=False)),
+    sa.Column("raw_ciphertext", BYTEA, nullable=False),
+    sealed_by("raw_key_id", nullable=False),
+    text("account_external_id"),
     sa.UniqueConstraint("connection_id", "digest"),
-    comment="Rows that do not fit the documented shape, with their text, until resolved. "
+    comment="Rows that do not fit the documented shape, with their text, sealed, until resolved. "
     "resolved_by: the run that brought the row after all; none when a person dealt with it.",
 )
 

@@ -14,21 +14,20 @@ from bank_pipeline_tests.providers.contract.banks import (
 )
 from bank_pipeline_tests.providers.contract.cases import CASES
 from bank_pipeline_tests.providers.contract.stage import Stage, stage_of
-
-_VAULT = Vault([bytes(range(32))])  # as the fixture `vault`
+from bank_pipeline_tests.vaults import VAULT
 
 
 @pytest.fixture(scope="module")
 def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Banks]:
     """Banks at which only scripted things happen."""
-    with banks_over(quiet_world(), tmp_path_factory.mktemp("quiet"), _VAULT) as banks:
+    with banks_over(quiet_world(), tmp_path_factory.mktemp("quiet"), VAULT) as banks:
         yield banks
 
 
 @pytest.fixture(scope="module")
 def living(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Banks]:
     """Banks whose customers live."""
-    with banks_over(living_world(), tmp_path_factory.mktemp("living"), _VAULT) as banks:
+    with banks_over(living_world(), tmp_path_factory.mktemp("living"), VAULT) as banks:
         yield banks
 
 

@@ -35,6 +35,7 @@ from bank_pipeline_tests.providers.contract.catalogue import (
     catalogue_of,
 )
 from bank_pipeline_tests.providers.contract.stage import Stage, stage_of
+from bank_pipeline_tests.vaults import VAULT
 
 AFTER: Final = {
     ReauthRequiredError: ConnectionStatus.NEEDS_REAUTH,
@@ -76,7 +77,7 @@ def test_every_catalogued_error_reaches_its_class(stage: Stage) -> None:
     catalogue = catalogue_of(stage.case.provider)
     _, connection = stage.linked()
     with stage.context.engine.connect() as db:
-        account = load_accounts(db, connection)[0]
+        account = load_accounts(db, connection, vault=VAULT)[0]
     credential, today = stage.credential(connection), stage.world.clock.now().date()
     found: dict[str, str] = {}
     said = ""

@@ -11,6 +11,7 @@ from bank_pipeline.errors import PayloadError, TransientError
 from bank_pipeline.providers.base import WindowProvider
 from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline_tests.providers.contract.stage import ANCHOR, Stage
+from bank_pipeline_tests.vaults import load_unfit
 
 AMOUNTS = (Decimal("-1.10"), Decimal("-2.20"), Decimal("-3.30"))
 
@@ -55,12 +56,12 @@ def test_a_row_without_what_it_needs_is_set_aside_alone(stage: Stage, kind: Faul
     report = stage.sync(connection)
 
     assert report.quarantined_count == 1
-    [(raw, reason)] = stage.query("SELECT raw, reason FROM bank.quarantine")
+    [unfit] = load_unfit(stage.context.engine)
     assert len(set(AMOUNTS) - {row.amount for row in stage.live()}) <= 1
     assert sum(row.amount == ANCHOR for row in stage.rows() if not row.is_removed) == anchors_count
-    assert stage.case.row_key in reason
-    assert raw.startswith("{")
-    assert not any(str(abs(amount)) in reason for amount in AMOUNTS)
+    assert stage.case.row_key in unfit.reason
+    assert unfit.raw.startswith("{")
+    assert not any(str(abs(amount)) in unfit.reason for amount in AMOUNTS)
 
 
 def test_amounts_that_are_no_numbers_never_land(stage: Stage) -> None:

@@ -9,9 +9,16 @@ from bank_pipeline.config import Settings
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.errors import ProviderError
 from bank_pipeline.sandbox.faults import FaultKind
+from bank_pipeline.storage.accounts import load_accounts
 from bank_pipeline.sync.disconnect import disconnect
 from bank_pipeline_tests.providers.contract.stage import Stage
-from bank_pipeline_tests.sync.leaks import Canaries, Recorder, leaks_in_texts, recorded_logs
+from bank_pipeline_tests.sync.leaks import (
+    Canaries,
+    Recorder,
+    leaks_in_database,
+    leaks_in_texts,
+    recorded_logs,
+)
 
 OPENING: Final = ("url", "state", "ref", "code", "access_token", "signatures")
 BANKS_OWN: Final = "uvicorn"  # what the simulated banks log
@@ -76,6 +83,37 @@ def test_no_secret_is_told_on_any_way(stage: Stage) -> None:
     for text in said.values():
         assert "Bearer " not in text
         assert "Basic " not in text
+
+
+MONEY: Final = ("bank.transactions.", "bank.transaction_revisions.", "bank.transactions_")
+"""Whose numbers stand in a payment is what analysts read: the bank's words about it."""
+
+
+def numbers_of(stage: Stage, connection: ConnectionId) -> Canaries:
+    """Look out for the numbers of a connection's accounts, which may be shown by four digits."""
+    numbers = Canaries()
+    with stage.context.engine.connect() as db:
+        for account in load_accounts(db, connection, vault=stage.context.vault):
+            for name, value in account.identifiers:
+                if value and name in {"iban", "bban", "account_number"}:
+                    numbers.add(name, value)
+    return numbers
+
+
+def test_no_number_of_an_account_lies_in_the_database(stage: Stage) -> None:
+    """Not in its row, nor in what the bank answered, nor in what syncs leave for looking back."""
+    login, connection = stage.linked()
+    stage.sync(connection)
+    stage.fail(stage.case.transactions, FaultKind.MISSING_KEY, key=stage.case.row_key)
+    stage.sync(connection)
+    stage.heal()
+    numbers = numbers_of(stage, connection)
+    stage.consent(login, renews=connection)
+    stage.sync(connection)
+
+    leaks = leaks_in_database(numbers, stage.context.engine)
+
+    assert [one for one in leaks if not one.place.startswith(MONEY)] == []
 
 
 def test_a_secret_in_a_text_would_be_found(stage: Stage) -> None:
