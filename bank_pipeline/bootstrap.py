@@ -14,6 +14,7 @@ from bank_pipeline.storage.credentials import check_key, load_vault
 from bank_pipeline.storage.engine import build_engine, check_server, resolve_database
 from bank_pipeline.storage.migrate import migrate
 from bank_pipeline.storage.seals import VaultSeal
+from bank_pipeline.storage.sight import check_sight
 from bank_pipeline.sync.context import Clock, SyncContext
 from bank_pipeline.sync.rate_limits import SharedRateLimiter
 
@@ -41,6 +42,7 @@ def build_services(settings: Settings) -> Services:
         check_server(engine)
         vault = load_vault(settings)
         migrate(engine)
+        check_sight(engine)
         check_key(engine, vault)
         undo.pop_all()
     cache = build_cache(settings, seal=VaultSeal(vault))

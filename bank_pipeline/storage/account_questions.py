@@ -13,6 +13,7 @@ from bank_pipeline.domain.account import Account
 from bank_pipeline.domain.account_matching import AskedAccount
 from bank_pipeline.domain.ids import AccountId, ConnectionId
 from bank_pipeline.errors import NotFoundError
+from bank_pipeline.storage.belonging import team_of_connection
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.tables import account_questions
 
@@ -86,8 +87,10 @@ def save_questions(
             )
             db.execute(statement.values(values))
         else:
+            team_id = team_of_connection(connection_id)
             row = {"connection_id": connection_id, "external_id": name, "asked_at": now}
-            db.execute(account_questions.insert().values(id=new_id(), **row, **values))
+            added = account_questions.insert().values(id=new_id(), team_id=team_id)
+            db.execute(added.values(**row, **values))
     return len(set(names) - known)
 
 

@@ -22,6 +22,7 @@ from sqlalchemy.dialects.postgresql import insert
 from bank_pipeline.config import Settings
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.errors import NotFoundError, SecretError, SetupError
+from bank_pipeline.storage.belonging import team_of_connection
 from bank_pipeline.storage.keys import FILE_NAME, KEY_BYTES, load_key_file, parse_keys
 from bank_pipeline.storage.tables import (
     consents_to_end,
@@ -161,7 +162,8 @@ def store_credential(
     """Write the connection's secret, in place of an earlier one."""
     sealed = vault.encrypt(secret, connection_id)
     row = {"ciphertext": sealed.ciphertext, "key_id": sealed.key_id, "updated_at": now}
-    statement = insert(credentials).values(connection_id=connection_id, **row)
+    belonging = {"connection_id": connection_id, "team_id": team_of_connection(connection_id)}
+    statement = insert(credentials).values(**belonging, **row)
     db.execute(statement.on_conflict_do_update(index_elements=["connection_id"], set_=row))
 
 

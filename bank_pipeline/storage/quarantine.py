@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from bank_pipeline.domain.ids import ConnectionId, SyncRunId
 from bank_pipeline.errors import NotFoundError
+from bank_pipeline.storage.belonging import OF_GIVEN, team_of_connection
 from bank_pipeline.storage.tables import quarantine
 
 ORPHANED: Final = "transaction of an unlisted account"
@@ -75,6 +76,7 @@ def save_quarantined(
     new = [
         {
             "connection_id": connection_id,
+            OF_GIVEN: connection_id,
             "sync_run_id": sync_run_id,
             "operation": row.operation,
             "external_id": row.external_id,
@@ -87,7 +89,8 @@ def save_quarantined(
         if digest not in known
     ]
     if new:
-        statement = insert(quarantine)
+        team_id = team_of_connection(sa.bindparam(OF_GIVEN))
+        statement = insert(quarantine).values(team_id=team_id)
         again = {name: statement.excluded[name] for name in ("sync_run_id", "reason", "at")}
         db.execute(
             statement.on_conflict_do_update(

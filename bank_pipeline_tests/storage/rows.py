@@ -1,5 +1,6 @@
 """One row for every table, by column type: for tests that need tables to be filled."""
 
+from collections.abc import Collection
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -11,17 +12,23 @@ from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.tables import metadata
 
 
-def insert_row_everywhere(db: sa.Connection, now: datetime) -> dict[str, dict[str, Any]]:
+def insert_row_everywhere(
+    db: sa.Connection, now: datetime, *, mark: str = "", skipped: Collection[str] = ()
+) -> dict[str, dict[str, Any]]:
     """
     Insert one row into each table of the schema, and return the rows by table name.
 
     Every column is set but numbered ids; references point at the row of the other table.
-    A column with a list of allowed values gets the first one of its check.
+    A column with a list of allowed values gets the first one of its check. Another `mark` in
+    texts makes other rows, of another team; tables of no team take only one such row, and are
+    `skipped` then.
     """
     rows: dict[str, dict[str, Any]] = {}
     for table in metadata.sorted_tables:
+        if table.name in skipped:
+            continue
         row = {
-            column.name: _value(column, now, rows)
+            column.name: _value(column, now, rows, mark)
             for column in table.columns
             if column.identity is None
         }
@@ -29,7 +36,11 @@ def insert_row_everywhere(db: sa.Connection, now: datetime) -> dict[str, dict[st
     return rows
 
 
-def _value(column: sa.Column[Any], now: datetime, rows: dict[str, dict[str, Any]]) -> object:
+def _value(
+    column: sa.Column[Any], now: datetime, rows: dict[str, dict[str, Any]], mark: str
+) -> object:
+    if column.name == "team_id":
+        return rows["teams"]["id"]
     for key in column.foreign_keys:
         # A reference to its own table could name nobody but the row itself.
         return rows.get(key.column.table.name, {}).get(key.column.name)
@@ -42,10 +53,12 @@ def _value(column: sa.Column[Any], now: datetime, rows: dict[str, dict[str, Any]
     if isinstance(column.type, sa.DateTime | sa.Date):
         dated = now if isinstance(column.type, sa.DateTime) else now.date()
         return None if column.name in {"removed_at", "closed_at"} else dated
+    if isinstance(column.type, BYTEA):
+        return f"bytes{mark}".encode()
     for kind, value in _VALUES.items():
         if isinstance(column.type, kind):
             return value
-    return f"{column.name} of {column.table.name}"
+    return f"{column.name} of {column.table.name}{mark}"
 
 
 _VALUES: Final[dict[type[Any], object]] = {
@@ -54,7 +67,6 @@ _VALUES: Final[dict[type[Any], object]] = {
     sa.Numeric: Decimal("-12.34"),
     ARRAY: ["one"],
     JSONB: {"name": "value"},
-    BYTEA: b"bytes",
 }
 
 

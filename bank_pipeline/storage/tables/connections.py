@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, UUID
 
 from bank_pipeline.domain.connection import ConnectionStatus, HistoryStage, Provider
-from bank_pipeline.storage.columns import day, moment, one_of, own_id, owner, ref, text
+from bank_pipeline.storage.columns import day, moment, one_of, own_id, part_of, ref, team, text
 from bank_pipeline.storage.tables.base import metadata
 
 teams = sa.Table(
@@ -76,6 +76,7 @@ connections = sa.Table(
     one_of("status", ConnectionStatus),
     one_of("history_stage", HistoryStage),
     sa.UniqueConstraint("provider", "external_id"),
+    sa.UniqueConstraint("id", "team_id"),
     sa.Index(
         "connections_sync_requested_at_idx",
         "sync_requested_at",
@@ -89,7 +90,8 @@ connection_events = sa.Table(
     "connection_events",
     metadata,
     sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
-    ref("connection_id", "connections", index=True),
+    team(),
+    *part_of("connection_id", "connections", index=True),
     moment("at", nullable=False),
     text("from_status"),
     text("to_status", nullable=False),
@@ -101,7 +103,8 @@ connection_events = sa.Table(
 credentials = sa.Table(
     "credentials",
     metadata,
-    owner("connection_id", "connections"),
+    team(),
+    *part_of("connection_id", "connections", is_key=True),
     sa.Column("ciphertext", BYTEA, nullable=False),
     text("key_id", nullable=False),
     moment("updated_at", nullable=False),
@@ -117,7 +120,7 @@ link_sessions = sa.Table(
     sa.Column("state_fingerprint", BYTEA, nullable=False, unique=True),
     sa.Column("state_ciphertext", BYTEA, nullable=False),
     text("key_id", nullable=False),
-    ref("renews_connection_id", "connections", nullable=True),
+    *part_of("renews_connection_id", "connections", nullable=True),
     text("outcome"),
     moment("created_at", nullable=False),
     moment("expires_at", nullable=False),
