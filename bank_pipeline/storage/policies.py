@@ -70,11 +70,9 @@ def ensure_policies(db: sa.Connection) -> None:
 
 
 def _policies(table: _Table, missing: frozenset[str]) -> Iterator[_Policy]:
-    # Of itself the table of analysts cannot ask who is one, and a writer has no part in it.
-    is_analysts = table.name == "analysts"
-    trusted = (OWNER,) if is_analysts else (OWNER, WRITER)
-    roles = (table.owner, *(one for one in trusted if one not in missing))
-    condition = "true" if is_analysts else _NO_ANALYST
+    # Of itself the table of analysts cannot ask who is one.
+    condition = "true" if table.name == "analysts" else _NO_ANALYST
+    roles = (table.owner, *(one for one in (OWNER, WRITER) if one not in missing))
     yield _Policy(EVERYTHING, roles, is_read_only=False, condition=condition)
     for role, name in ((READER, OWN_TEAM), (ANALYST, ANALYSTS_TEAM)):
         condition = _condition(table, _TEAM_OF[role])

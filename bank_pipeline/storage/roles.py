@@ -28,7 +28,7 @@ _GRANTS: Final = {
         "GRANT USAGE ON SCHEMA bank, analytics TO bank_writer",
         "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA bank TO bank_writer",
         "REVOKE INSERT, UPDATE, DELETE ON bank.alembic_version FROM bank_writer",
-        "REVOKE ALL ON bank.analysts FROM bank_writer",
+        "REVOKE INSERT, UPDATE, DELETE ON bank.analysts FROM bank_writer",
         "GRANT EXECUTE ON FUNCTION bank.analyst_team() TO bank_writer",
         "GRANT USAGE ON ALL SEQUENCES IN SCHEMA bank TO bank_writer",
         "GRANT SELECT ON ALL TABLES IN SCHEMA analytics TO bank_writer",
@@ -46,11 +46,11 @@ _GRANTS: Final = {
         "REVOKE ALL ON ALL TABLES IN SCHEMA bank FROM analyst",
     ),
 }
-# The views read as whoever asks them, so an analyst needs the columns that they are made of. The
-# schema stays closed, so that these cannot be named in any other way.
+# The views read as whoever asks them, who needs the columns that they are made of. To an analyst
+# the schema stays closed, so that these cannot be named in any other way.
 _COLUMNS_OF_VIEWS: Final = sa.text(
     """
-    SELECT format('GRANT SELECT (%s) ON bank.%I TO analyst',
+    SELECT format('GRANT SELECT (%s) ON bank.%I TO ',
                   string_agg(DISTINCT quote_ident(a.attname), ', '), t.relname)
     FROM pg_depend d
     JOIN pg_rewrite r ON r.oid = d.objid
@@ -106,9 +106,9 @@ def ensure_roles(db: sa.Connection) -> frozenset[str]:
         if role not in missing:
             for statement in _GRANTS[role]:
                 db.execute(sa.text(statement))
-    if ANALYST not in missing:
-        for statement in db.scalars(_COLUMNS_OF_VIEWS).all():
-            db.execute(sa.text(statement))
+    for statement in db.scalars(_COLUMNS_OF_VIEWS).all():
+        for role in {READER, ANALYST} - missing:
+            db.execute(sa.text(statement + role))
     for statement in _WHERE_WE_MAY:
         db.exec_driver_sql(_TRY.format(statement=statement.replace("%", "%%")))
     return missing

@@ -21,12 +21,14 @@ class Sight:
     What our login may see of the tables.
 
     `is_whole`: every row. `is_narrowed`: it may read as one team alone, as the gateway does.
+    `analysts_with_more`: analysts' logins that may take another role of ours, and which.
     """
 
     login: str
     is_whole: bool
     is_narrowed: bool
     missing_roles: frozenset[str]
+    analysts_with_more: tuple[tuple[str, str], ...]
 
 
 @contextmanager
@@ -47,7 +49,13 @@ def load_sight(engine: sa.Engine) -> Sight:
     """Look what our login may see."""
     with engine.connect() as db:
         login, is_whole = db.execute(_WHOLE).one()
-        return Sight(str(login), is_whole, _may_narrow(db), load_missing_roles(db))
+        return Sight(
+            login=str(login),
+            is_whole=is_whole,
+            is_narrowed=_may_narrow(db),
+            missing_roles=load_missing_roles(db),
+            analysts_with_more=tuple((row.login, row.others) for row in db.execute(_WITH_MORE)),
+        )
 
 
 def check_sight(engine: sa.Engine) -> None:
@@ -96,4 +104,13 @@ _WHOLE: Final = sa.text(
         THEN bank.analyst_team() IS NULL
         ELSE false END
     """  # noqa: S608
+)
+_WITH_MORE: Final = sa.text(
+    """
+    SELECT a.login, string_agg(r.rolname, ', ' ORDER BY r.rolname) AS others
+    FROM bank.analysts a JOIN pg_roles l ON l.rolname = a.login
+    JOIN pg_roles r ON r.rolname IN ('bank_owner', 'bank_writer', 'bank_reader')
+                   AND pg_has_role(l.oid, r.oid, 'MEMBER')
+    GROUP BY a.login ORDER BY a.login
+    """
 )

@@ -45,8 +45,10 @@ def _value(
         # A reference to its own table could name nobody but the row itself.
         return rows.get(key.column.table.name, {}).get(key.column.name)
     allowed = _allowed(column)
-    if allowed is not None:
-        return allowed
+    return _by_type(column, now, mark) if allowed is None else allowed
+
+
+def _by_type(column: sa.Column[Any], now: datetime, mark: str) -> object:
     item = column.type.item_type if isinstance(column.type, ARRAY) else column.type
     if isinstance(item, sa.Uuid):
         return new_id() if item is column.type else [new_id()]
