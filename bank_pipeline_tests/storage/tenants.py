@@ -12,7 +12,9 @@ import sqlalchemy as sa
 
 from bank_pipeline.domain.ids import TeamId
 from bank_pipeline.storage.analysts import close_analyst, drop_login, insert_analyst
+from bank_pipeline.storage.engine import build_engine
 from bank_pipeline.storage.identifiers import new_id
+from bank_pipeline.storage.migrate import migrate
 from bank_pipeline.storage.tables import NOBODYS
 from bank_pipeline_tests.storage.rows import insert_row_everywhere
 
@@ -115,3 +117,31 @@ def try_it(connection: psycopg.Connection[Any], statement: str) -> str:
     except psycopg.Error as error:
         parts = (getattr(error.diag, name) for name in dir(error.diag) if not name.startswith("_"))
         return " ".join(str(part) for part in parts)
+
+
+@contextmanager
+def plain_login(server_url: str, *, may_create_roles: bool = False) -> Iterator[sa.Engine]:
+    """Own a migrated database as a user who is no superuser, as on managed servers."""
+    name = f"plain_{new_id().replace('-', '')}"
+    server = build_engine(server_url).execution_options(isolation_level="AUTOCOMMIT")
+    with server.connect() as db:
+        db.execute(sa.text(f"CREATE ROLE {name} LOGIN {'CREATEROLE' if may_create_roles else ''}"))
+        db.execute(sa.text(f"CREATE DATABASE {name} OWNER {name}"))
+    url = sa.make_url(server_url).set(username=name, database=name)
+    engine = build_engine(url.render_as_string(hide_password=False))
+    try:
+        migrate(engine)
+        yield engine
+    finally:
+        engine.dispose()
+        with server.connect() as db:
+            db.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+            for member in db.scalars(_GRANTED_BY, {"name": name}).all():
+                db.execute(sa.text(f"REVOKE {member} FROM {name}"))
+            db.execute(sa.text(f"DROP ROLE {name}"))
+        server.dispose()
+
+
+_GRANTED_BY: Final = sa.text(
+    "SELECT m.roleid::regrole::text FROM pg_auth_members m WHERE m.member = to_regrole(:name)"
+)

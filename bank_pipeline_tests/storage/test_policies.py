@@ -204,11 +204,13 @@ def test_no_row_can_refer_to_another_teams_row(engine: sa.Engine, teams: Teams) 
             change = sa.text(
                 f"UPDATE {one.table} SET {one.columns[0]} = :theirs WHERE team_id = :ours"
             )
+            place = db.begin_nested()
+            if one.table != one.target:  # so that no other key is in the way
+                gone = sa.text(f"DELETE FROM {one.table} WHERE team_id = :theirs")
+                db.execute(gone, {"theirs": teams.their_id})
             with pytest.raises(sa.exc.IntegrityError, match=one.name), db.begin_nested():
-                if one.table != one.target:  # so that no other key is in the way
-                    theirs_go = sa.text(f"DELETE FROM {one.table} WHERE team_id = :theirs")
-                    db.execute(theirs_go, {"theirs": teams.their_id})
                 db.execute(change, {"theirs": theirs, "ours": teams.our_id})
+            place.rollback()
             moved = sa.text(f"UPDATE {one.table} SET team_id = :theirs WHERE team_id = :ours")
             with pytest.raises(sa.exc.IntegrityError), db.begin_nested():
                 db.execute(moved, {"theirs": teams.their_id, "ours": teams.our_id})
