@@ -84,14 +84,15 @@ _FILL: Final = (
             'windows', jsonb_build_object(
                 gen_random_uuid()::text, jsonb_build_object('asked', '[]'::jsonb),
                 gen_random_uuid()::text, jsonb_build_object('asked', '[]'::jsonb)))
-    FROM (SELECT id, team_id, now() - random() * make_interval(days => :days) AS t, random() < 0.95 AS ok
+    FROM (SELECT id, team_id, now() - random() * make_interval(days => :days) AS t,
+                 random() < 0.95 AS ok
           FROM bank.connections, generate_series(1, :days)) s
     """,
     """
     INSERT INTO bank.provider_calls (connection_id, team_id, account_external_id, scope,
         is_scheduled, called_at, outcome, calls_left, provider, operation, calls_max, scheduled_max)
-    SELECT c.id, c.team_id, a.external_id, scope, true, now() - random() * interval '7 days', 'applied', 3,
-        c.provider, 'accounts/' || scope, 4, 2
+    SELECT c.id, c.team_id, a.external_id, scope, true, now() - random() * interval '7 days',
+        'applied', 3, c.provider, 'accounts/' || scope, 4, 2
     FROM bank.connections c JOIN bank.accounts a ON a.connection_id = c.id,
         unnest(ARRAY['balances', 'transactions']) scope, generate_series(1, 14)
     WHERE c.provider IN ('gocardless', 'enable_banking')

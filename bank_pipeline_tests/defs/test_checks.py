@@ -45,7 +45,8 @@ SUSPECTED: Final = f"""
 QUESTION: Final = """
     INSERT INTO bank.account_questions
         (id, connection_id, team_id, external_id, shown, candidate_ids, asked_at)
-    SELECT gen_random_uuid(), connection_id, team_id, 'shown-1', '{"name": "Jo Canary"}', ARRAY[id], now()
+    SELECT gen_random_uuid(), connection_id, team_id, 'shown-1', '{"name": "Jo Canary"}',
+           ARRAY[id], now()
     FROM bank.accounts LIMIT 1
 """
 CONSENT: Final = """

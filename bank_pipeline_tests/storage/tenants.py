@@ -15,6 +15,7 @@ from bank_pipeline.storage.analysts import close_analyst, drop_login, insert_ana
 from bank_pipeline.storage.engine import build_engine
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.migrate import migrate
+from bank_pipeline.storage.roles import load_missing_roles
 from bank_pipeline.storage.tables import NOBODYS
 from bank_pipeline_tests.storage.rows import insert_row_everywhere
 
@@ -120,11 +121,19 @@ def try_it(connection: psycopg.Connection[Any], statement: str) -> str:
 
 
 @contextmanager
-def plain_login(server_url: str, *, may_create_roles: bool = False) -> Iterator[sa.Engine]:
-    """Own a migrated database as a user who is no superuser, as on managed servers."""
+def plain_login(
+    server_url: str, *, may_create_roles: bool = False, has_roles: bool = True
+) -> Iterator[sa.Engine]:
+    """
+    Own a migrated database as a user who is no superuser, as on managed servers.
+
+    `has_roles`: an administrator has created ours; else the server has those it had.
+    """
     name = f"plain_{new_id().replace('-', '')}"
     server = build_engine(server_url).execution_options(isolation_level="AUTOCOMMIT")
     with server.connect() as db:
+        for role in load_missing_roles(db) if has_roles else ():
+            db.exec_driver_sql(_CREATE_ROLE.format(role=role))
         db.execute(sa.text(f"CREATE ROLE {name} LOGIN {'CREATEROLE' if may_create_roles else ''}"))
         db.execute(sa.text(f"CREATE DATABASE {name} OWNER {name}"))
     url = sa.make_url(server_url).set(username=name, database=name)
@@ -142,6 +151,9 @@ def plain_login(server_url: str, *, may_create_roles: bool = False) -> Iterator[
         server.dispose()
 
 
+_CREATE_ROLE: Final = """
+    DO $$ BEGIN CREATE ROLE {role}; EXCEPTION WHEN duplicate_object OR unique_violation THEN END $$
+"""
 _GRANTED_BY: Final = sa.text(
     "SELECT m.roleid::regrole::text FROM pg_auth_members m WHERE m.member = to_regrole(:name)"
 )

@@ -2,18 +2,22 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from bank_pipeline.domain.ids import TeamId
 from bank_pipeline.errors import SetupError
+from bank_pipeline.storage import embedded
 from bank_pipeline.storage.connections import load_team_name
 from bank_pipeline.storage.copying import copy_rows
 from bank_pipeline.storage.engine import build_engine
 from bank_pipeline.storage.identifiers import new_id
+from bank_pipeline.storage.migrate import downgrade
 from bank_pipeline.storage.reading import ACCOUNTS, TRANSACTIONS, TeamRows
 from bank_pipeline.storage.revisions import load_revisions
+from bank_pipeline.storage.roles import ROLES
 from bank_pipeline.storage.sight import check_sight, load_sight, seen_by_team
 from bank_pipeline.storage.tables import transactions
 from bank_pipeline_tests.builders import transaction
@@ -144,3 +148,21 @@ def test_a_login_that_sees_no_row_is_told_so(engine: sa.Engine, teams: Teams) ->
     with engine.begin() as db:
         db.execute(sa.text(f"DROP OWNED BY {name}"))
         db.execute(sa.text(f"DROP ROLE {name}"))
+
+
+def test_a_server_without_our_roles_will_do(tmp_path: Path, now: datetime) -> None:
+    """Where nobody may create any: all is stored and read, and doctor says what is missing."""
+    url = embedded.ensure_running(tmp_path, is_durable=False)
+    try:
+        with plain_login(url, has_roles=False) as engine:
+            with engine.begin() as db:
+                linked = link(db, now)
+                assert apply(db, linked, transaction(1), now=now).inserted == 1
+            sight = load_sight(engine)
+            assert (sight.is_whole, sight.is_narrowed) == (True, False)
+            assert sight.missing_roles == frozenset(ROLES)
+            rows = TeamRows(engine, linked.connection.team_id)
+            assert len(rows.page(TRANSACTIONS, limit=9).rows) == 1
+            downgrade(engine, "base")
+    finally:
+        embedded.stop(tmp_path)
