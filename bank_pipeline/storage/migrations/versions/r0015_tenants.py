@@ -105,6 +105,16 @@ FUNCTIONS: Final = {
     "`bank.team_id`, set for the transaction; NULL: none.",
 }
 
+FORGET: Final = """
+DO $$ BEGIN
+    DELETE FROM pg_statistic s USING pg_attribute a
+    WHERE a.attrelid = s.starelid AND a.attnum = s.staattnum AND a.attstattarget = 0
+      AND a.attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'bank'::regnamespace);
+EXCEPTION WHEN insufficient_privilege THEN NULL;
+END $$
+"""
+"""What was gathered before; only a superuser may."""
+
 TO_END: Final = """
 CREATE OR REPLACE VIEW analytics.consents_to_end AS
 SELECT e.id AS consent_id, {team}.team_id, e.connection_id, e.provider, c.institution_name,
@@ -161,6 +171,7 @@ def upgrade() -> None:
     _create_analysts()
     op.execute(TO_END.format(team="e"))
     _keep_figures(0)
+    op.execute(FORGET)
 
 
 def downgrade() -> None:
