@@ -75,9 +75,9 @@ def _policies(table: _Table, missing: frozenset[str]) -> Iterator[_Policy]:
     roles = (table.owner, *(one for one in (OWNER, WRITER) if one not in missing))
     yield _Policy(EVERYTHING, roles, is_read_only=False, condition=condition)
     for role, name in ((READER, OWN_TEAM), (ANALYST, ANALYSTS_TEAM)):
-        condition = _condition(table, _TEAM_OF[role])
-        if condition and role not in missing:
-            yield _Policy(name, (role,), is_read_only=True, condition=condition)
+        seen = _condition(table, _TEAM_OF[role])
+        if seen and role not in missing:
+            yield _Policy(name, (role,), is_read_only=True, condition=seen)
 
 
 def _condition(table: _Table, team: str) -> str | None:
@@ -98,7 +98,7 @@ def _create(db: sa.Connection, table: _Table, policy: _Policy) -> None:
 
 
 def _run(db: sa.Connection, statement: str, *names: str) -> None:
-    quoted = psycopg.sql.SQL(statement).format(*map(psycopg.sql.Identifier, names))  # type: ignore[arg-type]
+    quoted = psycopg.sql.SQL(statement).format(*map(psycopg.sql.Identifier, names))
     db.exec_driver_sql(quoted.as_string(None).replace("%", "%%"))
 
 

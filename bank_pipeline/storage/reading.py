@@ -36,11 +36,6 @@ class Listing:
     descending: bool
     filters: Mapping[str, str]
 
-    @property
-    def key(self) -> str:
-        """The column that tells rows apart."""
-        return self.order[-1][0]
-
 
 @dataclass(frozen=True)
 class PageOfRows:
@@ -126,7 +121,8 @@ class TeamRows:
 
 
 def _to_statement(listing: Listing, given: Mapping[str, Any], *, goes_on: bool) -> str:
-    filters = {"key": f"CAST({listing.key} AS text) = :key", **listing.filters}
+    key, kind = listing.order[-1]
+    filters = {"key": f"{key} = CAST(:key AS {kind})", **listing.filters}
     conditions = ["team_id = CAST(:team_id AS uuid)", *(filters[name] for name in given)]
     if goes_on:
         conditions.append(_beyond(listing))

@@ -113,7 +113,7 @@ def listening(url: str) -> Iterator[tuple[psycopg.Connection[Any], list[str]]]:
 def try_it(connection: psycopg.Connection[Any], statement: str) -> str:
     """Run a statement, and return all that it says: rows, or the error with all its parts."""
     try:
-        found = connection.execute(statement)  # type: ignore[call-overload]
+        found = connection.execute(statement)
         return "" if found.description is None else repr(found.fetchall())
     except psycopg.Error as error:
         parts = (getattr(error.diag, name) for name in dir(error.diag) if not name.startswith("_"))

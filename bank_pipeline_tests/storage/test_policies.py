@@ -238,3 +238,41 @@ def test_a_team_that_goes_takes_all_its_rows_along(engine: sa.Engine, teams: Tea
 
     assert teams.leaks(repr(left)) == []
     assert len(left) > 30
+
+
+def test_functions_that_run_as_their_owner_are_closed_and_look_nowhere_else(
+    engine: sa.Engine,
+) -> None:
+    """Not to everybody; and no object that somebody planted goes before what they name."""
+    query = sa.text(
+        """
+        SELECT p.proname, has_function_privilege('public', p.oid, 'EXECUTE') AS is_open,
+               array_to_string(p.proconfig, ' ') AS settings
+        FROM pg_proc p WHERE p.prosecdef AND p.pronamespace NOT IN
+            ('pg_catalog'::regnamespace, 'information_schema'::regnamespace) ORDER BY 1
+        """
+    )
+    with engine.connect() as db:
+        found = [tuple(row) for row in db.execute(query)]
+
+    path = "search_path=pg_catalog, pg_temp"
+    assert {"analyst_team", "reader_team"} <= {name for name, *_ in found}
+    assert [one for one in found if one[1:] != (False, path)] == []
+
+
+@pytest.mark.parametrize("role", ["analyst", READER, "public"])
+def test_schemas_are_closed_where_they_should_be(engine: sa.Engine, role: str) -> None:
+    """To Dagster's for everybody, and nobody plants things where we might look for one."""
+    query = sa.text("SELECT has_schema_privilege(:role, :schema, :right)")
+    with engine.connect() as db:
+        schemas = db.scalars(sa.text("SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_'"))
+        rights = {
+            (schema, right)
+            for schema in schemas.all()
+            for right in ("USAGE", "CREATE")
+            if db.scalar(query, {"role": role, "schema": schema, "right": right})
+        }
+    usual = {("public", "USAGE"), ("information_schema", "USAGE")}
+    own = {"analyst": {"analytics"}, READER: {"analytics", "bank"}, "public": set()}[role]
+
+    assert rights == usual | {(schema, "USAGE") for schema in own}

@@ -122,8 +122,8 @@ def test_tables_are_closed_to_an_analyst(
             said = try_it(ours, door.format(table=table))
             assert "permission denied for schema" in said, f"{table}: {door}"
     ours.execute("SET search_path = bank, dagster")
-    for table in metadata.tables.values():
-        assert "does not exist" in try_it(ours, f"TABLE {table.name}")
+    for held in metadata.tables.values():
+        assert "does not exist" in try_it(ours, f"TABLE {held.name}")
 
 
 def test_no_setting_role_or_name_lets_an_analyst_see_more(
@@ -182,7 +182,7 @@ def test_an_analyst_with_another_role_still_sees_their_team_alone(
     with engine.begin() as db:
         db.execute(sa.text(f'GRANT {role} TO "{ours.info.user}"'))
     for become in ("RESET ROLE", f"SET ROLE {role}"):
-        ours.execute(become)  # type: ignore[call-overload]
+        ours.execute(become)
         ours.execute(f"SET bank.team_id = '{teams.their_id}'")
         readable = [*relations(engine, "analytics"), *relations(engine, "bank")]
         for relation in readable:
