@@ -1,14 +1,15 @@
 """`bank-pipeline analysts`: who may query the views of a team with tools of their own."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated
 
-import sqlalchemy as sa
 import typer
 
 from bank_pipeline.cli.output import AsJson, console, print_json, print_rows
 from bank_pipeline.cli.session import open_services
 from bank_pipeline.storage.analysts import (
+    Address,
+    address_of,
     close_analyst,
     drop_login,
     insert_analyst,
@@ -22,15 +23,12 @@ app = typer.Typer(
 
 
 @dataclass(frozen=True)
-class NewLogin:
-    """A login as it is shown, once. `host` and `port`: None where the URL names none."""
+class NewLogin(Address):
+    """A login as it is shown, once."""
 
     login: str
     password: str
     team: str
-    host: str | None
-    port: int | None
-    database: str | None
 
 
 @app.command()
@@ -44,9 +42,9 @@ def add(
     engine, now = services.sync.engine, services.sync.clock()
     with engine.begin() as db:
         password = insert_analyst(db, name, load_team(db, team), now=now)
-    made = _to_login(engine.url, name, password.get_secret_value(), team)
     if as_json:
-        print_json(made)
+        where = asdict(address_of(engine))
+        print_json(NewLogin(**where, login=name, password=password.get_secret_value(), team=team))
         return
     console.print(password.get_secret_value(), highlight=False, markup=False, soft_wrap=True)
     if services.settings.database_url is None:
@@ -87,9 +85,3 @@ def remove(
     with engine.begin() as db:
         drop_login(db, name)
     console.print(f"removed: {name} sees nothing any more", highlight=False, markup=False)
-
-
-def _to_login(url: sa.URL, login: str, password: str, team: str) -> NewLogin:
-    given = url.query.get("host", "")
-    host = url.host or (given if isinstance(given, str) else given[0]) or None
-    return NewLogin(login, password, team, host, url.port, url.database)

@@ -53,6 +53,23 @@ class Analyst:
     sessions_count: int
 
 
+@dataclass(frozen=True)
+class Address:
+    """Where a login connects to, as our own URL has it; None: what clients do without."""
+
+    host: str | None
+    port: int | None
+    database: str | None
+
+
+def address_of(engine: sa.Engine) -> Address:
+    """Return where this engine's server is."""
+    url = engine.url
+    given = {name: value for name, value in url.query.items() if isinstance(value, str)}
+    port = url.port or int(given.get("port", 0)) or None
+    return Address(url.host or given.get("host"), port, url.database)
+
+
 def insert_analyst(db: sa.Connection, login: str, team_id: TeamId, *, now: datetime) -> SecretStr:
     """
     Create a login that sees the views of one team, and return its password, this once.
