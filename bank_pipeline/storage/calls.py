@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId, SyncRunId
 from bank_pipeline.domain.quota import PERIOD, PastCall
-from bank_pipeline.storage.belonging import OF_GIVEN, team_of_connection
+from bank_pipeline.storage.belonging import OF_GIVEN, team_of_any
 from bank_pipeline.storage.columns import given_rows
 from bank_pipeline.storage.tables import provider_calls
 
@@ -167,7 +167,7 @@ _BEGUN: Final = tuple(field.name for field in fields(NewCall) if field.name not 
 _ENDED: Final = (*_BEGUN, *_RESULTS)
 _INSERT_CALL: Final = (
     provider_calls.insert()
-    .values(team_id=team_of_connection(sa.bindparam(OF_GIVEN)))
+    .values(team_id=team_of_any(sa.bindparam(OF_GIVEN)))
     .returning(provider_calls.c.id)
 )
 
@@ -175,7 +175,7 @@ _INSERT_CALL: Final = (
 def _build_insert() -> sa.Insert:
     rows = given_rows(provider_calls, _ENDED)
     columns = [rows.c[name] for name in _ENDED]
-    team_id = team_of_connection(rows.c.connection_id)
+    team_id = team_of_any(rows.c.connection_id)
     return provider_calls.insert().from_select([*_ENDED, "team_id"], sa.select(*columns, team_id))
 
 
