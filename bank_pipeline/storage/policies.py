@@ -56,17 +56,21 @@ def ensure_policies(db: sa.Connection) -> None:
     """
     missing = load_missing_roles(db)
     held = {(row.tablename, row.policyname): frozenset(row.roles) for row in db.execute(_POLICIES)}
-    for row in db.execute(_TABLES).all():
+    statements: list[str] = []
+    for row in db.execute(_TABLES):
         table = _Table(row.relname, row.owner, has_team=row.has_team, is_guarded=row.is_guarded)
         if not table.is_guarded:
-            _run(db, "ALTER TABLE bank.{} ENABLE ROW LEVEL SECURITY", table.name)
-            _run(db, "ALTER TABLE bank.{} FORCE ROW LEVEL SECURITY", table.name)
+            statements += _quoted(_ENABLE, table.name), _quoted(_FORCE, table.name)
         for policy in _policies(table, missing):
-            if held.get((table.name, policy.name)) != frozenset(policy.roles):
-                _create(db, table, policy)
-    for view in db.scalars(_OPEN_VIEWS).all():
-        setting = "ALTER VIEW analytics.{} SET (security_invoker = true, security_barrier = true)"
-        _run(db, setting, view)
+            roles = held.get((table.name, policy.name))
+            if roles == frozenset(policy.roles):
+                continue
+            if roles is not None:
+                statements.append(_quoted("DROP POLICY {} ON bank.{}", policy.name, table.name))
+            statements.append(_to_statement(table, policy))
+    statements += [_quoted(_AS_WHO_ASKS, view) for view in db.scalars(_OPEN_VIEWS)]
+    if statements:
+        db.exec_driver_sql("; ".join(statements).replace("%", "%%"))
 
 
 def _policies(table: _Table, missing: frozenset[str]) -> Iterator[_Policy]:
@@ -88,20 +92,24 @@ def _condition(table: _Table, team: str) -> str | None:
     return f"team_id = {team}" if table.has_team else None
 
 
-def _create(db: sa.Connection, table: _Table, policy: _Policy) -> None:
-    _run(db, "DROP POLICY IF EXISTS {} ON bank.{}", policy.name, table.name)
+def _to_statement(table: _Table, policy: _Policy) -> str:
     command = "SELECT" if policy.is_read_only else "ALL"
     roles = ", ".join(["{}"] * len(policy.roles))
     statement = f"CREATE POLICY {{}} ON bank.{{}} FOR {command} TO {roles} "
-    statement += f"USING ({policy.condition})"  # our own words: what is given is quoted above
-    _run(db, statement, policy.name, table.name, *policy.roles)
+    statement += f"USING ({policy.condition})"  # our own words: what is given is quoted
+    return _quoted(statement, policy.name, table.name, *policy.roles)
 
 
-def _run(db: sa.Connection, statement: str, *names: str) -> None:
+def _quoted(statement: str, *names: str) -> str:
     quoted = psycopg.sql.SQL(statement).format(*map(psycopg.sql.Identifier, names))
-    db.exec_driver_sql(quoted.as_string(None).replace("%", "%%"))
+    return quoted.as_string(None)
 
 
+_ENABLE: Final = "ALTER TABLE bank.{} ENABLE ROW LEVEL SECURITY"
+_FORCE: Final = "ALTER TABLE bank.{} FORCE ROW LEVEL SECURITY"
+_AS_WHO_ASKS: Final = (
+    "ALTER VIEW analytics.{} SET (security_invoker = true, security_barrier = true)"
+)
 _TABLES: Final = sa.text(
     """
     SELECT c.relname, c.relrowsecurity AND c.relforcerowsecurity AS is_guarded,

@@ -102,13 +102,11 @@ def ensure_roles(db: sa.Connection) -> frozenset[str]:
     for role in sorted(load_missing_roles(db)):
         db.execute(sa.text(_CREATE.format(role=role)))
     missing = load_missing_roles(db)
-    for role in ROLES:
-        if role not in missing:
-            for statement in _GRANTS[role]:
-                db.execute(sa.text(statement))
-    for statement in db.scalars(_COLUMNS_OF_VIEWS).all():
-        for role in {READER, ANALYST} - missing:
-            db.execute(sa.text(statement + role))
+    grants = [grant for role in ROLES if role not in missing for grant in _GRANTS[role]]
+    for grant in db.scalars(_COLUMNS_OF_VIEWS):
+        grants += (grant + role for role in (READER, ANALYST) if role not in missing)
+    if grants:
+        db.exec_driver_sql("; ".join(grants).replace("%", "%%"))
     for statement in _WHERE_WE_MAY:
         db.exec_driver_sql(_TRY.format(statement=statement.replace("%", "%%")))
     return missing
