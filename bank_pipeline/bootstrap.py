@@ -15,6 +15,7 @@ from bank_pipeline.storage.encryption_keys import open_vault
 from bank_pipeline.storage.engine import build_engine, check_server, resolve_database
 from bank_pipeline.storage.migrate import migrate
 from bank_pipeline.storage.seals import VaultSeal
+from bank_pipeline.storage.sight import check_sight
 from bank_pipeline.sync.context import Clock, SyncContext
 from bank_pipeline.sync.rate_limits import SharedRateLimiter
 
@@ -42,6 +43,7 @@ def build_services(settings: Settings) -> Services:
         check_server(engine)
         vault = load_vault(settings)
         migrate(engine, vault)
+        check_sight(engine)
         open_vault(engine, vault, now=system_now())
         undo.pop_all()
     cache = build_cache(settings, seal=VaultSeal(vault))

@@ -213,8 +213,7 @@ def _vacuum(engine: sa.Engine) -> None:
 _TWINS: Final = (
     "CREATE TABLE limit_of (LIKE bank.transactions INCLUDING ALL)",
     "CREATE TABLE limit_unchecked (LIKE bank.transactions INCLUDING ALL)",
-    "ALTER TABLE limit_of ADD FOREIGN KEY (team_id) REFERENCES bank.teams (id)",
-    "ALTER TABLE limit_of ADD FOREIGN KEY (account_id) REFERENCES bank.accounts (id)",
+    "ALTER TABLE limit_of ADD FOREIGN KEY (account_id, team_id) REFERENCES bank.accounts (id, team_id)",  # noqa: E501
     # Else it would work, and write WAL, at any moment of the measurement.
     "ALTER TABLE bank.transactions SET (autovacuum_enabled = off)",
     "ALTER TABLE limit_of SET (autovacuum_enabled = off)",

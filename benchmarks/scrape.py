@@ -62,18 +62,19 @@ _FILL: Final = (
     FROM bank.connections, generate_series(1, 3) k
     """,
     """
-    INSERT INTO bank.account_coverage (account_id, first_day, last_day, updated_at, begun_at)
-    SELECT id, current_date - 400, current_date - 300, now(), now() FROM bank.accounts
+    INSERT INTO bank.account_coverage (account_id, team_id, first_day, last_day, updated_at,
+        begun_at)
+    SELECT id, team_id, current_date - 400, current_date - 300, now(), now() FROM bank.accounts
     WHERE random() < 0.05
     UNION ALL
-    SELECT id, current_date - 200, current_date - 1, now(), now() FROM bank.accounts
+    SELECT id, team_id, current_date - 200, current_date - 1, now(), now() FROM bank.accounts
     """,
     # Ids as of the time of each, as real ones are.
     """
-    INSERT INTO bank.sync_runs (id, connection_id, reason, started_at, ended_at, outcome,
+    INSERT INTO bank.sync_runs (id, connection_id, team_id, reason, started_at, ended_at, outcome,
         error_class, counts)
     SELECT (lpad(to_hex(floor(extract(epoch FROM t) * 1000)::bigint), 12, '0') || '7000' || '8'
-            || substr(md5(random()::text), 1, 15))::uuid, id,
+            || substr(md5(random()::text), 1, 15))::uuid, id, team_id,
         (ARRAY['schedule', 'webhook', 'manual'])[1 + floor(random() * 3)::int], t,
         t + random() * interval '8 seconds', CASE WHEN ok THEN 'synced' ELSE 'failed' END,
         CASE WHEN NOT ok THEN 'transient' END,
@@ -83,14 +84,15 @@ _FILL: Final = (
             'windows', jsonb_build_object(
                 gen_random_uuid()::text, jsonb_build_object('asked', '[]'::jsonb),
                 gen_random_uuid()::text, jsonb_build_object('asked', '[]'::jsonb)))
-    FROM (SELECT id, now() - random() * make_interval(days => :days) AS t, random() < 0.95 AS ok
+    FROM (SELECT id, team_id, now() - random() * make_interval(days => :days) AS t,
+                 random() < 0.95 AS ok
           FROM bank.connections, generate_series(1, :days)) s
     """,
     """
-    INSERT INTO bank.provider_calls (connection_id, account_external_id, scope, is_scheduled,
-        called_at, outcome, calls_left, provider, operation, calls_max, scheduled_max)
-    SELECT c.id, a.external_id, scope, true, now() - random() * interval '7 days', 'applied', 3,
-        c.provider, 'accounts/' || scope, 4, 2
+    INSERT INTO bank.provider_calls (connection_id, team_id, account_external_id, scope,
+        is_scheduled, called_at, outcome, calls_left, provider, operation, calls_max, scheduled_max)
+    SELECT c.id, c.team_id, a.external_id, scope, true, now() - random() * interval '7 days',
+        'applied', 3, c.provider, 'accounts/' || scope, 4, 2
     FROM bank.connections c JOIN bank.accounts a ON a.connection_id = c.id,
         unnest(ARRAY['balances', 'transactions']) scope, generate_series(1, 14)
     WHERE c.provider IN ('gocardless', 'enable_banking')

@@ -13,19 +13,20 @@ from bank_pipeline.errors import SetupError
 from bank_pipeline.storage import embedded, embedded_binaries
 from bank_pipeline.storage.credentials import load_vault
 from bank_pipeline.storage.engine import build_engine, check_server, resolve_database
-from bank_pipeline.storage.migrate import migrate
+from bank_pipeline.storage.migrate import migrate, renew_access
 
 app = typer.Typer(help="The database, embedded or external.", no_args_is_help=True)
 
 
 @app.command("migrate")
 def migrate_database() -> None:
-    """Create or update the tables. Safe to repeat; every other command does it too."""
+    """Create or update the tables, and who may see what. Every other command does it, too."""
     settings = Settings()
     engine = build_engine(resolve_database(settings).url)
     at_the_end.callback(engine.dispose)
     check_server(engine)
-    migrate(engine, load_vault(settings))
+    if not migrate(engine, load_vault(settings)).has_changed:
+        renew_access(engine)
     console.print("the database is up to date")
 
 

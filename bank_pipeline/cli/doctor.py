@@ -24,6 +24,7 @@ from bank_pipeline.storage.engine import build_engine, resolve_database
 from bank_pipeline.storage.health import load_health, load_pauses
 from bank_pipeline.storage.inbox import load_lag
 from bank_pipeline.storage.keys import open_source
+from bank_pipeline.storage.sight import load_sight
 from bank_pipeline.storage.webhook_refusals import Refused, load_refusals
 from bank_pipeline.sync.refusals import LATE
 
@@ -100,6 +101,32 @@ def _check_database(settings: Settings) -> Iterator[Finding]:
     yield reached
     if reached.state == "ok":
         yield _check("encryption key", key)
+        yield from _check_sight(settings)
+
+
+def _check_sight(settings: Settings) -> Iterator[Finding]:
+    """Tell what of the separation of teams the database does not do here, and how it would."""
+    engine = build_engine(resolve_database(settings).url)
+    at_the_end.callback(engine.dispose)
+    if not load_health(engine).is_migrated:
+        return
+    sight = load_sight(engine)
+    if not sight.is_whole:
+        detail = f'{sight.login} does not see every row: `GRANT bank_writer TO "{sight.login}"`'
+        yield Finding("rows", "missing", detail)
+    if sight.missing_roles:
+        listed = ", ".join(sorted(sight.missing_roles))
+        detail = f"the server has no {listed}: `CREATE ROLE` them, then `bank-pipeline db migrate`"
+        yield Finding("database roles", "warning", detail)
+    elif not sight.is_narrowed:
+        detail = (
+            "the gateway keeps teams apart by its own statements alone: `GRANT bank_reader TO "
+            f'"{sight.login}"`, then `bank-pipeline db migrate`'
+        )
+        yield Finding("database roles", "warning", detail)
+    for login, others in sight.analysts_with_more:
+        detail = f"{login} is an analyst's login and has {others}, too: revoke that"
+        yield Finding("database roles", "warning", detail)
 
 
 def _check_user() -> Finding:

@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from bank_pipeline.cli import (
     accounts,
+    analysts,
     api_keys,
     backfill,
     balances,
@@ -49,6 +50,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(accounts.app, name="accounts")
+app.add_typer(analysts.app, name="analysts")
 app.add_typer(api_keys.app, name="api-keys")
 app.add_typer(balances.rules, name="balance-rules")
 app.add_typer(balances.checks, name="balance-checks")

@@ -161,11 +161,10 @@ def may_see(services: Services, visit: Visit, connection: Connection) -> bool:
 
 
 def _seen(request: Request, visit: AnyVisit, connection_id: UUID) -> ConnectionId:
-    services = services_of(request)
     own_id = ConnectionId(str(connection_id))
-    with services.sync.engine.connect() as db:
+    with rows_of(request, visit).connect() as db:
         connection = load_connection(db, own_id)
-    if not may_see(services, visit, connection):
+    if not may_see(services_of(request), visit, connection):
         raise NotFoundError("there is no such connection")  # whether or not there is one
     return own_id
 

@@ -288,8 +288,8 @@ _OPEN_RUNS: Final = sa.text(
 )
 _KILLED_RUNS: Final = sa.text("SELECT count(*) FROM bank.sync_runs WHERE outcome = 'killed'")
 _NOTE: Final = sa.text(
-    "INSERT INTO bank.transaction_annotations (transaction_id, note, updated_at) "
-    "VALUES (:id, :note, :now) ON CONFLICT DO NOTHING"
+    "INSERT INTO bank.transaction_annotations (transaction_id, team_id, note, updated_at) "
+    "SELECT id, team_id, :note, :now FROM bank.transactions WHERE id = :id ON CONFLICT DO NOTHING"
 )
 _NOTES: Final = sa.text(
     "SELECT t.transaction_id::text AS id, t.note FROM analytics.transactions t "

@@ -14,6 +14,7 @@ from bank_pipeline.domain.account_matching import AskedAccount
 from bank_pipeline.domain.ids import AccountId, ConnectionId
 from bank_pipeline.errors import NotFoundError
 from bank_pipeline.storage.account_numbers import SEALED_FIELDS, open_numbers, seal_numbers
+from bank_pipeline.storage.belonging import team_of_connection
 from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.sealed_columns import question_numbers
@@ -90,8 +91,10 @@ def save_questions(
             statement = account_questions.update().where(*is_open, account_questions.c.id == id_)
             db.execute(statement.values(values))
         else:
+            team_id = team_of_connection(connection_id)
             row = {"connection_id": connection_id, "external_id": name, "asked_at": now}
-            db.execute(account_questions.insert().values(id=id_, **row, **values))
+            added = account_questions.insert().values(id=id_, team_id=team_id)
+            db.execute(added.values(**row, **values))
     return len(set(names) - known.keys())
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from bank_pipeline.domain.ids import AccountId
 from bank_pipeline.domain.roll_forward import Checkpoint, Difference, DifferenceState
+from bank_pipeline.storage.belonging import OF_GIVEN, team_of_account
 from bank_pipeline.storage.columns import is_any_id
 from bank_pipeline.storage.tables import balance_checkpoints, balance_checks
 
@@ -91,7 +92,8 @@ def load_checkpoints(
 def save_checkpoint(db: sa.Connection, series: Series, checkpoint: Checkpoint) -> None:
     """Write where a series stands."""
     values = {name: getattr(checkpoint, name) for name in _POINT}
-    db.execute(_SAVE_POINT, dict(zip(_KEYS, series, strict=True)) | values)
+    key = dict(zip(_KEYS, series, strict=True)) | {OF_GIVEN: series[0]}
+    db.execute(_SAVE_POINT, key | values)
 
 
 def forget_checkpoints(db: sa.Connection, account_id: AccountId) -> None:
@@ -133,7 +135,8 @@ def save_differences(
         values = {name: getattr(difference, name) for name in _DIFFERENCE}
         known = ids.get(difference.opened_at)
         if known is None:
-            owner = {"account_id": series[0], "provider_type": series[1]}
+            team_id = team_of_account(series[0])
+            owner = {"account_id": series[0], "team_id": team_id, "provider_type": series[1]}
             codes = {"currency": currency, "unofficial_currency": unofficial_currency}
             db.execute(sa.insert(balance_checks).values(**owner, **codes, **values))
         elif known.difference != difference:
@@ -194,7 +197,8 @@ def set_resolved(db: sa.Connection, check_id: int, *, now: datetime) -> bool:
 
 
 _POINTS: Final = sa.select(balance_checkpoints).where(is_any_id(balance_checkpoints.c.account_id))
-_SAVE_POINT: Final = (_point := insert(balance_checkpoints)).on_conflict_do_update(
+_point: Final = insert(balance_checkpoints).values(team_id=team_of_account(sa.bindparam(OF_GIVEN)))
+_SAVE_POINT: Final = _point.on_conflict_do_update(
     index_elements=[*_KEYS], set_={name: _point.excluded[name] for name in _POINT}
 )
 _UNRESOLVED: Final = (

@@ -22,6 +22,7 @@ from bank_pipeline.domain.balance_choice import (
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import AccountId, ConnectionId
 from bank_pipeline.storage.balances import series_by_account
+from bank_pipeline.storage.belonging import OF_GIVEN, team_of_account
 from bank_pipeline.storage.columns import is_any_id
 from bank_pipeline.storage.tables import (
     accounts,
@@ -167,7 +168,8 @@ def set_rule(db: sa.Connection, account_id: AccountId, rule: BalanceRule, *, now
         db.execute(sa.delete(balance_rules).where(balance_rules.c.account_id == account_id))
         return
     values = asdict(rule) | {"updated_at": now}
-    statement = insert(balance_rules).values(account_id=account_id, **values)
+    belonging = {"account_id": account_id, "team_id": team_of_account(account_id)}
+    statement = insert(balance_rules).values(**belonging, **values)
     db.execute(statement.on_conflict_do_update(index_elements=["account_id"], set_=values))
 
 
@@ -265,11 +267,12 @@ def _load_chosen(
 
 
 def _to_row(account_id: AccountId, one: ChosenBalance, now: datetime) -> dict[str, Any]:
-    return asdict(one) | {"account_id": account_id, "chosen_at": now}
+    return asdict(one) | {"account_id": account_id, OF_GIVEN: account_id, "chosen_at": now}
 
 
 def _upsert(db: sa.Connection, rows: list[Mapping[str, Any]]) -> None:
-    statement = insert(chosen_balances)
+    team_id = team_of_account(sa.bindparam(OF_GIVEN))
+    statement = insert(chosen_balances).values(team_id=team_id)
     news = {name: statement.excluded[name] for name in (*_CHOICE, "chosen_at")}
     keys = ["account_id", "kind"]
     db.execute(statement.on_conflict_do_update(index_elements=keys, set_=news), rows)

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from bank_pipeline.domain.balance import Balance, BalanceKind
 from bank_pipeline.domain.connection import Connection
-from bank_pipeline.domain.ids import AccountId, SyncRunId
+from bank_pipeline.domain.ids import AccountId, SyncRunId, TeamId
 from bank_pipeline.storage.columns import is_any_id
 from bank_pipeline.storage.tables import balance_series, balances
 
@@ -81,7 +81,8 @@ def save_balances(
     ids = _insert(db, rows)
     again = {key: newest[key].balance_id for key in series if key in newest}
     told = again | dict(zip(changed, ids, strict=True))
-    _save_series(db, newest, told, whole={account_ids[one] for one in whole if one in account_ids})
+    shown_whole = {account_ids[one] for one in whole if one in account_ids}
+    _save_series(db, newest, told, whole=shown_whole, team_id=connection.team_id)
     return len(rows)
 
 
@@ -154,6 +155,7 @@ def _save_series(
     told: Mapping[_Series, int],
     *,
     whole: Collection[AccountId],
+    team_id: TeamId,
 ) -> None:
     """Write where it changed which snapshot is the newest of a series, and which are shown."""
     shown = [
@@ -169,12 +171,12 @@ def _save_series(
         and key[0] in whole
         and one.content[0] != BalanceKind.CREDIT_LIMIT
     ]
-    _upsert_series(db, [*shown, *hidden])
+    _upsert_series(db, [*shown, *hidden], team_id=team_id)
 
 
-def _upsert_series(db: sa.Connection, rows: Iterable[tuple[Any, ...]]) -> None:
+def _upsert_series(db: sa.Connection, rows: Iterable[tuple[Any, ...]], *, team_id: TeamId) -> None:
     names = ("account_id", "provider_type", "currency_code", "balance_id", "is_shown")
-    values = [dict(zip(names, row, strict=True)) for row in rows]
+    values = [dict(zip(names, row, strict=True)) | {"team_id": team_id} for row in rows]
     if not values:
         return
     statement = insert(balance_series)
@@ -199,9 +201,9 @@ _WHOLE_SERIES: Final = (
 _REBUILD: Final = sa.text(
     """
     INSERT INTO bank.balance_series AS s
-        (account_id, provider_type, currency_code, balance_id, is_shown)
-    SELECT DISTINCT ON (b.account_id, b.provider_type, code) b.account_id, b.provider_type, code,
-           b.id, true
+        (account_id, team_id, provider_type, currency_code, balance_id, is_shown)
+    SELECT DISTINCT ON (b.account_id, b.provider_type, code) b.account_id, b.team_id,
+           b.provider_type, code, b.id, true
     FROM bank.balances b
     CROSS JOIN LATERAL (SELECT coalesce(b.currency, b.unofficial_currency, '') AS code) AS c
     WHERE b.account_id = ANY(CAST(:accounts AS uuid[]))

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId, SyncRunId
 from bank_pipeline.domain.quota import PERIOD, PastCall
+from bank_pipeline.storage.belonging import OF_GIVEN, team_of_any
 from bank_pipeline.storage.columns import given_rows
 from bank_pipeline.storage.tables import provider_calls
 
@@ -137,7 +138,8 @@ def load_last_balance_calls(db: sa.Connection, *, since: datetime) -> dict[Conne
 
 def insert_call(db: sa.Connection, call: NewCall) -> int:
     """Write that a call is about to be made; return the row's id."""
-    return int(db.execute(_INSERT_CALL, asdict(call)).scalar_one())
+    row = {**asdict(call), OF_GIVEN: call.connection_id}
+    return int(db.execute(_INSERT_CALL, row).scalar_one())
 
 
 def insert_ended_calls(db: sa.Connection, calls: Sequence[tuple[NewCall, CallResult]]) -> None:
@@ -163,13 +165,18 @@ def delete_calls(db: sa.Connection, *, before: datetime, limit: int) -> int:
 _RESULTS: Final = tuple(field.name for field in fields(CallResult))
 _BEGUN: Final = tuple(field.name for field in fields(NewCall) if field.name not in _RESULTS)
 _ENDED: Final = (*_BEGUN, *_RESULTS)
-_INSERT_CALL: Final = provider_calls.insert().returning(provider_calls.c.id)
+_INSERT_CALL: Final = (
+    provider_calls.insert()
+    .values(team_id=team_of_any(sa.bindparam(OF_GIVEN)))
+    .returning(provider_calls.c.id)
+)
 
 
 def _build_insert() -> sa.Insert:
     rows = given_rows(provider_calls, _ENDED)
-    columns = (rows.c[name] for name in _ENDED)
-    return provider_calls.insert().from_select([*_ENDED], sa.select(*columns))
+    columns = [rows.c[name] for name in _ENDED]
+    team_id = team_of_any(rows.c.connection_id)
+    return provider_calls.insert().from_select([*_ENDED, "team_id"], sa.select(*columns, team_id))
 
 
 def _build_finish() -> sa.Update:

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.storage.account_numbers import COLUMNS
+from bank_pipeline.storage.coverage import INSERT_RANGES
 from bank_pipeline.storage.tables import accounts
 
 Moved = Mapping[str, Any]
@@ -78,7 +79,7 @@ def restore(db: sa.Connection, connection_id: ConnectionId, moved: Moved) -> Non
     for id_, rows in moved.get("coverage", {}).items():
         if id_ not in new:
             db.execute(_FORGET_COVERAGE, {"id": id_})
-            db.execute(_RESTORE_COVERAGE, {"rows": json.dumps(rows)})
+            db.execute(INSERT_RANGES, {"rows": json.dumps(rows)})
 
 
 _CONNECTION_COLUMNS: Final = (
@@ -127,12 +128,6 @@ _RESTORE_ACCOUNT: Final = sa.text(
     """  # noqa: S608
 )
 _FORGET_COVERAGE: Final = sa.text("DELETE FROM bank.account_coverage WHERE account_id = :id")
-_RESTORE_COVERAGE: Final = sa.text(
-    """
-    INSERT INTO bank.account_coverage
-    SELECT * FROM jsonb_populate_recordset(NULL::bank.account_coverage, CAST(:rows AS jsonb))
-    """
-)
 
 
 def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:

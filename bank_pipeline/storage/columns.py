@@ -21,16 +21,35 @@ def ref(name: str, target: str, *, nullable: bool = False, index: bool = False) 
     return sa.Column(name, UUID(as_uuid=False), key, nullable=nullable, index=index)
 
 
-def numbered_ref(name: str, target: str) -> sa.Column[Any]:
-    """Return a reference to a table whose rows are numbered; its rows go with those."""
-    key = sa.ForeignKey(f"{SCHEMA}.{target}.id", ondelete="CASCADE")
-    return sa.Column(name, sa.BigInteger, key, nullable=False, index=True)
+def team() -> sa.Column[Any]:
+    """Return whose row it is, where the row comes with another one that says so too."""
+    return sa.Column("team_id", UUID(as_uuid=False), nullable=False)
 
 
-def owner(name: str, target: str) -> sa.Column[Any]:
-    """Return a reference that is the key: one row at most for each row of another table."""
-    key = sa.ForeignKey(f"{SCHEMA}.{target}.id", ondelete="CASCADE")
-    return sa.Column(name, UUID(as_uuid=False), key, primary_key=True)
+def part_of(
+    name: str, target: str, *, is_key: bool = False, nullable: bool = False, index: bool = False
+) -> tuple[sa.Column[Any], sa.ForeignKeyConstraint]:
+    """
+    Return a reference to a row of the same team; what refers goes with it.
+
+    The team is part of the reference, so that no row can name a row of another team. `is_key`:
+    there is one row at most for each row of the other table, or the key begins with it.
+    """
+    column = sa.Column(
+        name, UUID(as_uuid=False), primary_key=is_key, nullable=nullable, index=index or None
+    )
+    return column, _within_team(name, target)
+
+
+def numbered_part_of(name: str, target: str) -> tuple[sa.Column[Any], sa.ForeignKeyConstraint]:
+    """Return the same, to a table whose rows are numbered."""
+    column = sa.Column(name, sa.BigInteger, nullable=False, index=True)
+    return column, _within_team(name, target)
+
+
+def _within_team(name: str, target: str) -> sa.ForeignKeyConstraint:
+    columns = [f"{SCHEMA}.{target}.id", f"{SCHEMA}.{target}.team_id"]
+    return sa.ForeignKeyConstraint([name, "team_id"], columns, ondelete="CASCADE")
 
 
 def sealed_by(name: str, *, nullable: bool) -> sa.Column[Any]:

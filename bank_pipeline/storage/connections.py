@@ -131,7 +131,8 @@ def insert_or_renew_connection(  # noqa: PLR0913 - a row, by the names of its co
     # Two may complete one link at once: a command that asks, and the customer who comes back.
     inserted = statement.on_conflict_do_nothing().returning(connections.c.id)
     if db.execute(inserted).one_or_none() is not None:
-        _insert_event(db, connection_id, None, ConnectionStatus.PENDING, "linked", None, now)
+        pending = ConnectionStatus.PENDING
+        _insert_event(db, (connection_id, team_id), None, pending, "linked", None, now)
         return connection_id
     known = load_connection_by_external_id(db, provider, external_id)
     if known is None or known.team_id != team_id:
@@ -255,14 +256,14 @@ def apply_transition(
         values["status_since"] = now
     db.execute(connections.update().where(connections.c.id == seen.id).values(values))
     if has_changed:
-        _insert_event(db, stored.id, stored.status, *after, sync_run_id, now)
+        _insert_event(db, (stored.id, stored.team_id), stored.status, *after, sync_run_id, now)
     return has_changed
 
 
 def insert_notice(db: sa.Connection, connection: Connection, reason: str, *, now: datetime) -> None:
     """Write something that happened to a connection and left its status as it was."""
     status = connection.status
-    _insert_event(db, connection.id, status, status, reason, None, now)
+    _insert_event(db, (connection.id, connection.team_id), status, status, reason, None, now)
 
 
 def load_open_connections(
@@ -336,7 +337,7 @@ def _load(db: sa.Connection, connection_id: ConnectionId, *, for_update: bool) -
 
 def _insert_event(
     db: sa.Connection,
-    connection_id: ConnectionId,
+    whose: tuple[ConnectionId, TeamId],
     before: ConnectionStatus | None,
     after: ConnectionStatus,
     reason: str | None,
@@ -345,7 +346,8 @@ def _insert_event(
 ) -> None:
     db.execute(
         connection_events.insert().values(
-            connection_id=connection_id,
+            connection_id=whose[0],
+            team_id=whose[1],
             at=now,
             from_status=before,
             to_status=after,

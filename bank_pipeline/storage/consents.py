@@ -18,8 +18,9 @@ from sqlalchemy.dialects.postgresql import insert
 from bank_pipeline.domain.account import Account
 from bank_pipeline.domain.balance import Balance
 from bank_pipeline.domain.connection import Connection, Provider
-from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline.domain.ids import ConnectionId, TeamId
 from bank_pipeline.errors import ConcurrentSyncError
+from bank_pipeline.storage.belonging import team_of_connection
 from bank_pipeline.storage.credentials import Sealed, Vault
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.sealed_columns import told_by
@@ -104,6 +105,7 @@ def store_next_consent(  # noqa: PLR0913 - a row, by the names of its columns
     db.execute(
         next_consents.insert().values(
             connection_id=connection_id,
+            team_id=team_of_connection(connection_id),
             provider=provider,
             external_id=external_id,
             institution_external_id=institution[0],
@@ -175,7 +177,8 @@ def drop_next_consent(
     if row is None:
         return False
     sealed = Sealed(bytes(row.ciphertext), row.key_id)
-    _insert_to_end(db, connection_id, Provider(row.provider), sealed, reason=NOT_USED, now=now)
+    whose = (connection_id, TeamId(row.team_id))
+    _insert_to_end(db, whose, Provider(row.provider), sealed, reason=NOT_USED, now=now)
     return True
 
 
@@ -195,6 +198,7 @@ def adopt_next_consent(
     db.execute(
         credentials.insert().values(
             connection_id=connection.id,
+            team_id=connection.team_id,
             ciphertext=row.ciphertext,
             key_id=row.key_id,
             updated_at=now,
@@ -222,7 +226,8 @@ def retire_credential(
     if row is None:
         return False
     sealed = Sealed(bytes(row.ciphertext), row.key_id)
-    _insert_to_end(db, connection.id, connection.provider, sealed, reason=reason, now=now)
+    whose = (connection.id, connection.team_id)
+    _insert_to_end(db, whose, connection.provider, sealed, reason=reason, now=now)
     return True
 
 
@@ -232,6 +237,7 @@ def insert_consent_to_end(
     credential: SecretStr,
     *,
     connection_id: ConnectionId | None,
+    team_id: TeamId,
     reason: str,
     vault: Vault,
     now: datetime,
@@ -240,7 +246,8 @@ def insert_consent_to_end(
     own_id = new_id()
     bound_to = connection_id or own_id
     sealed = vault.encrypt(credential, bound_to)
-    _insert_to_end(db, connection_id, provider, sealed, reason=reason, now=now, own_id=own_id)
+    whose = (connection_id, team_id)
+    _insert_to_end(db, whose, provider, sealed, reason=reason, now=now, own_id=own_id)
 
 
 def load_due_consents(
@@ -314,7 +321,7 @@ def set_consent_failed(
 
 def _insert_to_end(
     db: sa.Connection,
-    connection_id: ConnectionId | None,
+    whose: tuple[ConnectionId | None, TeamId],
     provider: Provider,
     sealed: Sealed,
     *,
@@ -323,10 +330,12 @@ def _insert_to_end(
     own_id: str | None = None,
 ) -> None:
     own_id = own_id or new_id()
+    connection_id, team_id = whose
     db.execute(
         insert(consents_to_end).values(
             id=own_id,
             connection_id=connection_id,
+            team_id=team_id,
             provider=provider,
             reason=reason,
             bound_to=connection_id or own_id,

@@ -72,7 +72,7 @@ def save_coverage(
         for account_id, ranges in changed.items()
         for window, begun_at in ranges.items()
     ]
-    db.execute(_INSERT, {"rows": json.dumps(rows)})
+    db.execute(INSERT_RANGES, {"rows": json.dumps(rows)})
     return {**stored, **changed}
 
 
@@ -87,10 +87,14 @@ _LOAD: Final = (
     .order_by(account_coverage.c.account_id, account_coverage.c.first_day)
 )
 _DELETE: Final = account_coverage.delete().where(is_any_id(account_coverage.c.account_id))
-_INSERT: Final = sa.text(  # in one statement, whatever the number of rows
+INSERT_RANGES: Final = sa.text(  # in one statement, whatever the number of rows
     """
     INSERT INTO bank.account_coverage
-    SELECT * FROM jsonb_populate_recordset(NULL::bank.account_coverage, CAST(:rows AS jsonb))
+        (account_id, team_id, first_day, last_day, begun_at, updated_at)
+    SELECT given.account_id, a.team_id, given.first_day, given.last_day, given.begun_at,
+           given.updated_at
+    FROM jsonb_populate_recordset(NULL::bank.account_coverage, CAST(:rows AS jsonb)) AS given
+    JOIN bank.accounts a ON a.id = given.account_id
     """
 )
 

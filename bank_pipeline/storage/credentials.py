@@ -25,6 +25,7 @@ from sqlalchemy.dialects.postgresql import insert
 from bank_pipeline.config import Settings
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.errors import NotFoundError, SecretError, SetupError
+from bank_pipeline.storage.belonging import team_of_connection
 from bank_pipeline.storage.keys import KEY_BYTES, KeySource, derive, key_id_of, open_source
 from bank_pipeline.storage.tables import credentials
 
@@ -208,7 +209,8 @@ def store_credential(
     """Write the connection's secret, in place of an earlier one."""
     sealed = vault.encrypt(secret, connection_id)
     row = {"ciphertext": sealed.ciphertext, "key_id": sealed.key_id, "updated_at": now}
-    statement = insert(credentials).values(connection_id=connection_id, **row)
+    belonging = {"connection_id": connection_id, "team_id": team_of_connection(connection_id)}
+    statement = insert(credentials).values(**belonging, **row)
     db.execute(statement.on_conflict_do_update(index_elements=["connection_id"], set_=row))
 
 

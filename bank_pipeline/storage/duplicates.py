@@ -13,7 +13,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from bank_pipeline.domain.ids import ConnectionId, TransactionId
+from bank_pipeline.domain.ids import ConnectionId, TeamId, TransactionId
 from bank_pipeline.domain.transaction import TransactionStatus
 from bank_pipeline.errors import NotFoundError
 from bank_pipeline.storage.revisions import insert_revisions, to_json
@@ -30,6 +30,7 @@ class _Decided:
     """A row as far as it was decided of."""
 
     id: str
+    team_id: str
     status: str
     removed_at: datetime | None
     duplicate_decision: str | None
@@ -127,7 +128,8 @@ def _decide(
     if removed_at != row.removed_at:
         changes = {"removed_at": (to_json(row.removed_at), to_json(removed_at))}
         one = (TransactionId(row.id), changes)
-        insert_revisions(db, [one], sync_run_id=None, now=now, reason=reason)
+        team_id = TeamId(row.team_id)
+        insert_revisions(db, [one], team_id=team_id, sync_run_id=None, now=now, reason=reason)
 
 
 _SUSPECTED: Final = sa.text(

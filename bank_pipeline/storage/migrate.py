@@ -16,6 +16,7 @@ from bank_pipeline.errors import SetupError
 from bank_pipeline.storage.columns import SCHEMA
 from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.engine import DAGSTER_SCHEMA, check_server
+from bank_pipeline.storage.policies import ensure_policies
 from bank_pipeline.storage.roles import ensure_roles
 
 _SCRIPTS: Final = Path(__file__).parent / "migrations"
@@ -67,7 +68,18 @@ def migrate(engine: sa.Engine, vault: Vault | None = None) -> MigrationReport:
         for schema in (SCHEMA, DAGSTER_SCHEMA):
             db.execute(sa.text(f"CREATE SCHEMA IF NOT EXISTS {schema}"))
         command.upgrade(_config(db, vault), "head")
-        return MigrationReport(found, head(), ensure_roles(db))
+        return MigrationReport(found, head(), _ensure_access(db))
+
+
+def renew_access(engine: sa.Engine) -> frozenset[str]:
+    """
+    Give every role its rights and its rows anew; return the roles that are missing.
+
+    For roles that an administrator has created since the last migration.
+    """
+    with engine.begin() as db:
+        _take_turns(db)
+        return _ensure_access(db)
 
 
 def downgrade(engine: sa.Engine, revision: str, vault: Vault | None = None) -> None:
@@ -123,6 +135,12 @@ def _load_known_revision(engine: sa.Engine) -> str | None:
             f"written by a newer one. Install that, or restore a backup of revision {head()}"
         )
     return found
+
+
+def _ensure_access(db: sa.Connection) -> frozenset[str]:
+    missing = ensure_roles(db)
+    ensure_policies(db)
+    return missing
 
 
 def _take_turns(db: sa.Connection) -> None:

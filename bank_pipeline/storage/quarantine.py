@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from bank_pipeline.domain.ids import ConnectionId, SyncRunId
 from bank_pipeline.errors import NotFoundError
+from bank_pipeline.storage.belonging import OF_GIVEN, team_of_connection
 from bank_pipeline.storage.credentials import Sealed, Vault
 from bank_pipeline.storage.sealed_columns import unfit_row
 from bank_pipeline.storage.tables import quarantine
@@ -80,6 +81,7 @@ def save_quarantined(
     new = [
         {
             "connection_id": connection_id,
+            OF_GIVEN: connection_id,
             "sync_run_id": sync_run_id,
             "operation": row.operation,
             "external_id": row.external_id,
@@ -93,7 +95,8 @@ def save_quarantined(
         if digest not in known
     ]
     if new:
-        statement = insert(quarantine)
+        team_id = team_of_connection(sa.bindparam(OF_GIVEN))
+        statement = insert(quarantine).values(team_id=team_id)
         again = {name: statement.excluded[name] for name in ("sync_run_id", "reason", "at")}
         db.execute(
             statement.on_conflict_do_update(

@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from bank_pipeline.domain.ids import ConnectionId, SyncRunId
 from bank_pipeline.domain.reading import AnswerKey
+from bank_pipeline.storage.belonging import OF_GIVEN, team_of_connection
 from bank_pipeline.storage.credentials import Sealed, Vault
 from bank_pipeline.storage.sealed_columns import answer as bound_to
 from bank_pipeline.storage.tables import raw_payloads
@@ -31,7 +32,12 @@ _KNOWN: Final = sa.select(raw_payloads.c.id, raw_payloads.c.received_at).where(
         for name in ("connection_id", "operation", "digest")
     )
 )
-_INSERT: Final = insert(raw_payloads).on_conflict_do_nothing().returning(raw_payloads.c.id)
+_INSERT: Final = (
+    insert(raw_payloads)
+    .values(team_id=team_of_connection(sa.bindparam(OF_GIVEN)))
+    .on_conflict_do_nothing()
+    .returning(raw_payloads.c.id)
+)
 
 
 class Answer(Protocol):
@@ -94,6 +100,7 @@ def save_raw_payload(
     sealed = vault.seal(content, bound_to(connection_id, answer.operation, digest))
     row = {
         **key,
+        OF_GIVEN: connection_id,
         "sync_run_id": sync_run_id,
         "request_id": answer.request_id,
         "received_at": now,

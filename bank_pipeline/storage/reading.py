@@ -1,11 +1,13 @@
 """
 What programs read over HTTP: pages of one team's rows, out of the views that analysts use.
 
-Every statement is bound to a team; rows of others are as if they were not there. A page goes on
+Every statement is bound to a team, and so is the session that runs it: rows of others are as if
+they were not there, even to a statement that forgot. A page goes on
 after the last row of the one before (keyset), so that rows which come meanwhile shift nothing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +16,7 @@ import sqlalchemy as sa
 from bank_pipeline.domain.ids import TeamId
 from bank_pipeline.errors import NotFoundError
 from bank_pipeline.storage.connections import load_team_name
+from bank_pipeline.storage.sight import seen_by_team
 
 CSV_CHUNK: Final = 2_000
 
@@ -33,11 +36,6 @@ class Listing:
     descending: bool
     filters: Mapping[str, str]
 
-    @property
-    def key(self) -> str:
-        """The column that tells rows apart."""
-        return self.order[-1][0]
-
 
 @dataclass(frozen=True)
 class PageOfRows:
@@ -54,9 +52,15 @@ class TeamRows:
     engine: sa.Engine
     team_id: TeamId
 
+    @contextmanager
+    def connect(self) -> Iterator[sa.Connection]:
+        """Read in a transaction that sees these rows alone, whatever a statement asks for."""
+        with seen_by_team(self.engine, self.team_id) as db:
+            yield db
+
     def team_name(self) -> str:
         """Load what the team is called."""
-        with self.engine.connect() as db:
+        with self.connect() as db:
             return load_team_name(db, self.team_id)
 
     def page(
@@ -78,10 +82,12 @@ class TeamRows:
         parameters = {"team_id": self.team_id, "limit": limit + 1, **known}
         if after is not None:
             parameters |= {f"after_{number}": value for number, value in enumerate(after)}
-        with self.engine.connect() as db:
+        with self.connect() as db:
             try:
                 found = db.execute(sa.text(statement), parameters)
             except (sa.exc.DataError, sa.exc.ProgrammingError):
+                if after is None:
+                    raise  # no word of the caller's can be the reason
                 raise ValueError("no place in this listing") from None
             rows = [dict(row) for row in found.mappings()]
         if len(rows) <= limit:
@@ -115,7 +121,8 @@ class TeamRows:
 
 
 def _to_statement(listing: Listing, given: Mapping[str, Any], *, goes_on: bool) -> str:
-    filters = {"key": f"CAST({listing.key} AS text) = :key", **listing.filters}
+    key, kind = listing.order[-1]
+    filters = {"key": f"{key} = CAST(:key AS {kind})", **listing.filters}
     conditions = ["team_id = CAST(:team_id AS uuid)", *(filters[name] for name in given)]
     if goes_on:
         conditions.append(_beyond(listing))

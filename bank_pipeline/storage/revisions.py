@@ -9,14 +9,14 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from bank_pipeline.domain.ids import SyncRunId, TransactionId
+from bank_pipeline.domain.ids import SyncRunId, TeamId, TransactionId
 from bank_pipeline.storage.copying import copy_rows
 from bank_pipeline.storage.tables import transaction_revisions
 
 Changes = Mapping[str, tuple[Any, Any]]
 """column -> (from, to) as JSON holds them: amounts and dates are exact text, None is NULL."""
 
-_COLUMNS: Final = ("transaction_id", "sync_run_id", "at", "changes", "reason")
+_COLUMNS: Final = ("transaction_id", "team_id", "sync_run_id", "at", "changes", "reason")
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,14 @@ def insert_revisions(
     db: sa.Connection,
     changes: Iterable[tuple[TransactionId, Changes]],
     *,
+    team_id: TeamId,
     sync_run_id: SyncRunId | None,
     now: datetime,
     reason: str | None = None,
 ) -> int:
-    """Append what changed; a row without a difference leaves no revision. Return how many."""
+    """Append what changed in a team's rows, none without a difference; return how many."""
     rows = [
-        (transaction_id, sync_run_id, now, json.dumps(differences), reason)
+        (transaction_id, team_id, sync_run_id, now, json.dumps(differences), reason)
         for transaction_id, differences in changes
         if differences
     ]

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from bank_pipeline.domain.ids import ConnectionId, SyncRunId
 from bank_pipeline.errors import NotFoundError
+from bank_pipeline.storage.belonging import OF_GIVEN, team_of_connection
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.locks import load_held_keys, lock_key
 from bank_pipeline.storage.tables import sync_runs
@@ -76,6 +77,7 @@ def start_sync_run(
     row = {
         "id": sync_run_id,
         "connection_id": connection_id,
+        OF_GIVEN: connection_id,
         "reason": reason,
         "dagster_run_id": dagster_run_id,
         "started_at": now,
@@ -113,7 +115,7 @@ def finish_sync_run(  # noqa: PLR0913 -- one for each thing an end can tell
     db.execute(_FINISH, {"ended_id": sync_run_id, **values})
 
 
-_START: Final = sa.insert(sync_runs)
+_START: Final = sa.insert(sync_runs).values(team_id=team_of_connection(sa.bindparam(OF_GIVEN)))
 _FINISH: Final = sa.update(sync_runs).where(sync_runs.c.id == sa.bindparam("ended_id"))
 
 

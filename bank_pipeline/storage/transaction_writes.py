@@ -84,7 +84,7 @@ def apply_plan(
     Raises:
         ConcurrentSyncError: the rows are not those that the plan was made from.
     """
-    writer = _Writer(db, sync_run_id, now)
+    writer = _Writer(db, team_id, sync_run_id, now)
     with _names_checked_at_the_end(db) if plan.swaps_names else nullcontext():
         updated = sum(writer.update(batch) for batch in _batches(plan.updates))
         writer.rename(plan.renames)
@@ -127,8 +127,11 @@ def _names_checked_at_the_end(db: sa.Connection) -> Iterator[None]:
 class _Writer:
     """The writes that leave a revision, inside one open database transaction."""
 
-    def __init__(self, db: sa.Connection, sync_run_id: SyncRunId, now: datetime) -> None:
+    def __init__(
+        self, db: sa.Connection, team_id: TeamId, sync_run_id: SyncRunId, now: datetime
+    ) -> None:
         self._db = db
+        self._team_id = team_id
         self._stamp: dict[str, Any] = {"last_sync_run_id": sync_run_id, "updated_at": now}
         self._sync_run_id = sync_run_id
         self._now = now
@@ -184,7 +187,12 @@ class _Writer:
         self, changes: Iterable[tuple[TransactionId, Changes]], *, reason: str | None = None
     ) -> None:
         self.revised_count += insert_revisions(
-            self._db, changes, sync_run_id=self._sync_run_id, now=self._now, reason=reason
+            self._db,
+            changes,
+            team_id=self._team_id,
+            sync_run_id=self._sync_run_id,
+            now=self._now,
+            reason=reason,
         )
 
 

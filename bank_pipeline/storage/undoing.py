@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from bank_pipeline.domain.ids import SyncRunId, TransactionId
+from bank_pipeline.domain.ids import SyncRunId, TeamId, TransactionId
 from bank_pipeline.storage.revisions import Changes, insert_revisions
 from bank_pipeline.storage.rows import BANK_COLUMNS
 from bank_pipeline.storage.tables import (
@@ -101,6 +101,7 @@ def take_back(
     sync_run_id: SyncRunId,
     written: WrittenRows,
     *,
+    team_id: TeamId,
     undone_by: SyncRunId,
     now: datetime,
 ) -> None:
@@ -109,7 +110,7 @@ def take_back(
     db.execute(transactions.delete().where(is_inserted))
     db.execute(balances.delete().where(balances.c.sync_run_id == sync_run_id))
     if written.changes:
-        _put_back(db, written.changes, undone_by=undone_by, now=now)
+        _put_back(db, written.changes, team_id=team_id, undone_by=undone_by, now=now)
     db.execute(_CALLS_NOT_HERE, {"run": sync_run_id})
 
 
@@ -117,6 +118,7 @@ def _put_back(
     db: sa.Connection,
     changes: Mapping[TransactionId, Changes],
     *,
+    team_id: TeamId,
     undone_by: SyncRunId,
     now: datetime,
 ) -> None:
@@ -134,7 +136,7 @@ def _put_back(
         id_: {column: (new, old) for column, (old, new) in pairs.items() if new != old}
         for id_, pairs in changes.items()
     }
-    insert_revisions(db, back.items(), sync_run_id=undone_by, now=now)
+    insert_revisions(db, back.items(), team_id=team_id, sync_run_id=undone_by, now=now)
 
 
 def _ids(ids: Sequence[str]) -> sa.ColumnElement[Any]:

@@ -79,7 +79,7 @@ def take_up(
     statement = (
         sa.update(webhook_events)
         .where(*_waiting(connection), webhook_events.c.kind.in_(kinds))
-        .values(handled_at=now)
+        .values(handled_at=now, team_id=connection.team_id)
         .returning(webhook_events.c.id, webhook_events.c.kind, webhook_events.c.code)
     )
     return [(row.kind, row.code) for row in sorted(db.execute(statement).all())]
@@ -119,7 +119,8 @@ def mark_events_handled(
 ) -> int:
     """Mark a connection's events up to an id as covered by a sync; return how many."""
     statement = sa.update(webhook_events).where(*_waiting(connection), webhook_events.c.id <= up_to)
-    values = {"handled_at": now, "handled_by_sync_run_id": sync_run_id}
+    whose = {"team_id": connection.team_id}  # it may have come before the connection
+    values = {"handled_at": now, "handled_by_sync_run_id": sync_run_id, **whose}
     return db.execute(statement.values(values)).rowcount
 
 
@@ -135,14 +136,18 @@ def _waiting(connection: Connection) -> tuple[sa.ColumnElement[bool], ...]:
 _INSERT: Final = sa.text(
     """
     INSERT INTO bank.webhook_events AS held
-        (provider, event_key, kind, code, connection_external_id, received_at, handled_at)
-    SELECT provider, event_key, kind, code, connection_external_id, :now, handled_at
+        (provider, event_key, kind, code, connection_external_id, received_at, handled_at, team_id)
+    SELECT given.provider, given.event_key, given.kind, given.code, given.connection_external_id,
+           :now, given.handled_at,
+           (SELECT c.team_id FROM bank.connections c
+            WHERE c.provider = given.provider AND c.external_id = given.connection_external_id)
     FROM json_to_recordset(CAST(:rows AS json)) AS given(
         provider text, event_key text, kind text, code text, connection_external_id text,
         handled_at timestamptz
     )
     ON CONFLICT (provider, event_key) DO UPDATE
-        SET id = DEFAULT, received_at = excluded.received_at, handled_at = NULL
+        SET id = DEFAULT, received_at = excluded.received_at, handled_at = NULL,
+            team_id = excluded.team_id
         WHERE excluded.handled_at IS NULL
     RETURNING held.event_key, held.xmax = 0 AS is_new
     """

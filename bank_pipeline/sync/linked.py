@@ -181,6 +181,7 @@ def _abandon(context: SyncContext, db: sa.Connection, session: LinkSession, now:
         session.provider,
         session.state,
         connection_id=None,
+        team_id=session.team_id,
         reason=ABANDONED,
         vault=context.vault,
         now=now,

@@ -54,7 +54,7 @@ def renew_by_new_consent(
         if refused is None:
             keep_next_consent(context, db, connection, session.provider, linked)
         else:
-            _give_back(context, db, connection_id, session.provider, linked)
+            _give_back(context, db, connection_id, session, linked)
         finish_link_session(
             db,
             session.id,
@@ -84,7 +84,7 @@ def renew_same_consent(
         is_other = load_connection(db, connection_id).external_id != linked.external_id
     if is_other:
         with context.engine.begin() as db:
-            _give_back(context, db, connection_id, session.provider, linked)
+            _give_back(context, db, connection_id, session, linked)
         end_consents(context, connection_id=connection_id)
         return finish_without(context, session, OTHER_ACCOUNTS)
     with context.engine.begin() as db:
@@ -209,15 +209,16 @@ def _give_back(
     context: SyncContext,
     db: sa.Connection,
     connection_id: ConnectionId,
-    provider: Provider,
+    session: LinkSession,
     linked: LinkedConnection,
 ) -> None:
     """Have a consent ended that nobody needs."""
     insert_consent_to_end(
         db,
-        provider,
+        session.provider,
         linked.credential,
         connection_id=connection_id,
+        team_id=session.team_id,
         reason=NOT_USED,
         vault=context.vault,
         now=context.clock(),

@@ -5,7 +5,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from bank_pipeline.domain.ids import ConnectionId, SyncRunId, TransactionId
+from bank_pipeline.domain.ids import ConnectionId, SyncRunId, TeamId, TransactionId
 from bank_pipeline.errors import RefusedError
 from bank_pipeline.storage.accounts import load_account_ids
 from bank_pipeline.storage.balance_choice import save_choices
@@ -96,14 +96,14 @@ def undo(context: SyncContext, sync_run_id: str, *, discards_annotations: bool) 
     with context.engine.connect() as db:
         connection_id = load_sync_run(db, sync_run_id).connection_id
     with connection_lock(context.engine, connection_id), context.engine.begin() as db:
-        lock_connection(db, connection_id)
+        connection = lock_connection(db, connection_id)
         known = _plan(db, load_sync_run(db, sync_run_id))
         if known.plan.annotated_ids and not discards_annotations:
             raise RefusedError(
                 f"{len(known.plan.annotated_ids)} of the rows that would go have notes, tags or "
                 "categories of yours, which would go with them; say --yes if they may"
             )
-        return _undo(db, context, known)
+        return _undo(db, context, known, connection.team_id)
 
 
 @dataclass(frozen=True)
@@ -114,11 +114,11 @@ class _Known:
     plan: UndoPlan
 
 
-def _undo(db: sa.Connection, context: SyncContext, known: _Known) -> UndoReport:
+def _undo(db: sa.Connection, context: SyncContext, known: _Known, team_id: TeamId) -> UndoReport:
     now, run = context.clock(), known.run
     undone_by = start_sync_run(db, run.connection_id, reason=UNDO, dagster_run_id=None, now=now)
     set_undone(db, run.id, undone_by=undone_by, now=now)
-    take_back(db, run.id, known.written, undone_by=undone_by, now=now)
+    take_back(db, run.id, known.written, team_id=team_id, undone_by=undone_by, now=now)
     restore(db, run.connection_id, known.moved)
     account_ids = load_account_ids(db, run.connection_id).values()
     rebuild_series(db, account_ids)

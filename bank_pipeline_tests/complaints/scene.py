@@ -151,8 +151,10 @@ class Scene:
         """Say something of a row, as a person does."""
         with self.stage.context.engine.begin() as db:
             db.exec_driver_sql(
-                "INSERT INTO bank.transaction_annotations VALUES (%s, NULL, %s, '{}', %s, now())",
-                (row.id, note, is_hidden),
+                "INSERT INTO bank.transaction_annotations "
+                "(transaction_id, team_id, note, is_hidden, updated_at) "
+                "SELECT id, team_id, %s, %s, now() FROM bank.transactions WHERE id = %s",
+                (note, is_hidden, row.id),
             )
 
     def differences(self) -> list[str]:

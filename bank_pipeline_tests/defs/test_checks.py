@@ -17,9 +17,9 @@ from bank_pipeline_tests.defs.runs import FEED, Runs
 ERROR: Final = dg.AssetCheckSeverity.ERROR
 WARN: Final = dg.AssetCheckSeverity.WARN
 DIFFERENCE: Final = """
-    INSERT INTO bank.balance_checks (account_id, provider_type, currency, expected, told,
+    INSERT INTO bank.balance_checks (account_id, team_id, provider_type, currency, expected, told,
         difference, first_difference, first_day, last_day, state, from_at, to_at, opened_at)
-    SELECT id, 'current', 'USD', 10, 7, -3, -3, '2026-02-01', '2026-02-02', 'confirmed',
+    SELECT id, team_id, 'current', 'USD', 10, 7, -3, -3, '2026-02-01', '2026-02-02', 'confirmed',
            now(), now(), now()
     FROM bank.accounts LIMIT 1
 """
@@ -44,14 +44,15 @@ SUSPECTED: Final = f"""
 """
 QUESTION: Final = """
     INSERT INTO bank.account_questions
-        (id, connection_id, external_id, shown, candidate_ids, asked_at)
-    SELECT gen_random_uuid(), connection_id, 'shown-1', '{"name": "Jo Canary"}', ARRAY[id], now()
+        (id, connection_id, team_id, external_id, shown, candidate_ids, asked_at)
+    SELECT gen_random_uuid(), connection_id, team_id, 'shown-1', '{"name": "Jo Canary"}',
+           ARRAY[id], now()
     FROM bank.accounts LIMIT 1
 """
 CONSENT: Final = """
     INSERT INTO bank.consents_to_end
-        (id, connection_id, provider, reason, bound_to, attempts, last_error, created_at)
-    SELECT id, id, provider, 'replaced', 'nothing', 4, 'INTERNAL_SERVER_ERROR', created_at
+        (id, connection_id, team_id, provider, reason, bound_to, attempts, last_error, created_at)
+    SELECT id, id, team_id, provider, 'replaced', 'nothing', 4, 'INTERNAL_SERVER_ERROR', created_at
     FROM bank.connections
 """
 UNNAMED: Final = """
@@ -143,9 +144,10 @@ def test_dates_between_two_complete_answers_are_a_gap(
 ) -> None:
     change(
         runs,
-        "INSERT INTO bank.account_coverage (account_id, first_day, last_day, updated_at, begun_at) "
-        "SELECT account_id, min(first_day) - 20, min(first_day) - 11, now(), now() "
-        "FROM bank.account_coverage GROUP BY 1 ORDER BY 1 LIMIT 1",
+        "INSERT INTO bank.account_coverage "
+        "(account_id, team_id, first_day, last_day, updated_at, begun_at) "
+        "SELECT account_id, team_id, min(first_day) - 20, min(first_day) - 11, now(), now() "
+        "FROM bank.account_coverage GROUP BY 1, 2 ORDER BY 1 LIMIT 1",
     )
 
     gaps = evaluate(runs)["history_has_no_gaps"]

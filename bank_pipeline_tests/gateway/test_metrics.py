@@ -189,9 +189,10 @@ def test_what_waits_for_a_person_is_counted(gate: Gate) -> None:
     ground, now = gate.ground, gate.ground.context.clock()
     for statement in (
         (
-            "INSERT INTO bank.quarantine (connection_id, sync_run_id, operation, reason, "
-            "raw_ciphertext, raw_key_id, digest, at) SELECT :id, gen_random_uuid(), 'x', 'y', "
-            "'sealed', id, 'd', :now FROM bank.encryption_keys"
+            "INSERT INTO bank.quarantine (connection_id, team_id, sync_run_id, operation, reason, "
+            "raw_ciphertext, raw_key_id, digest, at) SELECT c.id, c.team_id, gen_random_uuid(), "
+            "'x', 'y', 'sealed', k.id, 'd', :now "
+            "FROM bank.encryption_keys k, bank.connections c WHERE c.id = :id"
         ),
         (
             "INSERT INTO bank.operator_faults (id, source, subject, cause, opened_at, "
@@ -233,10 +234,10 @@ def test_quota_is_told_as_the_calls_were_made(gate: Gate) -> None:
         ("gone", 25 * 60, 0, True),
     ):
         ground.execute(
-            "INSERT INTO bank.provider_calls (connection_id, account_external_id, scope, "
+            "INSERT INTO bank.provider_calls (connection_id, team_id, account_external_id, scope, "
             "is_scheduled, called_at, outcome, calls_left, provider, operation, is_counted, "
-            "calls_max) VALUES (:id, :account, 'balances', true, :at, 'answered', :left, "
-            "'gocardless', 'x', :counted, 4)",
+            "calls_max) SELECT id, team_id, :account, 'balances', true, :at, 'answered', :left, "
+            "'gocardless', 'x', :counted, 4 FROM bank.connections WHERE id = :id",
             id=connection,
             account=account,
             at=now - timedelta(minutes=minutes_ago),

@@ -1,6 +1,7 @@
 """One row for every table, by column type: for tests that need tables to be filled."""
 
 import zlib
+from collections.abc import Collection
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -14,25 +15,33 @@ from bank_pipeline.storage.tables import encryption_keys, metadata
 from bank_pipeline_tests.vaults import VAULT
 
 
-def insert_row_everywhere(db: sa.Connection, now: datetime) -> dict[str, dict[str, Any]]:
+def insert_row_everywhere(
+    db: sa.Connection, now: datetime, *, mark: str = "", skipped: Collection[str] = ()
+) -> dict[str, dict[str, Any]]:
     """
     Insert one row into each table of the schema, and return the rows by table name.
 
     Every column is set but numbered ids; references point at the row of the other table.
-    A column with a list of allowed values gets the first one of its check.
+    A column with a list of allowed values gets the first one of its check. Another `mark` in
+    texts makes other rows, of another team; tables of no team take only one such row, and are
+    `skipped` then.
     """
     rows: dict[str, dict[str, Any]] = {}
-    db.execute(sa.delete(encryption_keys))  # of an installation that has begun: it has its row here
+    if encryption_keys.name not in skipped:  # an installation that has begun has its row already
+        db.execute(sa.delete(encryption_keys))
     for table in metadata.sorted_tables:
+        if table.name in skipped:
+            continue
         row = {
-            column.name: _value(column, now, rows)
+            column.name: _value(column, now, rows, mark)
             for column in table.columns
             if column.identity is None
         }
         row |= _GIVEN.get(table.name, {})
         rows[table.name] = dict(db.execute(sa.insert(table).returning(table), row).one()._mapping)  # noqa: SLF001 -- its public name
     for column in SEALED:
-        _seal(db, column, rows[column.table.name])
+        if column.table.name in rows:
+            _seal(db, column, rows[column.table.name])
     return rows
 
 
@@ -40,9 +49,9 @@ def _seal(db: sa.Connection, column: SealedColumn, row: dict[str, Any]) -> None:
     """Put something in a sealed column that opens there."""
     sealed = VAULT.seal(_CONTENTS.get(column.kind, b"secret"), column.bound_to(row))
     row |= {column.ciphertext: sealed.ciphertext, column.key_id: sealed.key_id}
-    db.execute(
-        sa.update(column.table), {name: row[name] for name in (column.ciphertext, column.key_id)}
-    )
+    is_this = [key == row[key.name] for key in column.table.primary_key]
+    news = {name: row[name] for name in (column.ciphertext, column.key_id)}
+    db.execute(sa.update(column.table).where(*is_this).values(news))
 
 
 _GIVEN: Final[dict[str, dict[str, object]]] = {
@@ -60,23 +69,33 @@ _CONTENTS: Final = {
 }
 
 
-def _value(column: sa.Column[Any], now: datetime, rows: dict[str, dict[str, Any]]) -> object:
+def _value(
+    column: sa.Column[Any], now: datetime, rows: dict[str, dict[str, Any]], mark: str
+) -> object:
+    if column.name == "team_id":
+        return rows["teams"]["id"]
+    if any(key.column.table is encryption_keys for key in column.foreign_keys):
+        return VAULT.key_id
     for key in column.foreign_keys:
         # A reference to its own table could name nobody but the row itself.
         return rows.get(key.column.table.name, {}).get(key.column.name)
     allowed = _allowed(column)
-    if allowed is not None:
-        return allowed
+    return _by_type(column, now, mark) if allowed is None else allowed
+
+
+def _by_type(column: sa.Column[Any], now: datetime, mark: str) -> object:
     item = column.type.item_type if isinstance(column.type, ARRAY) else column.type
     if isinstance(item, sa.Uuid):
         return new_id() if item is column.type else [new_id()]
     if isinstance(column.type, sa.DateTime | sa.Date):
         dated = now if isinstance(column.type, sa.DateTime) else now.date()
         return None if column.name in {"removed_at", "closed_at"} else dated
+    if isinstance(column.type, BYTEA):
+        return f"bytes{mark}".encode()
     for kind, value in _VALUES.items():
         if isinstance(column.type, kind):
             return value
-    return f"{column.name} of {column.table.name}"
+    return f"{column.name} of {column.table.name}{mark}"
 
 
 _VALUES: Final[dict[type[Any], object]] = {
@@ -85,7 +104,6 @@ _VALUES: Final[dict[type[Any], object]] = {
     sa.Numeric: Decimal("-12.34"),
     ARRAY: ["one"],
     JSONB: {"name": "value"},
-    BYTEA: b"bytes",
 }
 
 

@@ -4,6 +4,7 @@ import sqlalchemy as sa
 
 from bank_pipeline.domain.ids import AccountId
 from bank_pipeline.domain.window import DateWindow
+from bank_pipeline.storage.checkpoints import restore
 from bank_pipeline.storage.coverage import load_coverage, load_ranges, save_coverage
 from bank_pipeline_tests.storage.linked import Linked
 
@@ -87,3 +88,24 @@ def test_without_a_day_set_the_view_goes_by_the_servers_clock(
     cover(db, linked.account_ids["acc-1"], days, now=now)
     query = "SELECT kind, first_day FROM analytics.account_gaps"
     assert db.execute(sa.text(query)).all() == [("behind", today - 4 * DAY)]
+
+
+def test_what_was_written_down_before_rows_said_whose_they_are_is_put_back(
+    db: sa.Connection, linked: Linked, now: datetime
+) -> None:
+    """A sync of an earlier release can be undone: its notes of what was covered name no team."""
+    account = linked.account_ids["acc-1"]
+    noted = {
+        "account_id": account,
+        "first_day": "2026-01-01",
+        "last_day": "2026-01-10",
+        "updated_at": now.isoformat(),
+        "begun_at": now.isoformat(),
+    }
+    cover(db, account, window("2026-01-01", "2026-02-10"), now=now)
+
+    restore(db, linked.connection.id, {"coverage": {account: [noted]}})
+
+    assert load_coverage(db, [account]) == {account: (window("2026-01-01", "2026-01-10"),)}
+    teams = db.scalars(sa.text("SELECT CAST(team_id AS text) FROM bank.account_coverage")).all()
+    assert teams == [linked.connection.team_id]

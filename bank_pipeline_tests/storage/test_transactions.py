@@ -188,6 +188,7 @@ def test_what_people_say_of_a_transaction_is_never_touched(
     apply(db, linked, transaction(1), now=now)
     note = {
         "transaction_id": only_row(db)["id"],
+        "team_id": linked.connection.team_id,
         "category": "mine",
         "note": "ask Ann",
         "tags": ["x"],

@@ -66,3 +66,23 @@ def test_an_event_that_needs_no_sync_does_not_wait_for_one(
 def test_an_empty_inbox_has_no_newest_event(db: sa.Connection, linked: Linked) -> None:
     """Zero is before every event."""
     assert load_beginning(db, linked.connection).newest_event_id == 0
+
+
+def test_an_event_is_its_teams_as_soon_as_that_is_known(
+    db: sa.Connection, now: datetime, sync_run_id: SyncRunId
+) -> None:
+    """Of a connection that is stored: at once; of one that is stored later: with its sync."""
+    whose = sa.text("SELECT event_key, CAST(team_id AS text) FROM bank.webhook_events ORDER BY id")
+    insert_event(db, event("early"), needs_sync=True, now=now)
+    insert_event(db, event("nobody's", external_id=None), needs_sync=False, now=now)
+    linked = link(db, now)
+    insert_event(db, event("known"), needs_sync=True, now=now)
+    team_id = linked.connection.team_id
+    stored = [("early", None), ("nobody's", None), ("known", team_id)]
+    assert [tuple(row) for row in db.execute(whose)] == stored
+
+    newest = load_beginning(db, linked.connection).newest_event_id
+    mark_events_handled(db, linked.connection, up_to=newest, sync_run_id=sync_run_id, now=now)
+
+    handled = [("early", team_id), ("nobody's", None), ("known", team_id)]
+    assert [tuple(row) for row in db.execute(whose)] == handled

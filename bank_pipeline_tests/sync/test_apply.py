@@ -273,8 +273,9 @@ def test_what_people_say_of_a_transaction_outlives_every_sync(ground: Ground) ->
     entry = ground.world.add_pending(CHECKING, COFFEE, description="Blue Cup")
     connection = ground.link_ready()
     ground.execute(
-        "INSERT INTO bank.transaction_annotations"
-        " SELECT id, 'treats', 'with Ana', '{work}', true, now() FROM bank.transactions"
+        "INSERT INTO bank.transaction_annotations (transaction_id, team_id, category, note, tags,"
+        " is_hidden, updated_at)"
+        " SELECT id, team_id, 'treats', 'with Ana', '{work}', true, now() FROM bank.transactions"
     )
     said = ground.query("SELECT * FROM bank.transaction_annotations")
 

@@ -55,8 +55,9 @@ def annotate(stage: Stage) -> dict[str, str]:
         for id_, note in notes.items():
             db.execute(
                 sa.text(
-                    "INSERT INTO bank.transaction_annotations (transaction_id, note, updated_at)"
-                    " VALUES (:id, :note, now())"
+                    "INSERT INTO bank.transaction_annotations (transaction_id, team_id, note,"
+                    " updated_at) SELECT id, team_id, :note, now() FROM bank.transactions"
+                    " WHERE id = :id"
                 ),
                 {"id": id_, "note": note},
             )

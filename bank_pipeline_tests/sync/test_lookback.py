@@ -310,8 +310,8 @@ def test_what_people_said_of_rows_is_not_lost_unasked(stage: Stage) -> None:
     [row] = stage.live(amount=AMOUNT)
     execute(
         stage.context,
-        "INSERT INTO bank.transaction_annotations (transaction_id, note, updated_at)"
-        " VALUES (:id, 'lunch', now())",
+        "INSERT INTO bank.transaction_annotations (transaction_id, team_id, note, updated_at)"
+        " SELECT id, team_id, 'lunch', now() FROM bank.transactions WHERE id = :id",
         id=row.id,
     )
 

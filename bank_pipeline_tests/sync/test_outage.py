@@ -138,7 +138,8 @@ def test_a_gap_that_the_bank_still_gives_is_filled_by_the_next_sync(stage: Stage
         db.execute(
             sa.text(
                 "INSERT INTO bank.account_coverage"
-                " SELECT account_id, :first, :last, updated_at, begun_at FROM bank.account_coverage"
+                " SELECT account_id, :first, :last, updated_at, begun_at, team_id"
+                " FROM bank.account_coverage"
             ),
             {"first": today - 3 * DAY, "last": today - DAY},
         )

@@ -62,8 +62,9 @@ def annotate_all(stage: Stage) -> int:
     with stage.context.engine.begin() as db:
         rows = db.execute(
             sa.text(
-                "INSERT INTO bank.transaction_annotations (transaction_id, note, updated_at) "
-                "SELECT id, external_id, now() FROM bank.transactions"
+                "INSERT INTO bank.transaction_annotations "
+                "(transaction_id, team_id, note, updated_at) "
+                "SELECT id, team_id, external_id, now() FROM bank.transactions"
             )
         )
         return int(rows.rowcount)

@@ -121,7 +121,7 @@ OwnConnection = Annotated[ConnectionId, Depends(_own)]
 def _check_not_linked(rows: Rows, asked: LinkOrder) -> None:
     if asked.institution is None:
         return
-    with rows.engine.connect() as db:
+    with rows.connect() as db:
         known = load_open_connections(db, rows.team_id, asked.provider, asked.institution)
     if known:
         raise Problem(
@@ -160,7 +160,7 @@ def begin_link(
 def read_link(rows: Rows, _: Manager, services: App, link_id: UUID) -> LinkProgressRow:
     """Ask how far the customer has come; what the link yields is kept at once."""
     own_id = LinkSessionId(str(link_id))
-    with rows.engine.connect() as db:
+    with services.sync.engine.connect() as db:
         check_link_of(db, own_id, rows.team_id)
     state = complete_link(services.sync, own_id)
     return LinkProgressRow.model_validate(state, from_attributes=True)
@@ -219,5 +219,5 @@ async def follow_connection(
     def load() -> ConnectionRow:
         return ConnectionRow.model_validate(rows.one(CONNECTIONS, own_id))
 
-    async for number, row in watch(services, own_id, streams, load):
+    async for number, row in watch(rows, services, own_id, streams, load):
         yield ServerSentEvent(data=row, id=str(number))

@@ -192,7 +192,7 @@ def find_institutions(
     limit: Limit = 50,
 ) -> list[InstitutionRow]:
     """Find banks that can be linked, the best fit first."""
-    with rows.engine.connect() as db:
+    with rows.connect() as db:
         wanted = None if provider is None else [provider]
         found = search_institutions(db, text, country=country, providers=wanted, limit=limit)
     return [InstitutionRow.model_validate(one, from_attributes=True) for one in found]

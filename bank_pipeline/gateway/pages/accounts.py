@@ -50,6 +50,7 @@ def choose(
 
 @router.post("/connections/{connection_id}/questions/{question_id}")
 def answer_question(
+    request: Request,
     visit: MemberWhoManages,
     services: App,
     own_id: ChangedConnection,
@@ -58,7 +59,7 @@ def answer_question(
 ) -> Response:
     """Take a shown account for a known one, or for a new one."""
     form.check_sender(visit)
-    with services.sync.engine.connect() as db:
+    with rows_of(request, visit).connect() as db:
         question = load_question(db, str(question_id), vault=services.sync.vault)
     if question.connection_id != own_id:
         raise NotFoundError("there is no such question")

@@ -17,7 +17,7 @@ from bank_pipeline.gateway.auth import App
 from bank_pipeline.gateway.forms import Form
 from bank_pipeline.gateway.problems import Problem
 from bank_pipeline.gateway.render import page
-from bank_pipeline.gateway.visits import AnyVisit, base_url
+from bank_pipeline.gateway.visits import AnyVisit, base_url, rows_of
 from bank_pipeline.storage.connections import load_open_connections, load_team_name
 from bank_pipeline.storage.institution_search import list_countries, search_institutions
 from bank_pipeline.sync.link import LinkStarted, start_link
@@ -34,6 +34,7 @@ _TEXT_MAX: Final = 100
 
 @router.get("/connect")
 def choose_bank(
+    request: Request,
     visit: AnyVisit,
     services: App,
     q: Annotated[str, Query(max_length=_TEXT_MAX)] = "",
@@ -42,7 +43,7 @@ def choose_bank(
     """Show the banks that can be connected, and the providers that let people choose there."""
     _check_may_connect(visit)
     asked_first, elsewhere = _providers(services)
-    with services.sync.engine.connect() as db:
+    with rows_of(request, visit).connect() as db:
         banks = search_institutions(
             db, q, country=country or None, providers=asked_first, limit=SHOWN_MAX
         )
@@ -72,7 +73,7 @@ def connect_bank(request: Request, visit: AnyVisit, services: App, form: Form) -
     institution = form.one("institution") or None
     is_other_login = form.one("other_login") == "yes"
     if institution is not None and not is_other_login:
-        with services.sync.engine.connect() as db:
+        with rows_of(request, visit).connect() as db:
             known = load_open_connections(db, visit.team_id, provider, institution)
         if known:
             return page(
@@ -105,8 +106,7 @@ def begin_link(
     is_other_login: bool = False,
 ) -> LinkStarted:
     """Begin a link that this browser alone may end."""
-    with services.sync.engine.connect() as db:
-        team_name = load_team_name(db, visit.team_id)
+    team_name = rows_of(request, visit).team_name()
     try:
         return start_link(
             services.sync,

@@ -53,7 +53,7 @@ def list_connections(
     given = {"status": status or None}
     found = read_page(rows, CONNECTIONS, limit=PAGE_ROWS, cursor=cursor, given=given)
     ids = [str(row["connection_id"]) for row in found.rows]
-    with rows.engine.connect() as db:
+    with rows.connect() as db:
         spans = load_spans(db, visit.team_id, ids)
     return page(
         "connections",
@@ -122,7 +122,7 @@ def load_facts(
     """Load what the page about one connection shows, to whoever may see it."""
     rows = rows_of(request, visit)
     given = {"connection_id": connection_id}
-    with rows.engine.connect() as db:
+    with rows.connect() as db:
         questions = list_questions(db, connection_id=connection_id)
         spans = load_account_spans(db, connection_id)
         events = list_status_events(db, connection_id)

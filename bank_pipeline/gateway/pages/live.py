@@ -17,9 +17,10 @@ from bank_pipeline.errors import NotFoundError
 from bank_pipeline.gateway.auth import App
 from bank_pipeline.gateway.pages.connections import load_facts, render_live
 from bank_pipeline.gateway.problems import Problem
-from bank_pipeline.gateway.visits import AnyVisit, SeenConnection
+from bank_pipeline.gateway.visits import AnyVisit, SeenConnection, rows_of
 from bank_pipeline.storage.connection_page import load_version
 from bank_pipeline.storage.engine import UNREACHABLE
+from bank_pipeline.storage.reading import TeamRows
 from bank_pipeline.sync.asking import COOLDOWN
 
 router = APIRouter(include_in_schema=False)
@@ -80,12 +81,17 @@ async def follow_connection(
     def render() -> str:
         return render_live(load_facts(request, visit, services, own_id), visit)
 
-    async for number, html in watch(services, own_id, streams, render):
+    rows = rows_of(request, visit)
+    async for number, html in watch(rows, services, own_id, streams, render):
         yield ServerSentEvent(raw_data=html.replace("\n", " "), id=str(number))
 
 
 async def watch(
-    services: Services, connection_id: ConnectionId, streams: Streams, load: Callable[[], _T]
+    rows: TeamRows,
+    services: Services,
+    connection_id: ConnectionId,
+    streams: Streams,
+    load: Callable[[], _T],
 ) -> AsyncIterator[tuple[int, _T]]:
     """
     Yield what is loaded now, and again whenever the connection has changed since; numbered.
@@ -96,7 +102,8 @@ async def watch(
     number = 0
     for _ in range(LOOKS_MAX):
         try:
-            version = await streams.in_thread(partial(_load_version, services, connection_id))
+            look = partial(_load_version, rows, services, connection_id)
+            version = await streams.in_thread(look)
             if version != known:
                 known, number = version, number + 1
                 yield number, await streams.in_thread(load)
@@ -105,7 +112,9 @@ async def watch(
         await anyio.sleep(LOOK_S)
 
 
-def _load_version(services: Services, connection_id: ConnectionId) -> tuple[object, ...]:
-    with services.sync.engine.connect() as db:
+def _load_version(
+    rows: TeamRows, services: Services, connection_id: ConnectionId
+) -> tuple[object, ...]:
+    with rows.connect() as db:
         rested_since = services.sync.clock() - COOLDOWN
         return load_version(db, connection_id, rested_since=rested_since)

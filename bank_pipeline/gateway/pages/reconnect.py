@@ -5,9 +5,9 @@ from typing import Final
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from bank_pipeline.bootstrap import Services
 from bank_pipeline.domain.connection import Connection, ConnectionStatus
 from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline.domain.visits import Visit
 from bank_pipeline.gateway.auth import App
 from bank_pipeline.gateway.forms import Form
 from bank_pipeline.gateway.pages.connect import begin_link, leave
@@ -29,7 +29,7 @@ def show_reconnect(
     request: Request, visit: AnyVisit, services: App, own_id: ChangedConnection
 ) -> Response:
     """Say what a renewal does, and offer it."""
-    connection = _load(services, own_id)
+    connection = _load(request, visit, own_id)
     if connection.status in _ENDED:
         onward = ("/connect", "Connect a bank") if visit.may_connect else None
         text = _ENDED[connection.status]
@@ -51,11 +51,11 @@ def reconnect(
 ) -> Response:
     """Begin the renewal, and send the customer to their bank."""
     form.check_sender(visit)
-    provider = _load(services, own_id).provider
+    provider = _load(request, visit, own_id).provider
     started = begin_link(request, visit, services, provider, renews=own_id)
     return leave(visit, started, provider)
 
 
-def _load(services: Services, connection_id: ConnectionId) -> Connection:
-    with services.sync.engine.connect() as db:
+def _load(request: Request, visit: Visit, connection_id: ConnectionId) -> Connection:
+    with rows_of(request, visit).connect() as db:
         return load_connection(db, connection_id)

@@ -7,7 +7,7 @@ text with a check, so that a new value is a migration of one line. Migrations bu
 tables; a test compares them with this page.
 """
 
-from bank_pipeline.storage.tables.access import api_keys
+from bank_pipeline.storage.tables.access import analysts, api_keys
 from bank_pipeline.storage.tables.balances import (
     balance_checkpoints,
     balance_checks,
@@ -15,7 +15,7 @@ from bank_pipeline.storage.tables.balances import (
     balance_series,
     chosen_balances,
 )
-from bank_pipeline.storage.tables.base import metadata
+from bank_pipeline.storage.tables.base import NOBODYS, metadata
 from bank_pipeline.storage.tables.connections import (
     connection_events,
     connections,
@@ -56,9 +56,11 @@ from bank_pipeline.storage.tables.work import (
 )
 
 __all__ = [
+    "NOBODYS",
     "account_coverage",
     "account_questions",
     "accounts",
+    "analysts",
     "api_keys",
     "balance_checkpoints",
     "balance_checks",

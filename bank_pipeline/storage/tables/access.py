@@ -21,3 +21,13 @@ api_keys = sa.Table(
     one_of("scope", KeyScope),
     comment="Keys of programs that ask over HTTP; the secret is kept by its digest alone.",
 )
+
+analysts = sa.Table(
+    "analysts",
+    metadata,
+    sa.Column("login", sa.Text, primary_key=True),
+    ref("team_id", "teams", index=True),
+    moment("created_at", nullable=False),
+    comment="Logins of the server that see the views in `analytics`, and whose rows they see "
+    "there. Row-level security reads it.",
+)

@@ -4,7 +4,17 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, UUID
 
 from bank_pipeline.domain.connection import ConnectionStatus, HistoryStage, Provider
-from bank_pipeline.storage.columns import day, moment, one_of, own_id, owner, ref, sealed_by, text
+from bank_pipeline.storage.columns import (
+    day,
+    moment,
+    one_of,
+    own_id,
+    part_of,
+    ref,
+    sealed_by,
+    team,
+    text,
+)
 from bank_pipeline.storage.tables.base import metadata
 
 teams = sa.Table(
@@ -77,6 +87,7 @@ connections = sa.Table(
     one_of("status", ConnectionStatus),
     one_of("history_stage", HistoryStage),
     sa.UniqueConstraint("provider", "external_id"),
+    sa.UniqueConstraint("id", "team_id"),
     sa.Index(
         "connections_sync_requested_at_idx",
         "sync_requested_at",
@@ -91,7 +102,8 @@ connection_events = sa.Table(
     "connection_events",
     metadata,
     sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
-    ref("connection_id", "connections", index=True),
+    team(),
+    *part_of("connection_id", "connections", index=True),
     moment("at", nullable=False),
     text("from_status"),
     text("to_status", nullable=False),
@@ -103,7 +115,8 @@ connection_events = sa.Table(
 credentials = sa.Table(
     "credentials",
     metadata,
-    owner("connection_id", "connections"),
+    team(),
+    *part_of("connection_id", "connections", is_key=True),
     sa.Column("ciphertext", BYTEA, nullable=False),
     sealed_by("key_id", nullable=False),
     moment("updated_at", nullable=False),
@@ -119,7 +132,7 @@ link_sessions = sa.Table(
     sa.Column("state_fingerprint", BYTEA, nullable=False, unique=True),
     sa.Column("state_ciphertext", BYTEA, nullable=False),
     sealed_by("key_id", nullable=False),
-    ref("renews_connection_id", "connections", nullable=True),
+    *part_of("renews_connection_id", "connections", nullable=True),
     text("outcome"),
     moment("created_at", nullable=False),
     moment("expires_at", nullable=False),

@@ -4,13 +4,23 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, UUID
 
 from bank_pipeline.domain.connection import Provider
-from bank_pipeline.storage.columns import moment, one_of, own_id, owner, ref, sealed_by, text
+from bank_pipeline.storage.columns import (
+    moment,
+    one_of,
+    own_id,
+    part_of,
+    ref,
+    sealed_by,
+    team,
+    text,
+)
 from bank_pipeline.storage.tables.base import metadata
 
 next_consents = sa.Table(
     "next_consents",
     metadata,
-    owner("connection_id", "connections"),
+    team(),
+    *part_of("connection_id", "connections", is_key=True),
     text("provider", nullable=False),
     text("external_id", nullable=False),
     text("institution_external_id"),
@@ -32,7 +42,8 @@ consents_to_end = sa.Table(
     "consents_to_end",
     metadata,
     own_id(),
-    ref("connection_id", "connections", nullable=True, index=True),
+    ref("team_id", "teams", nullable=True),
+    *part_of("connection_id", "connections", nullable=True, index=True),
     text("provider", nullable=False),
     text("reason", nullable=False),
     text("bound_to", nullable=False),
@@ -44,20 +55,22 @@ consents_to_end = sa.Table(
     moment("next_attempt_at"),
     moment("ended_at"),
     one_of("provider", Provider),
+    sa.CheckConstraint("connection_id IS NULL OR team_id IS NOT NULL", name="team_id"),
     sa.Index(
         "consents_to_end_due_idx",
         "next_attempt_at",
         postgresql_where=sa.text("ended_at IS NULL"),
     ),
     comment="Consents that nobody uses any more, tried until the provider has ended them; the "
-    "secret is forgotten then.",
+    "secret is forgotten then. team_id: NULL where that was not written down when it came.",
 )
 
 account_questions = sa.Table(
     "account_questions",
     metadata,
     own_id(),
-    ref("connection_id", "connections"),
+    team(),
+    *part_of("connection_id", "connections"),
     text("external_id", nullable=False),
     sa.Column("shown", JSONB, nullable=False),
     sa.Column("numbers_ciphertext", BYTEA),

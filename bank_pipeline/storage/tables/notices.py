@@ -4,13 +4,27 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, BYTEA, JSONB, UUID
 
 from bank_pipeline.domain.notices import NoticeKind, NoticeState
-from bank_pipeline.storage.columns import moment, one_of, own_id, owner, ref, sealed_by, text
+from bank_pipeline.storage.columns import (
+    SCHEMA,
+    moment,
+    one_of,
+    own_id,
+    part_of,
+    ref,
+    sealed_by,
+    text,
+)
 from bank_pipeline.storage.tables.base import metadata
 
 notification_preferences = sa.Table(
     "notification_preferences",
     metadata,
-    owner("team_id", "teams"),
+    sa.Column(
+        "team_id",
+        UUID(as_uuid=False),
+        sa.ForeignKey(f"{SCHEMA}.teams.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
     sa.Column("kinds", ARRAY(sa.Text), nullable=False),
     sa.Column("large_amounts", JSONB, nullable=False, server_default="{}"),
     sa.Column("low_balances", JSONB, nullable=False, server_default="{}"),
@@ -38,7 +52,7 @@ notifications = sa.Table(
     metadata,
     own_id(),
     ref("team_id", "teams"),
-    ref("connection_id", "connections", nullable=True, index=True),
+    *part_of("connection_id", "connections", nullable=True, index=True),
     text("kind", nullable=False),
     text("dedupe_key", nullable=False),
     text("state", nullable=False),

@@ -6,14 +6,24 @@ from sqlalchemy.dialects.postgresql import BYTEA, JSONB, UUID
 from bank_pipeline.domain.circuit import CircuitState
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.webhooks import Refusal
-from bank_pipeline.storage.columns import moment, one_of, own_id, ref, sealed_by, text
+from bank_pipeline.storage.columns import (
+    moment,
+    one_of,
+    own_id,
+    part_of,
+    ref,
+    sealed_by,
+    team,
+    text,
+)
 from bank_pipeline.storage.tables.base import metadata
 
 sync_runs = sa.Table(
     "sync_runs",
     metadata,
     own_id(),
-    ref("connection_id", "connections"),
+    team(),
+    *part_of("connection_id", "connections"),
     text("reason", nullable=False),
     text("dagster_run_id"),
     moment("started_at", nullable=False),
@@ -38,7 +48,8 @@ provider_calls = sa.Table(
     "provider_calls",
     metadata,
     sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
-    ref("connection_id", "connections", nullable=True),
+    sa.Column("team_id", UUID(as_uuid=False)),
+    *part_of("connection_id", "connections", nullable=True),
     text("account_external_id"),
     text("scope"),
     sa.Column("is_scheduled", sa.Boolean, nullable=False),
@@ -57,6 +68,7 @@ provider_calls = sa.Table(
     sa.Column("calls_max", sa.Integer),
     sa.Column("scheduled_max", sa.Integer),
     one_of("provider", Provider),
+    sa.CheckConstraint("(connection_id IS NULL) = (team_id IS NULL)", name="team_id"),
     sa.Index(
         "provider_calls_recent_idx",
         "connection_id",
@@ -100,7 +112,8 @@ raw_payloads = sa.Table(
     "raw_payloads",
     metadata,
     sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
-    ref("connection_id", "connections"),
+    team(),
+    *part_of("connection_id", "connections"),
     sa.Column("sync_run_id", UUID(as_uuid=False), nullable=False, index=True),
     text("operation", nullable=False),
     text("request_id"),
@@ -116,7 +129,8 @@ quarantine = sa.Table(
     "quarantine",
     metadata,
     sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
-    ref("connection_id", "connections"),
+    team(),
+    *part_of("connection_id", "connections"),
     sa.Column("sync_run_id", UUID(as_uuid=False), nullable=False),
     text("operation", nullable=False),
     text("external_id"),
@@ -145,6 +159,7 @@ webhook_events = sa.Table(
     moment("received_at", nullable=False),
     moment("handled_at"),
     sa.Column("handled_by_sync_run_id", UUID(as_uuid=False)),
+    ref("team_id", "teams", nullable=True),
     one_of("provider", Provider),
     sa.UniqueConstraint("provider", "event_key"),
     sa.Index(
@@ -153,7 +168,8 @@ webhook_events = sa.Table(
         "connection_external_id",
         postgresql_where=sa.text("handled_at IS NULL"),
     ),
-    comment="The inbox: verified webhooks, stored before they are acknowledged.",
+    comment="The inbox: verified webhooks, stored before they are acknowledged. team_id: NULL "
+    "while it is about no connection that is known.",
 )
 
 webhook_refusals = sa.Table(
