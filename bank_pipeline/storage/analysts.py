@@ -36,9 +36,9 @@ _SETTINGS: Final = {
 """Where a session begins. An analyst may set them otherwise: what is seen hangs on none of them."""
 
 _NOT_ALLOWED: Final = (
-    "The database's user may not create logins: it needs CREATEROLE, and ADMIN of the role "
-    "analyst. As a superuser: `ALTER ROLE {login} CREATEROLE; GRANT analyst TO {login} WITH ADMIN "
-    "OPTION`"
+    "The database's user may not manage logins: it must own the tables, and needs CREATEROLE and "
+    "ADMIN of the role analyst. As a superuser: `ALTER ROLE {login} CREATEROLE; GRANT analyst TO "
+    "{login} WITH ADMIN OPTION`"
 )
 
 
@@ -114,10 +114,10 @@ def close_analyst(db: sa.Connection, login: str) -> None:
     Raises:
         NotFoundError: it is no analyst's login.
     """
-    if db.execute(analysts.delete().where(analysts.c.login == login)).rowcount == 0:
-        raise NotFoundError(f"no analyst {login!r}; see `bank-pipeline analysts list`")
-    if db.scalar(_ROLE_EXISTS, {"login": login}):
-        with _explained(db):
+    with _explained(db):
+        if db.execute(analysts.delete().where(analysts.c.login == login)).rowcount == 0:
+            raise NotFoundError(f"no analyst {login!r}; see `bank-pipeline analysts list`")
+        if db.scalar(_ROLE_EXISTS, {"login": login}):
             _run(db, sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(login)))
 
 
@@ -166,7 +166,10 @@ def _explained(db: sa.Connection) -> Iterator[None]:
     """Say what to do where we lack a right; quote nothing of the statement."""
     try:
         yield
-    except (psycopg.errors.InsufficientPrivilege, sa.exc.ProgrammingError):
+    except (psycopg.errors.InsufficientPrivilege, sa.exc.ProgrammingError) as error:
+        cause = error.orig if isinstance(error, sa.exc.ProgrammingError) else error
+        if not isinstance(cause, psycopg.errors.InsufficientPrivilege):
+            raise
         raise SetupError(_NOT_ALLOWED.format(login=f'"{db.engine.url.username}"')) from None
     except psycopg.errors.DependentObjectsStillExist:
         raise SetupError(

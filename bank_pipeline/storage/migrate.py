@@ -17,7 +17,7 @@ from bank_pipeline.storage.columns import SCHEMA
 from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.engine import DAGSTER_SCHEMA, check_server
 from bank_pipeline.storage.policies import ensure_policies
-from bank_pipeline.storage.roles import ensure_roles
+from bank_pipeline.storage.roles import ensure_roles, load_missing_roles
 
 _SCRIPTS: Final = Path(__file__).parent / "migrations"
 _LOCK: Final = 0x62616E6B  # "bank" in ASCII: one migration at a time per database
@@ -28,6 +28,10 @@ _VERSION_TABLE: Final = sa.text(
     "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
     "WHERE n.nspname = :schema AND c.relname = 'alembic_version')"
 ).bindparams(schema=SCHEMA)
+
+_OWNS: Final = sa.text(
+    "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = 'bank.teams'::regclass"
+)
 
 
 @dataclass(frozen=True)
@@ -75,11 +79,12 @@ def renew_access(engine: sa.Engine) -> frozenset[str]:
     """
     Give every role its rights and its rows anew; return the roles that are missing.
 
-    For roles that an administrator has created since the last migration.
+    For roles that an administrator has created since the last migration. Whoever does not own
+    the tables has nothing to give.
     """
     with engine.begin() as db:
         _take_turns(db)
-        return _ensure_access(db)
+        return _ensure_access(db) if db.scalar(_OWNS) else load_missing_roles(db)
 
 
 def downgrade(engine: sa.Engine, revision: str, vault: Vault | None = None) -> None:

@@ -106,6 +106,24 @@ def test_a_login_is_made_for_one_team_alone(
     assert cli("analysts", "remove", "postgres").code == 1
 
 
+@pytest.mark.usefixtures("cleared")
+def test_doctor_warns_of_an_analyst_with_another_role(
+    cli: CommandLine, installation: Installation, engine: sa.Engine
+) -> None:
+    """Nothing is lost by it, but it was hardly meant."""
+    with engine.begin() as db:
+        ensure_team(db, "home", now=installation.services.sync.clock())
+    assert cli("analysts", "add", "first", "--team", "home").code == 0
+    assert "database roles" not in cli("doctor").out
+    with engine.begin() as db:
+        db.execute(sa.text("GRANT bank_reader TO first"))
+
+    [found] = [row for row in cli("doctor", "--json").json if row["part"] == "database roles"]
+
+    assert (found["state"], "first" in found["detail"]) == ("warning", True)
+    assert "bank_reader" in found["detail"]
+
+
 @pytest.fixture(scope="module")
 def home(database_url: str) -> Iterator[tuple[sa.Engine, TeamId]]:
     """A team to make logins for, all in one transaction that is never committed."""

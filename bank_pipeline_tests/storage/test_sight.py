@@ -10,11 +10,12 @@ import sqlalchemy as sa
 from bank_pipeline.domain.ids import TeamId
 from bank_pipeline.errors import SetupError
 from bank_pipeline.storage import embedded
+from bank_pipeline.storage.analysts import close_analyst, drop_login, insert_analyst
 from bank_pipeline.storage.connections import load_team_name
 from bank_pipeline.storage.copying import copy_rows
 from bank_pipeline.storage.engine import build_engine
 from bank_pipeline.storage.identifiers import new_id
-from bank_pipeline.storage.migrate import downgrade
+from bank_pipeline.storage.migrate import downgrade, renew_access
 from bank_pipeline.storage.reading import ACCOUNTS, TRANSACTIONS, TeamRows
 from bank_pipeline.storage.revisions import load_revisions
 from bank_pipeline.storage.roles import ROLES
@@ -22,7 +23,12 @@ from bank_pipeline.storage.sight import check_sight, load_sight, seen_by_team
 from bank_pipeline.storage.tables import transactions
 from bank_pipeline_tests.builders import transaction
 from bank_pipeline_tests.storage.linked import apply, link
-from bank_pipeline_tests.storage.tenants import Teams, insert_teams, plain_login
+from bank_pipeline_tests.storage.tenants import (
+    Teams,
+    demand_passwords,
+    insert_teams,
+    plain_login,
+)
 
 WHO = sa.text("SELECT current_user::text, current_setting('bank.team_id', true)")
 
@@ -141,6 +147,7 @@ def test_a_login_that_sees_no_row_is_told_so(engine: sa.Engine, teams: Teams) ->
     with engine.begin() as db:
         db.execute(sa.text(f"GRANT bank_writer TO {name}"))
     check_sight(blind)
+    assert renew_access(blind) == frozenset(), "it has nothing to give, and says nothing"
     with blind.connect() as db:
         assert db.scalar(sa.text("SELECT count(*) FROM bank.transactions")) == 2
 
@@ -166,3 +173,36 @@ def test_a_server_without_our_roles_will_do(tmp_path: Path, now: datetime) -> No
             downgrade(engine, "base")
     finally:
         embedded.stop(tmp_path)
+
+
+def test_a_plain_login_that_may_create_roles_makes_and_removes_analysts(
+    server_url: str, now: datetime
+) -> None:
+    """Its sessions too, which are not its own to end by itself."""
+    with plain_login(server_url, may_create_roles=True) as engine:
+        with engine.begin() as db:
+            linked = link(db, now)
+        login = f"analyst-{new_id()}"
+        with pytest.raises(SetupError, match="ADMIN"), engine.begin() as db:
+            insert_analyst(db, login, linked.connection.team_id, now=now)
+
+        server = build_engine(server_url)
+        with server.begin() as db:
+            db.execute(sa.text(f"GRANT analyst TO {engine.url.username} WITH ADMIN OPTION"))
+        demand_passwords(server)
+        server.dispose()
+        with engine.begin() as db:
+            password = insert_analyst(db, login, linked.connection.team_id, now=now)
+        url = engine.url.set(username=login, password=password.get_secret_value())
+        theirs = build_engine(url.render_as_string(hide_password=False))
+        with theirs.connect() as session:
+            accounts = sa.text("SELECT count(*) FROM accounts")
+            assert session.scalar(accounts) == 2
+            with engine.begin() as db:
+                close_analyst(db, login)
+            assert session.scalar(accounts) == 0
+            with engine.begin() as db:
+                drop_login(db, login)
+            with pytest.raises(sa.exc.OperationalError):
+                session.execute(accounts)
+        theirs.dispose()

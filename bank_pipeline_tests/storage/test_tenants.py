@@ -174,6 +174,24 @@ def test_figures_of_the_planner_tell_an_analyst_nothing(
     assert "permission denied" in try_it(ours, "TABLE pg_statistic")
 
 
+def test_a_bank_that_others_linked_looks_to_an_analyst_as_if_nobody_had(
+    engine: sa.Engine, ours: psycopg.Connection[Any], teams: Teams
+) -> None:
+    """Everybody sees which banks there are, and nobody who has one."""
+    asked = "SELECT popularity, history_days_learned FROM analytics.institutions"
+    bank = {"bank": teams.ours["institutions"]["external_id"]}
+    for whose, seen in ((teams.our_id, "[(1, 90)]"), (teams.their_id, "[(0, None)]")):
+        with engine.begin() as db:
+            db.execute(sa.text("UPDATE bank.institutions SET history_days_learned = 90"))
+            db.execute(sa.text("UPDATE bank.connections SET institution_external_id = NULL"))
+            linked = sa.text(
+                "UPDATE bank.connections SET institution_external_id = :bank WHERE team_id = :team"
+            )
+            db.execute(linked, bank | {"team": whose})
+            assert db.execute(sa.text(asked)).one() == (1, 90)
+        assert try_it(ours, asked) == seen
+
+
 @pytest.mark.parametrize("role", ["bank_reader", "bank_writer", "bank_owner"])
 def test_an_analyst_with_another_role_still_sees_their_team_alone(
     engine: sa.Engine, ours: psycopg.Connection[Any], teams: Teams, role: str

@@ -7,8 +7,15 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import UUID
 
+<<<<<<< HEAD:bank_pipeline/storage/migrations/versions/r0017_tenants.py
 revision: Final = "0017"
 down_revision: Final[str | None] = "0016"
+=======
+from bank_pipeline.storage.migrations.versions import r0004_windows
+
+revision: Final = "0015"
+down_revision: Final[str | None] = "0014"
+>>>>>>> tenants:bank_pipeline/storage/migrations/versions/r0015_tenants.py
 branch_labels: Final[Sequence[str] | None] = None
 depends_on: Final[Sequence[str] | None] = None
 
@@ -123,6 +130,24 @@ FROM bank.consents_to_end e
 LEFT JOIN bank.connections c ON c.id = e.connection_id
 """
 
+# How often a bank was linked here, and what it then gave, tells of other teams.
+INSTITUTIONS: Final = """
+CREATE OR REPLACE VIEW analytics.institutions AS
+SELECT i.provider, i.external_id AS institution_external_id, i.name, i.countries, i.bic, i.url,
+       i.logo_url, i.is_beta, i.customer_kinds, i.history_days_max,
+       CASE WHEN own.connections > 0 THEN i.history_days_learned END AS history_days_learned,
+       i.consent_days_max, coalesce(own.connections, 0)::integer AS popularity, i.fetched_at,
+       i.removed_at
+FROM bank.institutions i
+LEFT JOIN (
+    SELECT c.provider, c.institution_external_id, count(*) AS connections
+    FROM bank.connections c GROUP BY c.provider, c.institution_external_id
+) own ON own.provider = i.provider AND own.institution_external_id = i.external_id
+"""
+INSTITUTIONS_COMMENT: Final = (
+    r0004_windows.COMMENTS["institutions"] + " popularity: connections of yours to it."
+)
+
 OPEN: Final = """
 DO $$
 DECLARE one record;
@@ -170,6 +195,8 @@ def upgrade() -> None:
     _comment(more=True)
     _create_analysts()
     op.execute(TO_END.format(team="e"))
+    op.execute(INSTITUTIONS)
+    op.execute(f"COMMENT ON VIEW analytics.institutions IS '{INSTITUTIONS_COMMENT}'")
     _keep_figures(0)
     op.execute(FORGET)
 
@@ -177,6 +204,10 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute(OPEN)
     _keep_figures(-1)
+    before = r0004_windows.INSTITUTIONS.replace("CREATE VIEW", "CREATE OR REPLACE VIEW")
+    op.execute(before)
+    comment = r0004_windows.COMMENTS["institutions"]
+    op.execute(f"COMMENT ON VIEW analytics.institutions IS '{comment}'")
     op.execute(TO_END.format(team="c"))
     for name in reversed(FUNCTIONS):
         op.execute(f"DROP FUNCTION bank.{name}()")
