@@ -141,14 +141,20 @@ class FileKeys:
             return len(kept) < len(others)
 
     def _write(self, keys: Sequence[bytes]) -> None:
-        mode = stat.S_IMODE(self.path.stat().st_mode)
-        aside = _write_aside(self.path, keys)
         try:
-            aside.chmod(mode)
-            aside.replace(self.path)
-        finally:
-            aside.unlink(missing_ok=True)
-        _sync_folder(self.path.parent)
+            mode = stat.S_IMODE(self.path.stat().st_mode)
+            aside = _write_aside(self.path, keys)
+            try:
+                aside.chmod(mode)
+                aside.replace(self.path)
+            finally:
+                aside.unlink(missing_ok=True)
+            _sync_folder(self.path.parent)
+        except OSError as error:
+            raise SetupError(
+                f"The key file {self.path} cannot be changed ({error.strerror}): change it where "
+                "it comes from, as for keys in the environment (docs/operations.md, `Keys`)"
+            ) from error
 
 
 class CommandKeys:

@@ -142,6 +142,7 @@ def test_20_an_account_that_may_be_a_known_one_waits_for_a_person_and_goes_on(
     with scene.stage.context.engine.begin() as db:  # nothing is known to recognise it by
         db.exec_driver_sql(
             "UPDATE bank.accounts SET numbers_ciphertext = NULL, numbers_key_id = NULL,"
+            " masked_number = NULL,"
             " name = 'Old', content_hash = '' WHERE name = %s",
             (scene.world.accounts[scene.account(BOTH[1])].name,),
         )

@@ -112,7 +112,7 @@ def test_tables_of_another_release_are_told(gate: Gate, revision: str, said: str
 def test_while_tables_are_being_changed_it_goes_on_being_ready(gate: Gate) -> None:
     """As while a newer release migrates: what is locked is unknown, and nobody waits for it."""
     with gate.ground.engine.begin() as db:
-        db.execute(sa.text("LOCK TABLE bank.credentials, bank.provider_health"))
+        db.execute(sa.text("LOCK TABLE bank.encryption_keys, bank.provider_health"))
         ready = gate.http.get("/ready")
 
     assert ready.status_code == 200

@@ -135,6 +135,23 @@ def test_a_new_key_is_put_first_and_an_old_one_taken_out(tmp_path: Path) -> None
     assert [one.name for one in tmp_path.iterdir()] == ["keys"]
 
 
+def test_a_file_that_cannot_be_changed_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a mounted one: it stays as it is, and nothing lies beside it."""
+    source = file_of(tmp_path, OLD)
+
+    def refuse(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(SetupError, match=r"cannot be changed \(Read-only"):
+        source.put_first(NEW)
+
+    assert source.read() == (OLD,)
+    assert [one.name for one in tmp_path.iterdir()] == ["keys"]
+
+
 def test_keys_that_are_added_at_once_are_all_there(tmp_path: Path) -> None:
     source = file_of(tmp_path, OLD)
     added = [bytes([number] * 32) for number in range(40, 60)]

@@ -226,7 +226,7 @@ def _forget_keys(stage: Stage, name: str) -> None:
         db.execute(
             sa.text(
                 "UPDATE bank.accounts SET numbers_ciphertext = NULL, numbers_key_id = NULL, "
-                "name = 'Old', content_hash = '' WHERE name = :name"
+                "masked_number = NULL, name = 'Old', content_hash = '' WHERE name = :name"
             ),
             {"name": name},
         )

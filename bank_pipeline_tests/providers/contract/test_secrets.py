@@ -1,6 +1,7 @@
 """Claims about secrets: what opens an account is in no log, no error and no repr."""
 
 import traceback
+from datetime import timedelta
 from typing import Final
 
 from pydantic import SecretStr
@@ -108,6 +109,7 @@ def test_no_number_of_an_account_lies_in_the_database(stage: Stage) -> None:
     stage.sync(connection)
     stage.heal()
     numbers = numbers_of(stage, connection)
+    stage.pass_time(timedelta(days=1))
     stage.consent(login, renews=connection)
     stage.sync(connection)
 
