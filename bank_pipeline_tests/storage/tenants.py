@@ -18,6 +18,7 @@ from bank_pipeline.storage.migrate import migrate
 from bank_pipeline.storage.roles import load_missing_roles
 from bank_pipeline.storage.tables import NOBODYS
 from bank_pipeline_tests.storage.rows import insert_row_everywhere
+from bank_pipeline_tests.vaults import VAULT
 
 OURS: Final = " of ours"
 THEIRS: Final = " of others"
@@ -139,7 +140,7 @@ def plain_login(
     url = sa.make_url(server_url).set(username=name, database=name)
     engine = build_engine(url.render_as_string(hide_password=False))
     try:
-        migrate(engine)
+        migrate(engine, VAULT)
         yield engine
     finally:
         engine.dispose()

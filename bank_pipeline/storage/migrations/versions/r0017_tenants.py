@@ -7,15 +7,10 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import UUID
 
-<<<<<<< HEAD:bank_pipeline/storage/migrations/versions/r0017_tenants.py
-revision: Final = "0017"
-down_revision: Final[str | None] = "0016"
-=======
 from bank_pipeline.storage.migrations.versions import r0004_windows
 
-revision: Final = "0015"
-down_revision: Final[str | None] = "0014"
->>>>>>> tenants:bank_pipeline/storage/migrations/versions/r0015_tenants.py
+revision: Final = "0017"
+down_revision: Final[str | None] = "0016"
 branch_labels: Final[Sequence[str] | None] = None
 depends_on: Final[Sequence[str] | None] = None
 
