@@ -170,7 +170,7 @@ def test_a_server_without_our_roles_will_do(tmp_path: Path, now: datetime) -> No
             assert sight.missing_roles == frozenset(ROLES)
             rows = TeamRows(engine, linked.connection.team_id)
             assert len(rows.page(TRANSACTIONS, limit=9).rows) == 1
-            downgrade(engine, "base")
+            downgrade(engine, "base", VAULT)
     finally:
         embedded.stop(tmp_path)
 
