@@ -18,6 +18,7 @@ from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.engine import build_engine
 from bank_pipeline.storage.migrate import migrate
 from bank_pipeline.storage.tables import metadata
+from bank_pipeline_tests.emptying import EMPTY_AUDIT
 
 # The same examples at every run, so that a change is judged by what it changed. To look for
 # new ones: HYPOTHESIS_PROFILE=explore pytest --hypothesis-seed=N
@@ -114,7 +115,9 @@ def now() -> datetime:
     return datetime(2026, 6, 16, 14, 30, tzinfo=UTC)
 
 
-_EMPTY: Final = "; ".join(f"DELETE FROM {table}" for table in reversed(metadata.sorted_tables))
+_EMPTY: Final = f"{EMPTY_AUDIT}; " + "; ".join(
+    f"DELETE FROM {table}" for table in reversed(metadata.sorted_tables)
+)
 
 
 def _create_template(db: sa.Connection, server_url: str) -> None:

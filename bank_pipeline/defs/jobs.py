@@ -11,6 +11,7 @@ from bank_pipeline.defs.assets import sync_connections
 from bank_pipeline.defs.institution_assets import institutions
 from bank_pipeline.defs.labels import LIFECYCLE, LISTS, SYNCING, UPKEEP
 from bank_pipeline.defs.requests import ROUTINE, TAG_LANE
+from bank_pipeline.domain.audit import dagster_actor
 from bank_pipeline.sync.ending import end_consents
 from bank_pipeline.sync.prune import prune
 
@@ -42,9 +43,12 @@ institutions_job = dg.define_asset_job(
 
 
 @dg.op(out=dg.Out(dg.Nothing))
-def end_unused_consents(services: dg.ResourceParam[Services]) -> Iterator[dg.Output[None]]:
+def end_unused_consents(
+    context: dg.OpExecutionContext, services: dg.ResourceParam[Services]
+) -> Iterator[dg.Output[None]]:
     """End consents that nobody uses any more; erase what was asked to be."""
-    yield dg.Output(None, metadata=asdict(end_consents(services.sync)))
+    sync = services.sync.by(dagster_actor(context.run_id))
+    yield dg.Output(None, metadata=asdict(end_consents(sync)))
 
 
 @dg.job(executor_def=dg.in_process_executor, tags=LIFECYCLE)
@@ -56,8 +60,12 @@ def end_consents_job() -> None:
 @dg.op(out=dg.Out(dg.Nothing))
 def prune_expired(services: dg.ResourceParam[Services]) -> Iterator[dg.Output[None]]:
     """Delete answers past their retention; close links and syncs that nobody will finish."""
-    retention = timedelta(days=services.settings.raw_retention_days)
-    report = prune(services.sync, retention=retention)
+    settings = services.settings
+    report = prune(
+        services.sync,
+        retention=timedelta(days=settings.raw_retention_days),
+        runs_kept=timedelta(days=settings.sync_run_retention_days),
+    )
     yield dg.Output(None, metadata=asdict(report))
 
 

@@ -8,6 +8,7 @@ tables; a test compares them with this page.
 """
 
 from bank_pipeline.storage.tables.access import api_keys
+from bank_pipeline.storage.tables.audit import audit_log, audit_seals, erasures
 from bank_pipeline.storage.tables.balances import (
     balance_checkpoints,
     balance_checks,
@@ -59,6 +60,8 @@ __all__ = [
     "account_questions",
     "accounts",
     "api_keys",
+    "audit_log",
+    "audit_seals",
     "balance_checkpoints",
     "balance_checks",
     "balance_rules",
@@ -69,6 +72,7 @@ __all__ = [
     "connections",
     "consents_to_end",
     "credentials",
+    "erasures",
     "institutions",
     "link_sessions",
     "metadata",
