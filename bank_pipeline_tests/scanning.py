@@ -5,7 +5,9 @@ Every table of every schema of every database, system catalogs and planner sampl
 every form in which a text could lie about (`Canaries`), compressed ones, too.
 """
 
+import zlib
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -77,6 +79,7 @@ def _databases(server_url: str) -> list[str]:
 
 
 def _in_database(db: sa.Connection, canaries: Canaries) -> Iterator[tuple[str, str]]:
+    yield from _in_samples(db, canaries)
     for schema, table in db.execute(sa.text(_TABLES)).all():
         # Pseudo-types such as anyarray, and whatever a driver cannot read, come as text.
         columns = db.execute(sa.text(_COLUMNS), {"schema": schema, "table": table}).all()
@@ -93,16 +96,38 @@ def _in_database(db: sa.Connection, canaries: Canaries) -> Iterator[tuple[str, s
             yield from _in_rows(rows, [name for name, _ in columns], f"{schema}.{table}", canaries)
 
 
+def _in_samples(db: sa.Connection, canaries: Canaries) -> Iterator[tuple[str, str]]:
+    """Search the values that the server keeps of columns, under the names of the columns."""
+    for place, values in db.execute(sa.text(_SAMPLES)):
+        for canary in canaries.found_in(values.encode()):
+            yield canary, f"sample of {place}"
+
+
 def _in_rows(
     rows: Iterable[Any], names: list[str], table: str, canaries: Canaries
 ) -> Iterator[tuple[str, str]]:
-    for row in rows:
-        for name, value in zip(names, row, strict=True):
-            if value is None:
-                continue
-            content = bytes(value) if isinstance(value, bytes | memoryview) else value.encode()
-            for canary in canaries.found_in(content):
-                yield canary, f"{table}.{name}"
+    contents = [
+        (name, _legible(value))
+        for row in rows
+        for name, value in zip(names, row, strict=True)
+        if value is not None
+    ]
+    # All at once first: hardly ever is anything found.
+    if not canaries.found_in(b"\0".join(content for _, content in contents)):
+        return
+    for name, content in contents:
+        for canary in canaries.found_in(content):
+            yield canary, f"{table}.{name}"
+
+
+def _legible(value: str | bytes | memoryview) -> bytes:
+    """Return a value's bytes, and behind them what they are when they are compressed."""
+    if isinstance(value, str):
+        return value.encode()
+    content = bytes(value)
+    with suppress(zlib.error):
+        return content + b"\0" + zlib.decompress(content)
+    return content
 
 
 _DATABASES: Final = "SELECT datname::text FROM pg_database WHERE datallowconn ORDER BY 1"
@@ -110,8 +135,13 @@ _TABLES: Final = """
     SELECT n.nspname::text, c.relname::text
     FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
     WHERE relkind IN ('r', 'm') AND n.nspname <> 'information_schema'
-      AND has_table_privilege(c.oid, 'SELECT')
+      AND c.relname <> 'pg_statistic' AND has_table_privilege(c.oid, 'SELECT')
     ORDER BY 1, 2
+"""
+_SAMPLES: Final = """
+    SELECT schemaname || '.' || tablename || '.' || attname,
+        concat(most_common_vals::text, histogram_bounds::text, most_common_elems::text)
+    FROM pg_stats WHERE schemaname NOT IN ('pg_catalog', 'information_schema')
 """
 _COLUMNS: Final = """
     SELECT a.attname::text, format_type(a.atttypid, NULL) FROM pg_attribute a

@@ -34,6 +34,7 @@ EXACT: Final = "-12345678901234567890.123456789012345678"
 def linked(ground: Ground) -> ConnectionId:
     """A bank of the team's, with an amount that no float holds, and one of another team's."""
     ground.world.add_booked(CHECKING, Decimal("-0.10"))
+    ground.world.add_booked("acc-3-1", Decimal("-7.77"))
     connection_id = ground.link_ready()
     ground.execute(f"UPDATE bank.transactions SET amount = {EXACT} WHERE amount = -0.10")
     session_id, url = ground.begin_link(team="others")
