@@ -106,7 +106,6 @@ _DAGSTER_RUNS: Final = "BANK_PIPELINE_RUN_RETENTION_DAYS (60)"
 DAGSTER_POLICIES: Final[Mapping[str, Policy]] = {
     "alembic_version": _bounded("one row"),
     "asset_check_executions": _pruned(f"{_EVENTS}; the newest of each check stays"),
-    "asset_check_partitions": _bounded("one per check and partition"),
     "asset_daemon_asset_evaluations": _bounded("empty: no automation conditions are used"),
     "asset_event_tags": _pruned("with its event"),
     "asset_keys": _bounded("one per asset"),

@@ -88,7 +88,8 @@ def findings(runs: Runs, canaries: Canaries) -> set[str]:
     url = runs.installation.services.sync.engine.url
     assert url.database is not None
     server = url.render_as_string(hide_password=False)
-    found = places(scan_cluster(server, canaries, databases=[url.database]))
+    scanned = places(scan_cluster(server, canaries, databases=[url.database]))
+    found = {place.removeprefix("sample of ") for place in scanned}
     manager = runs.instance.compute_log_manager
     assert isinstance(manager, LocalComputeLogManager)
     logs = Path(manager.get_captured_local_path(["any"], "out")).parents[1]
