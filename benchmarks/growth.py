@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
+from dagster._core.scheduler.instigation import InstigatorType, TickData, TickStatus
 from rich.console import Console
 from rich.table import Table
 
@@ -30,6 +31,7 @@ from benchmarks.results import record
 
 DAYS: Final = 60
 DAY: Final = timedelta(days=1)
+TICKS: Final = 500
 WARM_UP: Final = 3  # days until histories are whole and every kind of row is there
 _SIZES: Final = """
     SELECT n.nspname || '.' || c.relname, pg_total_relation_size(c.oid)
@@ -56,12 +58,16 @@ def main() -> int:
         before, syncs_before = _sizes(ground), _syncs(ground)
         _live(ground, days)
         after, syncs = _sizes(ground), _syncs(ground) - syncs_before
+        bare, all_syncs = _without_lineage(ground), _syncs(ground)
+        tick = _tick(ground)
     share = connections * days
     grown = {name: (after[name] - before.get(name, 0)) / share for name in after}
     found = {
         "connections": connections,
         "days": days,
         "syncs_per_connection_and_day": round(syncs / share, 2),
+        "bytes_per_sync_run_without_lineage": round(bare / all_syncs),
+        "bytes_per_tick": round(tick),
         "bytes_per_connection_and_day": {
             name: round(size) for name, size in sorted(grown.items()) if size >= 1
         },
@@ -75,6 +81,31 @@ def _live(ground: Playground, days: int) -> None:
     for _ in range(days):
         ground.pass_time(DAY)
         seal_audit(ground.services.sync)
+
+
+def _without_lineage(ground: Playground) -> int:
+    """Return how big the syncs are once what they leave for looking back is deleted."""
+    with ground.services.sync.engine.begin() as db:
+        db.execute(sa.text("UPDATE bank.sync_runs SET lineage = NULL, before = NULL"))
+    return _sizes(ground)["bank.sync_runs"]
+
+
+def _tick(ground: Playground) -> float:
+    """Return how big a tick of a sensor is that finds nothing to do."""
+    before = _sizes(ground)["dagster.job_ticks"]
+    for number in range(TICKS):
+        ground.instance.create_tick(
+            TickData(
+                instigator_origin_id="0" * 40,
+                instigator_name="connection_sensor",
+                instigator_type=InstigatorType.SENSOR,
+                status=TickStatus.SKIPPED,
+                timestamp=START.timestamp() + number,
+                skip_reason="No connection is due.",
+                selector_id="0" * 40,
+            )
+        )
+    return (_sizes(ground)["dagster.job_ticks"] - before) / TICKS
 
 
 def _syncs(ground: Playground) -> int:
@@ -101,6 +132,8 @@ def _to_table(found: dict[str, Any]) -> Table:
     rows = found["bytes_per_connection_and_day"]
     for name, size in sorted(rows.items(), key=lambda item: -item[1]):
         table.add_row(name, f"{size:,}")
+    table.add_row("a sync run without lineage", str(found["bytes_per_sync_run_without_lineage"]))
+    table.add_row("a tick", str(found["bytes_per_tick"]))
     table.add_row("syncs per connection and day", str(found["syncs_per_connection_and_day"]))
     return table
 

@@ -23,6 +23,7 @@ from bank_pipeline.storage.tables import (
     quarantine,
     sync_runs,
 )
+from bank_pipeline.storage.undoing import UNDO
 
 
 class Fate(StrEnum):
@@ -187,6 +188,7 @@ PAST: Final[Mapping[str, Aged]] = {
             sync_runs.c.ended_at.is_not(None),
             sync_runs.c.lineage.is_(None),
             _changed_nothing(),
+            sync_runs.c.reason != UNDO,  # what it took back names it
             _has_newer(sync_runs, "started_at"),
         ),
     ),

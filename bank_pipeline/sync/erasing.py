@@ -7,6 +7,7 @@ nothing but its repetition; the name of the team goes last but one, so that it c
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -101,10 +102,12 @@ def ask_erasure(context: SyncContext, team: str) -> TeamId:
         NotFoundError: there is no such team.
     """
     now = context.clock()
-    with context.engine.begin() as db:
+    with context.engine.connect() as db:
         team_id, _ = load_team_by(db, team)
+        counts = count_rows(db, team_id)  # it takes a while, and must hold up nobody
+    with context.engine.begin() as db:
         lock_team(db, team_id)
-        if insert_erasure(db, team_id, counts=count_rows(db, team_id), now=now):
+        if insert_erasure(db, team_id, counts=counts, now=now):
             keys = delete_api_keys_of(db, team_id)
             links = abandon_links(context, db, team_id)
             _note(context, db, AuditAction.ERASE_ASKED, team_id, api_keys=keys, links=links)
@@ -212,11 +215,13 @@ def _end_and_erase(context: SyncContext, erasure: Erasure, *, is_patient: bool) 
         found = load_connections_to_erase(db, erasure)
     now = context.clock()
     for one in found:
+        is_due = one.next_attempt_at is None or one.next_attempt_at <= now
         if one.is_erased:
             continue
         if not one.is_ended or not one.is_erase_asked:
-            disconnect(context, one.id, erase=True)
-        elif not is_patient or one.next_attempt_at is None or one.next_attempt_at <= now:
+            with suppress(NotFoundError):  # somebody else went on with it, and was faster
+                disconnect(context, one.id, erase=True)
+        elif is_due or not is_patient:
             end_consents(context, connection_id=one.id)
     with context.engine.begin() as db:
         left = [one for one in load_connections_to_erase(db, erasure) if not one.is_erased]
