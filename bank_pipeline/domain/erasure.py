@@ -61,6 +61,11 @@ REMAINDERS: Final = (
         "your log collector's retention",
     ),
     Remainder(
+        "the log of a PostgreSQL of your own",
+        "values of keys in lines about errors, unless log_error_verbosity is terse",
+        "your retention of its log",
+    ),
+    Remainder(
         "backups, WAL and replicas of the database",
         "everything as it was",
         "your retention of backups; a restore brings it back: erase again",

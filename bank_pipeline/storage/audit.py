@@ -82,17 +82,17 @@ def insert_row_audit(
     account_id: str | None = None,
     transaction_id: str | None = None,
 ) -> None:
-    """Write what somebody decided about one account, or one transaction, and so about its team."""
+    """
+    Write what somebody decided about one account, or one transaction, and so about its team.
+
+    The id is that of a row which is there: the decision has found it.
+    """
     if transaction_id is not None:
         account_id = db.scalar(
-            sa.select(transactions.c.account_id).where(
-                sa.cast(transactions.c.id, sa.Text) == transaction_id
-            )
+            sa.select(transactions.c.account_id).where(transactions.c.id == transaction_id)
         )
     owner = db.execute(
-        sa.select(accounts.c.team_id, accounts.c.connection_id).where(
-            sa.cast(accounts.c.id, sa.Text) == account_id
-        )
+        sa.select(accounts.c.team_id, accounts.c.connection_id).where(accounts.c.id == account_id)
     ).one_or_none()
     insert_audit(
         db,
