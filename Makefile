@@ -80,9 +80,9 @@ format: $(VENV)/.dev ## Format and mend what can be mended by machine
 lock: $(VENV)/.uv ## Pin every dependency anew, with hashes
 	@$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	  --no-header --no-emit-index-url --quiet -o requirements.lock
-	@$(BIN)/uv pip compile pyproject.toml --extra hosts --universal --python-version 3.11 --generate-hashes \
+	@$(BIN)/uv pip compile pyproject.toml --extra hosts --extra parquet --universal --python-version 3.11 --generate-hashes \
 	  --no-header --no-emit-index-url --quiet -c requirements.lock -o requirements-hosts.lock
-	@$(BIN)/uv pip compile pyproject.toml --extra hosts --group dev --universal --python-version 3.11 --generate-hashes \
+	@$(BIN)/uv pip compile pyproject.toml --extra hosts --extra parquet --group dev --universal --python-version 3.11 --generate-hashes \
 	  --no-header --no-emit-index-url --quiet -c requirements-hosts.lock -o requirements-dev.lock
 
 clean: ## Remove the environment, caches and all local state, the embedded database included

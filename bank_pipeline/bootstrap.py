@@ -1,10 +1,11 @@
 """The composition root: the one place that turns settings into working parts."""
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from bank_pipeline.config import Settings
+from bank_pipeline.domain.audit import Actor
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.providers.base import ProviderClient
 from bank_pipeline.providers.cache import Cache, build_cache
@@ -26,6 +27,10 @@ class Services:
 
     settings: Settings
     sync: SyncContext
+
+    def by(self, actor: Actor) -> "Services":
+        """Return the same for somebody who acts, whom the audit log then names."""
+        return replace(self, sync=self.sync.by(actor))
 
 
 def build_services(settings: Settings) -> Services:

@@ -106,6 +106,8 @@ class Settings(BaseSettings):
     """Longest silence of a provider: a first full page may be slow."""
     raw_retention_days: int = Field(default=90, ge=1)
     """How long the providers' answers, and webhooks that were handled, are kept."""
+    sync_run_retention_days: int = Field(default=400, ge=1)
+    """How long syncs that changed nothing, and former states of connections, are kept."""
     event_retention_days: int = Field(default=14, ge=1)
     """How long Dagster's events and step logs of finished runs are kept; the newest state stays."""
     run_retention_days: int = Field(default=60, ge=1)

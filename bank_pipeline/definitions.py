@@ -3,7 +3,9 @@
 import dagster as dg
 
 from bank_pipeline.defs.assets import sync_connections
+from bank_pipeline.defs.audit import audit_sensor
 from bank_pipeline.defs.checks import CHECKS, checks_job, checks_schedule
+from bank_pipeline.defs.erasing import erase_teams_job, erasure_sensor
 from bank_pipeline.defs.housekeeping import (
     erased_sensor,
     forget_erased_job,
@@ -46,6 +48,7 @@ defs = dg.Definitions(
         checks_job,
         deliver_notices_job,
         end_consents_job,
+        erase_teams_job,
         forget_erased_job,
         institutions_job,
         prune_instance_job,
@@ -61,9 +64,11 @@ defs = dg.Definitions(
         prune_schedule,
     ],
     sensors=[
+        audit_sensor,
         connection_sensor,
         consent_sensor,
         erased_sensor,
+        erasure_sensor,
         failed_run_sensor,
         fault_sensor,
         notice_sensor,

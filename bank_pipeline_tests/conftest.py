@@ -18,6 +18,7 @@ from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.engine import build_engine
 from bank_pipeline.storage.migrate import migrate
 from bank_pipeline.storage.tables import metadata
+from bank_pipeline_tests.emptying import EMPTY_AUDIT
 from bank_pipeline_tests.vaults import KEY, VAULT
 
 # The same examples at every run, so that a change is judged by what it changed. To look for
@@ -117,6 +118,7 @@ def now() -> datetime:
 
 _EMPTY: Final = "; ".join(
     [
+        EMPTY_AUDIT,
         *(f"DELETE FROM {table}" for table in reversed(metadata.sorted_tables)),
         # As an installation does at its start, of the key that `vault` has.
         (

@@ -96,7 +96,9 @@ def set_rule(
     if rule.is_empty:
         raise typer.BadParameter("say what to decide: --booked, --available, --sign, ...")
     context = open_services().sync
-    set_balance_rule(context.engine, AccountId(account), rule, now=context.clock())
+    set_balance_rule(
+        context.engine, AccountId(account), rule, now=context.clock(), actor=context.actor
+    )
     console.print(f"decided for account {account}; see `bank-pipeline balance-rules`")
 
 
@@ -104,7 +106,7 @@ def set_rule(
 def reset_rule(account: AccountArgument) -> None:
     """Forget what was decided for one account."""
     context = open_services().sync
-    reset_balance_rule(context.engine, AccountId(account), now=context.clock())
+    reset_balance_rule(context.engine, AccountId(account), now=context.clock(), actor=context.actor)
     console.print(f"account {account} goes by the general rules again")
 
 

@@ -18,9 +18,11 @@ from bank_pipeline.domain.connection import Provider
 from bank_pipeline.errors import BankPipelineError
 from bank_pipeline.providers.base import ProviderClient
 from bank_pipeline.providers.cache import build_cache
+from bank_pipeline.storage.audit import load_unsealed_late
 from bank_pipeline.storage.credentials import load_vault
 from bank_pipeline.storage.encryption_keys import check_key
 from bank_pipeline.storage.engine import build_engine, resolve_database
+from bank_pipeline.storage.erasures import load_open_erasures
 from bank_pipeline.storage.health import load_health, load_pauses
 from bank_pipeline.storage.inbox import load_lag
 from bank_pipeline.storage.keys import open_source
@@ -57,6 +59,7 @@ def doctor(as_json: AsJson = False) -> None:
         *_check_pauses(settings),
         *_check_webhooks(settings),
         *_check_inbox(settings),
+        *_check_duties(settings),
         _check("cache", lambda: _check_cache(settings)),
         _check("clock", lambda: f"{build_clock(settings)():%Y-%m-%d %H:%M} UTC"),
     ]
@@ -177,6 +180,29 @@ def _check_pauses(settings: Settings) -> Iterator[Finding]:
             f"{one.next_probe_at:%H:%M} UTC. They go on by themselves when it passes"
         )
         yield Finding(f"{one.provider} syncs", "warning", detail)
+
+
+def _check_duties(settings: Settings) -> Iterator[Finding]:
+    """Tell what we owe: an audit log that is sealed, and erasures that were asked for."""
+    try:
+        engine = build_engine(resolve_database(settings).url)
+        at_the_end.callback(engine.dispose)
+        if not load_health(engine).is_migrated:
+            return
+        with engine.connect() as db:
+            count, since = load_unsealed_late(db, now=build_clock(settings)())
+            waiting = load_open_erasures(db)
+    except BankPipelineError:
+        return  # the finding about the database says why
+    if since is not None:
+        detail = (
+            f"{count} entries are not sealed, the oldest of {since:%Y-%m-%d %H:%M} UTC: is "
+            "audit_sensor on? `bank-pipeline audit verify` seals them"
+        )
+        yield Finding("audit log", "warning", detail)
+    for one in waiting:
+        detail = f"team {one.team_id}, since {one.asked_at:%Y-%m-%d}: {one.waits_for or one.state}"
+        yield Finding("erasure", "warning", detail)
 
 
 def _check_webhooks(settings: Settings) -> Iterator[Finding]:

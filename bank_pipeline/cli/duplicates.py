@@ -1,13 +1,15 @@
 """`bank-pipeline duplicates`: rows that may be one told twice, and deciding of them."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from bank_pipeline.cli.connections import ConnectionOption
 from bank_pipeline.cli.output import AsJson, console, print_rows
 from bank_pipeline.cli.session import open_services
+from bank_pipeline.domain.audit import AuditAction
 from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline.storage.audit import insert_row_audit
 from bank_pipeline.storage.connections import load_connection
 from bank_pipeline.storage.duplicates import (
     drop_duplicate,
@@ -16,6 +18,8 @@ from bank_pipeline.storage.duplicates import (
 )
 
 app = typer.Typer(help="Rows that may be one, told twice.", no_args_is_help=True)
+
+_DECIDED: Final = AuditAction.ROWS_DECIDED
 
 TransactionArgument = Annotated[
     str, typer.Argument(help="Id of a transaction, as `duplicates list` shows it.")
@@ -52,18 +56,22 @@ def list_duplicates(connection: ConnectionOption = None, as_json: AsJson = False
 @app.command()
 def keep(transaction: TransactionArgument) -> None:
     """Say that it is a row of its own. One that was dropped comes back; it is not asked again."""
-    services = open_services()
-    with services.sync.engine.begin() as db:
-        keep_duplicate(db, transaction, now=services.sync.clock())
+    context = open_services().sync
+    now = context.clock()
+    with context.engine.begin() as db:
+        keep_duplicate(db, transaction, now=now)
+        insert_row_audit(db, _DECIDED, actor=context.actor, now=now, transaction_id=transaction)
     console.print(f"kept: {transaction} counts", highlight=False)
 
 
 @app.command()
 def drop(transaction: TransactionArgument) -> None:
     """Say that it is another row told twice: it counts no more, and no sync brings it back."""
-    services = open_services()
-    with services.sync.engine.begin() as db:
-        drop_duplicate(db, transaction, now=services.sync.clock())
+    context = open_services().sync
+    now = context.clock()
+    with context.engine.begin() as db:
+        drop_duplicate(db, transaction, now=now)
+        insert_row_audit(db, _DECIDED, actor=context.actor, now=now, transaction_id=transaction)
     console.print(
         f"dropped: {transaction}; `duplicates keep {transaction}` brings it back", highlight=False
     )

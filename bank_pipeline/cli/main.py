@@ -14,6 +14,7 @@ from bank_pipeline.cli import (
     accounts,
     analysts,
     api_keys,
+    audit,
     backfill,
     balances,
     connections,
@@ -31,6 +32,7 @@ from bank_pipeline.cli import (
     serve,
     simulate,
     switch,
+    teams,
     up,
     webhooks,
 )
@@ -52,6 +54,7 @@ app = typer.Typer(
 app.add_typer(accounts.app, name="accounts")
 app.add_typer(analysts.app, name="analysts")
 app.add_typer(api_keys.app, name="api-keys")
+app.add_typer(audit.app, name="audit")
 app.add_typer(balances.rules, name="balance-rules")
 app.add_typer(balances.checks, name="balance-checks")
 app.add_typer(database.app, name="db")
@@ -61,6 +64,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(link.app, name="link")
 app.add_typer(notify.app, name="notify")
 app.add_typer(sandbox.app, name="sandbox")
+app.add_typer(teams.app, name="teams")
 app.add_typer(webhooks.app, name="webhooks")
 app.command("demo")(demo.demo)
 app.command("simulate")(simulate.simulate)

@@ -32,7 +32,7 @@ def link_simulated_banks(services: Services) -> list[ConnectionId]:
 
 
 def link_simulated_bank(
-    services: Services, login_id: str, provider: Provider = Provider.PLAID
+    services: Services, login_id: str, provider: Provider = Provider.PLAID, *, team: str = TEAM
 ) -> ConnectionId:
     """Link one simulated person's bank as a person would: through the provider's own page."""
     can = services.sync.provider(provider).capabilities
@@ -42,7 +42,7 @@ def link_simulated_bank(
     started = start_link(
         services.sync,
         provider,
-        team_name=TEAM,
+        team_name=team,
         institution=institution,
         return_url=f"{services.settings.gateway_url}/link/widget/{provider}"
         if can.is_linked_on_our_page

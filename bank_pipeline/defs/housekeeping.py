@@ -37,6 +37,7 @@ class HousekeepingReport:
     events_deleted: int = 0
     evaluations_deleted: int = 0
     runs_deleted: int = 0
+    backfills_deleted: int = 0
     step_logs_deleted: int = 0
     is_busy: bool = False
 
@@ -51,7 +52,7 @@ def prune_instance(
     """
     now = system_now()
     with (
-        history.opened(_url(instance)) as engine,
+        history.opened(instance_url(instance)) as engine,
         history.housekeeping(engine) as db,
     ):
         if db is None:
@@ -59,10 +60,12 @@ def prune_instance(
         before = now - events_kept
         evaluations = history.delete_old_evaluations(db, before=before)
         events = history.delete_old_events(db, BY_CONNECTION, before=before)
-        runs = history.delete_old_runs(db, before=now - max(runs_kept, events_kept))
+        oldest = now - max(runs_kept, events_kept)
+        runs = history.delete_old_runs(db, before=oldest)
+        backfills = history.delete_old_backfills(db, before=oldest)
         history.vacuum(db)
         logs = _delete_logs(_old_logs(instance, before=before))
-    return HousekeepingReport(events, evaluations, runs, logs)
+    return HousekeepingReport(events, evaluations, runs, backfills, logs)
 
 
 def forget_connections(
@@ -71,7 +74,7 @@ def forget_connections(
     """Delete every trace of erased connections, but for their ids in the config of shared runs."""
     runs: list[str] = []
     with (
-        history.opened(_url(instance)) as engine,
+        history.opened(instance_url(instance)) as engine,
         history.housekeeping(engine) as db,
     ):
         if db is None:
@@ -154,7 +157,7 @@ def erased_sensor(
         erased = load_erased_ids(db, since=now - LOOKED_BACK)
     if not erased:
         return dg.SkipReason("No connection was erased lately.")
-    with history.opened(_url(context.instance)) as engine, engine.connect() as db:
+    with history.opened(instance_url(context.instance)) as engine, engine.connect() as db:
         remembered = history.load_remembered(db, BY_CONNECTION, erased)
     if not remembered:
         return dg.SkipReason("Nothing is left of the connections that were erased.")
@@ -162,7 +165,8 @@ def erased_sensor(
     return dg.RunRequest(run_key=f"forget:{erased[0]}:{len(erased)}:{turn}")
 
 
-def _url(instance: dg.DagsterInstance) -> str:
+def instance_url(instance: dg.DagsterInstance) -> str:
+    """Return where an instance keeps its history."""
     storage = instance.event_log_storage
     assert isinstance(storage, PostgresEventLogStorage), "dagster.yaml keeps the instance there"
     return storage.postgres_url

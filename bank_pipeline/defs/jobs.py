@@ -13,6 +13,7 @@ from bank_pipeline.defs.institution_assets import institutions
 from bank_pipeline.defs.labels import LIFECYCLE, LISTS, SYNCING, UPKEEP
 from bank_pipeline.defs.metadata import to_metadata
 from bank_pipeline.defs.requests import ROUTINE, TAG_LANE
+from bank_pipeline.domain.audit import dagster_actor
 from bank_pipeline.sync.ending import end_consents
 from bank_pipeline.sync.prune import prune
 
@@ -44,10 +45,13 @@ institutions_job = dg.define_asset_job(
 
 
 @dg.op(out=dg.Out(dg.Nothing))
-def end_unused_consents(services: dg.ResourceParam[Services]) -> Iterator[dg.Output[None]]:
+def end_unused_consents(
+    context: dg.OpExecutionContext, services: dg.ResourceParam[Services]
+) -> Iterator[dg.Output[None]]:
     """End consents that nobody uses any more; erase what was asked to be."""
+    sync = services.sync.by(dagster_actor(context.run_id))
     with words_kept_back():
-        report = end_consents(services.sync)
+        report = end_consents(sync)
     yield dg.Output(None, metadata=to_metadata(**asdict(report)))
 
 
@@ -60,9 +64,13 @@ def end_consents_job() -> None:
 @dg.op(out=dg.Out(dg.Nothing))
 def prune_expired(services: dg.ResourceParam[Services]) -> Iterator[dg.Output[None]]:
     """Delete answers past their retention; close links and syncs that nobody will finish."""
-    retention = timedelta(days=services.settings.raw_retention_days)
+    settings = services.settings
     with words_kept_back():
-        report = prune(services.sync, retention=retention)
+        report = prune(
+            services.sync,
+            retention=timedelta(days=settings.raw_retention_days),
+            runs_kept=timedelta(days=settings.sync_run_retention_days),
+        )
     yield dg.Output(None, metadata=to_metadata(**asdict(report)))
 
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from pydantic import SecretStr
 
+from bank_pipeline.domain.audit import Actor, ActorKind
 from bank_pipeline.domain.ids import ApiKeyId, TeamId
 
 PREFIX: Final = "bpk"
@@ -34,6 +35,11 @@ class Principal:
     key_id: ApiKeyId
     team_id: TeamId
     scope: KeyScope
+
+    @property
+    def actor(self) -> Actor:
+        """Whom the audit log names for what is done with the key."""
+        return Actor(ActorKind.API_KEY, self.key_id)
 
     def may(self, scope: KeyScope) -> bool:
         """Say whether the key allows this."""
@@ -72,6 +78,13 @@ def digest_of(secret: SecretStr) -> bytes:
 def to_token(key_id: ApiKeyId, secret: SecretStr) -> SecretStr:
     """Return the key as a program sends it."""
     return SecretStr(f"{PREFIX}_{key_id.replace('-', '')}_{secret.get_secret_value()}")
+
+
+def id_of(token: SecretStr) -> ApiKeyId:
+    """Return the id of a key of ours."""
+    found = parse_token(token)
+    assert found is not None, "a key that `to_token` made"
+    return found[0]
 
 
 def parse_token(token: SecretStr) -> tuple[ApiKeyId, SecretStr] | None:

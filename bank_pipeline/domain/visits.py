@@ -7,6 +7,7 @@ from typing import Final, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, model_validator
 
 from bank_pipeline.domain.access import KeyScope
+from bank_pipeline.domain.audit import Actor, ActorKind
 from bank_pipeline.domain.ids import ApiKeyId, ConnectionId, TeamId
 
 CONNECT_FOR: Final = timedelta(days=7)
@@ -72,6 +73,13 @@ class Visit(BaseModel):
     def is_guest(self) -> bool:
         """Say whether they came by a link: they see what they connect, and nothing else."""
         return self.key_id is None
+
+    @property
+    def actor(self) -> Actor:
+        """Whom the audit log names for what they do."""
+        if self.key_id is not None:
+            return Actor(ActorKind.API_KEY, self.key_id)
+        return Actor(ActorKind.LINK, self.link.purpose.value if self.link else None)
 
     @property
     def may_manage(self) -> bool:

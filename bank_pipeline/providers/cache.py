@@ -1,5 +1,6 @@
 """A cache for what providers say slowly and rarely change. It never decides; it only spares."""
 
+import dbm
 import json
 import logging
 import zlib
@@ -21,6 +22,9 @@ LOCK_S_MAX: Final = 900  # above the slowest creation: the lock of a killed proc
 SOCKET_S_MAX: Final = 5.0
 LOCK_FILES: Final = 64  # creations of different keys rarely wait for each other
 
+EXPIRES_S: Final = 100 * 24 * 3600  # above the longest time for which a value is good
+
+_PREFIX: Final = "bank_pipeline:"
 _FILE_BACKEND: Final = "bank_pipeline.file"
 _log: Final = logging.getLogger(__name__)
 
@@ -104,14 +108,38 @@ class Cache:
         except Exception as error:  # noqa: BLE001 - whatever a backend raises, it only spares
             _log.warning("cache unusable (%s): nothing dropped", type(error).__name__)
 
+    def empty(self) -> bool:
+        """
+        Forget everything that was ever stored, and say whether that could be done.
+
+        All of it, because nobody can tell which values are about whom; each is made anew when
+        it is wanted.
+        """
+        try:
+            self._empty()
+        except Exception as error:  # noqa: BLE001 - whatever a backend raises, nothing is forgotten
+            _log.warning("cache unusable (%s): not emptied", type(error).__name__)
+            return False
+        return True
+
+    def _empty(self) -> None:
+        backend = self._region.actual_backend
+        if isinstance(backend, _FileBackend):
+            backend.empty()
+            return
+        for key in backend.writer_client.scan_iter(match=f"{_PREFIX}*"):
+            backend.writer_client.delete(key)
+
 
 def build_cache(settings: Settings, *, seal: Seal | None = None) -> Cache:
     """Build the cache that the settings name. Touches no file or network until first use."""
     if settings.redis_url is not None:
         return Cache(
-            make_region().configure(
+            # The server may be shared with others, the broker's queues included.
+            make_region(key_mangler=_to_redis_key).configure(
                 "dogpile.cache.redis",
                 arguments={
+                    "redis_expiration_time": EXPIRES_S,
                     "url": settings.redis_url.get_secret_value(),
                     "distributed_lock": True,
                     "thread_local_lock": False,
@@ -133,6 +161,10 @@ def build_file_cache(folder: Path, *, seal: Seal | None = None) -> Cache:
     )
 
 
+def _to_redis_key(key: str) -> str:
+    return f"{_PREFIX}{key}"
+
+
 class _FileBackend(DBMBackend):
     """
     A cache in a file, with many locks for creating values instead of one for all keys.
@@ -149,6 +181,11 @@ class _FileBackend(DBMBackend):
             )
             for number in range(LOCK_FILES)
         ]
+
+    def empty(self) -> None:
+        """Begin the file anew: what is deleted from one stays legible in it."""
+        with self._use_rw_lock(write=True), dbm.open(self.filename, "n"):
+            pass
 
     def get_mutex(self, key: str) -> Any:  # noqa: ANN401 - as the library has it
         return self._mutexes[zlib.crc32(key.encode()) % LOCK_FILES](key)

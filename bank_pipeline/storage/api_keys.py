@@ -82,17 +82,19 @@ def _load(db: sa.Connection, key_id: ApiKeyId) -> ApiKey | None:
     return None if row is None else ApiKey(**{**row, "scope": KeyScope(row["scope"])})
 
 
-def revoke_api_key(db: sa.Connection, key_id: str, *, now: datetime) -> None:
+def revoke_api_key(db: sa.Connection, key_id: str, *, now: datetime) -> TeamId:
     """
-    Take a key back for good.
+    Take a key back for good, and return whose it was.
 
     Raises:
         NotFoundError: there is none of this id, or it was taken back already.
     """
     is_this = sa.cast(api_keys.c.id, sa.Text) == key_id
     statement = api_keys.update().where(is_this, api_keys.c.revoked_at.is_(None))
-    if db.execute(statement.values(revoked_at=now)).rowcount == 0:
+    team_id = db.scalar(statement.values(revoked_at=now).returning(api_keys.c.team_id))
+    if team_id is None:
         raise NotFoundError(f"no valid key {key_id}; see `bank-pipeline api-keys list`")
+    return TeamId(team_id)
 
 
 def list_api_keys(db: sa.Connection) -> list[ListedKey]:

@@ -10,10 +10,10 @@ from sqlalchemy.dialects.postgresql import insert
 from bank_pipeline.domain.connection import Connection, ConnectionStatus, HistoryStage, Provider
 from bank_pipeline.domain.ids import ConnectionId, SyncRunId, TeamId
 from bank_pipeline.domain.transitions import Transition, settle
-from bank_pipeline.errors import ConcurrentSyncError, NotFoundError
+from bank_pipeline.errors import ConcurrentSyncError, NotFoundError, RefusedError
 from bank_pipeline.storage.bell import ring
 from bank_pipeline.storage.identifiers import new_id
-from bank_pipeline.storage.tables import connection_events, connections, teams
+from bank_pipeline.storage.tables import connection_events, connections, erasures, teams
 
 _FIELDS: Final = [connections.c[name] for name in Connection.model_fields]
 _LOAD_ONE: Final = sa.select(*_FIELDS).where(connections.c.id == sa.bindparam("connection_id"))
@@ -21,13 +21,19 @@ _LOCK_ONE: Final = _LOAD_ONE.with_for_update()
 
 
 def ensure_team(db: sa.Connection, name: str, *, now: datetime) -> TeamId:
-    """Return the team of this name, made if there is none."""
+    """
+    Return the team of this name, made if there is none.
+
+    Raises:
+        RefusedError: it is being erased.
+    """
     query = sa.select(teams.c.id).where(teams.c.name == name)
     team_id = db.scalar(query)
     if team_id is None:
         row = {"id": new_id(), "name": name, "created_at": now}
         db.execute(insert(teams).values(row).on_conflict_do_nothing())
         team_id = db.execute(query).scalar_one()  # ours, or that of whoever was faster
+    _check_stays(db, team_id)
     return TeamId(team_id)
 
 
@@ -42,6 +48,7 @@ def load_team(db: sa.Connection, name: str) -> TeamId:
 
     Raises:
         NotFoundError: there is none; a team begins with its first link, or target of notices.
+        RefusedError: it is being erased.
     """
     team_id = db.scalar(sa.select(teams.c.id).where(teams.c.name == name))
     if team_id is None:
@@ -50,12 +57,29 @@ def load_team(db: sa.Connection, name: str) -> TeamId:
             f"no team {name!r} (there are: {known}); a team begins with its first link, key or "
             "target of notices"
         )
+    _check_stays(db, team_id)
     return TeamId(team_id)
 
 
+def _check_stays(db: sa.Connection, team_id: str) -> None:
+    is_erased = sa.select(erasures.c.id).where(
+        erasures.c.team_id == team_id, erasures.c.done_at.is_(None)
+    )
+    if db.scalar(is_erased) is not None:
+        raise RefusedError("this team is being erased; see `bank-pipeline teams list`")
+
+
 def load_team_name(db: sa.Connection, team_id: TeamId) -> str:
-    """Load what a team is called."""
-    return str(db.execute(sa.select(teams.c.name).where(teams.c.id == team_id)).scalar_one())
+    """
+    Load what a team is called.
+
+    Raises:
+        NotFoundError: it was erased.
+    """
+    name = db.scalar(sa.select(teams.c.name).where(teams.c.id == team_id))
+    if name is None:
+        raise NotFoundError("there is no such team")
+    return str(name)
 
 
 def load_connection(db: sa.Connection, connection_id: ConnectionId) -> Connection:

@@ -304,6 +304,15 @@ def set_consent_ended(db: sa.Connection, consent_id: str, *, now: datetime) -> b
     return db.execute(statement.values(values)).rowcount == 1
 
 
+def give_up_consents(db: sa.Connection, connection_id: ConnectionId, *, now: datetime) -> int:
+    """Take a connection's consents for ended though no provider said so; return how many."""
+    values = {"ended_at": now, "next_attempt_at": None, "ciphertext": None, "key_id": None}
+    statement = consents_to_end.update().where(
+        consents_to_end.c.connection_id == connection_id, consents_to_end.c.ended_at.is_(None)
+    )
+    return db.execute(statement.values(values)).rowcount
+
+
 def set_consent_failed(
     db: sa.Connection, consent_id: str, *, code: str, next_attempt_at: datetime
 ) -> None:

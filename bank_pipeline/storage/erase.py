@@ -12,6 +12,7 @@ from bank_pipeline.storage.tables import (
     connections,
     consents_to_end,
     credentials,
+    erasures,
     link_sessions,
     next_consents,
     notifications,
@@ -109,9 +110,18 @@ def erase_connection(db: sa.Connection, connection: Connection, *, now: datetime
 
 
 def load_erased_ids(db: sa.Connection, *, since: datetime | None = None) -> list[ConnectionId]:
-    """Load the connections that were erased, all or those since then, the newest first."""
-    query = sa.select(connections.c.id).where(connections.c.erased_at.is_not(None))
+    """
+    Load the connections that were erased, all or those since then, the newest first.
+
+    Those that went with their teams, too: a run may outlive its connection.
+    """
+    gone = sa.select(
+        sa.func.unnest(erasures.c.connection_ids).label("id"), erasures.c.done_at.label("at")
+    )
+    own = sa.select(connections.c.id, connections.c.erased_at.label("at"))
+    erased = sa.union_all(own.where(connections.c.erased_at.is_not(None)), gone).subquery()
+    query = sa.select(erased.c.id).where(erased.c.at.is_not(None))
     if since is not None:
-        query = query.where(connections.c.erased_at >= since)
-    ids = db.scalars(query.order_by(connections.c.erased_at.desc()))
+        query = query.where(erased.c.at >= since)
+    ids = db.scalars(query.order_by(erased.c.at.desc()))
     return [ConnectionId(id_) for id_ in ids]

@@ -15,9 +15,11 @@ from typing import Final
 import sqlalchemy as sa
 
 from bank_pipeline.storage.engine import build_engine
+from bank_pipeline.storage.samples import refresh_samples
 
 BATCH_SIZE: Final = 5_000  # events looked at per statement: well below a second each
 _FINISHED: Final = ["SUCCESS", "FAILURE", "CANCELED"]
+_ENDED: Final = ["COMPLETED", "COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED", "CANCELED"]
 _LOCK: Final = 7_203_715_411_906_254_811  # any number, the same in every process
 _RUN_TAGS: Final = ["bank/connection", "dagster/partition"]
 _EVENT_TYPES: Final = [
@@ -101,10 +103,21 @@ def delete_old_runs(db: sa.Connection, *, before: datetime) -> int:
     return _repeat(db, _DELETE_RUNS, before=before.replace(tzinfo=None), finished=_FINISHED)
 
 
+def delete_old_backfills(db: sa.Connection, *, before: datetime) -> int:
+    """Delete backfills that have ended: each names all its partitions; return how many."""
+    return _repeat(db, _DELETE_BACKFILLS, before=before.replace(tzinfo=None), ended=_ENDED)
+
+
 def vacuum(db: sa.Connection) -> None:
     """Make the room of deleted events free for new ones."""
     db.execute(sa.text("SET statement_timeout = 0"))
     db.execute(sa.text("VACUUM (ANALYZE) event_logs"))
+
+
+def refresh_own_samples(engine: sa.Engine) -> None:
+    """Have the server forget the values that it sampled of what was deleted."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
+        refresh_samples(db, str(db.scalar(sa.text("SELECT current_schema()"))))
 
 
 def load_remembered(
@@ -215,6 +228,17 @@ _DELETE_RUNS: Final = sa.text(
           AND NOT EXISTS (SELECT FROM event_logs e WHERE e.run_id = r.run_id)
           AND NOT EXISTS (SELECT FROM asset_check_executions x WHERE x.run_id = r.run_id)
         LIMIT :limit)
+    """
+)
+_DELETE_BACKFILLS: Final = sa.text(
+    """
+    WITH doomed AS (
+        SELECT id, key FROM bulk_actions
+        WHERE status = ANY(:ended) AND timestamp < :before LIMIT :limit
+    ), tags AS (
+        DELETE FROM backfill_tags t USING doomed d WHERE t.backfill_id = d.key
+    )
+    DELETE FROM bulk_actions b USING doomed d WHERE b.id = d.id
     """
 )
 _REMEMBERED: Final = sa.text(

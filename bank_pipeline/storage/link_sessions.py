@@ -165,6 +165,22 @@ def set_expired_link_sessions(
     return [_to_session(row, vault) for row in rows]
 
 
+def load_open_link_sessions(
+    db: sa.Connection, team_id: TeamId, *, vault: Vault
+) -> list[LinkSession]:
+    """Load the links that a team has begun and that have not ended."""
+    query = sa.select(link_sessions).where(
+        link_sessions.c.team_id == team_id, link_sessions.c.finished_at.is_(None)
+    )
+    return [_to_session(row, vault) for row in db.execute(query)]
+
+
+def delete_link_sessions_of(db: sa.Connection, team_id: TeamId) -> int:
+    """Forget all links of a team, so that nobody who comes back finds one; return how many."""
+    statement = sa.delete(link_sessions).where(link_sessions.c.team_id == team_id)
+    return db.execute(statement).rowcount
+
+
 def is_linked_by(
     db: sa.Connection, connection_id: ConnectionId, browser: SecretStr, *, vault: Vault
 ) -> bool:

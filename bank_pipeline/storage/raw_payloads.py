@@ -96,8 +96,7 @@ def save_raw_payload(
             is_this = raw_payloads.c.id == known.id
             db.execute(raw_payloads.update().where(is_this).values(received_at=now))
         return False
-    content = bytes([len(answer.digest)]) + answer.digest + zlib.compress(answer.body, _LEVEL)
-    sealed = vault.seal(content, bound_to(connection_id, answer.operation, digest))
+    sealed = vault.seal(_to_content(answer), bound_to(connection_id, answer.operation, digest))
     row = {
         **key,
         OF_GIVEN: connection_id,
@@ -155,14 +154,22 @@ def delete_raw_payloads(db: sa.Connection, *, before: datetime, limit: int) -> i
     return db.execute(sa.delete(raw_payloads).where(raw_payloads.c.id.in_(oldest))).rowcount
 
 
+def to_body(content: bytes) -> bytes:
+    """Return the answer in what was sealed: its digest's length, its digest, and itself, packed."""
+    return zlib.decompress(content[1 + content[0] :])
+
+
+def _to_content(answer: Answer) -> bytes:
+    return bytes([len(answer.digest)]) + answer.digest + zlib.compress(answer.body, _LEVEL)
+
+
 def _to_answer(row: sa.Row[Any], vault: Vault) -> StoredAnswer:
     name = bound_to(row.connection_id, row.operation, bytes(row.digest))
     content = vault.unseal(Sealed(bytes(row.body), row.key_id), name)
-    end = 1 + content[0]
     return StoredAnswer(
         operation=row.operation,
-        body=zlib.decompress(content[end:]),
-        digest=content[1:end],
+        body=to_body(content),
+        digest=content[1 : 1 + content[0]],
         request_id=row.request_id,
         received_at=row.received_at,
     )

@@ -31,6 +31,7 @@ _GRANTS: Final = {
         "REVOKE INSERT, UPDATE, DELETE ON bank.alembic_version FROM bank_writer",
         "REVOKE INSERT, UPDATE, DELETE ON bank.analysts FROM bank_writer",
         "GRANT EXECUTE ON FUNCTION bank.analyst_team() TO bank_writer",
+        "REVOKE UPDATE, DELETE ON bank.audit_log, bank.audit_seals FROM bank_writer",
         "GRANT USAGE ON ALL SEQUENCES IN SCHEMA bank TO bank_writer",
         "GRANT SELECT ON ALL TABLES IN SCHEMA analytics TO bank_writer",
     ),

@@ -8,12 +8,14 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from bank_pipeline.domain.audit import SYSTEM, AuditAction, dagster_actor
 from bank_pipeline.domain.ids import ConnectionId, SyncRunId
 from bank_pipeline.errors import NotFoundError
+from bank_pipeline.storage.audit import insert_audit
 from bank_pipeline.storage.belonging import OF_GIVEN, team_of_connection
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.locks import load_held_keys, lock_key
-from bank_pipeline.storage.tables import sync_runs
+from bank_pipeline.storage.tables import connections, sync_runs
 
 SYNCED: Final = "synced"
 """The outcome of a sync that brought everything it was asked for."""
@@ -222,5 +224,31 @@ def delete_lineages(db: sa.Connection, *, before: datetime, limit: int) -> int:
 
 
 def _close_as_killed(db: sa.Connection, which: sa.ColumnElement[bool], *, now: datetime) -> int:
-    statement = sa.update(sync_runs).where(which, sync_runs.c.ended_at.is_(None))
-    return db.execute(statement.values(outcome=KILLED, ended_at=now)).rowcount
+    """Close runs that died; what they read and wrote till then goes into the audit log as well."""
+    columns = sync_runs.c
+    statement = (
+        sa.update(sync_runs)
+        .where(which, columns.ended_at.is_(None), columns.connection_id == connections.c.id)
+        .values(outcome=KILLED, ended_at=now)
+        .returning(
+            columns.id,
+            columns.reason,
+            columns.dagster_run_id,
+            connections.c.id,
+            connections.c.team_id,
+        )
+    )
+    killed = db.execute(statement).all()
+    for run_id, reason, dagster_run_id, connection_id, team_id in killed:
+        insert_audit(
+            db,
+            AuditAction.SYNCED,
+            actor=dagster_actor(dagster_run_id) if dagster_run_id else SYSTEM,
+            now=now,
+            team_id=team_id,
+            connection_id=connection_id,
+            sync_run_id=run_id,
+            reason=reason,
+            outcome=KILLED,
+        )
+    return len(killed)

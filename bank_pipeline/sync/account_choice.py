@@ -6,6 +6,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from bank_pipeline.domain.audit import AuditAction
 from bank_pipeline.domain.connection import Connection, ConnectionStatus
 from bank_pipeline.domain.ids import AccountId, ConnectionId
 from bank_pipeline.errors import RefusedError
@@ -17,6 +18,7 @@ from bank_pipeline.storage.connections import (
     request_sync,
     set_sync_requested,
 )
+from bank_pipeline.sync.audit import note_act
 from bank_pipeline.sync.context import SyncContext
 
 CHOICE_WITHIN: Final = timedelta(minutes=10)
@@ -61,6 +63,8 @@ def choose_accounts(
             raise RefusedError("choose one account at least, or disconnect the bank instead")
         left_out = (there if shown is None else there & {*shown}) - chosen
         is_changed = set_excluded(db, connection.id, left_out=left_out, chosen=chosen, now=now)
+        counts = {"chosen": len(chosen), "shown": len(there)}
+        note_act(context, db, AuditAction.ACCOUNTS_CHOSEN, connection, **counts)
         if is_changed:
             told = f"{len(chosen)} of {len(there)} accounts chosen"
             insert_notice(db, connection, told, now=now)

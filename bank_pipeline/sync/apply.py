@@ -25,6 +25,7 @@ from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.institutions import learn_history_days
 from bank_pipeline.storage.sync_runs import SYNCED, finish_sync_run
 from bank_pipeline.storage.webhook_events import mark_events_handled
+from bank_pipeline.sync.audit import note_synced
 from bank_pipeline.sync.deepening import write_depth
 from bank_pipeline.sync.failures import classify, outcome_of, request_id_of, to_transition
 from bank_pipeline.sync.fetch import Fetched
@@ -119,10 +120,21 @@ def _finish(
 ) -> None:
     """Close the run, with what it takes to look back at it, and to take it back."""
     trouble = fetched.trouble
+    outcome = _outcome(report.stage, trouble)
+    rows = report.transactions
+    note_synced(
+        db,
+        started,
+        outcome=outcome,
+        now=report.ended_at,
+        inserted=rows.inserted,
+        updated=rows.updated,
+        removed=rows.removed,
+    )
     finish_sync_run(
         db,
         started.id,
-        outcome=_outcome(report.stage, trouble),
+        outcome=outcome,
         counts=report.counts(),
         error_class=classify(trouble)[0] if trouble else None,
         error_code=trouble.code if trouble else None,

@@ -1,12 +1,15 @@
 """What people decide on an account's balances: kept, and in effect at once."""
 
 from datetime import datetime
+from typing import Final
 
 import sqlalchemy as sa
 
+from bank_pipeline.domain.audit import SYSTEM, Actor, AuditAction
 from bank_pipeline.domain.balance_choice import BalanceRule
 from bank_pipeline.domain.ids import AccountId
 from bank_pipeline.errors import NotFoundError
+from bank_pipeline.storage.audit import insert_row_audit
 from bank_pipeline.storage.balance_checks import forget_checkpoints, set_resolved
 from bank_pipeline.storage.balance_choice import (
     account_exists,
@@ -16,9 +19,16 @@ from bank_pipeline.storage.balance_choice import (
     set_rule,
 )
 
+_CHANGED: Final = AuditAction.SETTINGS_CHANGED
+
 
 def set_balance_rule(
-    engine: sa.Engine, account_id: AccountId, rule: BalanceRule, *, now: datetime
+    engine: sa.Engine,
+    account_id: AccountId,
+    rule: BalanceRule,
+    *,
+    now: datetime,
+    actor: Actor = SYSTEM,
 ) -> None:
     """
     Decide for one account; what `rule` says nothing of stays as it was decided before.
@@ -35,9 +45,12 @@ def set_balance_rule(
                 raise NotFoundError(f"the bank tells no balance of type {word}; it tells: {types}")
         before = load_rules(db, [account_id]).get(account_id, BalanceRule())
         _decide(db, account_id, before, rule.over(before), now)
+        insert_row_audit(db, _CHANGED, actor=actor, now=now, account_id=account_id)
 
 
-def reset_balance_rule(engine: sa.Engine, account_id: AccountId, *, now: datetime) -> None:
+def reset_balance_rule(
+    engine: sa.Engine, account_id: AccountId, *, now: datetime, actor: Actor = SYSTEM
+) -> None:
     """
     Forget what was decided for an account.
 
@@ -48,6 +61,7 @@ def reset_balance_rule(engine: sa.Engine, account_id: AccountId, *, now: datetim
         _check_account(db, account_id)
         before = load_rules(db, [account_id]).get(account_id, BalanceRule())
         _decide(db, account_id, before, BalanceRule(), now)
+        insert_row_audit(db, _CHANGED, actor=actor, now=now, account_id=account_id)
 
 
 def resolve_difference(engine: sa.Engine, check_id: int, *, now: datetime) -> None:

@@ -29,6 +29,7 @@ from bank_pipeline.storage.locks import connection_lock
 from bank_pipeline.storage.raw_payloads import save_raw_payload
 from bank_pipeline.storage.sync_runs import finish_sync_run, is_synced_by, start_sync_run
 from bank_pipeline.sync.apply import apply_fetched
+from bank_pipeline.sync.audit import actor_of, note_synced
 from bank_pipeline.sync.circuit import judge_failure, pass_circuit
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.deepening import keep_backfill
@@ -144,6 +145,7 @@ def _start(context: SyncContext, request: SyncRequest) -> StartedSync:
             has_next_consent=beginning.has_next_consent,
             wishes=beginning.wishes,
             is_failure_told=beginning.is_failure_told,
+            actor=actor_of(context, request.dagster_run_id),
         )
 
 
@@ -323,5 +325,6 @@ def _recorded_failure(
                 now=now,
             )
             note_failed(db, started, error, transition, now=now)
+            note_synced(db, started, outcome=outcome, now=now)
             calls.write(db, is_applied=False)
         raise

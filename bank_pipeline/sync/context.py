@@ -1,11 +1,12 @@
 """What every use case needs: the database, the providers, the vault and the clock."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import sqlalchemy as sa
 
+from bank_pipeline.domain.audit import SYSTEM, Actor
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.errors import SetupError
 from bank_pipeline.providers.base import ProviderClient
@@ -18,13 +19,22 @@ Clock = Callable[[], datetime]
 
 @dataclass(frozen=True)
 class SyncContext:
-    """The parts that use cases work with. Safe to share between threads."""
+    """
+    The parts that use cases work with. Safe to share between threads.
+
+    `actor` is whom the audit log names for what is done.
+    """
 
     engine: sa.Engine
     providers: Mapping[Provider, ProviderClient]
     vault: Vault
     clock: Clock
     cache: Cache
+    actor: Actor = SYSTEM
+
+    def by(self, actor: Actor) -> "SyncContext":
+        """Return the same for somebody who acts."""
+        return replace(self, actor=actor)
 
     def provider(self, provider: Provider) -> ProviderClient:
         """

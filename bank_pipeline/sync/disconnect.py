@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from bank_pipeline.domain.audit import AuditAction
 from bank_pipeline.domain.connection import ConnectionStatus
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.domain.transitions import Transition
@@ -15,6 +16,7 @@ from bank_pipeline.storage.consents import (
 )
 from bank_pipeline.storage.erase import load_erasable, set_erase_asked
 from bank_pipeline.storage.notices import insert_stop_notice
+from bank_pipeline.sync.audit import note_act
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.ending import ENDED, end_consents
 
@@ -61,7 +63,9 @@ def disconnect(
             )
             apply_transition(db, connection, transition, sync_run_id=None, now=now)
             insert_stop_notice(db, connection.id, now=now)
+            note_act(context, db, AuditAction.DISCONNECTED, connection)
         if erase:
+            note_act(context, db, AuditAction.ERASE_ASKED, connection)
             set_erase_asked(db, connection.id, now=now)
     end_consents(context, connection_id=connection.id)
     with context.engine.connect() as db:

@@ -5,11 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from bank_pipeline.domain.connection import ConnectionStatus
+import sqlalchemy as sa
+
+from bank_pipeline.domain.audit import AuditAction
+from bank_pipeline.domain.connection import Connection, ConnectionStatus
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.domain.transitions import RETRY_WAITS, Transition
 from bank_pipeline.domain.waits import growing_wait
 from bank_pipeline.errors import BankPipelineError, BusyError, ProviderError
+from bank_pipeline.storage.audit import insert_audit
 from bank_pipeline.storage.connections import (
     apply_transition,
     insert_notice,
@@ -26,6 +30,7 @@ from bank_pipeline.storage.consents import (
 )
 from bank_pipeline.storage.erase import erase_connection, load_erasable, load_oldest_erasable
 from bank_pipeline.storage.locks import connection_lock
+from bank_pipeline.sync.audit import note_act
 from bank_pipeline.sync.context import SyncContext
 
 PER_RUN_MAX: Final = 200
@@ -78,11 +83,13 @@ def _end(context: SyncContext, consent: ConsentToEnd) -> bool:
     now = context.clock()
     with context.engine.begin() as db:
         if consent.connection_id is None:
-            set_consent_ended(db, consent.id, now=now)
+            if set_consent_ended(db, consent.id, now=now):
+                _note_act(context, db, AuditAction.CONSENT_ENDED, consent, None)
             return True
         connection = lock_connection(db, consent.connection_id)
         if not set_consent_ended(db, consent.id, now=now):
             return True
+        _note_act(context, db, AuditAction.CONSENT_ENDED, consent, connection)
         if connection.status is not ConnectionStatus.DISCONNECTED:
             insert_notice(db, connection, f"{consent.reason} consent ended", now=now)
         elif not is_any_to_end(db, connection.id):
@@ -101,13 +108,36 @@ def _note_failure(context: SyncContext, consent: ConsentToEnd, error: BankPipeli
     with context.engine.begin() as db:
         set_consent_failed(db, consent.id, code=code, next_attempt_at=next_attempt_at)
         if consent.connection_id is None:
+            _note_act(context, db, AuditAction.CREDENTIAL_READ, consent, None)
             return
         connection = lock_connection(db, consent.connection_id)
+        _note_act(context, db, AuditAction.CREDENTIAL_READ, consent, connection)
         if connection.status is ConnectionStatus.DISCONNECTED:
             reason = f"not ended at the provider yet: {code}"
             attempts = consent.attempts + 1
             waiting = Transition(connection.status, reason, next_attempt_at, attempts)
             apply_transition(db, connection, waiting, sync_run_id=None, now=now)
+
+
+def _note_act(
+    context: SyncContext,
+    db: sa.Connection,
+    action: AuditAction,
+    consent: ConsentToEnd,
+    connection: Connection | None,
+) -> None:
+    """Write that a consent's secret was read to end it, and whether that came to its end."""
+    insert_audit(
+        db,
+        action,
+        actor=context.actor,
+        now=context.clock(),
+        team_id=connection.team_id if connection else None,
+        connection_id=connection.id if connection else None,
+        purpose="ending",
+        provider=consent.provider.value,
+        reason=consent.reason,
+    )
 
 
 def _erase(context: SyncContext, connection_id: ConnectionId) -> bool:
@@ -118,6 +148,7 @@ def _erase(context: SyncContext, connection_id: ConnectionId) -> bool:
             with context.engine.begin() as db:
                 connection = lock_connection(db, connection_id)
                 erase_connection(db, connection, now=now)
+                note_act(context, db, AuditAction.ERASED, connection)
                 erased = load_connection(db, connection_id)
                 done = Transition(ConnectionStatus.DISCONNECTED, ERASED, None, 0)
                 apply_transition(db, erased, done, sync_run_id=None, now=now)

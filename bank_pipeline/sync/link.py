@@ -1,6 +1,5 @@
 """Connect a customer's bank: start a link, watch it, and keep what it yields."""
 
-import hmac
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,14 +8,10 @@ from typing import Final
 
 from pydantic import SecretStr
 
+from bank_pipeline.domain.audit import AuditAction
 from bank_pipeline.domain.connection import Connection, Provider
 from bank_pipeline.domain.ids import ConnectionId, LinkSessionId, TeamId
-from bank_pipeline.errors import (
-    ConfigurationError,
-    NotFoundError,
-    OtherBrowserError,
-    SetupError,
-)
+from bank_pipeline.errors import ConfigurationError, NotFoundError, SetupError
 from bank_pipeline.providers.base import LinkedConnection, LinkRequest, LinkWidget
 from bank_pipeline.storage.connections import (
     ensure_team,
@@ -37,9 +32,16 @@ from bank_pipeline.storage.link_sessions import (
     load_returned_link_session,
 )
 from bank_pipeline.sync.account_choice import CHOICE_WITHIN
+from bank_pipeline.sync.audit import note_act
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.institutions import remember_institution
-from bank_pipeline.sync.linked import RENEWED, LinkState, finish_without, keep_accounts
+from bank_pipeline.sync.linked import (
+    RENEWED,
+    LinkState,
+    check_browser,
+    finish_without,
+    keep_accounts,
+)
 from bank_pipeline.sync.recording import recorded
 from bank_pipeline.sync.renewal import (
     Twin,
@@ -127,8 +129,9 @@ def start_link(
 
 def _as_renewal(context: SyncContext, old: Connection, request: LinkRequest) -> LinkRequest:
     """Return the same for the renewal of a connection at its own provider."""
-    with context.engine.connect() as db:
+    with context.engine.begin() as db:
         credential = load_credential(db, old.id, context.vault)
+        note_act(context, db, AuditAction.CREDENTIAL_READ, old, purpose="renewal")
     return replace(
         request,
         renews=credential,
@@ -163,7 +166,7 @@ def accept_return(
         session = load_returned_link_session(db, SecretStr(state), vault=context.vault)
     if session.provider is not provider:
         raise NotFoundError("the return address names no link")
-    _check_browser(context, session, browser)
+    check_browser(context, session, browser)
     return complete_link(context, session.id, returned=returned)
 
 
@@ -182,7 +185,7 @@ def find_link_widget(
         is_over = session.outcome is not None or context.clock() >= session.expires_at
         if session.provider is not provider or is_over:
             raise NotFoundError("no link of this state is under way")
-        _check_browser(context, session, browser)
+        check_browser(context, session, browser)
         renews = session.renews_connection_id
         renewed = load_connection(db, renews) if renews else None
     is_same = renewed is not None and renewed.provider is provider
@@ -283,15 +286,6 @@ def check_not_linked(
         )
 
 
-def _check_browser(context: SyncContext, session: LinkSession, browser: SecretStr | None) -> None:
-    bound_to = session.browser_fingerprint
-    if bound_to is None:
-        return
-    given = b"" if browser is None else context.vault.fingerprint(browser.get_secret_value())
-    if not hmac.compare_digest(bound_to, given):
-        raise OtherBrowserError("the link was begun in another browser")
-
-
 def _is_same_provider(context: SyncContext, session: LinkSession) -> bool:
     """Say whether a link renews a connection of its own provider."""
     if session.renews_connection_id is None:
@@ -385,9 +379,11 @@ def _keep(
         store_credential(db, connection_id, linked.credential, vault=context.vault, now=now)
         keep_accounts(db, connection_id, linked, vault=context.vault, now=now)
         take_up_events(db, connection_id, now=now)
+        kept_one = load_connection(db, connection_id)
+        note_act(context, db, AuditAction.LINKED, kept_one, provider=provider.value)
         if twin is not None:
             reason = f"looks like the login of connection {twin.connection.id}"
-            insert_notice(db, load_connection(db, connection_id), reason, now=now)
+            insert_notice(db, kept_one, reason, now=now)
         if closes is not None:
             ids = (*kept, connection_id)
             finish_link_session(db, closes, outcome=LINKED, now=now, connection_ids=ids)

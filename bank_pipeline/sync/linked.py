@@ -1,14 +1,17 @@
 """What a link comes to, and what is kept of it: shared by first links and renewals."""
 
+import hmac
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 import sqlalchemy as sa
+from pydantic import SecretStr
 
+from bank_pipeline.domain.audit import AuditAction
 from bank_pipeline.domain.connection import Connection, Provider
-from bank_pipeline.domain.ids import ConnectionId, SyncRunId
-from bank_pipeline.errors import ConcurrentSyncError
+from bank_pipeline.domain.ids import ConnectionId, SyncRunId, TeamId
+from bank_pipeline.errors import ConcurrentSyncError, OtherBrowserError
 from bank_pipeline.providers.answers import AccountsAnswer
 from bank_pipeline.providers.base import LinkedConnection
 from bank_pipeline.storage.accounts import save_accounts
@@ -29,11 +32,14 @@ from bank_pipeline.storage.credentials import Vault, store_credential
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.link_sessions import (
     LinkSession,
+    delete_link_sessions_of,
     finish_link_session,
+    load_open_link_sessions,
     set_expired_link_sessions,
 )
 from bank_pipeline.storage.quarantine import save_quarantined
 from bank_pipeline.storage.raw_payloads import save_raw_payload
+from bank_pipeline.sync.audit import note_act
 from bank_pipeline.sync.context import SyncContext
 
 RENEWED: Final = "renewed"
@@ -79,6 +85,29 @@ def expire_links(context: SyncContext) -> int:
     return len(expired)
 
 
+def abandon_links(context: SyncContext, db: sa.Connection, team_id: TeamId) -> int:
+    """Give up what a team has begun to link, and forget all its links; return how many."""
+    now = context.clock()
+    for session in load_open_link_sessions(db, team_id, vault=context.vault):
+        _abandon(context, db, session, now)
+    return delete_link_sessions_of(db, team_id)
+
+
+def check_browser(context: SyncContext, session: LinkSession, browser: SecretStr | None) -> None:
+    """
+    Make sure that a link which began in a browser ends in it.
+
+    Raises:
+        OtherBrowserError: it is another browser, or none.
+    """
+    bound_to = session.browser_fingerprint
+    if bound_to is None:
+        return
+    given = b"" if browser is None else context.vault.fingerprint(browser.get_secret_value())
+    if not hmac.compare_digest(bound_to, given):
+        raise OtherBrowserError("the link was begun in another browser")
+
+
 def keep_accounts(
     db: sa.Connection,
     connection_id: ConnectionId,
@@ -122,6 +151,7 @@ def keep_next_consent(
         ConcurrentSyncError: another connection has this consent.
     """
     now = context.clock()
+    note_act(context, db, AuditAction.RENEWED, connection, provider=provider.value)
     if (provider, linked.external_id) == (connection.provider, connection.external_id):
         store_credential(db, connection.id, linked.credential, vault=context.vault, now=now)
         keep_accounts(db, connection.id, linked, vault=context.vault, now=now)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final, Protocol
 
 import sqlalchemy as sa
@@ -10,6 +11,7 @@ from bank_pipeline.storage.calls import delete_calls
 from bank_pipeline.storage.notices import delete_notices
 from bank_pipeline.storage.rate_limits import delete_rate_limits
 from bank_pipeline.storage.raw_payloads import delete_raw_payloads
+from bank_pipeline.storage.retention import ENDED, PAST, delete_aged
 from bank_pipeline.storage.sync_runs import delete_lineages, set_killed_sync_runs
 from bank_pipeline.storage.webhook_events import delete_old_events
 from bank_pipeline.storage.webhook_refusals import delete_refusals
@@ -19,12 +21,18 @@ from bank_pipeline.sync.linked import expire_links
 CALLS_KEPT: Final = timedelta(days=7)
 RATES_KEPT: Final = timedelta(days=1)  # the slowest rate is one of an hour
 NOTICES_KEPT: Final = timedelta(days=90)  # none is due for longer, so none is told again
+RUNS_KEPT: Final = timedelta(days=400)
 BATCH_SIZE: Final = 1_000  # rows deleted per transaction: an answer holds up to a megabyte
 
 
 @dataclass(frozen=True)
 class PruneReport:
-    """How many rows were deleted, or closed because nobody will."""
+    """
+    How many rows were deleted, or closed because nobody will.
+
+    `ended_deleted`: consents, links, questions, faults and quarantined rows that were over;
+    `past_deleted`: syncs that changed nothing, former states, notices that were given up.
+    """
 
     raw_payloads_deleted: int
     webhook_events_deleted: int
@@ -34,11 +42,18 @@ class PruneReport:
     provider_calls_deleted: int
     rate_limits_deleted: int
     notices_deleted: int
+    ended_deleted: int
+    past_deleted: int
 
 
-def prune(context: SyncContext, *, retention: timedelta) -> PruneReport:
+def prune(
+    context: SyncContext, *, retention: timedelta, runs_kept: timedelta = RUNS_KEPT
+) -> PruneReport:
     """
     Delete providers' answers and webhooks older than `retention`; close what was abandoned.
+
+    What is over goes as the answers do, and empty syncs and former states after `runs_kept`; of
+    each connection the newest stays. `storage.retention` has the rule for every table.
 
     Calls are needed for a day where they are counted, and kept for a week to look into. What runs
     left for looking back goes with the answers that it is about.
@@ -56,6 +71,14 @@ def prune(context: SyncContext, *, retention: timedelta) -> PruneReport:
     expired_count = expire_links(context)
     with context.engine.begin() as db:
         killed_count = set_killed_sync_runs(db, now=now)
+    ended_count = sum(
+        _delete_all(context, partial(delete_aged, aged=one), before=now - retention)
+        for one in ENDED.values()
+    )
+    past_count = sum(
+        _delete_all(context, partial(delete_aged, aged=one), before=now - runs_kept)
+        for one in PAST.values()
+    )
     return PruneReport(
         payloads_count,
         events_count,
@@ -65,6 +88,8 @@ def prune(context: SyncContext, *, retention: timedelta) -> PruneReport:
         calls_count,
         limits_count,
         notices_count,
+        ended_count,
+        past_count,
     )
 
 

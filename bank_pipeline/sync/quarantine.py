@@ -1,5 +1,7 @@
 """Rows that do not fit, in the hands of people."""
 
+from bank_pipeline.domain.audit import AuditAction
+from bank_pipeline.storage.audit import insert_audit
 from bank_pipeline.storage.quarantine import OpenQuarantine, load_quarantined, set_resolved
 from bank_pipeline.sync.context import SyncContext
 
@@ -17,5 +19,15 @@ def show_quarantined(context: SyncContext, quarantine_id: int) -> OpenQuarantine
 
 def resolve_quarantined(context: SyncContext, quarantine_id: int) -> bool:
     """Mark one row as dealt with by a person; return whether it was open."""
+    now = context.clock()
     with context.engine.begin() as db:
-        return set_resolved(db, quarantine_id, now=context.clock())
+        was_open = set_resolved(db, quarantine_id, now=now)
+        if was_open:
+            insert_audit(
+                db,
+                AuditAction.ROWS_DECIDED,
+                actor=context.actor,
+                now=now,
+                quarantine_id=quarantine_id,
+            )
+    return was_open

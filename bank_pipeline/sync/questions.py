@@ -1,5 +1,6 @@
 """What a person decides of accounts that may be known ones."""
 
+from bank_pipeline.domain.audit import AuditAction
 from bank_pipeline.domain.ids import AccountId
 from bank_pipeline.errors import SetupError
 from bank_pipeline.storage.account_questions import (
@@ -13,6 +14,7 @@ from bank_pipeline.storage.accounts import (
     save_accounts,
 )
 from bank_pipeline.storage.connections import insert_notice, lock_connection, request_sync
+from bank_pipeline.sync.audit import note_act
 from bank_pipeline.sync.context import SyncContext
 
 
@@ -48,6 +50,9 @@ def decide_question(
             db, question.id, account_id=account_id, is_new=same_as is None, now=now
         )
         kind = "new" if same_as is None else "known"
+        note_act(
+            context, db, AuditAction.ACCOUNT_DECIDED, connection, account_id=account_id, kind=kind
+        )
         insert_notice(db, connection, f"an account was decided to be a {kind} one", now=now)
         if connection.status.is_syncable:
             request_sync(db, connection.id, reason="account decided", now=now)

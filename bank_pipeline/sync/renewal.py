@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from bank_pipeline.domain.account_matching import AccountMatches, Evidence, match_accounts
+from bank_pipeline.domain.audit import AuditAction
 from bank_pipeline.domain.connection import Connection, ConnectionStatus, Provider
 from bank_pipeline.domain.ids import ConnectionId, TeamId
 from bank_pipeline.errors import ProviderError
@@ -22,6 +23,7 @@ from bank_pipeline.storage.connections import (
 from bank_pipeline.storage.consents import NOT_USED, insert_consent_to_end
 from bank_pipeline.storage.credentials import store_credential
 from bank_pipeline.storage.link_sessions import LinkSession, finish_link_session
+from bank_pipeline.sync.audit import note_act
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.ending import end_consents
 from bank_pipeline.sync.linked import (
@@ -99,6 +101,8 @@ def finish_renewal(context: SyncContext, session: LinkSession) -> LinkState:
     assert connection_id is not None, "only a renewal ends here"
     with context.engine.begin() as db:
         request_sync(db, connection_id, reason="consent renewed", now=now)
+        renewed = load_connection(db, connection_id)
+        note_act(context, db, AuditAction.RENEWED, renewed, provider=renewed.provider.value)
         finish_link_session(
             db, session.id, outcome=RENEWED, now=now, connection_ids=[connection_id]
         )

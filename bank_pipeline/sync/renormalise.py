@@ -14,6 +14,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from bank_pipeline.domain.audit import AuditAction
 from bank_pipeline.domain.changes import ChangePlan, StoredTransaction, Update, plan_changes
 from bank_pipeline.domain.connection import Connection
 from bank_pipeline.domain.identity import told_apart
@@ -43,6 +44,7 @@ from bank_pipeline.storage.transaction_writes import apply_plan
 from bank_pipeline.storage.transactions import load_stored
 from bank_pipeline.storage.undoing import RENORMALISE
 from bank_pipeline.sync.archive_view import ArchiveView, Shown
+from bank_pipeline.sync.audit import note_act
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.replay import Key, read_again
 
@@ -203,6 +205,15 @@ class _Replay:
         written = {"inserted": applied.inserted, "updated": applied.updated, "removed": 0}
         counts = {"transactions": written, "resolved": len(self.resolved), "calls": 0}
         finish_sync_run(self.db, run_id, outcome=RENORMALISED, counts=counts, lineage={}, now=now)
+        note_act(
+            self.context,
+            self.db,
+            AuditAction.ROWS_REPLAYED,
+            self.connection,
+            sync_run_id=run_id,
+            inserted=applied.inserted,
+            updated=applied.updated,
+        )
         return replace(outcome, sync_run_id=run_id)
 
     def _read(self, run: AppliedRun) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from bank_pipeline.domain.audit import SYSTEM, Actor
 from bank_pipeline.domain.connection import Connection
 from bank_pipeline.domain.ids import SyncRunId
 from bank_pipeline.domain.notices import Wishes
@@ -22,7 +23,8 @@ class StartedSync:
     another. `has_next_consent`: a new consent waits to be read by. `consent` is what is read by
     instead of the one in use, and the connection is then as it is under it; `is_switch`: of
     another provider. `wishes` are what the team wants to be told of, None: nothing.
-    `is_failure_told`: it was told that this connection fails, and nothing else since.
+    `is_failure_told`: it was told that this connection fails, and nothing else since. `actor`:
+    who has it synced.
     """
 
     id: SyncRunId
@@ -39,3 +41,4 @@ class StartedSync:
     is_switch: bool = False
     wishes: Wishes | None = None
     is_failure_told: bool = False
+    actor: Actor = SYSTEM

@@ -5,6 +5,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from bank_pipeline.domain.audit import AuditAction
 from bank_pipeline.domain.ids import ConnectionId, SyncRunId, TeamId, TransactionId
 from bank_pipeline.errors import RefusedError
 from bank_pipeline.storage.accounts import load_account_ids
@@ -31,6 +32,7 @@ from bank_pipeline.storage.undoing import (
     load_written,
     take_back,
 )
+from bank_pipeline.sync.audit import note_act
 from bank_pipeline.sync.context import SyncContext
 
 UNDONE: Final = "undone"
@@ -126,6 +128,8 @@ def _undo(db: sa.Connection, context: SyncContext, known: _Known, team_id: TeamI
     reopened_count = reopen_resolved_by(db, run.id)
     counts = asdict(known.plan) | {"quarantine_reopened": reopened_count}
     finish_sync_run(db, undone_by, outcome=UNDONE, counts=counts, lineage={}, now=now)
+    connection = load_connection(db, run.connection_id)
+    note_act(context, db, AuditAction.ROWS_UNDONE, connection, sync_run_id=run.id, by=undone_by)
     return UndoReport(known.plan, undone_by)
 
 

@@ -196,6 +196,20 @@ def test_a_connection_is_ended_at_its_provider_and_its_rows_are_kept(office: Off
     assert office.gate.ground.query("SELECT count(*) FROM bank.transactions") == rows
 
 
+def test_the_audit_log_names_the_key_that_was_sent(office: Office) -> None:
+    office.ask("DELETE", f"/connections/{office.connection}")
+
+    ids = office.gate.ground.query(
+        "SELECT id::text FROM bank.api_keys WHERE scope = 'manage'"
+        " AND team_id = (SELECT id FROM bank.teams WHERE name = 'home')"
+    )
+    told = office.gate.ground.query(
+        "SELECT actor_id FROM bank.audit_log"
+        " WHERE action = 'disconnected' AND actor_kind = 'api_key'"
+    )
+    assert [*map(tuple, told)] == [*map(tuple, ids)]
+
+
 def test_a_page_link_opens_the_page_it_is_for_and_leaves_its_address_behind(
     office: Office,
 ) -> None:

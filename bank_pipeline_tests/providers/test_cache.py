@@ -1,17 +1,22 @@
 """The cache spares calls, tells no secrets, and holds nobody up."""
 
+import shutil
+import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from redis import Redis
 
+from bank_pipeline.config import Settings
 from bank_pipeline.errors import SetupError
-from bank_pipeline.providers.cache import Cache, build_file_cache
+from bank_pipeline.providers.cache import Cache, build_cache, build_file_cache
 from bank_pipeline.providers.gocardless.tokens import TokenKeeper
 from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.seals import VaultSeal
+from bank_pipeline_tests.waiting import wait_until
 
 WAIT_S = 10.0
 CANARY = "canary-token-of-the-company"
@@ -115,3 +120,48 @@ def test_what_was_dropped_is_made_anew_and_a_failure_is_not_kept(cache: Cache) -
     assert cache.get_or_create("n", fail, ttl_s=60) == {"n": 1}
     cache.drop("n")
     assert cache.get_or_create("n", lambda: {"n": 2}, ttl_s=60) == {"n": 2}
+
+
+def test_what_was_emptied_is_nowhere_in_the_files(cache: Cache, tmp_path: Path) -> None:
+    """What is deleted from such a file stays legible in it."""
+    cache.get_or_create("about somebody", lambda: {"iban": CANARY}, ttl_s=60)
+    assert CANARY.encode() in _content(tmp_path)
+
+    assert cache.empty()
+
+    assert CANARY.encode() not in _content(tmp_path)
+    assert b"about somebody" not in _content(tmp_path)
+    assert cache.get_or_create("about somebody", lambda: {"n": 1}, ttl_s=60) == {"n": 1}
+
+
+def test_a_cache_that_cannot_be_reached_is_not_called_empty() -> None:
+    url = SecretStr("redis://127.0.0.1:1/0")
+    assert not build_cache(Settings(_env_file=None, redis_url=url)).empty()
+
+
+def test_a_shared_server_loses_our_values_alone(tmp_path: Path) -> None:
+    """The broker's queues may be on the same one."""
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("there is no redis-server here")
+    socket = tmp_path / "redis.sock"
+    options = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(tmp_path)]
+    with subprocess.Popen([program, *options], stdout=subprocess.DEVNULL) as server:
+        wait_until(socket.exists, seconds=20)
+        url = f"unix://{socket}"
+        cache = build_cache(Settings(_env_file=None, redis_url=SecretStr(url)))
+        cache.get_or_create("about somebody", lambda: {"iban": CANARY}, ttl_s=60)
+        client = Redis.from_url(url)
+        client.set("queue", "of others")
+        [ours] = client.keys("bank_pipeline:*")
+        assert client.ttl(ours) > 0
+
+        assert cache.empty()
+
+        assert client.keys("*") == [b"queue"]
+        client.close()
+        server.kill()
+
+
+def _content(folder: Path) -> bytes:
+    return b"".join(one.read_bytes() for one in folder.rglob("*") if one.is_file())

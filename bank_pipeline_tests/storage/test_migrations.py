@@ -22,6 +22,7 @@ from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.migrate import downgrade, head, load_pending, load_revision, migrate
 from bank_pipeline.storage.roles import ROLES, ensure_roles
 from bank_pipeline.storage.tables import metadata
+from bank_pipeline_tests.emptying import EMPTY_AUDIT
 from bank_pipeline_tests.storage.rows import insert_row_everywhere
 from bank_pipeline_tests.vaults import VAULT
 
@@ -118,6 +119,7 @@ def test_a_full_database_goes_down_and_up_again(empty: sa.Engine, now: datetime)
             assert load_revision(db) == (None if target == "base" else target)
         migrate(empty, VAULT)
         with empty.begin() as db:
+            db.exec_driver_sql(EMPTY_AUDIT)
             for table in reversed(metadata.sorted_tables):
                 db.execute(sa.delete(table))
 

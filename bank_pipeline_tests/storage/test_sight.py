@@ -29,6 +29,7 @@ from bank_pipeline_tests.storage.tenants import (
     insert_teams,
     plain_login,
 )
+from bank_pipeline_tests.vaults import VAULT
 
 WHO = sa.text("SELECT current_user::text, current_setting('bank.team_id', true)")
 

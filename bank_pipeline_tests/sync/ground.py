@@ -90,9 +90,11 @@ class Ground:
 
     # Linking.
 
-    def begin_link(self, *, renews: ConnectionId | None = None) -> tuple[LinkSessionId, str]:
+    def begin_link(
+        self, *, renews: ConnectionId | None = None, team: str = "home"
+    ) -> tuple[LinkSessionId, str]:
         """Begin a link or a renewal; return its session and the page for the customer."""
-        started = start_link(self.context, Provider.PLAID, team_name="home", renews=renews)
+        started = start_link(self.context, Provider.PLAID, team_name=team, renews=renews)
         return started.session_id, started.url
 
     def decide(self, url: str, login: str = "login-1", *accounts: str) -> None:

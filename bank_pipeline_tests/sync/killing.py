@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from bank_pipeline.storage.tables import metadata
 from bank_pipeline.sync.context import SyncContext
+from bank_pipeline_tests.emptying import EMPTY_AUDIT
 from bank_pipeline_tests.sync import mortal
 from bank_pipeline_tests.sync.ground import Ground
 
@@ -102,7 +103,7 @@ class Snapshot:
             f"INSERT INTO bank.{one} OVERRIDING SYSTEM VALUE SELECT * FROM kept.{one}"
             for one in names
         )
-        self._restore = f"{deletes}; {inserts}"
+        self._restore = f"{EMPTY_AUDIT}; {deletes}; {inserts}"
 
     def restore(self) -> None:
         """Put every row back."""

@@ -30,6 +30,7 @@ from bank_pipeline.sync.connection import sync_connection
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.delivering import deliver_notices
 from bank_pipeline.sync.disconnect import disconnect
+from bank_pipeline.sync.erasing import erase_team
 from bank_pipeline.sync.link import accept_return, complete_link
 from bank_pipeline.sync.reports import SyncReason, SyncRequest
 from bank_pipeline_tests.sync.ground import build_provider
@@ -68,6 +69,8 @@ def _live(order: dict[str, Any], told: int) -> int:
             accept_return(context, Provider(order["provider"]), order["returned"])
         elif order["act"] == "disconnect":
             disconnect(context, ConnectionId(order["connection_id"]))
+        elif order["act"] == "erase":
+            erase_team(context, order["team"], forget=lambda _: True)
         elif order["act"] == "deliver":
             deliver_notices(context, renewal_url=None)
         else:

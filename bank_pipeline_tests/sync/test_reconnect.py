@@ -352,7 +352,7 @@ def test_what_is_erased_is_gone_only_after_the_provider_has_ended_it(stage: Stag
         if "connection_id" in table.c
         and stage.query(f"SELECT 1 FROM {table} WHERE connection_id = :id", id=connection)
     }
-    assert left == {"connection_events"}
+    assert left == {"audit_log", "connection_events"}
     assert stage.query("SELECT 1 FROM bank.accounts")
     stage.sync(other)
     assert stage.differences(other) == []

@@ -133,7 +133,7 @@ def _check_not_linked(rows: Rows, asked: LinkOrder) -> None:
 
 @router.post("/links", status_code=HTTPStatus.CREATED)
 def begin_link(
-    request: Request, rows: Rows, _: Manager, services: App, asked: LinkOrder
+    request: Request, rows: Rows, by: Manager, services: App, asked: LinkOrder
 ) -> StartedLink:
     """Begin a link; the customer goes to its address, and `GET /links/{link_id}` tells the rest."""
     if asked.renews is not None:
@@ -143,7 +143,7 @@ def begin_link(
     can = services.sync.provider(asked.provider).capabilities
     widget = f"{base_url(request)}/link/widget/{asked.provider}"
     started = start_link(
-        services.sync,
+        services.sync.by(by.actor),
         asked.provider,
         team_name=rows.team_name(),
         institution=asked.institution,
@@ -157,12 +157,12 @@ def begin_link(
 
 
 @router.get("/links/{link_id}")
-def read_link(rows: Rows, _: Manager, services: App, link_id: UUID) -> LinkProgressRow:
+def read_link(rows: Rows, by: Manager, services: App, link_id: UUID) -> LinkProgressRow:
     """Ask how far the customer has come; what the link yields is kept at once."""
     own_id = LinkSessionId(str(link_id))
     with services.sync.engine.connect() as db:
         check_link_of(db, own_id, rows.team_id)
-    state = complete_link(services.sync, own_id)
+    state = complete_link(services.sync.by(by.actor), own_id)
     return LinkProgressRow.model_validate(state, from_attributes=True)
 
 
@@ -188,17 +188,18 @@ def request_sync(_: Manager, services: App, own_id: OwnConnection) -> RequestedS
 
 
 @router.put("/connections/{connection_id}/accounts", status_code=HTTPStatus.NO_CONTENT)
-def set_accounts(_: Manager, services: App, own_id: OwnConnection, asked: AccountChoice) -> None:
+def set_accounts(by: Manager, services: App, own_id: OwnConnection, asked: AccountChoice) -> None:
     """Read these accounts of a connection and none of its others; what is stored stays."""
-    choose_accounts(services.sync, own_id, [AccountId(str(one)) for one in asked.account_ids])
+    chosen = [AccountId(str(one)) for one in asked.account_ids]
+    choose_accounts(services.sync.by(by.actor), own_id, chosen)
 
 
 @router.delete("/connections/{connection_id}")
 def end_connection(
-    _: Manager, services: App, own_id: OwnConnection, *, erase: bool = False
+    by: Manager, services: App, own_id: OwnConnection, *, erase: bool = False
 ) -> EndedConnection:
     """End a connection at its provider; rows stay, unless they are to be erased."""
-    report = disconnect(services.sync, own_id, erase=erase)
+    report = disconnect(services.sync.by(by.actor), own_id, erase=erase)
     return EndedConnection.model_validate(report, from_attributes=True)
 
 

@@ -42,7 +42,7 @@ def choose(
     chosen = [AccountId(one) for one in form.all("account")]
     shown = [AccountId(one) for one in form.all("shown")]
     try:
-        choose_accounts(services.sync, own_id, chosen, shown=shown)
+        choose_accounts(services.sync.by(visit.actor), own_id, chosen, shown=shown)
     except RefusedError as error:
         return _show_choice(request, visit, own_id, error=str(error))
     return RedirectResponse(f"/connections/{own_id}", HTTPStatus.SEE_OTHER)
@@ -65,7 +65,7 @@ def answer_question(
         raise NotFoundError("there is no such question")
     same_as = form.one("same_as")
     known = AccountId(same_as) if same_as != "new" else None
-    decide_question(services.sync, question.id, same_as=known)
+    decide_question(services.sync.by(visit.actor), question.id, same_as=known)
     return RedirectResponse(f"/connections/{own_id}", HTTPStatus.SEE_OTHER)
 
 

@@ -109,7 +109,7 @@ def begin_link(
     team_name = rows_of(request, visit).team_name()
     try:
         return start_link(
-            services.sync,
+            services.sync.by(visit.actor),
             provider,
             team_name=team_name,
             institution=institution,

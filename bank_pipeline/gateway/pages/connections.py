@@ -108,7 +108,7 @@ def end_connection(
 ) -> Response:
     """End the connection at its provider; what is stored stays, unless it is to be erased."""
     form.check_sender(visit)
-    report = disconnect(services.sync, own_id, erase=form.one("erase") == "yes")
+    report = disconnect(services.sync.by(visit.actor), own_id, erase=form.one("erase") == "yes")
     if report.is_erased:
         onward = "/connections", "All connections"
         text = "The consent is ended, and all that was stored of it is erased."

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from starlette.responses import RedirectResponse, Response
 
 from bank_pipeline.bootstrap import Services
+from bank_pipeline.domain.audit import Actor, ActorKind
 from bank_pipeline.domain.visits import Visit
 from bank_pipeline.errors import BankPipelineError, NotFoundError, OtherBrowserError, ProviderError
 from bank_pipeline.gateway.auth import App
@@ -28,6 +29,7 @@ router = APIRouter(include_in_schema=False)
 
 AGAIN_S: Final = 10  # each time the provider is asked
 _ONLY_IN_FORMS: Final = frozenset({"access_token"})
+_RETURNED: Final = Actor(ActorKind.LINK, "return")  # whoever comes back from a bank with its state
 _log: Final = logging.getLogger(__name__)
 
 _UNKNOWN: Final = "This address belongs to no link that is under way. Please start again."
@@ -91,7 +93,8 @@ def _take_up(
 ) -> Response:
     try:
         provider = to_provider(services, name)
-        state = accept_return(services.sync, provider, returned, browser=_browser(visit))
+        sync = services.sync.by(_RETURNED if visit is None else visit.actor)
+        state = accept_return(sync, provider, returned, browser=_browser(visit))
     except NotFoundError:
         return message_page("Unknown link", _UNKNOWN, status=HTTPStatus.NOT_FOUND)
     except OtherBrowserError:

@@ -8,6 +8,7 @@ tables; a test compares them with this page.
 """
 
 from bank_pipeline.storage.tables.access import analysts, api_keys
+from bank_pipeline.storage.tables.audit import audit_log, audit_seals, erasures
 from bank_pipeline.storage.tables.balances import (
     balance_checkpoints,
     balance_checks,
@@ -62,6 +63,8 @@ __all__ = [
     "accounts",
     "analysts",
     "api_keys",
+    "audit_log",
+    "audit_seals",
     "balance_checkpoints",
     "balance_checks",
     "balance_rules",
@@ -74,6 +77,7 @@ __all__ = [
     "credentials",
     "data_keys",
     "encryption_keys",
+    "erasures",
     "institutions",
     "link_sessions",
     "metadata",

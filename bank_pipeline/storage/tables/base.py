@@ -18,6 +18,7 @@ metadata = sa.MetaData(schema=SCHEMA, naming_convention=NAMES)
 
 NOBODYS: Final[Mapping[str, str]] = {
     "alembic_version": "the release that the tables are of",
+    "audit_seals": "the chain over everybody's entries",
     "data_keys": "keys of the installation, for what is found again without being stored",
     "encryption_keys": "names of the keys that seal what is of every team",
     "institutions": "banks, as a provider offers them to everybody",

@@ -1,0 +1,43 @@
+"""Which rows of which tables are a team's: for its export and its erasure."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from bank_pipeline.storage.columns import SCHEMA
+from bank_pipeline.storage.tables import NOBODYS, erasures, metadata, teams
+
+
+def rows_of(table: sa.Table, team_id: str) -> sa.ColumnElement[bool]:
+    """Return the condition under which a row of a table is the team's."""
+    is_of_team: sa.ColumnElement[bool] = _key_of(table) == team_id
+    return is_of_team
+
+
+def _key_of(table: sa.Table) -> sa.Column[Any]:
+    return table.c.id if table is teams else table.c.team_id
+
+
+def team_tables() -> list[sa.Table]:
+    """Return the tables that hold rows of teams, those that others refer to first."""
+    return [one for one in metadata.sorted_tables if one is teams or _is_of_teams(one)]
+
+
+def _is_of_teams(table: sa.Table) -> bool:
+    # An erasure outlives what it erases.
+    return table.name not in NOBODYS and table is not erasures
+
+
+def count_rows(db: sa.Connection, team_id: str) -> dict[str, int]:
+    """Count a team's rows in each table that has any."""
+    counts = {table.name: int(db.scalar(_count(table, team_id)) or 0) for table in team_tables()}
+    return {name: count for name, count in counts.items() if count}
+
+
+def _count(table: sa.Table, team_id: str) -> sa.Select[Any]:
+    return sa.select(sa.func.count()).select_from(table).where(rows_of(table, team_id))
+
+
+def table_of(name: str) -> sa.Table:
+    """Return a table by its name."""
+    return metadata.tables[f"{SCHEMA}.{name}"]
