@@ -6,8 +6,10 @@ from datetime import timedelta
 import dagster as dg
 
 from bank_pipeline.bootstrap import Services
+from bank_pipeline.defs.failures import words_kept_back
 from bank_pipeline.defs.housekeeping import BY_CONNECTION, forget_connections, instance_url
 from bank_pipeline.defs.labels import LIFECYCLE
+from bank_pipeline.defs.metadata import to_metadata
 from bank_pipeline.defs.requests import ASK_AGAIN
 from bank_pipeline.domain.audit import dagster_actor
 from bank_pipeline.domain.ids import ConnectionId
@@ -37,12 +39,10 @@ def erase_asked_teams(
 ) -> Iterator[dg.Output[None]]:
     """Go on with the erasures that are due."""
     sync = services.sync.by(dagster_actor(context.run_id))
-    reports = continue_erasures(sync, forget=build_forget(context.instance))
-    waiting = [one.waits_for for one in reports if not one.is_done]
-    yield dg.Output(
-        None,
-        metadata={"done": len(reports) - len(waiting), "waiting": len(waiting)},
-    )
+    with words_kept_back():
+        reports = continue_erasures(sync, forget=build_forget(context.instance))
+    done = sum(one.is_done for one in reports)
+    yield dg.Output(None, metadata=to_metadata(done=done, waiting=len(reports) - done))
 
 
 @dg.job(executor_def=dg.in_process_executor, tags=LIFECYCLE)

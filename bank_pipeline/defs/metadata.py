@@ -35,7 +35,8 @@ _COUNTS: Final = frozenset(
         *("raw_payloads_deleted", "webhook_events_deleted", "webhook_refusals_deleted"),
         *("link_sessions_expired", "sync_runs_killed", "provider_calls_deleted"),
         *("rate_limits_deleted", "notices_deleted", "events_deleted", "evaluations_deleted"),
-        *("runs_deleted", "step_logs_deleted", "runs_of_erased_deleted"),
+        *("runs_deleted", "step_logs_deleted", "runs_of_erased_deleted", "backfills_deleted"),
+        *("ended_deleted", "past_deleted", "done", "waiting"),
     }
 )
 _TEXTS: Final = frozenset(

@@ -28,6 +28,8 @@ OTHER: Final = bytes(32)
 NOT_SEALED: Final = {
     "accounts.content_hash",
     "api_keys.digest",
+    "audit_seals.digest",
+    "audit_seals.hash",
     "link_sessions.browser_fingerprint",
     "link_sessions.return_fingerprint",
     "link_sessions.state_fingerprint",
