@@ -238,7 +238,10 @@ def test_a_team_that_goes_takes_all_its_rows_along(engine: sa.Engine, teams: Tea
             if (rows := db.scalars(sa.text(f"SELECT v::text FROM {relation} v")).all())
         }
 
-    assert teams.leaks(repr(left)) == []
+    outlive = {"bank.audit_log", "bank.erasures"}  # erasing a team deals with them
+    assert (
+        teams.leaks(repr({name: rows for name, rows in left.items() if name not in outlive})) == []
+    )
     assert len(left) > 30
 
 

@@ -96,9 +96,9 @@ def test_rows_go_when_their_time_is_over_and_not_before(
                 for name in PRUNED:
                     db.exec_driver_sql(f"DELETE FROM bank.{name}")
                 db.exec_driver_sql(
-                    "DELETE FROM bank.provider_health; DELETE FROM bank.institutions"
+                    "DELETE FROM bank.provider_health; DELETE FROM bank.institutions; "
+                    "DELETE FROM bank.erasures; DELETE FROM bank.data_keys"
                 )
-                db.exec_driver_sql("DELETE FROM bank.erasures")
                 db.exec_driver_sql(
                     "SET LOCAL session_replication_role = replica; "
                     "DELETE FROM bank.audit_seals; DELETE FROM bank.audit_log"
