@@ -146,21 +146,27 @@ def test_a_shared_server_loses_our_values_alone(tmp_path: Path) -> None:
         pytest.skip("there is no redis-server here")
     socket = tmp_path / "redis.sock"
     options = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(tmp_path)]
-    with subprocess.Popen([program, *options], stdout=subprocess.DEVNULL) as server:
-        wait_until(socket.exists, seconds=20)
-        url = f"unix://{socket}"
-        cache = build_cache(Settings(_env_file=None, redis_url=SecretStr(url)))
-        cache.get_or_create("about somebody", lambda: {"iban": CANARY}, ttl_s=60)
-        client = Redis.from_url(url)
-        client.set("queue", "of others")
-        [ours] = client.keys("bank_pipeline:*")
-        assert client.ttl(ours) > 0
-
-        assert cache.empty()
-
-        assert client.keys("*") == [b"queue"]
-        client.close()
+    server = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
+    try:
+        _check_ours_alone(f"unix://{socket}")
+    finally:
         server.kill()
+        server.wait()
+
+
+def _check_ours_alone(url: str) -> None:
+    cache = build_cache(Settings(_env_file=None, redis_url=SecretStr(url)))
+    wait_until(cache.is_reachable, seconds=20)
+    cache.get_or_create("about somebody", lambda: {"iban": CANARY}, ttl_s=60)
+    client = Redis.from_url(url)
+    client.set("queue", "of others")
+    [ours] = client.keys("bank_pipeline:*")
+    assert client.ttl(ours) > 0
+
+    assert cache.empty()
+
+    assert client.keys("*") == [b"queue"]
+    client.close()
 
 
 def _content(folder: Path) -> bytes:

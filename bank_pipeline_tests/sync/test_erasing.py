@@ -36,7 +36,7 @@ from bank_pipeline_tests.waiting import wait_until
 
 GOING: Final = "canary-team-that-goes"
 STAYING: Final = "canary-team-that-stays"
-STEP: Final = 15  # points between two deaths
+STEP: Final = 25  # points between two deaths
 LONG_ENOUGH: Final = 12  # characters that no other text has by chance
 DAY: Final = timedelta(days=1)
 
@@ -185,6 +185,8 @@ def test_of_an_erased_team_only_what_is_documented_is_left(teams: Teams) -> None
     }
 
 
+@pytest.mark.large
+@pytest.mark.timeout(300)
 def test_killed_again_and_again_it_is_done_in_the_end(teams: Teams, killer: Killer) -> None:
     """Each life goes a little further; the last one finds hardly anything to do."""
     canaries = canaries_of(teams)
@@ -196,7 +198,7 @@ def test_killed_again_and_again_it_is_done_in_the_end(teams: Teams, killer: Kill
             break
         deaths += 1
 
-    assert deaths >= 5
+    assert deaths >= 3
     [report] = _finish(teams)
     assert report.is_done
     assert left(teams, canaries) <= DOCUMENTED
