@@ -12,6 +12,14 @@ from typing_extensions import override
 from bank_pipeline.sandbox.clock import VirtualClock
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    @override
+    def handle_error(self, *_: object) -> None:
+        """Keep silent: who asks is killed at times."""
+
+
 class WrongClock:
     """Tell the banks' time plus `off`, over HTTP as the sandbox tells its own."""
 
@@ -35,8 +43,7 @@ class WrongClock:
             def log_message(self, *_: object) -> None:
                 """Keep silent: it is asked many times a second."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     @property
