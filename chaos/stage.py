@@ -170,7 +170,6 @@ def _environment(
     return {
         **playground_environment(state_dir, sandbox.url),
         **wings_environment(state_dir, sandbox.url),
-        "TELLER_SIGNING_SECRET": ",".join(teller.secrets),
         "TELLER_TOKEN_SIGNING_KEY": teller.signer.public_key,
         "BANK_PIPELINE_ENCRYPTION_KEY": base64.b64encode(KEY).decode(),
         "BANK_PIPELINE_GATEWAY_URL": gateway_url,
