@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from chaos.stage import Stage
 
+_DEAD_S: Final = 10.0
 _PID: Final = re.compile(r"\(pid: (\d+)\)")
 _IN_SYNC: Final = sa.text(
     "SELECT e.event FROM dagster.event_logs e JOIN bank.sync_runs s "
@@ -47,8 +48,11 @@ def kill_one(found: Sequence[int], rolled: Random) -> bool:
     """Kill one of these processes; say whether one was there to be killed."""
     for pid in rolled.sample([*found], len(found)):
         with suppress(psutil.Error):
-            psutil.Process(pid).kill()
-            return True
+            process = psutil.Process(pid)
+            if process.status() != psutil.STATUS_ZOMBIE:  # that one was killed before
+                process.kill()
+                process.wait(_DEAD_S)
+                return True
     return False
 
 
