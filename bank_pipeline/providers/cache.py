@@ -2,13 +2,16 @@
 
 import json
 import logging
+import threading
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from dogpile.cache import make_region, register_backend
+from dogpile.cache.api import CacheMutex
 from dogpile.cache.backends.file import DBMBackend, FileLock
+from dogpile.cache.backends.redis import RedisBackend
 from dogpile.cache.region import CacheRegion
 from dogpile.util import KeyReentrantMutex
 from pydantic import SecretStr
@@ -18,10 +21,12 @@ from bank_pipeline.errors import BankPipelineError
 
 INSTITUTION_TTL_S: Final = 24 * 3600
 LOCK_S_MAX: Final = 900  # above the slowest creation: the lock of a killed process ends then
+WAIT_S_MAX: Final = 30.0  # nobody waits so long for a killed one: then it is made once more
 SOCKET_S_MAX: Final = 5.0
 LOCK_FILES: Final = 64  # creations of different keys rarely wait for each other
 
 _FILE_BACKEND: Final = "bank_pipeline.file"
+_REDIS_BACKEND: Final = "bank_pipeline.redis"
 _log: Final = logging.getLogger(__name__)
 
 
@@ -110,12 +115,13 @@ def build_cache(settings: Settings, *, seal: Seal | None = None) -> Cache:
     if settings.redis_url is not None:
         return Cache(
             make_region().configure(
-                "dogpile.cache.redis",
+                _REDIS_BACKEND,
                 arguments={
                     "url": settings.redis_url.get_secret_value(),
                     "distributed_lock": True,
                     "thread_local_lock": False,
                     "lock_timeout": LOCK_S_MAX,
+                    "lock_blocking_timeout": WAIT_S_MAX,
                     "socket_timeout": SOCKET_S_MAX,
                 },
             ),
@@ -154,6 +160,44 @@ class _FileBackend(DBMBackend):
         return self._mutexes[zlib.crc32(key.encode()) % LOCK_FILES](key)
 
 
+class _PatientLock(CacheMutex):
+    """
+    A lock in Redis that is waited for, but not for ever.
+
+    Whoever held it may have been killed, and then it stays until its own time is over. Who has
+    waited long enough goes on without it, and leaves alone what is somebody else's. One object
+    serves all threads of a process that want the same key.
+    """
+
+    def __init__(self, lock: Any) -> None:  # noqa: ANN401 - as the library has it
+        self._lock = lock
+        self._held = threading.local()
+
+    def acquire(self, wait: bool = True) -> bool:  # noqa: FBT001, FBT002 - as the library has it
+        self._held.is_ours = bool(self._lock.acquire(wait))
+        if wait and not self._held.is_ours:
+            _log.warning("cache: whoever makes a value takes too long, it is made once more")
+        return wait or self._held.is_ours
+
+    def release(self) -> None:
+        if self._held.is_ours:
+            self._held.is_ours = False
+            self._lock.release()
+
+    def locked(self) -> bool:
+        return bool(self._lock.locked())
+
+
+class _RedisBackend(RedisBackend):
+    """A cache in Redis, where a killed process holds nobody up for long."""
+
+    def get_mutex(self, key: str) -> _PatientLock:
+        return _PatientLock(super().get_mutex(key))  # type: ignore[no-untyped-call]  # as above
+
+
+register_backend(  # type: ignore[no-untyped-call]
+    _REDIS_BACKEND, __name__, _RedisBackend.__name__
+)
 register_backend(  # type: ignore[no-untyped-call]
     _FILE_BACKEND, __name__, _FileBackend.__name__
 )
