@@ -12,14 +12,16 @@ import sqlalchemy as sa
 
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.sandbox.faults import Fault, FaultKind
+from bank_pipeline_tests.waiting import wait_until
 from chaos import database, runs
 from chaos.journal import Journal
 from chaos.plan import KILLS, RESTARTS, Blow, Planned
 from chaos.stage import CODE, DAEMON, GATEWAY, WEBSERVER, WORKER, Stage
 
-_AGAIN_S: Final = 0.1
+_AGAIN_S: Final = 0.25
 _IN_HAND_S: Final = 8.0  # so long a kill waits for a sync to be in its middle
 _PAUSE_S: Final = 0.05
+_BACK_S: Final = 180.0
 _PARTS: Final = {
     Blow.DAEMON_KILLED: DAEMON,
     Blow.WEBSERVER_KILLED: WEBSERVER,
@@ -115,7 +117,12 @@ class Breaker:
             self._later(1.0, lambda: self._restart_database(one))
             return
         self._journal.count(one.blow, f"for {one.lasts_s:.1f} s")
-        self._later(one.lasts_s, lambda: database.bring_up(self._stage.state_dir))
+        self._later(one.lasts_s, self._bring_database_up)
+
+    def _bring_database_up(self) -> None:
+        if not database.bring_up(self._stage.state_dir):
+            self._journal.tell("the database does not start yet")
+            self._later(1.0, self._bring_database_up)
 
     def _drop_sessions(self, one: Planned) -> None:
         try:
@@ -170,7 +177,9 @@ class Breaker:
             self._stage.disk.free()
         if self._stage.broker is not None:
             self._stage.broker.start()
-        database.bring_up(self._stage.state_dir)
+        wait_until(
+            lambda: database.bring_up(self._stage.state_dir), seconds=_BACK_S, what="the database"
+        )
 
 
 def _draw(blow: Blow, rolled: Random) -> Fault:

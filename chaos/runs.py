@@ -32,6 +32,8 @@ def pids_in_sync(stage: Stage) -> list[int]:
     except (sa.exc.DBAPIError, sa.exc.TimeoutError):
         return []
     named = {int(found[1]) for event in events for found in _PID.finditer(event)}
+    if not named:  # to look at all processes costs more than to ask
+        return []
     return sorted(named & {one.pid for one in stage.supervisor.ours()})
 
 
