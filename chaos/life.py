@@ -37,7 +37,7 @@ _MINUTES: Final = (20, 150)
 _ASKS_EVERY_S: Final = (2.0, 6.0)
 _LOOKS_EVERY_S: Final = 20.0
 _TRY_AGAIN_S: Final = 3.0
-_END_S: Final = 120.0
+_END_S: Final = 600.0  # everybody who has not come yet comes then
 _HEARD: Final = (202, 409, 429)
 _LAUNCH: Final = """mutation($p: ExecutionParams!) { launchRun(executionParams: $p) {
     __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
