@@ -30,6 +30,8 @@ _PARTS: Final = {
     Blow.CODE_KILLED: CODE,
     Blow.WORKER_KILLED: WORKER,
 }
+_NEEDED_BY_RUNS: Final = (DAEMON, CODE, WORKER)
+_WORK_S: Final = 45.0  # so long a slow machine gets to do some work between two of those
 _STEPS_S: Final = (-7_200, -1_800, -240, -15, 15, 240, 1_800, 7_200)
 _EVERYBODY: Final = "*"
 _OPERATIONS: Final = (
@@ -57,6 +59,7 @@ class Breaker:
         self._stage = stage
         self._journal = journal
         self._numbers = count()
+        self._done: int | None = None  # syncs, when something was killed last that runs need
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         for one in planned:
             self._at(one.at_s, lambda one=one: self._strike(one))  # type: ignore[misc]
@@ -106,7 +109,14 @@ class Breaker:
             self._later(_AGAIN_S, lambda: self._kill_run(one))
 
     def _kill_part(self, one: Planned) -> None:
+        """Kill a part; one that runs need only after some work was done since the last one."""
         name = _PARTS[one.blow]
+        done = runs.count_syncs(self._stage) if name in _NEEDED_BY_RUNS else None
+        is_late = self._journal.now_s > one.at_s + _WORK_S
+        if done is not None and done == self._done and not is_late:
+            self._later(1.0, lambda: self._kill_part(one))
+            return
+        self._done = done if name in _NEEDED_BY_RUNS else self._done
         is_whole = one.rolled.random() < 0.5  # noqa: PLR2004 - a supervisor's way, or the kernel's
         if self._stage.supervisor.kill(name, whole=is_whole):
             self._journal.count(one.blow, "with all that it started" if is_whole else "")

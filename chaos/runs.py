@@ -18,6 +18,7 @@ _IN_SYNC: Final = sa.text(
     "ON e.run_id = s.dagster_run_id WHERE s.ended_at IS NULL "
     "AND e.dagster_event_type = 'ENGINE_EVENT' AND e.event LIKE '%(pid: %'"
 )
+_ENDED: Final = sa.text("SELECT count(*) FROM bank.sync_runs WHERE ended_at IS NOT NULL")
 _UNDER_WAY: Final = sa.text(
     "SELECT run_id, status, create_timestamp FROM dagster.runs "
     "WHERE status NOT IN ('SUCCESS', 'FAILURE', 'CANCELED') ORDER BY id"
@@ -35,6 +36,15 @@ def pids_in_sync(stage: Stage) -> list[int]:
     if not named:  # to look at all processes costs more than to ask
         return []
     return sorted(named & {one.pid for one in stage.supervisor.ours()})
+
+
+def count_syncs(stage: Stage) -> int | None:
+    """Return how many syncs have ended; None while nobody can tell."""
+    try:
+        with stage.services.sync.engine.connect() as db:
+            return int(db.scalar(_ENDED) or 0)
+    except (sa.exc.DBAPIError, sa.exc.TimeoutError):
+        return None
 
 
 def pids(stage: Stage) -> list[int]:
