@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: help demo test day flood mutants two-hosts simulate simulate-short dev lint types check bench bench-webhooks bench-receiver sandbox clean lock format
+.PHONY: help demo test day flood mutants two-hosts chaos simulate simulate-short dev lint types check bench bench-webhooks bench-receiver sandbox clean lock format
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -33,6 +33,9 @@ mutants: $(VENV)/.dev ## Every deliberate defect, and whether the proof notices 
 two-hosts: $(VENV)/.dev ## Two worker hosts, one of them lost midway; wants redis-server and root
 	@$(RUN) pytest -n 0 -rs -m hosts bank_pipeline_tests/e2e/test_two_hosts.py
 
+chaos: $(VENV)/.dev ## Ten minutes of the whole stack while everything breaks; CHAOS_SEED, CHAOS_MINUTES
+	@$(RUN) python -m chaos.run
+
 simulate: $(VENV)/.runtime ## 20 simulated years of everything that can go wrong, and the proof
 	@$(RUN) bank-pipeline simulate --seed 1 --seeds 20 --days 365 --connections 24 --faults full
 
@@ -51,7 +54,7 @@ lint: $(VENV)/.dev ## Style and one-way imports; changes nothing
 	@$(RUN) lint-imports
 
 types: $(VENV)/.dev ## mypy, strict
-	@$(RUN) mypy bank_pipeline bank_pipeline_tests benchmarks
+	@$(RUN) mypy bank_pipeline bank_pipeline_tests benchmarks chaos
 
 check: lint types ## Everything that needs no test run: style, types, imports, sizes, definitions, advisories
 	@$(RUN) pytest bank_pipeline_tests/architecture

@@ -121,6 +121,7 @@ def wings_environment(state_dir: Path, sandbox_url: str) -> dict[str, str]:
     """Return the variables of the providers beside Plaid, with the keys of a running sandbox."""
     application = fetch_json(f"{sandbox_url}/_sim/enable_banking/application")
     certificate = fetch_json(f"{sandbox_url}/_sim/teller/certificate")
+    signing_secrets = fetch_json(f"{sandbox_url}/_sim/teller/application")["signing_secrets"]
     ca_path = state_dir.resolve() / "sandbox-ca.pem"
     ca_path.write_text(certificate["ca"])
     gocardless = GoCardlessOptions()
@@ -134,6 +135,7 @@ def wings_environment(state_dir: Path, sandbox_url: str) -> dict[str, str]:
         "TELLER_APPLICATION_ID": "app_sandbox",
         "TELLER_CERT_BASE64": _base64(certificate["certificate"]),
         "TELLER_KEY_BASE64": _base64(certificate["key"]),
+        "TELLER_SIGNING_SECRET": ",".join(signing_secrets),
         "TELLER_BASE_URL": certificate["tls_url"],
         "TELLER_CONNECT_URL": f"{sandbox_url}/teller/connect.js",
         "TELLER_CA_PATH": str(ca_path),

@@ -32,12 +32,20 @@ def link_simulated_banks(services: Services) -> list[ConnectionId]:
 
 
 def link_simulated_bank(
-    services: Services, login_id: str, provider: Provider = Provider.PLAID, *, team: str = TEAM
+    services: Services,
+    login_id: str,
+    provider: Provider = Provider.PLAID,
+    *,
+    team: str = TEAM,
+    institution: str | None = None,
 ) -> ConnectionId:
-    """Link one simulated person's bank as a person would: through the provider's own page."""
+    """
+    Link one simulated person's bank as a person would: through the provider's own page.
+
+    `institution` is the provider's id of a bank that goes by another name there.
+    """
     can = services.sync.provider(provider).capabilities
-    institution = None
-    if can.is_institution_chosen_first:
+    if institution is None and can.is_institution_chosen_first:
         institution = _find_institution(services, provider, login_id)
     started = start_link(
         services.sync,

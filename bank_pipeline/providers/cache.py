@@ -3,13 +3,16 @@
 import dbm
 import json
 import logging
+import threading
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from dogpile.cache import make_region, register_backend
+from dogpile.cache.api import CacheMutex, CantDeserializeException
 from dogpile.cache.backends.file import DBMBackend, FileLock
+from dogpile.cache.backends.redis import RedisBackend
 from dogpile.cache.region import CacheRegion
 from dogpile.util import KeyReentrantMutex
 from pydantic import SecretStr
@@ -19,6 +22,7 @@ from bank_pipeline.errors import BankPipelineError
 
 INSTITUTION_TTL_S: Final = 24 * 3600
 LOCK_S_MAX: Final = 900  # above the slowest creation: the lock of a killed process ends then
+WAIT_S_MAX: Final = 30.0  # nobody waits so long for a killed one: then it is made once more
 SOCKET_S_MAX: Final = 5.0
 LOCK_FILES: Final = 64  # creations of different keys rarely wait for each other
 
@@ -26,6 +30,7 @@ EXPIRES_S: Final = 100 * 24 * 3600  # above the longest time for which a value i
 
 _PREFIX: Final = "bank_pipeline:"
 _FILE_BACKEND: Final = "bank_pipeline.file"
+_REDIS_BACKEND: Final = "bank_pipeline.redis"
 _log: Final = logging.getLogger(__name__)
 
 
@@ -136,14 +141,14 @@ def build_cache(settings: Settings, *, seal: Seal | None = None) -> Cache:
     if settings.redis_url is not None:
         return Cache(
             # The server may be shared with others, the broker's queues included.
-            make_region(key_mangler=_to_redis_key).configure(
-                "dogpile.cache.redis",
+            _make_region(key_mangler=_to_redis_key).configure(
+                _REDIS_BACKEND,
                 arguments={
-                    "redis_expiration_time": EXPIRES_S,
                     "url": settings.redis_url.get_secret_value(),
                     "distributed_lock": True,
                     "thread_local_lock": False,
                     "lock_timeout": LOCK_S_MAX,
+                    "lock_blocking_timeout": WAIT_S_MAX,
                     "socket_timeout": SOCKET_S_MAX,
                 },
             ),
@@ -156,9 +161,23 @@ def build_file_cache(folder: Path, *, seal: Seal | None = None) -> Cache:
     """Build a cache in one file of `folder`, shared by the processes of this machine."""
     folder.mkdir(parents=True, exist_ok=True)
     return Cache(
-        make_region().configure(_FILE_BACKEND, arguments={"filename": str(folder / "cache.dbm")}),
+        _make_region().configure(_FILE_BACKEND, arguments={"filename": str(folder / "cache.dbm")}),
         seal=seal,
     )
+
+
+def _make_region(**options: Any) -> CacheRegion:  # noqa: ANN401 - the library's
+    # Not pickled, as the library would: whoever may write there could have us run their code.
+    return make_region(serializer=str.encode, deserializer=_to_text, **options)
+
+
+def _to_text(stored: bytes) -> str:
+    try:
+        text = stored.decode()
+        json.loads(text)
+    except ValueError:
+        raise CantDeserializeException from None
+    return text
 
 
 def _to_redis_key(key: str) -> str:
@@ -191,6 +210,48 @@ class _FileBackend(DBMBackend):
         return self._mutexes[zlib.crc32(key.encode()) % LOCK_FILES](key)
 
 
+class _PatientLock(CacheMutex):
+    """
+    A lock in Redis that is waited for, but not for ever.
+
+    Whoever held it may have been killed, and then it stays until its own time is over. Who has
+    waited long enough goes on without it, and leaves alone what is somebody else's. One object
+    serves all threads of a process that want the same key.
+    """
+
+    def __init__(self, lock: Any) -> None:  # noqa: ANN401 - as the library has it
+        self._lock = lock
+        self._held = threading.local()
+
+    def acquire(self, wait: bool = True) -> bool:  # noqa: FBT001, FBT002 - as the library has it
+        self._held.is_ours = bool(self._lock.acquire(wait))
+        if wait and not self._held.is_ours:
+            _log.warning("cache: whoever makes a value takes too long, it is made once more")
+        return wait or self._held.is_ours
+
+    def release(self) -> None:
+        if self._held.is_ours:
+            self._held.is_ours = False
+            self._lock.release()
+
+    def locked(self) -> bool:
+        return bool(self._lock.locked())
+
+
+class _RedisBackend(RedisBackend):
+    """A cache in Redis: a killed process holds nobody up for long, and nothing stays for ever."""
+
+    def set_serialized(self, key: str, value: bytes) -> None:
+        # The library's own uses a command that the client calls deprecated.
+        self.writer_client.set(key, value, ex=EXPIRES_S)
+
+    def get_mutex(self, key: str) -> _PatientLock:
+        return _PatientLock(super().get_mutex(key))  # type: ignore[no-untyped-call]  # as above
+
+
+register_backend(  # type: ignore[no-untyped-call]
+    _REDIS_BACKEND, __name__, _RedisBackend.__name__
+)
 register_backend(  # type: ignore[no-untyped-call]
     _FILE_BACKEND, __name__, _FileBackend.__name__
 )

@@ -69,13 +69,18 @@ class Watcher:
         if member.note_external_id(self._place):
             return  # renewed a moment ago: there is a better moment
         self._wanted.discard(member.customer.number)
+        self.look_at(member, is_last=self._is_last)
+
+    def look_at(self, member: Member, *, is_last: bool) -> None:
+        """Hold a connection that was just synced against its bank; the last look compares all."""
+        assert member.connection_id is not None, "looked at are those who linked"
         self.remember(member)
         with self._place.context.engine.connect() as db:
             held = load_held(db, member.connection_id)
             set_aside = load_set_aside(db, member.connection_id)
         comparison = self._comparison(member, member.connection_id, held, set_aside)
         self._check_stability(member.connection_id, comparison)
-        if self._is_last:
+        if is_last:
             self._verified.add(member.connection_id)
             compare(comparison, self.findings)
             self._check_coverage(member, comparison)

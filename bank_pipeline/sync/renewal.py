@@ -1,9 +1,11 @@
 """End the renewal of a consent: the connection and its accounts keep their rows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from bank_pipeline.domain.account import Account
 from bank_pipeline.domain.account_matching import AccountMatches, Evidence, match_accounts
 from bank_pipeline.domain.audit import AuditAction
 from bank_pipeline.domain.connection import Connection, ConnectionStatus, Provider
@@ -21,7 +23,7 @@ from bank_pipeline.storage.connections import (
     request_sync,
 )
 from bank_pipeline.storage.consents import NOT_USED, insert_consent_to_end
-from bank_pipeline.storage.credentials import store_credential
+from bank_pipeline.storage.credentials import load_credential, store_credential
 from bank_pipeline.storage.link_sessions import LinkSession, finish_link_session
 from bank_pipeline.sync.audit import note_act
 from bank_pipeline.sync.context import SyncContext
@@ -141,10 +143,10 @@ def find_twin(
     shown = answer.accounts
     if bank is None and answer.status is not None:
         bank = answer.status.institution_external_id  # some tell it with the first answer only
-    others = [one for one in others if one.institution_external_id == bank]
+    others = [one for one in others if one.institution_external_id in (bank, None)]
     alike = None
     for one in others:
-        matches = match_accounts(known[one.id], shown)
+        matches = match_accounts(known[one.id] or _unread(context, one), shown)
         if matches.is_strong:
             return Twin(one, is_certain=True)
         masked = [tier for tier in matches.evidence.values() if tier is Evidence.MASKED_NUMBER]
@@ -154,6 +156,19 @@ def find_twin(
         elif masked and len(matches.same) == len(shown):
             alike = alike or Twin(one, is_certain=False)
     return alike
+
+
+def _unread(context: SyncContext, connection: Connection) -> Sequence[Account]:
+    """Return the accounts of a connection that was linked a moment ago and was never read."""
+    if connection.last_success_at is not None:
+        return ()
+    with context.engine.connect() as db:
+        credential = load_credential(db, connection.id, context.vault)
+    try:
+        client = context.provider(connection.provider)
+        return client.fetch_accounts(credential, archive=keep_nothing).accounts
+    except ProviderError:
+        return ()  # as below
 
 
 def renew_twin(

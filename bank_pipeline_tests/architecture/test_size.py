@@ -6,7 +6,7 @@ from typing import Final
 
 from bank_pipeline_tests.architecture.sources import python_files, relative
 
-FOLDERS: Final = ("bank_pipeline", "bank_pipeline_tests", "benchmarks")
+FOLDERS: Final = ("bank_pipeline", "bank_pipeline_tests", "benchmarks", "chaos")
 FILE_LINES_MAX: Final = 400
 FUNCTION_LINES_MAX: Final = 60
 NESTING_MAX: Final = 4

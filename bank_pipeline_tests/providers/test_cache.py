@@ -1,10 +1,13 @@
 """The cache spares calls, tells no secrets, and holds nobody up."""
 
+import pickle
 import shutil
 import subprocess
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -12,10 +15,12 @@ from redis import Redis
 
 from bank_pipeline.config import Settings
 from bank_pipeline.errors import SetupError
+from bank_pipeline.providers import cache as module
 from bank_pipeline.providers.cache import Cache, build_cache, build_file_cache
 from bank_pipeline.providers.gocardless.tokens import TokenKeeper
 from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.seals import VaultSeal
+from bank_pipeline_tests.e2e.centre import redis
 from bank_pipeline_tests.waiting import wait_until
 
 WAIT_S = 10.0
@@ -171,3 +176,73 @@ def _check_ours_alone(url: str) -> None:
 
 def _content(folder: Path) -> bytes:
     return b"".join(one.read_bytes() for one in folder.rglob("*") if one.is_file())
+
+
+@pytest.fixture
+def redis_port(tmp_path: Path) -> Iterator[int]:
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not installed")
+    with redis(tmp_path) as port:
+        yield port
+
+
+def test_whoever_was_killed_while_making_a_value_holds_nobody_up(
+    redis_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A dead process's lock lies in Redis for a quarter of an hour; nobody waits for it so long.
+
+    It is waited for only a little, and left alone: it may be somebody's who is slow.
+    """
+    monkeypatch.setattr(module, "WAIT_S_MAX", 0.3)
+    url = SecretStr(f"redis://127.0.0.1:{redis_port}/0")
+    cache = build_cache(Settings(_env_file=None, redis_url=url))
+    made: list[int] = []
+
+    def make() -> dict[str, int]:
+        made.append(1)
+        return {"n": len(made)}
+
+    with Redis("127.0.0.1", redis_port) as client:
+        client.set("_lockbank_pipeline:one", "of a process that was killed")
+        with ThreadPoolExecutor(2) as pool:
+            asked = [pool.submit(cache.get_or_create, "one", make, ttl_s=60) for _ in range(2)]
+            found = [one.result(WAIT_S) for one in asked]
+
+        assert len(made) <= 2
+        assert cache.get_or_create("one", make, ttl_s=60) in found
+        assert len(made) <= 2
+        assert client.get("_lockbank_pipeline:one") == b"of a process that was killed"
+
+        cache.get_or_create("two", make, ttl_s=60)
+
+        assert client.get("_lockbank_pipeline:two") is None
+
+
+def test_what_somebody_else_put_into_the_cache_is_not_run(redis_port: int) -> None:
+    """Nor is it believed, unless it is JSON: what does not fit is made anew."""
+    cache = build_cache(
+        Settings(_env_file=None, redis_url=SecretStr(f"redis://127.0.0.1:{redis_port}/0"))
+    )
+    cache.get_or_create("one", lambda: {"n": 1}, ttl_s=60)
+    with Redis("127.0.0.1", redis_port) as client:
+        stored = client.get("bank_pipeline:one")
+        assert isinstance(stored, bytes)
+        assert b'{"n": 1}' in stored
+        client.set("bank_pipeline:one", stored.replace(b'{"n": 1}', pickle.dumps(Planted())))
+        assert cache.get_or_create("one", lambda: {"n": 2}, ttl_s=60) == {"n": 2}
+    assert Planted.ran == 0
+
+
+class Planted:
+    """Tells when it is unpickled."""
+
+    ran = 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _plant, ()
+
+
+def _plant() -> str:
+    Planted.ran += 1
+    return "{}"

@@ -1,0 +1,32 @@
+"""What an installation over simulated banks is told of them."""
+
+from pathlib import Path
+
+import httpx
+from pydantic import SecretStr
+
+from bank_pipeline.cli.playground import open_gateway_to_sandbox, wings_environment
+from bank_pipeline.providers.teller.webhooks import WebhookVerifier
+from bank_pipeline.sandbox.delivery import Delivery
+from bank_pipeline.sandbox.serve import SandboxServer
+from bank_pipeline.sandbox.teller.simulator import Teller
+
+
+def test_the_playground_believes_tellers_webhooks(tmp_path: Path) -> None:
+    """It is told the secret that signs them, as Teller's dashboard tells it."""
+    posted: list[Delivery] = []
+    with SandboxServer() as sandbox:
+        teller = sandbox.wings["teller"]
+        assert isinstance(teller, Teller)
+        teller.webhooks.divert(posted.append)
+        secrets = wings_environment(tmp_path, sandbox.url)["TELLER_SIGNING_SECRET"].split(",")
+        open_gateway_to_sandbox(sandbox.url, "http://127.0.0.1:9")
+        asked = {"type": "webhook.test", "payload": {}}
+        httpx.post(f"{sandbox.url}/_sim/teller/webhooks", json=asked).raise_for_status()
+        [delivery] = posted
+        headers = {k.lower(): v for k, v in teller.webhooks.headers_of(delivery).items()}
+
+        verifier = WebhookVerifier([SecretStr(one) for one in secrets])
+        event = verifier.verify(headers, delivery.body.encode(), now=sandbox.clock.now())
+
+        assert event.code == "webhook.test"

@@ -1,0 +1,1 @@
+"""The whole installation in real processes, while everything it stands on breaks."""
