@@ -7,6 +7,7 @@ import typer
 
 from bank_pipeline.cli.output import AsJson, console, print_json, print_rows
 from bank_pipeline.cli.session import open_services
+from bank_pipeline.domain.audit import AuditAction
 from bank_pipeline.storage.analysts import (
     Address,
     address_of,
@@ -15,6 +16,7 @@ from bank_pipeline.storage.analysts import (
     insert_analyst,
     list_analysts,
 )
+from bank_pipeline.storage.audit import insert_audit
 from bank_pipeline.storage.connections import load_team
 
 app = typer.Typer(
@@ -41,7 +43,10 @@ def add(
     services = open_services()
     engine, now = services.sync.engine, services.sync.clock()
     with engine.begin() as db:
-        password = insert_analyst(db, name, load_team(db, team), now=now)
+        team_id = load_team(db, team)
+        password = insert_analyst(db, name, team_id, now=now)
+        made = AuditAction.LOGIN_MADE
+        insert_audit(db, made, actor=services.sync.actor, now=now, team_id=team_id)
     if as_json:
         where = asdict(address_of(engine))
         print_json(NewLogin(**where, login=name, password=password.get_secret_value(), team=team))
@@ -79,9 +84,12 @@ def remove(
     name: Annotated[str, typer.Argument(help="Name of the login, as `analysts list` says.")],
 ) -> None:
     """End a login's sessions and drop it."""
-    engine = open_services().sync.engine
-    with engine.begin() as db:
-        close_analyst(db, name)  # for good, whatever comes of the rest
-    with engine.begin() as db:
+    context = open_services().sync
+    now = context.clock()
+    with context.engine.begin() as db:
+        team_id = close_analyst(db, name)  # for good, whatever comes of the rest
+        removed = AuditAction.LOGIN_REMOVED
+        insert_audit(db, removed, actor=context.actor, now=now, team_id=team_id)
+    with context.engine.begin() as db:
         drop_login(db, name)
     console.print(f"removed: {name} sees nothing any more", highlight=False, markup=False)

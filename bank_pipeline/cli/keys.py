@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bank_pipeline.bootstrap import build_clock
 from bank_pipeline.cli.output import AsJson, console, print_json, print_rows
-from bank_pipeline.cli.session import at_the_end, open_services
+from bank_pipeline.cli.session import at_the_end, open_services, operator
 from bank_pipeline.config import Settings
 from bank_pipeline.storage.credentials import load_vault
 from bank_pipeline.storage.encryption_keys import KeyState
@@ -108,7 +108,8 @@ def forget(
     listed = ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "nothing"
     if not yes:
         typer.confirm(f"Give up {listed} for ever?", abort=True, err=True)
-    lost = forget_lost_key(engine, vault, key_id, now=build_clock(settings)())
+    now = build_clock(settings)()
+    lost = forget_lost_key(engine, vault, key_id, actor=operator(), now=now)
     if as_json:
         print_json(lost)
         return

@@ -19,14 +19,14 @@ def open_services() -> Services:
     Raises:
         SetupError: something the operator must change; the message says what.
     """
-    services = build_services(Settings()).by(_operator())
+    services = build_services(Settings()).by(operator())
     at_the_end.callback(services.sync.engine.dispose)
     for client in services.sync.providers.values():
         at_the_end.callback(client.close)
     return services
 
 
-def _operator() -> Actor:
+def operator() -> Actor:
     """Return who works at the command line, as the operating system calls them."""
     try:
         name = getpass.getuser()

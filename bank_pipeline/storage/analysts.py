@@ -107,18 +107,28 @@ def list_analysts(db: sa.Connection) -> list[Analyst]:
     return [Analyst(**row) for row in db.execute(_LIST).mappings()]
 
 
-def close_analyst(db: sa.Connection, login: str) -> None:
+def list_logins_of(db: sa.Connection, team_id: TeamId) -> list[str]:
+    """List the registered logins of one team."""
+    return [*db.scalars(sa.select(analysts.c.login).where(analysts.c.team_id == team_id))]
+
+
+def close_analyst(db: sa.Connection, login: str) -> TeamId:
     """
     Take a login out of the list and keep it from logging in: from now on it sees nothing.
+
+    Returns the team whose rows it saw.
 
     Raises:
         NotFoundError: it is no analyst's login.
     """
     with _explained(db):
-        if db.execute(analysts.delete().where(analysts.c.login == login)).rowcount == 0:
+        closed = analysts.delete().where(analysts.c.login == login).returning(analysts.c.team_id)
+        team_id = db.scalar(closed)
+        if team_id is None:
             raise NotFoundError(f"no analyst {login!r}; see `bank-pipeline analysts list`")
         if db.scalar(_ROLE_EXISTS, {"login": login}):
             _run(db, sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(login)))
+    return TeamId(team_id)
 
 
 def drop_login(db: sa.Connection, login: str) -> None:

@@ -17,7 +17,8 @@ import sqlalchemy as sa
 from bank_pipeline.domain.audit import AuditAction
 from bank_pipeline.domain.erasure import ErasureState
 from bank_pipeline.domain.ids import ConnectionId, TeamId
-from bank_pipeline.errors import NotFoundError
+from bank_pipeline.errors import NotFoundError, SetupError
+from bank_pipeline.storage.analysts import close_analyst, drop_login, list_logins_of
 from bank_pipeline.storage.audit import insert_audit
 from bank_pipeline.storage.columns import SCHEMA
 from bank_pipeline.storage.consents import give_up_consents
@@ -182,6 +183,7 @@ def _take_step(
         case ErasureState.CONSENTS:
             waits = _end_and_erase(context, erasure, is_patient=is_patient)
         case ErasureState.CACHES:
+            _drop_logins(context, erasure.team_id)
             if not context.cache.empty():
                 waits = _Waits("the cache cannot be reached", context.clock() + AGAIN)
         case ErasureState.TRACES:
@@ -233,6 +235,24 @@ def _end_and_erase(context: SyncContext, erasure: Erasure, *, is_patient: bool) 
         f"{len(left)} of {len(found)} connections are left; {named or _BUSY}",
         min(times, default=now + AGAIN),
     )
+
+
+def _drop_logins(context: SyncContext, team_id: TeamId) -> None:
+    """
+    End the logins of the team's analysts.
+
+    One that cannot be dropped, because it has something of its own elsewhere on the server, sees
+    nothing any more and stays.
+    """
+    with context.engine.connect() as db:
+        logins = list_logins_of(db, team_id)
+    for login in logins:
+        try:
+            with context.engine.begin() as db:
+                close_analyst(db, login)
+                drop_login(db, login)
+        except SetupError:
+            _log.warning("a login of an analyst of team %s could not be dropped", team_id)
 
 
 def _give_up(context: SyncContext, erasure: Erasure) -> None:

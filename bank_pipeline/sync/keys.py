@@ -7,9 +7,11 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from bank_pipeline.domain.audit import Actor, AuditAction
 from bank_pipeline.domain.connection import ConnectionStatus
 from bank_pipeline.domain.transitions import Transition
 from bank_pipeline.errors import NotFoundError, RefusedError, SetupError
+from bank_pipeline.storage.audit import insert_audit
 from bank_pipeline.storage.connections import apply_transition, load_connection
 from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.encryption_keys import list_keys, register_key, retire_key
@@ -44,8 +46,8 @@ def rotate_keys(context: SyncContext, *, tell: Told) -> Rotation:
     Seal everything anew that an older key sealed, in small transactions, beside all that runs.
 
     Broken off it goes on where it was when it is run again; several at once share the work; when
-    there is nothing to do it writes nothing. Keys of which it is made known that they are no more
-    are opened a last time here: afterwards they may be retired.
+    there is nothing to do it writes nothing but that it was asked to. Keys of which it is made
+    known that they are no more are opened a last time here: afterwards they may be retired.
     """
     work = _Work(context, tell)
     for number in range(_PASSES_MAX):
@@ -53,6 +55,9 @@ def rotate_keys(context: SyncContext, *, tell: Told) -> Rotation:
             work.reseal(column, waits=number > 0)
         if not work.count_left():
             break
+    with context.engine.begin() as db:
+        key_id, count = context.vault.key_id, work.done
+        _note(db, context.actor, key_id, "rotated", now=context.clock(), count=count)
     return Rotation(
         key_id=context.vault.key_id,
         resealed_count=work.done,
@@ -80,6 +85,7 @@ def add_key(context: SyncContext, source: KeySource) -> str:
     key = new_key()
     with context.engine.begin() as db:
         register_key(db, key_id_of(key), now=context.clock())
+        _note(db, context.actor, key_id_of(key), "added", now=context.clock())
     source.put_first(key)
     return key_id_of(key)
 
@@ -109,7 +115,15 @@ def retire_old_key(context: SyncContext, source: KeySource, key_id: str) -> bool
     with context.engine.begin() as db:
         register_key(db, key_id, now=now)  # one that never sealed may not begin to, either
         retire_key(db, key_id, now=now)
+        _note(db, context.actor, key_id, "retired", now=now)
     return isinstance(source, FileKeys) and source.take_out(key_id)
+
+
+def _note(
+    db: sa.Connection, actor: Actor, key_id: str, what: str, *, now: datetime, count: int = 0
+) -> None:
+    changed = AuditAction.KEYS_CHANGED
+    insert_audit(db, changed, actor=actor, now=now, key_id=key_id, what=what, count=count)
 
 
 @dataclass(frozen=True)
@@ -121,7 +135,9 @@ class Lost:
     connections_count: int
 
 
-def forget_lost_key(engine: sa.Engine, vault: Vault, key_id: str, *, now: datetime) -> Lost:
+def forget_lost_key(
+    engine: sa.Engine, vault: Vault, key_id: str, *, actor: Actor, now: datetime
+) -> Lost:
     """
     Give up everything that a lost key has sealed, so that the rest can go on.
 
@@ -146,6 +162,7 @@ def forget_lost_key(engine: sa.Engine, vault: Vault, key_id: str, *, now: dateti
                 ConnectionStatus.REVOKED, "its credential was lost with its key", None, 0
             )
             apply_transition(db, connection, lost, sync_run_id=None, now=now)
+        _note(db, actor, key_id, "lost", now=now, count=len(connection_ids))
     return Lost(key_id, forgotten, len(connection_ids))
 
 

@@ -80,6 +80,25 @@ def test_analysts_are_listed_and_removed(
     assert installation.value("SELECT count(*) FROM pg_roles WHERE rolname = 'first'") == 0
     assert [row["login"] for row in cli("analysts", "list", "--json").json] == ["second"]
     assert cli("analysts", "remove", "first").code == 1
+    acts = [one["action"] for one in cli("audit", "list", "--json").json]
+    assert (acts.count("login_made"), acts.count("login_removed")) == (2, 1)
+
+
+@pytest.mark.usefixtures("cleared")
+def test_the_logins_of_an_erased_team_go_with_it(
+    cli: CommandLine, installation: Installation, engine: sa.Engine
+) -> None:
+    with engine.begin() as db:
+        for team in ("going", "staying"):
+            ensure_team(db, team, now=installation.services.sync.clock())
+    for team in ("going", "staying"):
+        assert cli("analysts", "add", f"of {team}", "--team", team).code == 0
+
+    assert cli("teams", "erase", "going", "--confirm", "going").code == 0
+
+    query = "SELECT rolname FROM pg_roles WHERE rolname LIKE 'of %'"
+    with engine.connect() as db:
+        assert db.scalars(sa.text(query)).all() == ["of staying"]
 
 
 @pytest.mark.usefixtures("cleared")

@@ -49,8 +49,12 @@ def test_keys_are_exchanged_from_the_command_line(
     assert "0 sealed anew, all with key" in cli("keys", "rotate").words
     assert "out of the key file" in cli("keys", "retire", only["id"]).words
     listed = cli("keys", "list")
+    changes = cli("audit", "list", "--action", "keys_changed", "--json").json
 
     assert "retired" in listed.words
+    kinds = ("added", "retired", "rotated")
+    told = [what for one in changes for what in kinds if what in one["details"]]
+    assert sorted(told) == ["added", "retired", "rotated", "rotated"]
     new_key = (alone / "state" / "encryption.key").read_text().strip()
     assert new_key != old_key
     said = "".join(one.out + one.err for one in (added, refused, rotated, listed))
