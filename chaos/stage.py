@@ -18,6 +18,7 @@ from bank_pipeline.cli.playground import (
     wings_environment,
 )
 from bank_pipeline.cli.processes import dagster_environment, python_command
+from bank_pipeline.cli.serve import code_server_command
 from bank_pipeline.cli.simulated import TEAM
 from bank_pipeline.config import Settings
 from bank_pipeline.domain.access import KeyScope
@@ -189,11 +190,10 @@ def _run_all(
     gateway_port: int,
     has_workers: bool,  # noqa: FBT001 - private, and named where it is called
 ) -> None:
-    program = str(Path(sys.executable).parent / "dagster")
+    program, *arguments = code_server_command(MODULE, host="127.0.0.1", port=code_port)
     address = f"127.0.0.1:{code_port}"
-    code = [program, "code-server", "start", "-m", MODULE, "-h", "127.0.0.1", "-p", str(code_port)]
     commands = {
-        CODE: code,
+        CODE: [str(Path(sys.executable).parent / program), *arguments],
         GATEWAY: python_command("gateway", "--port", str(gateway_port)),
         DAEMON: python_command("serve", "daemon", "--code-server", address),
         WEBSERVER: python_command(

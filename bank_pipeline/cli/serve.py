@@ -20,6 +20,7 @@ from bank_pipeline.logs.setup import set_up_service
 RUNS: Final = 10  # as many as dagster.yaml lets run at once: none waits for a process
 CODE_PORT: Final = 4530
 DAGSTER_PORT: Final = 3000
+DEFINITIONS: Final = "bank_pipeline.definitions"
 
 
 class Part(StrEnum):
@@ -70,15 +71,24 @@ def serve(
     workspace = _workspace(Path(environment["DAGSTER_HOME"]), code_server)
     listening = ["-h", host, "-p"]
     webserver = ["dagster-webserver", "-w", workspace, *listening, str(port or DAGSTER_PORT)]
-    code = ["dagster", "code-server", "start", "-m", "bank_pipeline.definitions", *listening]
     commands = {
         Part.WEBSERVER: webserver,
         Part.DAEMON: ["dagster-daemon", "run", "-w", workspace],
-        Part.CODE: [*code, str(port or CODE_PORT)],
+        Part.CODE: code_server_command(DEFINITIONS, host=host, port=port or CODE_PORT),
     }
     program, *arguments = commands[part]
     path = str(Path(sys.executable).parent / program)
     os.execve(path, [path, *arguments], {**os.environ, **environment})  # noqa: S606
+
+
+def code_server_command(module: str, *, host: str, port: int) -> list[str]:
+    """
+    Return the command of a code server that is one process, which a supervisor can watch.
+
+    `dagster code-server start` is two: a machine that is busy for half a minute makes the second
+    one think that the first is gone, so that it ends; the first stays and refuses every run.
+    """
+    return ["dagster", "api", "grpc", "-m", module, "-h", host, "-p", str(port)]
 
 
 def _workspace(home: Path, code_server: str | None) -> str:

@@ -1,14 +1,20 @@
 """`bank-pipeline serve`: what has to be shared is asked for before anything starts."""
 
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
 from bank_pipeline.cli.processes import dagster_environment
-from bank_pipeline.cli.serve import Part, serve
+from bank_pipeline.cli.serve import Part, code_server_command, serve
 from bank_pipeline.config import Settings
 from bank_pipeline.errors import SetupError
+from bank_pipeline_tests.e2e.stack import free_ports
+from bank_pipeline_tests.waiting import wait_until
 
 KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
@@ -57,7 +63,30 @@ def test_without_a_broker_each_run_has_its_own_process(tmp_path: Path) -> None:
     """Off by default."""
     home = Path(dagster_environment(settings(tmp_path))["DAGSTER_HOME"])
 
-    assert "run_launcher" not in yaml.safe_load((home / "dagster.yaml").read_text())
+    launcher = yaml.safe_load((home / "dagster.yaml").read_text())["run_launcher"]
+    assert launcher["class"] == "LocalRunLauncher"
+
+
+@pytest.mark.xdist_group("processes")
+def test_the_code_server_is_one_process(tmp_path: Path) -> None:
+    """Whoever watches it sees when it ends: nothing stays that looks alive and takes no runs."""
+    (tmp_path / "nothing.py").write_text("import dagster as dg\n\ndefs = dg.Definitions()\n")
+    [port] = free_ports(1)
+    program, *arguments = code_server_command("nothing", host="127.0.0.1", port=port)
+    command = [str(Path(sys.executable).parent / program), *arguments]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=None)
+    try:
+        wait_until(lambda: serves(port), seconds=100, what="the code server")
+
+        assert psutil.Process(process.pid).children(recursive=True) == []
+    finally:
+        process.kill()
+        process.wait()
+
+
+def serves(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_a_worker_without_a_broker_says_what_to_set(
