@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from time import process_time
 from typing import Final
@@ -16,9 +16,7 @@ import dagster as dg
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import SecretStr
-from typing_extensions import override
 
-from bank_pipeline import bootstrap
 from bank_pipeline.bootstrap import Services, build_services
 from bank_pipeline.cli.playground import playground_environment
 from bank_pipeline.cli.processes import dagster_environment
@@ -26,13 +24,12 @@ from bank_pipeline.config import Settings
 from bank_pipeline.defs.partitions import CONNECTIONS
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId
-from bank_pipeline.providers.throttle import Rate, Slot
 from bank_pipeline.storage import embedded
 from bank_pipeline.sync.connection import sync_connection
 from bank_pipeline.sync.link import link_with_token
-from bank_pipeline.sync.rate_limits import SharedRateLimiter
 from bank_pipeline.sync.reports import SyncReason, SyncRequest
 from benchmarks.banks.server import PreparedBanks, prepared_banks
+from benchmarks.rates import widen_rates
 
 PROVIDERS: Final = (
     Provider.PLAID,
@@ -42,26 +39,12 @@ PROVIDERS: Final = (
 )
 THREADS: Final = 8  # as a run has by default
 PER_TEAM: Final = 4  # connections
-_NEVER_MET: Final = Rate(10**7, 60.0, burst=5 * 10**6)
 _TOKENS: Final = {
     Provider.PLAID: "public-{:08}",
     Provider.TELLER: "test_token_{:08}",
     Provider.GOCARDLESS: "req-{:08}",
     Provider.ENABLE_BANKING: "code-{:08}",
 }
-
-
-class WideLimiter(SharedRateLimiter):
-    """Asks Postgres for every call as always, of rates that are never met."""
-
-    @override
-    def take(self, slots: Sequence[Slot], *, wait_max_s: float) -> float:
-        return super().take([replace(one, rate=_NEVER_MET) for one in slots], wait_max_s=wait_max_s)
-
-
-def widen_rates() -> None:
-    """Let this process keep no rate of a provider's: what we can do is asked, not what they allow."""
-    vars(bootstrap).update(SharedRateLimiter=WideLimiter)
 
 
 @dataclass
