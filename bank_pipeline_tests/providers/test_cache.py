@@ -3,6 +3,8 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import process_time
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -14,6 +16,8 @@ from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.seals import VaultSeal
 
 WAIT_S = 10.0
+VALUES = 400
+TIMES_ALONE_MAX = 10
 CANARY = "canary-token-of-the-company"
 
 
@@ -115,3 +119,22 @@ def test_what_was_dropped_is_made_anew_and_a_failure_is_not_kept(cache: Cache) -
     assert cache.get_or_create("n", fail, ttl_s=60) == {"n": 1}
     cache.drop("n")
     assert cache.get_or_create("n", lambda: {"n": 2}, ttl_s=60) == {"n": 2}
+
+
+def test_a_value_is_found_as_fast_among_many_as_alone(tmp_path: Path) -> None:
+    """Every account has a value: a look must not cost more the more accounts there are."""
+
+    def made() -> dict[str, Any]:
+        return {"institution": "A_BANK", "agreement": "x" * 36}
+
+    def looks_s(cache: Cache) -> float:
+        cache.get_or_create("account-0", made, ttl_s=60)
+        begun = process_time()
+        for _ in range(50):
+            assert cache.get_or_create("account-0", made, ttl_s=60) == made()
+        return process_time() - begun
+
+    alone, among = build_file_cache(tmp_path / "alone"), build_file_cache(tmp_path / "among")
+    for number in range(VALUES):
+        among.get_or_create(f"account-{number}", made, ttl_s=60)
+    assert looks_s(among) < TIMES_ALONE_MAX * looks_s(alone)
