@@ -28,7 +28,7 @@ from bank_pipeline.storage import embedded
 from bank_pipeline.sync.connection import sync_connection
 from bank_pipeline.sync.link import link_with_token
 from bank_pipeline.sync.reports import SyncReason, SyncRequest
-from benchmarks.banks.server import PreparedBanks, prepared_banks
+from benchmarks.banks.server import LONG, PreparedBanks, prepared_banks
 from benchmarks.rates import widen_rates
 
 PROVIDERS: Final = (
@@ -68,8 +68,15 @@ class Prepared:
         self.ids += ids
         return ids
 
-    def _link(self, number: int) -> ConnectionId:
-        provider = PROVIDERS[number % len(PROVIDERS)]
+    def link_long(self, rows: int) -> ConnectionId:
+        """Link one at Plaid with so many rows of history, and leave its first sync to others."""
+        assert rows % 1_000 == 0, "the number tells thousands"
+        id_ = self._link(LONG + rows // 1_000, Provider.PLAID)
+        self.instance.add_dynamic_partitions(CONNECTIONS, [id_])
+        return id_
+
+    def _link(self, number: int, provider: Provider | None = None) -> ConnectionId:
+        provider = provider or PROVIDERS[number % len(PROVIDERS)]
         token = SecretStr(_TOKENS[provider].format(number))
         return link_with_token(
             self.services.sync, provider, token, team_name=f"team {number // PER_TEAM}"

@@ -7,6 +7,7 @@ from typing import Final
 from typing_extensions import override
 
 from bank_pipeline import bootstrap
+from bank_pipeline.providers.plaid import client as plaid
 from bank_pipeline.providers.throttle import Rate, Slot
 from bank_pipeline.sync.rate_limits import SharedRateLimiter
 
@@ -22,5 +23,6 @@ class WideLimiter(SharedRateLimiter):
 
 
 def widen_rates() -> None:
-    """Let this process keep no rate of a provider's."""
+    """Let this process keep no rate of a provider's, nor any limit on the pages of an update."""
+    vars(plaid).update(PAGE_PACE_S=0.0, PAGES_MAX=10_000)
     vars(bootstrap).update(SharedRateLimiter=WideLimiter)

@@ -39,13 +39,18 @@ class Runner:
         return [self._wait(self._start(one)) for one in requests]
 
     def run_each(
-        self, wanted: Sequence[tuple[ConnectionId, Provider]], *, key: str, at_once: int
+        self,
+        wanted: Sequence[tuple[ConnectionId, Provider]],
+        *,
+        key: str,
+        at_once: int = 1,
+        reason: SyncReason = SyncReason.SCHEDULE,
     ) -> list[Ended]:
         """Sync connections in a run each, so many at once."""
         requests = [
             request
             for one, provider in wanted
-            for request in to_run_requests([Asked(one, provider, key)], SyncReason.SCHEDULE)
+            for request in to_run_requests([Asked(one, provider, key)], reason)
         ]
         ended: list[Ended] = []
         for begin in range(0, len(requests), at_once):

@@ -14,10 +14,12 @@ from benchmarks.banks.rows import (
     BEFORE,
     NEW,
     NUMBER,
+    PAGE,
     account_id,
     booked_until,
     enable_banking_row,
     gocardless_row,
+    plaid_history_row,
     plaid_row,
     teller_row,
 )
@@ -26,6 +28,7 @@ Answers = Mapping[tuple[str, int], bytes]
 """Bodies by route (`METHOD path`, with the number left out) and day: 0 is the first sync's."""
 
 TOKEN: Final = "a.company.token"  # noqa: S105 - of a bank that does not exist
+HISTORY_PAGE_ROWS: Final = 500  # Plaid's most
 _HASHES: Final = "V1NbXQ==.h"
 
 
@@ -37,6 +40,14 @@ def build_answers(today: date) -> Answers:
             for route, body in answers(day, today):
                 made[route, day] = json.dumps(body).encode()
     return made
+
+
+def build_history_page(today: date) -> bytes:
+    """Build a page of a long history at Plaid; the server numbers it, and says what follows."""
+    rows = [plaid_history_row(one % ACCOUNTS, one, today) for one in range(HISTORY_PAGE_ROWS)]
+    [(_, page)] = [one for one in _plaid(0, today) if one[0] == "POST /transactions/sync"]
+    told = page | {"added": rows, "next_cursor": f"page-{PAGE}", "has_more": True}
+    return json.dumps(told).encode()
 
 
 def _accounts() -> range:

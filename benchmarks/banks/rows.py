@@ -7,6 +7,9 @@ from typing import Any, Final
 NUMBER: Final = "########"
 """Stands in ids for the connection's number: the server puts it in."""
 
+PAGE: Final = "@@@@@@"
+"""Stands in a long history for the number of a page."""
+
 ACCOUNTS: Final = 3
 BEFORE: Final = 20  # rows of an account that the first sync brings, and the next one repeats
 NEW: Final = 5  # rows that only the next one brings
@@ -98,6 +101,14 @@ def plaid_row(account: int, number: int, today: date) -> dict[str, Any]:
         "unofficial_currency_code": None,
         "website": "shop.example",
     }
+
+
+def plaid_history_row(account: int, number: int, today: date) -> dict[str, Any]:
+    """Return a row of a page of a long history: older than what the daily syncs show."""
+    row = plaid_row(account, number % BEFORE, today)
+    day = (today - timedelta(days=30 + number)).isoformat()
+    name = f"old{NUMBER}p{PAGE}n{number:04}0000000000"
+    return row | {"transaction_id": name, "date": day, "authorized_date": day}
 
 
 def teller_row(account: int, number: int, today: date) -> dict[str, Any]:

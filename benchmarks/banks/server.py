@@ -3,7 +3,8 @@ A server that answers from memory: in a process of its own, so that its CPU is c
 
     python -m benchmarks.banks.server PORT
 
-It is told the day by `POST /_day/1`, and tells what it was asked by `GET /_asked`.
+It is told the day by `POST /_day/1`, and tells what it was asked by `GET /_asked`. Plaid's
+connections of a number from `LONG` on have a long history, whose pages their number tells.
 """
 
 import asyncio
@@ -23,21 +24,35 @@ import psutil
 
 from bank_pipeline.providers.http import build_http
 from bank_pipeline_tests.waiting import answers, wait_until
-from benchmarks.banks.answers import Answers, build_answers
-from benchmarks.banks.rows import NUMBER
+from benchmarks.banks.answers import (
+    HISTORY_PAGE_ROWS,
+    Answers,
+    build_answers,
+    build_history_page,
+)
+from benchmarks.banks.rows import NUMBER, PAGE
 from benchmarks.processes import free_port
 
 START_S: Final = 30.0
+LONG: Final = 90_000_000
+"""The first number of connections with a long history: what is above it are thousands of rows."""
+
+_ROWS_PER_NUMBER: Final = 1_000
+_PAGE: Final = re.compile(rb'"cursor": *"page-(\d{6})"')
+_MORE: Final = b'"has_more": true'
+_NO_MORE: Final = b'"has_more": false'
 _NUMBERED: Final = re.compile(rb"(?<=[-_])\d{8}")
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _BASIC: Final = re.compile(rb"\r\nauthorization: *Basic ([^\r]+)", re.IGNORECASE)
 _ROOT: Final = NUMBER.encode()
+_PAGE_MARK: Final = PAGE.encode()
 
 
 class _Bank:
     """What all connections to the server share: the answers, the day, and a count."""
 
-    def __init__(self, answers: Answers) -> None:
+    def __init__(self, answers: Answers, history_page: bytes) -> None:
+        self._history_page = history_page
         self._answers = {
             (route.encode(), day): (body, body.count(_ROOT)) for (route, day), body in answers.items()
         }
@@ -57,12 +72,22 @@ class _Bank:
             found = _NUMBERED.search(body) or _NUMBERED.search(_token(head))
         route = method + b" " + path
         self.asked[route.decode()] += 1
+        if path == b"/transactions/sync" and found is not None and int(found.group()) >= LONG:
+            return self._history(found.group(), body)
         day = int(b'"cursor"' in body) if path == b"/transactions/sync" else self._day
         held = self._answers.get((route, day))
         if held is None:
             return _reply(b"404 Not Found", b"{}")
         text, _ = held
         return _reply(b"200 OK", text if found is None else text.replace(_ROOT, found.group()))
+
+    def _history(self, number: bytes, body: bytes) -> bytes:
+        """Return the next page of a long history; after the last one nothing has changed."""
+        before = _PAGE.search(body)
+        page = 1 if before is None else int(before.group(1)) + 1
+        pages = (int(number) - LONG) * _ROWS_PER_NUMBER // HISTORY_PAGE_ROWS
+        text = self._history_page.replace(_ROOT, number).replace(_PAGE_MARK, b"%06d" % page)
+        return _reply(b"200 OK", text if page < pages else text.replace(_MORE, _NO_MORE))
 
     def _control(self, path: bytes) -> bytes:
         if path.startswith(b"/_day/"):
@@ -109,7 +134,8 @@ class _Wire(asyncio.Protocol):
 
 
 async def _serve(port: int) -> None:
-    bank = _Bank(build_answers(datetime.now(UTC).date()))  # noqa: TID251 - an entry point
+    today = datetime.now(UTC).date()  # noqa: TID251 - an entry point
+    bank = _Bank(build_answers(today), build_history_page(today))
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: _Wire(bank), "127.0.0.1", port, backlog=512)
     await server.serve_forever()
