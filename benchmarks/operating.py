@@ -60,4 +60,3 @@ def _broken(found: dict[str, Any]) -> list[str]:
     times = found["lanes"]["times_idle"] if found["lanes"] else 0.0
     lanes = [f"a manual sync took {times}x"] if times > TIMES_IDLE_MAX else []
     return [*ticks, *pages, *lanes]
-

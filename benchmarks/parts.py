@@ -36,8 +36,6 @@ PARTS: Final = {
         Part("operating", "benchmarks.operating", "ticks, pages, manual syncs beside a batch"),
         Part("scrape", "benchmarks.scrape", "what watching costs"),
         Part("receiver", "benchmarks.receiver", "the receiver of webhooks"),
-        Part(
-            "webhooks", "benchmarks.webhooks", "from a webhook to its rows", needs="redis-server"
-        ),
+        Part("webhooks", "benchmarks.webhooks", "from a webhook to its rows", needs="redis-server"),
     )
 }

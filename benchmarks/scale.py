@@ -219,4 +219,3 @@ def _p95(what: Callable[[], object]) -> float:
     what()  # the first fills the UI's cache of partitions, as any look before it has
     taken = [_timed(what) for _ in range(PAGE_REPEATS)]
     return round(statistics.quantiles(taken, n=20)[-1], 3)
-

@@ -166,4 +166,3 @@ def _timed(what: Callable[[], object]) -> float:
     begun = perf_counter()
     what()
     return perf_counter() - begun
-

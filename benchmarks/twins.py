@@ -1,7 +1,7 @@
 """Tables like the one of transactions, for other ways of writing to write into."""
 
-from contextlib import contextmanager
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import sqlalchemy as sa

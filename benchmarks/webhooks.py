@@ -174,4 +174,3 @@ def _process(command: list[str], environment: dict[str, Any]) -> Iterator[None]:
     finally:
         process.terminate()
         process.wait()
-

@@ -2,8 +2,8 @@
 The write path beside COPY, the fastest way Postgres has, and beside the ways of others.
 
 Every way begins with domain values in memory and ends with a commit; they take turns, and medians
-count. Only COPY begins with text that is rendered already: it is the limit, not a way. The server is
-durable, as in production.
+count. Only COPY begins with text that is rendered already: it is the limit, not a way. The server
+is durable, as in production.
 """
 
 import gc
@@ -233,7 +233,7 @@ def _measure_other(
             twins.vacuum(world.engine, [table])
 
 
-def _measure_per_row(  # noqa: PLR0913, PLR0917
+def _measure_per_row(
     world: World,
     measured: dict[str, Measured],
     per_row: PerRow,

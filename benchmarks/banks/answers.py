@@ -83,7 +83,9 @@ def _plaid(day: int, today: date) -> Iterator[tuple[str, Any]]:
     ]
     known = [plaid_row(one, number, today) for one in _accounts() for number in range(BEFORE)]
     new = [
-        plaid_row(one, number, today) for one in _accounts() for number in range(BEFORE, BEFORE + NEW)
+        plaid_row(one, number, today)
+        for one in _accounts()
+        for number in range(BEFORE, BEFORE + NEW)
     ]
     yield (
         "POST /transactions/sync",
@@ -224,7 +226,9 @@ def _gocardless(day: int, today: date) -> Iterator[tuple[str, Any]]:
         },
     )
     for account in _accounts():
-        yield from _gocardless_account(f"GET {api}/accounts/{account_id(account)}", account, created)
+        yield from _gocardless_account(
+            f"GET {api}/accounts/{account_id(account)}", account, created
+        )
         path = f"GET {api}/accounts/{account_id(account)}"
         booked = {"amount": str(booked_until(BEFORE + day * NEW)), "currency": "EUR"}
         rows = _rows(gocardless_row, account, day, today)

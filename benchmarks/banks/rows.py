@@ -82,8 +82,16 @@ def plaid_row(account: int, number: int, today: date) -> dict[str, Any]:
         "original_description": f"{shop.upper()} #{number:04}",
         "payment_channel": "in store",
         "payment_meta": dict.fromkeys(
-            ("by_order_of", "payee", "payer", "payment_method", "payment_processor", "ppd_id",
-             "reason", "reference_number")
+            (
+                "by_order_of",
+                "payee",
+                "payer",
+                "payment_method",
+                "payment_processor",
+                "ppd_id",
+                "reason",
+                "reference_number",
+            )
         ),  # fmt: skip
         "pending": False,
         "pending_transaction_id": None,

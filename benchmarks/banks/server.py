@@ -54,7 +54,8 @@ class _Bank:
     def __init__(self, answers: Answers, history_page: bytes) -> None:
         self._history_page = history_page
         self._answers = {
-            (route.encode(), day): (body, body.count(_ROOT)) for (route, day), body in answers.items()
+            (route.encode(), day): (body, body.count(_ROOT))
+            for (route, day), body in answers.items()
         }
         self._day = 0
         self.asked: Counter[str] = Counter()
