@@ -1,16 +1,17 @@
 """
 Calls to providers per connection and day, counted in the simulated providers' own logs.
 
-Some calm weeks of a few customers of each provider, lived through twice: once with the webhooks that
-banks send, and once with all of them lost, so that only the schedule asks. Links and first syncs are
-not counted: the days begin when everybody has been there for two. Nor is what is asked once for all
-connections (lists of banks, keys, our own token), of which a few customers would seem to pay much.
+Some calm weeks of a few customers of each provider, lived through twice: once with the webhooks
+that banks send, and once with all of them lost, so that only the schedule asks. Links and first
+syncs are not counted: the days begin when everybody has been there for two. Nor is what is asked
+once for all connections (lists of banks, keys, our own token): a few customers would seem to pay
+much for it.
 """
 
 import logging
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -92,7 +93,7 @@ class _Counts:
                 self._take(provider, list(wing.requests))
                 wing.requests.clear()
 
-    def _take(self, provider: Provider, requests: list[dict[str, Any]]) -> None:
+    def _take(self, provider: Provider, requests: Iterable[Mapping[str, Any]]) -> None:
         for one in requests:
             if one["status"] == _OK:
                 self._count(provider, one["operation"], datetime.fromisoformat(one["at"]))

@@ -60,9 +60,8 @@ def _rows(make: Callable[[int, int, date], Any], account: int, day: int, today: 
     return [make(account, number, today) for number in reversed(range(count))]
 
 
-def _plaid(day: int, today: date) -> Iterator[tuple[str, Any]]:
-    """Plaid tells what changed: of the rows it told before, that they are as they are."""
-    accounts = [
+def _plaid_accounts(day: int) -> list[dict[str, Any]]:
+    return [
         {
             "account_id": account_id(account),
             "balances": {
@@ -81,6 +80,11 @@ def _plaid(day: int, today: date) -> Iterator[tuple[str, Any]]:
         }
         for account in _accounts()
     ]
+
+
+def _plaid(day: int, today: date) -> Iterator[tuple[str, Any]]:
+    """Plaid tells what changed: of the rows it told before, that they are as they are."""
+    accounts = _plaid_accounts(day)
     known = [plaid_row(one, number, today) for one in _accounts() for number in range(BEFORE)]
     new = [
         plaid_row(one, number, today)
@@ -176,6 +180,27 @@ def _teller(day: int, today: date) -> Iterator[tuple[str, Any]]:
 
 def _gocardless(day: int, today: date) -> Iterator[tuple[str, Any]]:
     api, created = "/gocardless/api/v2", f"{today - timedelta(days=1)}T08:00:00Z"
+    yield from _gocardless_consent(api, created)
+    for account in _accounts():
+        yield from _gocardless_account(
+            f"GET {api}/accounts/{account_id(account)}", account, created
+        )
+        path = f"GET {api}/accounts/{account_id(account)}"
+        booked = {"amount": str(booked_until(BEFORE + day * NEW)), "currency": "EUR"}
+        rows = _rows(gocardless_row, account, day, today)
+        yield f"{path}/transactions/", {"transactions": {"booked": rows, "pending": []}}
+        yield (
+            f"{path}/balances/",
+            {
+                "balances": [
+                    {"balanceAmount": booked, "balanceType": kind, "referenceDate": str(today)}
+                    for kind in ("interimBooked", "interimAvailable")
+                ]
+            },
+        )
+
+
+def _gocardless_consent(api: str, created: str) -> Iterator[tuple[str, Any]]:
     yield (
         f"POST {api}/token/new/",
         {"access": TOKEN, "access_expires": 86_400, "refresh": "r", "refresh_expires": 2_592_000},
@@ -225,23 +250,6 @@ def _gocardless(day: int, today: date) -> Iterator[tuple[str, Any]]:
             "redirect_immediate": False,
         },
     )
-    for account in _accounts():
-        yield from _gocardless_account(
-            f"GET {api}/accounts/{account_id(account)}", account, created
-        )
-        path = f"GET {api}/accounts/{account_id(account)}"
-        booked = {"amount": str(booked_until(BEFORE + day * NEW)), "currency": "EUR"}
-        rows = _rows(gocardless_row, account, day, today)
-        yield f"{path}/transactions/", {"transactions": {"booked": rows, "pending": []}}
-        yield (
-            f"{path}/balances/",
-            {
-                "balances": [
-                    {"balanceAmount": booked, "balanceType": kind, "referenceDate": str(today)}
-                    for kind in ("interimBooked", "interimAvailable")
-                ]
-            },
-        )
 
 
 def _gocardless_account(path: str, account: int, created: str) -> Iterator[tuple[str, Any]]:
@@ -281,6 +289,31 @@ def _gocardless_account(path: str, account: int, created: str) -> Iterator[tuple
 
 def _enable_banking(day: int, today: date) -> Iterator[tuple[str, Any]]:
     base = "/enable_banking"
+    yield from _enable_banking_consent(base, today)
+    for account in _accounts():
+        path = f"GET {base}/accounts/{account_id(account)}"
+        booked = {"currency": "GBP", "amount": str(booked_until(BEFORE + day * NEW))}
+        rows = _rows(enable_banking_row, account, day, today)
+        yield f"{path}/transactions", {"transactions": rows, "continuation_key": None}
+        yield (
+            f"{path}/balances",
+            {
+                "balances": [
+                    {
+                        "name": name,
+                        "balance_amount": booked,
+                        "balance_type": kind,
+                        "last_change_date_time": f"{today}T00:05:00Z",
+                        "reference_date": str(today),
+                        "last_committed_transaction": None,
+                    }
+                    for name, kind in (("Booked balance", "ITBD"), ("Available balance", "ITAV"))
+                ]
+            },
+        )
+
+
+def _enable_banking_consent(base: str, today: date) -> Iterator[tuple[str, Any]]:
     names = {"name": "Meridian Money", "country": "GB"}
     hashes = [f"{_HASHES}{NUMBER}{account}" for account in _accounts()]
     yield (
@@ -334,27 +367,6 @@ def _enable_banking(day: int, today: date) -> Iterator[tuple[str, Any]]:
             "closed": None,
         },
     )
-    for account in _accounts():
-        path = f"GET {base}/accounts/{account_id(account)}"
-        booked = {"currency": "GBP", "amount": str(booked_until(BEFORE + day * NEW))}
-        rows = _rows(enable_banking_row, account, day, today)
-        yield f"{path}/transactions", {"transactions": rows, "continuation_key": None}
-        yield (
-            f"{path}/balances",
-            {
-                "balances": [
-                    {
-                        "name": name,
-                        "balance_amount": booked,
-                        "balance_type": kind,
-                        "last_change_date_time": f"{today}T00:05:00Z",
-                        "reference_date": str(today),
-                        "last_committed_transaction": None,
-                    }
-                    for name, kind in (("Booked balance", "ITBD"), ("Available balance", "ITAV"))
-                ]
-            },
-        )
 
 
 def _eb_account(account: int, hashed: str) -> dict[str, Any]:

@@ -39,22 +39,56 @@ def account_id(account: int) -> str:
     return f"acc-{NUMBER}-{account}"
 
 
+_PLAID: Final[dict[str, Any]] = {
+    **dict.fromkeys((
+        "account_owner", "authorized_datetime", "category", "category_id", "check_number",
+        "datetime", "merchant_category_code", "pending_transaction_id", "running_balance",
+        "transaction_code", "unofficial_currency_code",
+    )),
+    "iso_currency_code": "USD",
+    "location": {
+        "address": "300 Post St",
+        "lat": 40.740352,
+        "lon": -74.001761,
+        "postal_code": "94108",
+        "region": "CA",
+        "store_number": "1235",
+        "city": "San Francisco",
+        "country": "US",
+    },
+    "logo_url": "https://plaid-merchant-logos.plaid.com/shop.png",
+    "payment_channel": "in store",
+    "payment_meta": dict.fromkeys((
+        "by_order_of", "payee", "payer", "payment_method", "payment_processor", "ppd_id", "reason",
+        "reference_number",
+    )),
+    "pending": False,
+    "personal_finance_category": {
+        "confidence_level": "HIGH",
+        "detailed": "FOOD_AND_DRINK_GROCERIES",
+        "primary": "FOOD_AND_DRINK",
+        "version": "v2",
+    },
+    "personal_finance_category_icon_url": "https://plaid-category-icons.plaid.com/food.png",
+    "transaction_type": "place",
+    "website": "shop.example",
+}  # fmt: skip
+"""What every row of Plaid's says alike."""
+
+
 def plaid_row(account: int, number: int, today: date) -> dict[str, Any]:
     """Return a row as Plaid tells it."""
     shop, day = _SHOPS[number % len(_SHOPS)], day_of(number, today).isoformat()
+    shop_id = f"ent{number % len(_SHOPS):034}"
     return {
+        **_PLAID,
         "account_id": account_id(account),
-        "account_owner": None,
         "amount": float(-amount_of(number)),
         "authorized_date": day,
-        "authorized_datetime": None,
-        "category": None,
-        "category_id": None,
-        "check_number": None,
         "counterparties": [
             {
                 "confidence_level": "VERY_HIGH",
-                "entity_id": f"ent{number % len(_SHOPS):034}",
+                "entity_id": shop_id,
                 "logo_url": "https://plaid-merchant-logos.plaid.com/shop.png",
                 "name": shop,
                 "type": "merchant",
@@ -62,52 +96,11 @@ def plaid_row(account: int, number: int, today: date) -> dict[str, Any]:
             }
         ],
         "date": day,
-        "datetime": None,
-        "iso_currency_code": "USD",
-        "location": {
-            "address": "300 Post St",
-            "lat": 40.740352,
-            "lon": -74.001761,
-            "postal_code": "94108",
-            "region": "CA",
-            "store_number": "1235",
-            "city": "San Francisco",
-            "country": "US",
-        },
-        "logo_url": "https://plaid-merchant-logos.plaid.com/shop.png",
-        "merchant_category_code": None,
-        "merchant_entity_id": f"ent{number % len(_SHOPS):034}",
+        "merchant_entity_id": shop_id,
         "merchant_name": shop,
         "name": shop,
         "original_description": f"{shop.upper()} #{number:04}",
-        "payment_channel": "in store",
-        "payment_meta": dict.fromkeys(
-            (
-                "by_order_of",
-                "payee",
-                "payer",
-                "payment_method",
-                "payment_processor",
-                "ppd_id",
-                "reason",
-                "reference_number",
-            )
-        ),  # fmt: skip
-        "pending": False,
-        "pending_transaction_id": None,
-        "personal_finance_category": {
-            "confidence_level": "HIGH",
-            "detailed": "FOOD_AND_DRINK_GROCERIES",
-            "primary": "FOOD_AND_DRINK",
-            "version": "v2",
-        },
-        "personal_finance_category_icon_url": "https://plaid-category-icons.plaid.com/food.png",
-        "running_balance": None,
-        "transaction_code": None,
         "transaction_id": f"txn{NUMBER}n{account}n{number:06}000000000000000",
-        "transaction_type": "place",
-        "unofficial_currency_code": None,
-        "website": "shop.example",
     }
 
 
