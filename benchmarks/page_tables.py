@@ -151,9 +151,10 @@ def _cost(found: Found) -> str:
         (
             provider,
             one["accounts_each"],
+            one["least"],
+            one["limited"],
             one["schedule_only"],
             one["with_webhooks"],
-            one["least"],
             one["midday"],
             ", ".join(
                 f"{count:g} {name}" for name, count in one["operations_schedule_only"].items()
@@ -162,8 +163,9 @@ def _cost(found: Found) -> str:
         for provider, one in found["providers"].items()
     ]
     headings = (
-        "provider", "accounts", "by schedule alone", "with webhooks", "least possible",
-        "Midday, as documented", "what for, by schedule alone",
+        "provider", "accounts", "least possible", "limited or billed, by schedule alone",
+        "all, by schedule alone", "all, with webhooks", "Midday, as documented",
+        "what for, by schedule alone",
     )  # fmt: skip
     return f"{found['days']} days.\n\n{_table(headings, rows)}"
 
