@@ -63,8 +63,8 @@ class Size:
 
 
 SIZES: Final = {
-    "short": Size(turns=2, batched=80, plain=40, single=4, bare=200),
-    "full": Size(turns=3, batched=800, plain=200, single=8, bare=800),
+    "short": Size(turns=2, batched=40, plain=24, single=2, bare=200),
+    "full": Size(turns=2, batched=800, plain=200, single=8, bare=800),
 }
 
 

@@ -51,7 +51,8 @@ def _write(found: Found) -> str:
     }
     rows = [(words, aim, ratios[key]) for key, (words, aim) in aims.items() if key in ratios]
     head = (
-        f"{found['rows']:,} rows over {found['accounts']:,} accounts, {found['turns']} turns.\n\n"
+        f"{found['rows']:,} rows over {found['accounts']:,} accounts, {found['turns']} turns, "
+        f"upserts and dlt in {found['slow_turns']} of them.\n\n"
     )
     return f"{head}{table}\n{_table(('ratio', 'aim at least', 'measured'), rows)}"
 

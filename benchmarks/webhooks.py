@@ -39,7 +39,7 @@ from bank_pipeline.storage.webhook_events import insert_event
 from bank_pipeline_tests.e2e.stack import free_ports
 from bank_pipeline_tests.waiting import wait_until
 
-ROUNDS: Final = {"short": 3, "full": 20}
+ROUNDS: Final = {"short": 3, "full": 12}
 PAUSE_S: Final = (1.0, 6.0)  # between two events of one set-up: they meet the daemon anywhere
 READY_S: Final = 600
 ANSWER_S: Final = 90

@@ -58,19 +58,19 @@ class Size:
     """
     Rows, over accounts of one connection.
 
-    `sample` rows go through the ORM; `dlt_turns` of the `turns` have dlt in them.
+    `sample` rows go through the ORM; `slow_turns` of the `turns` have upserts and dlt in them.
     """
 
     rows: int
     accounts: int
     turns: int
     sample: int
-    dlt_turns: int
+    slow_turns: int
 
 
 SIZES: Final = {
-    "short": Size(rows=20_000, accounts=200, turns=3, sample=500, dlt_turns=1),
-    "full": Size(rows=200_000, accounts=2_000, turns=3, sample=2_000, dlt_turns=1),
+    "short": Size(rows=20_000, accounts=200, turns=3, sample=500, slow_turns=1),
+    "full": Size(rows=200_000, accounts=2_000, turns=3, sample=2_000, slow_turns=1),
 }
 
 
@@ -162,6 +162,7 @@ def measure(size_name: str) -> dict[str, Any]:
         "rows": size.rows,
         "accounts": size.accounts,
         "turns": size.turns,
+        "slow_turns": size.slow_turns,
         "ways": ways,
         "ratios": ratios,
         "broken": _broken(ways, ratios),
@@ -180,7 +181,7 @@ def _measure(engine: sa.Engine, folder: Path, size: Size) -> dict[str, Measured]
     gc.freeze()  # the inputs belong to the fetch: their upkeep is not the write path's
     text = _first_text(world, load.transactions)
     rows = Rows(world.connection.team_id, world.account_ids)
-    dlt = Dlt(engine, folder) if size.dlt_turns else None
+    dlt = Dlt(engine, folder)
     per_row = PerRow(engine, "twin_per_row")
     for turn in range(size.turns):
         _empty(world)
@@ -188,10 +189,10 @@ def _measure(engine: sa.Engine, folder: Path, size: Size) -> dict[str, Measured]
             with world.timed(measured[key]), engine.begin() as db:
                 twins.copy_text(db, table, text)
         _measure_ours(world, measured, load.transactions, changed)
-        upsert = partial(upsert_batches, engine, "twin_upsert", rows)
-        _measure_other(world, measured, "upsert", upsert, load.transactions, changed)
         _measure_per_row(world, measured, per_row, rows, text, load.transactions, changed)
-        if dlt is not None and turn < size.dlt_turns:
+        if turn < size.slow_turns:
+            upsert = partial(upsert_batches, engine, "twin_upsert", rows)
+            _measure_other(world, measured, "upsert", upsert, load.transactions, changed)
             write = partial(dlt.write, rows)
             _measure_other(world, measured, "dlt", write, load.transactions, changed)
             assert dlt.count() == size.rows, "dlt holds every row once"
