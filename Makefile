@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: help demo test day flood mutants two-hosts chaos simulate simulate-short dev lint types check bench bench-webhooks bench-receiver sandbox clean lock format
+.PHONY: help demo test day flood mutants two-hosts chaos simulate simulate-short dev lint types check bench bench-short sandbox clean lock format
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -62,19 +62,11 @@ check: lint types ## Everything that needs no test run: style, types, imports, s
 	@home=$$(mktemp -d); trap 'rm -rf "$$home"' EXIT; \
 	  $(RUN) DAGSTER_HOME="$$home" dagster definitions validate -w workspace.yaml
 
-bench: $(VENV)/.dev ## Benchmarks; writes benchmarks/results.json
-	@$(RUN) python -m benchmarks.run
-	@$(RUN) python -m benchmarks.operating
-	@$(RUN) python -m benchmarks.scrape
-	@$(MAKE) --no-print-directory bench-receiver
-	@if command -v redis-server > /dev/null; then $(MAKE) --no-print-directory bench-webhooks; \
-	  else echo "no redis-server here: left out is the way from a webhook to its rows"; fi
+bench: $(VENV)/.bench ## All benchmarks in full, and the tables of docs/performance.md; up to 40 minutes
+	@$(RUN) python -m benchmarks
 
-bench-webhooks: $(VENV)/.dev ## From webhook to rows in every set-up; wants redis-server; some minutes
-	@$(RUN) python -m benchmarks.webhooks
-
-bench-receiver: $(VENV)/.dev ## 64 senders against the receiver of webhooks, beside the same without a database
-	@$(RUN) python -m benchmarks.receiver
+bench-short: $(VENV)/.bench ## All benchmarks, small; some minutes
+	@$(RUN) python -m benchmarks --short
 
 format: $(VENV)/.dev ## Format and mend what can be mended by machine
 	@$(RUN) ruff format .
@@ -87,6 +79,8 @@ lock: $(VENV)/.uv ## Pin every dependency anew, with hashes
 	  --no-header --no-emit-index-url --quiet -c requirements.lock -o requirements-hosts.lock
 	@$(BIN)/uv pip compile pyproject.toml --extra hosts --extra parquet --group dev --universal --python-version 3.11 --generate-hashes \
 	  --no-header --no-emit-index-url --quiet -c requirements-hosts.lock -o requirements-dev.lock
+	@$(BIN)/uv pip compile pyproject.toml --extra hosts --extra parquet --group dev --group bench --universal --python-version 3.11 --generate-hashes \
+	  --no-header --no-emit-index-url --quiet -c requirements-dev.lock -o requirements-bench.lock
 
 clean: ## Remove the environment, caches and all local state, the embedded database included
 	@if [ -x $(BIN)/bank-pipeline ]; then $(BIN)/bank-pipeline db stop || true; fi
@@ -106,4 +100,8 @@ $(VENV)/.runtime: $(VENV)/.uv requirements.lock pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.runtime requirements-dev.lock
 	@$(BIN)/uv pip install --python $(BIN)/python --quiet --require-hashes -r requirements-dev.lock
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.dev requirements-bench.lock
+	@$(BIN)/uv pip install --python $(BIN)/python --quiet --require-hashes -r requirements-bench.lock
 	@touch $@

@@ -1,142 +1,157 @@
 """
-Measure how fast each table grows, in bytes per connection and day.
+What a sync costs beside more and more stored connections.
 
-    python -m benchmarks.growth [DAYS]
-
-Eight simulated banks at four providers, through real Dagster runs: the schedule and webhooks, as
-in production. Tables are packed before each look, so that the figures are those of rows, indexes
-and long values, without the room that updates leave to be used again. Nothing is pruned
-meanwhile. Adds to `benchmarks/results.json`.
+Some connections are linked and synced; the others are copies of them, with all their rows, in all
+tables that a sync reads or writes. Then those that are real take their turns, the installations one
+after the other, so that what else the machine does falls upon all.
 """
 
-import sys
-import tempfile
-from datetime import timedelta
-from pathlib import Path
+import logging
+import statistics
+from contextlib import ExitStack
+from dataclasses import dataclass
+from time import perf_counter
 from typing import Any, Final
 
 import sqlalchemy as sa
-from dagster._core.scheduler.instigation import InstigatorType, TickData, TickStatus
-from rich.console import Console
-from rich.table import Table
 
-from bank_pipeline.cli.demo import STAGES, START
-from bank_pipeline.cli.playground import Playground, playground
-from bank_pipeline.cli.simulated import CAST, link_simulated_banks
-from bank_pipeline.sandbox.clock import VirtualClock
-from bank_pipeline.sandbox.serve import SandboxServer
-from bank_pipeline.sandbox.world import World
-from bank_pipeline.sync.audit import seal_audit
-from benchmarks.results import record
+from bank_pipeline.sync.reports import SyncReason
+from benchmarks.accounting import postgres_cpu_s
+from benchmarks.prepared import Prepared, prepared
+from benchmarks.twins import alone
 
-DAYS: Final = 60
-DAY: Final = timedelta(days=1)
-TICKS: Final = 500
-WARM_UP: Final = 3  # days until histories are whole and every kind of row is there
-_SIZES: Final = """
-    SELECT n.nspname || '.' || c.relname, pg_total_relation_size(c.oid)
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind = 'r' AND n.nspname IN ('bank', 'dagster')
-"""
+TIMES_MAX: Final = 1.2  # of the cost beside the fewest, beside the most
+TABLES: Final = (
+    "connections",
+    "credentials",
+    "connection_events",
+    "sync_runs",
+    "accounts",
+    "account_coverage",
+    "balances",
+    "balance_series",
+    "chosen_balances",
+    "balance_checkpoints",
+    "balance_checks",
+    "transactions",
+    "raw_payloads",
+    "provider_calls",
+)
+"""In the order of their references; one that does not exist is left out."""
+
+_COLUMNS: Final = sa.text("""
+    SELECT column_name, udt_name FROM information_schema.columns
+    WHERE table_schema = 'bank' AND table_name = :name
+      AND is_generated = 'NEVER' AND identity_generation IS NULL
+    ORDER BY ordinal_position
+""")
+_KEPT: Final = frozenset({"team_id"})
+_ACCOUNTS: Final = sa.text("""
+    SELECT a.external_id FROM bank.accounts a
+    JOIN bank.connections c ON c.id = a.connection_id WHERE c.provider = 'gocardless'
+""")
 
 
-def main() -> int:
-    """Measure, print, write the results."""
-    console = Console()
-    days = int(sys.argv[1]) if len(sys.argv) > 1 else DAYS
-    world = World(7, clock=VirtualClock(START), logins=len(CAST))
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        SandboxServer(world=world, seed=7) as sandbox,
-        playground(Path(folder) / "state", sandbox) as ground,
-        console.status("living …"),
-    ):
-        connections = len(link_simulated_banks(ground.services))
-        for wait in STAGES:
-            ground.pass_time(wait)
-        _live(ground, WARM_UP)
-        before, syncs_before = _sizes(ground), _syncs(ground)
-        _live(ground, days)
-        after, syncs = _sizes(ground), _syncs(ground) - syncs_before
-        bare, all_syncs = _without_lineage(ground), _syncs(ground)
-        tick = _tick(ground)
-    share = connections * days
-    grown = {name: (after[name] - before.get(name, 0)) / share for name in after}
-    found = {
-        "connections": connections,
-        "days": days,
-        "syncs_per_connection_and_day": round(syncs / share, 2),
-        "bytes_per_sync_run_without_lineage": round(bare / all_syncs),
-        "bytes_per_tick": round(tick),
-        "bytes_per_connection_and_day": {
-            name: round(size) for name, size in sorted(grown.items()) if size >= 1
-        },
+@dataclass(frozen=True)
+class Size:
+    """How many are stored, and how many of them are synced in each of some turns."""
+
+    stored: tuple[int, ...]
+    turns: int
+    sample: int
+
+
+SIZES: Final = {
+    "short": Size(stored=(160, 800, 4_000), turns=4, sample=20),
+    "full": Size(stored=(1_000, 10_000, 50_000), turns=5, sample=40),
+}
+
+
+def measure(size_name: str) -> dict[str, Any]:
+    """Measure; return the figures and the broken limit."""
+    size = SIZES[size_name]
+    logging.disable(logging.INFO)
+    with ExitStack() as stack:
+        places = {count: stack.enter_context(prepared()) for count in size.stored}
+        filling_s = {count: _fill(place, count, size) for count, place in places.items()}
+        taken: dict[int, list[float]] = {count: [] for count in places}
+        for turn in range(size.turns):
+            some = slice(turn * size.sample, (turn + 1) * size.sample)
+            for count, place in places.items():
+                begun = postgres_cpu_s(place.folder)
+                used = place.sync(place.ids[some], reason=SyncReason.SCHEDULE)
+                used += postgres_cpu_s(place.folder) - begun
+                taken[count].append(used / size.sample * 1000)
+        told = {
+            str(count): {
+                "cpu_ms": round(statistics.median(taken[count]), 2),
+                "turns_cpu_ms": [round(one, 2) for one in taken[count]],
+                "database_mb": round(_database_bytes(place) / 1e6),
+                "filling_s": round(filling_s[count]),
+            }
+            for count, place in places.items()
+        }
+    fewest, most = (statistics.median(taken[size.stored[place]]) for place in (0, -1))
+    times = round(most / fewest, 2)
+    return {
+        "turns": size.turns,
+        "sample": size.sample,
+        "stored": told,
+        "times": times,
+        "broken": [f"beside the most it costs {times} times"] if times > TIMES_MAX else [],
     }
-    record({"growth": found})
-    console.print(_to_table(found))
-    return 0
 
 
-def _live(ground: Playground, days: int) -> None:
-    for _ in range(days):
-        ground.pass_time(DAY)
-        seal_audit(ground.services.sync)
+def _fill(place: Prepared, count: int, size: Size) -> float:
+    """Link and sync some, and copy them until there are `count`; return the seconds it took."""
+    begun = perf_counter()
+    real = size.turns * size.sample
+    assert count % real == 0, "copies are whole ones"
+    ids = place.link(real)
+    place.sync(ids, reason=SyncReason.INITIAL)
+    place.banks.set_day(1)
+    with place.services.sync.engine.begin() as db:
+        db.execute(sa.text("SET LOCAL statement_timeout = 0"))
+        accounts = [*db.scalars(_ACCOUNTS)]
+        for table in TABLES:
+            _copy_rows(db, table, copies=count // real - 1)
+    facts = {"institution": "MUERITZ_MRTZDE21XXX", "agreement": "agr-00000000"}
+    for copy in range(1, count // real):
+        for account in accounts:
+            key = f"gocardless-account-{account}-{copy}"
+            place.services.sync.cache.get_or_create(key, lambda: facts, ttl_s=86_400)
+    with alone(place.services.sync.engine) as db:
+        db.execute(sa.text("SET statement_timeout = 0"))
+        db.execute(sa.text("VACUUM ANALYZE"))
+        db.execute(sa.text("CHECKPOINT"))
+    return perf_counter() - begun
 
 
-def _without_lineage(ground: Playground) -> int:
-    """Return how big the syncs are once what they leave for looking back is deleted."""
-    with ground.services.sync.engine.begin() as db:
-        db.execute(sa.text("UPDATE bank.sync_runs SET lineage = NULL, before = NULL"))
-    return _sizes(ground)["bank.sync_runs"]
+def _copy_rows(db: sa.Connection, table: str, *, copies: int) -> None:
+    """Copy every row of a table so many times, with ids of its own."""
+    columns = [*db.execute(_COLUMNS, {"name": table})]
+    if not columns or not copies:
+        return
+    values = [_to_copied(table, name, type_) for name, type_ in columns]
+    names = ", ".join(name for name, _ in columns)
+    db.execute(
+        sa.text(
+            f"INSERT INTO bank.{table} ({names}) SELECT {', '.join(values)} "  # noqa: S608
+            f"FROM bank.{table}, generate_series(1, :copies) copy"
+        ),
+        {"copies": copies},
+    )
 
 
-def _tick(ground: Playground) -> float:
-    """Return how big a tick of a sensor is that finds nothing to do."""
-    before = _sizes(ground)["dagster.job_ticks"]
-    for number in range(TICKS):
-        ground.instance.create_tick(
-            TickData(
-                instigator_origin_id="0" * 40,
-                instigator_name="connection_sensor",
-                instigator_type=InstigatorType.SENSOR,
-                status=TickStatus.SKIPPED,
-                timestamp=START.timestamp() + number,
-                skip_reason="No connection is due.",
-                selector_id="0" * 40,
-            )
-        )
-    return (_sizes(ground)["dagster.job_ticks"] - before) / TICKS
+def _to_copied(table: str, name: str, type_: str) -> str:
+    if type_ == "uuid" and name not in _KEPT:
+        return f"md5({name}::text || copy)::uuid"
+    if table == "connections" and name == "external_id":
+        return f"{name} || '-' || copy"
+    return name
 
 
-def _syncs(ground: Playground) -> int:
-    with ground.services.sync.engine.connect() as db:
-        return int(db.scalar(sa.text("SELECT count(*) FROM bank.sync_runs")) or 0)
-
-
-def _sizes(ground: Playground) -> dict[str, int]:
-    """Pack every table, and return its size with indexes and long values."""
-    engine = ground.services.sync.engine.execution_options(isolation_level="AUTOCOMMIT")
-    with engine.connect() as db:
-        for name, _ in db.execute(sa.text(_SIZES)).all():
-            db.exec_driver_sql(f"VACUUM FULL {name}")
-        found = {str(name): int(size) for name, size in db.execute(sa.text(_SIZES)).all()}
-    logs = Path(ground.services.settings.state_dir) / "dagster" / "logs"
-    found["step logs (files)"] = sum(one.stat().st_size for one in logs.rglob("*") if one.is_file())
-    return found
-
-
-def _to_table(found: dict[str, Any]) -> Table:
-    table = Table(title=f"{found['connections']} connections, {found['days']} days")
-    table.add_column("table")
-    table.add_column("bytes per connection and day", justify="right")
-    rows = found["bytes_per_connection_and_day"]
-    for name, size in sorted(rows.items(), key=lambda item: -item[1]):
-        table.add_row(name, f"{size:,}")
-    table.add_row("a sync run without lineage", str(found["bytes_per_sync_run_without_lineage"]))
-    table.add_row("a tick", str(found["bytes_per_tick"]))
-    table.add_row("syncs per connection and day", str(found["syncs_per_connection_and_day"]))
-    return table
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def _database_bytes(place: Prepared) -> int:
+    with place.services.sync.engine.connect() as db:
+        query = sa.text("SELECT pg_database_size(current_database())")
+        return int(db.execute(query).scalar_one())

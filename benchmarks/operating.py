@@ -1,63 +1,62 @@
 """
-Measure what an operator waits for: manual syncs beside a batch, ticks, the UI's pages.
+What an operator waits for: manual syncs beside a batch, ticks, the UI's pages.
 
-    python -m benchmarks.operating
-
-Through real daemon, webserver and runs over simulated banks. Adds to `benchmarks/results.json`,
-and fails when a limit is broken.
+Through real daemon, webserver and runs over simulated banks.
 """
 
-import json
-import sys
+from dataclasses import dataclass
 from typing import Any, Final
 
-from rich.console import Console
-
 from benchmarks.lanes import measure_lanes
-from benchmarks.results import record
-from benchmarks.scale import load_of_machine, measure_pages, measure_ticks
+from benchmarks.results import load_of_machine
+from benchmarks.scale import measure_pages, measure_ticks
 
-BATCH: Final = 1_000
 TIMES_IDLE_MAX: Final = 1.5
-CONNECTIONS: Final = 10_000
 PAGE_S_MAX: Final = 2.0
-TICK_S_MAX: Final = {10_000: 1.0, 100_000: 5.0}
+TICK_S_MAX: Final = {1_000: 1.0, 10_000: 1.0, 100_000: 5.0}
 
 
-def main() -> int:
-    """Measure, print, write the results; return the exit code."""
-    console = Console()
-    with console.status("measuring …"):
-        found: dict[str, Any] = {
-            "load_per_core_before": load_of_machine(),
-            "ticks_s": {str(count): measure_ticks(count) for count in TICK_S_MAX},
-            "pages_p95_s": measure_pages(CONNECTIONS),
-            "lanes": measure_lanes(BATCH),
-        }
+@dataclass(frozen=True)
+class Size:
+    """Connections at which ticks are measured, those of the pages, and of a batch if any."""
+
+    ticks: tuple[int, ...]
+    pages: int
+    batch: int | None
+
+
+SIZES: Final = {
+    "short": Size(ticks=(1_000,), pages=1_000, batch=None),
+    "full": Size(ticks=(10_000, 100_000), pages=10_000, batch=1_000),
+}
+
+
+def measure(size_name: str) -> dict[str, Any]:
+    """Measure; return the figures and the broken limits."""
+    size = SIZES[size_name]
+    found: dict[str, Any] = {
+        "load_per_core_before": load_of_machine(),
+        "ticks_s": {str(count): measure_ticks(count) for count in size.ticks},
+        "pages": size.pages,
+        "pages_p95_s": measure_pages(size.pages),
+        "lanes": None if size.batch is None else measure_lanes(size.batch),
+    }
     found["broken"] = _broken(found)
-    record({"operating": found})
-    console.print_json(json.dumps(found))
-    for broken in found["broken"]:
-        console.print(f"[bold red]broken: {broken}[/]")
-    return 1 if found["broken"] else 0
+    return found
 
 
 def _broken(found: dict[str, Any]) -> list[str]:
     ticks = [
         f"{name} took {seconds} s at {count}"
-        for count, limit in TICK_S_MAX.items()
-        for name, seconds in found["ticks_s"][str(count)].items()
-        if seconds > limit
+        for count, ticks in found["ticks_s"].items()
+        for name, seconds in ticks.items()
+        if seconds > TICK_S_MAX[int(count)]
     ]
     pages = [
         f"{page} took {seconds} s"
         for page, seconds in found["pages_p95_s"].items()
         if seconds > PAGE_S_MAX
     ]
-    times = found["lanes"]["times_idle"]
+    times = found["lanes"]["times_idle"] if found["lanes"] else 0.0
     lanes = [f"a manual sync took {times}x"] if times > TIMES_IDLE_MAX else []
     return [*ticks, *pages, *lanes]
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,14 +1,55 @@
-"""The file of all results: each benchmark writes its own part of it."""
+"""The file of all results: each part writes its own, and the page of the docs is made from it."""
 
 import json
+import os
+import platform
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
+
+import psutil
 
 RESULTS: Final = Path(__file__).with_name("results.json")
 
 
-def record(part: Mapping[str, Any]) -> None:
-    """Put these keys into the file, and leave the others as they are."""
-    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    RESULTS.write_text(json.dumps({**known, **part}, indent=2) + "\n")
+def load_results() -> dict[str, Any]:
+    """Return what was measured last, by part."""
+    known: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    return known
+
+
+def record(name: str, found: Mapping[str, Any], *, size: str, seconds: float) -> None:
+    """Put a part's results in place of its earlier ones, with the machine's description."""
+    told = {
+        "size": size,
+        "seconds": round(seconds),
+        "on": datetime.now(UTC).date().isoformat(),  # noqa: TID251 - an entry point
+        "load_per_core_after": load_of_machine(),
+        "niceness": os.nice(0),
+        **found,
+    }
+    known = {**load_results(), "machine": machine(), name: told}
+    RESULTS.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n")
+
+
+def load_of_machine() -> float:
+    """Return how many processes want to run, per core: above 1 others are at work."""
+    return round(psutil.getloadavg()[0] / (psutil.cpu_count() or 1), 2)
+
+
+def machine() -> str:
+    """Describe the machine."""
+    memory_gb = psutil.virtual_memory().total / 2**30
+    return (
+        f"{psutil.cpu_count()} cores ({_processor()}), {memory_gb:.0f} GB, {platform.system()} "
+        f"{platform.machine()}, Python {platform.python_version()}, the embedded PostgreSQL with "
+        "its durable settings"
+    )
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or "unknown"

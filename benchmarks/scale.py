@@ -2,7 +2,6 @@
 
 import os
 import statistics
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +12,6 @@ from time import perf_counter
 from typing import Final
 
 import dagster as dg
-import psutil
 import sqlalchemy as sa
 
 from bank_pipeline.bootstrap import Services, build_services, system_now
@@ -221,12 +219,3 @@ def _p95(what: Callable[[], object]) -> float:
     what()  # the first fills the UI's cache of partitions, as any look before it has
     taken = [_timed(what) for _ in range(PAGE_REPEATS)]
     return round(statistics.quantiles(taken, n=20)[-1], 3)
-
-
-def load_of_machine() -> float:
-    """Return how many processes want to run, per core: above 1 others are at work."""
-    return round(psutil.getloadavg()[0] / (psutil.cpu_count() or 1), 2)
-
-
-if __name__ == "__main__":
-    sys.exit("run `python -m benchmarks.operating`")

@@ -1,17 +1,18 @@
 """A cache for what providers say slowly and rarely change. It never decides; it only spares."""
 
-import dbm
+import hashlib
 import json
 import logging
+import tempfile
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from dogpile.cache import make_region, register_backend
-from dogpile.cache.api import CacheMutex, CantDeserializeException
-from dogpile.cache.backends.file import DBMBackend, FileLock
+from dogpile.cache.api import NO_VALUE, BytesBackend, CacheMutex, CantDeserializeException
+from dogpile.cache.backends.file import FileLock
 from dogpile.cache.backends.redis import RedisBackend
 from dogpile.cache.region import CacheRegion
 from dogpile.util import KeyReentrantMutex
@@ -48,7 +49,7 @@ class Cache:
     """
     Get-or-create with a lock, so that many who miss at once make one call.
 
-    Values are JSON. Shared by processes (a file, or Redis by URL). Fails open: a broken
+    Values are JSON. Shared by processes (files, or Redis by URL). Fails open: a broken
     cache costs a call, never an answer. Connection status and transactions do not belong
     here; secrets are sealed before they are stored.
     """
@@ -158,12 +159,8 @@ def build_cache(settings: Settings, *, seal: Seal | None = None) -> Cache:
 
 
 def build_file_cache(folder: Path, *, seal: Seal | None = None) -> Cache:
-    """Build a cache in one file of `folder`, shared by the processes of this machine."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return Cache(
-        _make_region().configure(_FILE_BACKEND, arguments={"filename": str(folder / "cache.dbm")}),
-        seal=seal,
-    )
+    """Build a cache in files of `folder`, shared by the processes of this machine."""
+    return Cache(_make_region().configure(_FILE_BACKEND, arguments={"folder": folder}), seal=seal)
 
 
 def _make_region(**options: Any) -> CacheRegion:  # noqa: ANN401 - the library's
@@ -184,30 +181,72 @@ def _to_redis_key(key: str) -> str:
     return f"{_PREFIX}{key}"
 
 
-class _FileBackend(DBMBackend):
+class _FileBackend(BytesBackend):
     """
-    A cache in a file, with many locks for creating values instead of one for all keys.
+    A cache of one small file per value, with many locks for creating them.
+
+    The library's own keeps all values in one dbm file. Where Python has no other dbm than its
+    plainest, every look reads the whole index anew, and there are values of every account.
+    A file is written aside and put in place, so that who reads it finds a whole one or none.
 
     Who creates one value may need another on the way, and a slow creation must not hold up
     everybody else's.
     """
 
     def __init__(self, arguments: dict[str, Any]) -> None:
-        super().__init__(arguments)  # type: ignore[no-untyped-call]  # the library has no types
+        self._folder: Path = arguments["folder"]
+        self._folder.mkdir(parents=True, exist_ok=True)
         self._mutexes = [
             KeyReentrantMutex.factory(  # type: ignore[no-untyped-call]
-                FileLock(f"{self.filename}.{number:02d}.lock")  # type: ignore[no-untyped-call]
+                FileLock(f"{self._folder / 'creating'}.{number:02d}.lock")  # type: ignore[no-untyped-call]
             )
             for number in range(LOCK_FILES)
         ]
 
     def empty(self) -> None:
-        """Begin the file anew: what is deleted from one stays legible in it."""
-        with self._use_rw_lock(write=True), dbm.open(self.filename, "n"):
-            pass
+        """Delete every value that there is."""
+        for path in self._folder.glob("??/*"):
+            path.unlink(missing_ok=True)
 
     def get_mutex(self, key: str) -> Any:  # noqa: ANN401 - as the library has it
         return self._mutexes[zlib.crc32(key.encode()) % LOCK_FILES](key)
+
+    def get_serialized(self, key: str) -> Any:  # noqa: ANN401 - as the library has it
+        try:
+            head, _, value = self._path(key).read_bytes().partition(b"\n")
+        except FileNotFoundError:
+            return NO_VALUE
+        return value if head == _head(key) else NO_VALUE
+
+    def get_serialized_multi(self, keys: Iterable[str]) -> list[Any]:
+        return [self.get_serialized(key) for key in keys]
+
+    def set_serialized(self, key: str, value: bytes) -> None:
+        path = self._path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("wb", dir=path.parent, delete=False) as aside:
+            aside.write(_head(key) + b"\n" + value)
+        Path(aside.name).replace(path)
+
+    def set_serialized_multi(self, mapping: Mapping[str, bytes]) -> None:
+        for key, value in mapping.items():
+            self.set_serialized(key, value)
+
+    def delete(self, key: str) -> None:
+        self._path(key).unlink(missing_ok=True)
+
+    def delete_multi(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self.delete(key)
+
+    def _path(self, key: str) -> Path:
+        name = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
+        return self._folder / name[:2] / name
+
+
+def _head(key: str) -> bytes:
+    """Return the line that a value's file begins with: what it is of."""
+    return json.dumps(key).encode()
 
 
 class _PatientLock(CacheMutex):

@@ -7,7 +7,7 @@ import pytest
 
 from bank_pipeline_tests.architecture.sources import ROOT
 
-LOCKS: Final = ("requirements.lock", "requirements-dev.lock")
+LOCKS: Final = ("requirements.lock", "requirements-dev.lock", "requirements-bench.lock")
 _REQUIREMENT: Final = re.compile(r"[a-z0-9][a-z0-9._-]*(\[[a-z0-9,-]+\])?==[^\s;]+( ;.*)?")
 _HASH: Final = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 
@@ -41,7 +41,8 @@ def test_no_index_is_named(lock: str) -> None:
 
 
 def test_every_dependency_is_in_its_lock() -> None:
-    """The development lock holds what the runtime lock holds, in the same versions."""
-    runtime, development = ({e.split()[0] for e in entries(lock)} for lock in LOCKS)
+    """Each lock holds what the smaller one does, in the same versions."""
+    runtime, development, benchmarks = ({e.split()[0] for e in entries(lock)} for lock in LOCKS)
 
-    assert runtime <= development
+    assert runtime <= development <= benchmarks
+    assert "dlt==" not in "".join(development)

@@ -128,7 +128,6 @@ def test_what_was_dropped_is_made_anew_and_a_failure_is_not_kept(cache: Cache) -
 
 
 def test_what_was_emptied_is_nowhere_in_the_files(cache: Cache, tmp_path: Path) -> None:
-    """What is deleted from such a file stays legible in it."""
     cache.get_or_create("about somebody", lambda: {"iban": CANARY}, ttl_s=60)
     assert CANARY.encode() in _content(tmp_path)
 

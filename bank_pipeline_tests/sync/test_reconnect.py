@@ -379,25 +379,3 @@ def test_a_sync_under_way_writes_nothing_after_the_end(stage: Stage) -> None:
     assert stage.live(amount=COFFEE) == []
     assert stage.connection(connection).status is ConnectionStatus.DISCONNECTED
     assert stage.connection(connection).next_attempt_at is None
-
-
-@pytest.mark.parametrize("stage", AMERICAN, ids=str, indirect=True)
-def test_a_login_that_is_linked_again_before_it_was_read_says_so(stage: Stage) -> None:
-    """As by a customer whose browser lost our answer: nothing is known of the first one yet."""
-    login = stage.new_login()
-    first = stage.link(login, AccountKind.CHECKING)
-
-    second = stage.link(login, AccountKind.CHECKING)
-
-    assert second != first
-    assert f"looks like the login of connection {first}" in events(stage)
-
-
-@pytest.mark.parametrize("stage", AMERICAN[:1], ids=str, indirect=True)
-def test_a_second_link_waits_for_no_bank_that_does_not_answer(stage: Stage) -> None:
-    """Without evidence it is a connection of its own, as if nothing had been asked."""
-    login = stage.new_login()
-    first = stage.link(login, AccountKind.CHECKING)
-    stage.fail("/accounts/get", FaultKind.HTTP_STATUS, status=503, times=None)
-
-    assert stage.link(login, AccountKind.CHECKING) != first

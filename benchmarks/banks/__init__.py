@@ -1,0 +1,1 @@
+"""Banks whose answers are made beforehand, so that they are not what is measured."""
