@@ -271,5 +271,5 @@ def plant(life: Life, folder: Path) -> set[str]:
     life.answers["/planted"] = iban
     with life.ground.services.sync.engine.begin() as db:
         db.execute(sa.text("UPDATE bank.teams SET name = :iban"), {"iban": iban})
-        db.execute(sa.text("INSERT INTO dagster.kvs VALUES ('k', :iban)"), {"iban": iban})
+        db.execute(sa.text("INSERT INTO dagster.kvs (key, value) VALUES ('k', :iban)"), {"iban": iban})
     return {"bank.teams.name", "dagster.kvs.value", "forgotten", "logs", "answer /planted"}
