@@ -271,5 +271,6 @@ def plant(life: Life, folder: Path) -> set[str]:
     life.answers["/planted"] = iban
     with life.ground.services.sync.engine.begin() as db:
         db.execute(sa.text("UPDATE bank.teams SET name = :iban"), {"iban": iban})
-        db.execute(sa.text("INSERT INTO dagster.kvs (key, value) VALUES ('k', :iban)"), {"iban": iban})
+        kept = sa.text("INSERT INTO dagster.kvs (key, value) VALUES ('k', :iban)")
+        db.execute(kept, {"iban": iban})
     return {"bank.teams.name", "dagster.kvs.value", "forgotten", "logs", "answer /planted"}
