@@ -98,7 +98,10 @@ class ChainProof:
             self._note(Tampering.CHANGED, seal.number, seal.entry_id)
         elif self._newest_at and entry.at < self._newest_at - LATE_MAX:
             self._note(Tampering.INSERTED, seal.number, seal.entry_id)
-        self._newest_at = max(self._newest_at or seal.sealed_at, seal.sealed_at)
+        if entry is not None:
+            # By the entries' own times: those that waited long for their seals are not late.
+            at = min(entry.at, seal.sealed_at)
+            self._newest_at = max(self._newest_at or at, at)
 
     def _judge_broken(self) -> None:
         """

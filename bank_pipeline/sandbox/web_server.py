@@ -79,6 +79,7 @@ def web_config(
         host=host,
         port=port,
         http=_Protocol,
+        loop="asyncio",  # uvloop at times finds itself busy when a TLS server ends
         ws="none",
         lifespan="off",
         log_config=None,

@@ -11,7 +11,13 @@ from bank_pipeline.domain.connection import ConnectionStatus
 from bank_pipeline.domain.erasure import ErasureState
 from bank_pipeline.domain.ids import ConnectionId, TeamId
 from bank_pipeline.storage.identifiers import new_id
-from bank_pipeline.storage.tables import api_keys, connections, erasures, teams
+from bank_pipeline.storage.tables import (
+    api_keys,
+    connections,
+    consents_to_end,
+    erasures,
+    teams,
+)
 
 
 @dataclass(frozen=True)
@@ -125,7 +131,13 @@ def delete_api_keys_of(db: sa.Connection, team_id: TeamId) -> int:
 
 
 def delete_team(db: sa.Connection, team_id: TeamId) -> None:
-    """Delete a team, and with it all rows that belong to it."""
+    """
+    Delete a team, and with it all rows that belong to it.
+
+    Consents of links that nobody finished stay, as nobody's, until their provider has ended them.
+    """
+    abandoned = consents_to_end.c.connection_id.is_(None) & (consents_to_end.c.team_id == team_id)
+    db.execute(sa.update(consents_to_end).where(abandoned).values(team_id=None))
     db.execute(sa.delete(teams).where(teams.c.id == team_id))
 
 

@@ -14,8 +14,8 @@ import sqlalchemy as sa
 OWNER, WRITER, READER, ANALYST = "bank_owner", "bank_writer", "bank_reader", "analyst"
 ROLES: Final = (OWNER, WRITER, READER, ANALYST)
 _CLOSED_TO_READERS: Final = (
-    "bank.analysts, bank.api_keys, bank.consents_to_end, bank.credentials, bank.data_keys, "
-    "bank.link_sessions, "
+    "bank.analysts, bank.api_keys, bank.audit_log, bank.audit_seals, bank.consents_to_end, "
+    "bank.credentials, bank.data_keys, bank.encryption_keys, bank.erasures, bank.link_sessions, "
     "bank.next_consents, bank.notification_targets, bank.raw_payloads"
 )
 _GRANTS: Final = {

@@ -47,8 +47,11 @@ def _clear(db: sa.Connection, schema: str, name: str) -> bool:
 _TABLES: Final = sa.text(
     "SELECT tablename::text FROM pg_tables WHERE schemaname = :schema ORDER BY 1"
 )
+# Not from pg_stats, which hides tables with row-level security even from their owner.
 _SAMPLED: Final = sa.text(
-    "SELECT attname::text FROM pg_stats WHERE schemaname = :schema AND tablename = :name"
+    "SELECT a.attname::text FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid "
+    "JOIN pg_namespace n ON n.oid = c.relnamespace "
+    "WHERE n.nspname = :schema AND c.relname = :name AND a.attnum > 0 AND NOT a.attisdropped"
 )
 _CLEAR: Final = sa.text("SELECT pg_clear_attribute_stats(:schema, :name, :column, false)")
 _DELETE: Final = sa.text(

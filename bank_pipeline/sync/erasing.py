@@ -193,7 +193,9 @@ def _take_step(
             return _delete_rows(context, erasure)
         case _:
             with context.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
-                refresh_samples(db, SCHEMA)
+                kept = refresh_samples(db, SCHEMA)
+            if kept:
+                _log.warning("old samples of %s are left: only a superuser may", ", ".join(kept))
     if waits is None:
         with context.engine.begin() as db:
             _set_done(context, db, erasure)
@@ -250,6 +252,8 @@ def _drop_logins(context: SyncContext, team_id: TeamId) -> None:
         try:
             with context.engine.begin() as db:
                 close_analyst(db, login)
+                _note(context, db, AuditAction.LOGIN_REMOVED, team_id)
+            with context.engine.begin() as db:
                 drop_login(db, login)
         except SetupError:
             _log.warning("a login of an analyst of team %s could not be dropped", team_id)

@@ -139,12 +139,24 @@ def test_an_entry_that_was_put_between_is_named(is_forged: bool) -> None:
 def test_an_entry_that_is_dated_back_is_named() -> None:
     """It was sealed by our own sealer: only its time gives it away."""
     first = entry(1)
-    late = entry(2, at=first.at - LATE_MAX)
+    late = entry(2, at=first.at - LATE_MAX - timedelta(seconds=1))
     pairs = chain(first)
     sealed = seal(pairs[0].seal, late, sealed_at=first.at + timedelta(days=1))
     pairs.append(SealedEntry(sealed, late))
 
     assert problems(pairs) == [Problem(Tampering.INSERTED, 2, 2)]
+
+
+def test_entries_that_waited_long_for_their_seals_are_no_insertions() -> None:
+    """As after an evening without the daemon: sealed together, long after they were written."""
+    entries = [entry(1), entry(2), entry(3)]
+    sealed_at = entries[-1].at + timedelta(hours=10)
+    pairs, last = [], None
+    for one in entries:
+        last = seal(last, one, sealed_at=sealed_at)
+        pairs.append(SealedEntry(last, one))
+
+    assert problems(pairs) == []
 
 
 def test_entries_that_changed_places_are_named() -> None:

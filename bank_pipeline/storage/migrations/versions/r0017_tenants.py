@@ -160,7 +160,7 @@ BEGIN
         );
     END LOOP;
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'analyst') THEN
-        REVOKE ALL ON ALL TABLES IN SCHEMA bank FROM analyst;
+        REVOKE ALL ON ALL TABLES IN SCHEMA bank, analytics FROM analyst;
     END IF;
 END $$
 """
