@@ -9,9 +9,11 @@ from typing import Any, Final
 
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from bank_pipeline.domain.access import KeyScope
 from bank_pipeline.domain.audit import AuditAction
+from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.erasure import REMAINDERS, ErasureState
 from bank_pipeline.domain.ids import ConnectionId, TeamId
 from bank_pipeline.errors import BankPipelineError, NotFoundError, RefusedError
@@ -19,6 +21,7 @@ from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline.storage.api_keys import insert_api_key
 from bank_pipeline.storage.audit import AuditFilter, list_audit
 from bank_pipeline.storage.connections import ensure_team, load_team
+from bank_pipeline.storage.consents import insert_consent_to_end
 from bank_pipeline.storage.locks import connection_lock
 from bank_pipeline.storage.team_rows import rows_of, team_tables
 from bank_pipeline.sync.audit import verify_audit
@@ -217,6 +220,28 @@ def _finish(teams: Teams) -> Any:
 
 class _Done:
     is_done = True
+
+
+def test_a_consent_of_an_abandoned_link_is_ended_after_its_team_is_gone(teams: Teams) -> None:
+    """Its secret is what ends it: it stays, as nobody's, for as long as that takes."""
+    context = teams.ground.context
+    with teams.ground.engine.begin() as db:
+        insert_consent_to_end(
+            db,
+            Provider.GOCARDLESS,
+            SecretStr("a requisition"),
+            connection_id=None,
+            team_id=teams.going,
+            reason="the link was abandoned",
+            vault=context.vault,
+            now=context.clock(),
+        )
+
+    [report] = teams.erase()
+
+    assert report.is_done
+    left = "SELECT team_id, ended_at FROM bank.consents_to_end WHERE connection_id IS NULL"
+    assert teams.ground.query(left) == [(None, None)]
 
 
 def test_a_sync_under_way_brings_nothing_back(teams: Teams) -> None:
