@@ -26,11 +26,6 @@ class Ended:
     peak_mb: float
 
 
-def run_measured(command: Sequence[str], *, log: Path) -> Ended:
-    """Run a command to its end."""
-    return wait_measured(start(command, log=log), what=" ".join(command[:6]))
-
-
 def start(command: Sequence[str], *, log: Path) -> int:
     """Start a command; return its process id."""
     with log.open("ab") as output:

@@ -77,11 +77,6 @@ class Supervisor:
             process.wait()
             return True
 
-    def pid_of(self, name: str) -> int | None:
-        """Return the process id of a part that runs."""
-        process = self._parts[name].process
-        return process.pid if process is not None and process.poll() is None else None
-
     def stop(self) -> None:
         """End everything that was started, and whatever that started."""
         self._stopping.set()

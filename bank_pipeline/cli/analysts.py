@@ -16,8 +16,8 @@ from bank_pipeline.storage.analysts import (
     insert_analyst,
     list_analysts,
 )
-from bank_pipeline.storage.audit import insert_audit
 from bank_pipeline.storage.connections import load_team
+from bank_pipeline.sync.audit import note
 
 app = typer.Typer(
     help="Logins that query the views in `analytics`, of one team.", no_args_is_help=True
@@ -45,8 +45,7 @@ def add(
     with engine.begin() as db:
         team_id = load_team(db, team)
         password = insert_analyst(db, name, team_id, now=now)
-        made = AuditAction.LOGIN_MADE
-        insert_audit(db, made, actor=services.sync.actor, now=now, team_id=team_id)
+        note(services.sync, db, AuditAction.LOGIN_MADE, team_id)
     if as_json:
         where = asdict(address_of(engine))
         print_json(NewLogin(**where, login=name, password=password.get_secret_value(), team=team))
@@ -85,11 +84,9 @@ def remove(
 ) -> None:
     """End a login's sessions and drop it."""
     context = open_services().sync
-    now = context.clock()
     with context.engine.begin() as db:
         team_id = close_analyst(db, name)  # for good, whatever comes of the rest
-        removed = AuditAction.LOGIN_REMOVED
-        insert_audit(db, removed, actor=context.actor, now=now, team_id=team_id)
+        note(context, db, AuditAction.LOGIN_REMOVED, team_id)
     with context.engine.begin() as db:
         drop_login(db, name)
     console.print(f"removed: {name} sees nothing any more", highlight=False, markup=False)

@@ -9,8 +9,8 @@ from bank_pipeline.cli.session import open_services
 from bank_pipeline.domain.access import KeyScope, id_of
 from bank_pipeline.domain.audit import AuditAction
 from bank_pipeline.storage.api_keys import insert_api_key, list_api_keys, revoke_api_key
-from bank_pipeline.storage.audit import insert_audit
 from bank_pipeline.storage.connections import ensure_team, has_teams, load_team
+from bank_pipeline.sync.audit import note
 
 app = typer.Typer(help="Keys of programs that ask over HTTP.", no_args_is_help=True)
 
@@ -27,21 +27,14 @@ def create(
     ] = False,
 ) -> None:
     """Make a key and print it, this once: only its digest is kept. The first one makes its team."""
-    services = open_services()
-    now = services.sync.clock()
-    with services.sync.engine.begin() as db:
+    context = open_services().sync
+    now = context.clock()
+    with context.engine.begin() as db:
         makes_team = is_new or not has_teams(db)
         team_id = ensure_team(db, team, now=now) if makes_team else load_team(db, team)
         token = insert_api_key(db, team_id, name=name, scope=scope, now=now)
-        insert_audit(
-            db,
-            AuditAction.API_KEY_MADE,
-            actor=services.sync.actor,
-            now=now,
-            team_id=team_id,
-            api_key_id=id_of(token),
-            scope=scope.value,
-        )
+        made = AuditAction.API_KEY_MADE
+        note(context, db, made, team_id, api_key_id=id_of(token), scope=scope.value)
     console.print(token.get_secret_value(), highlight=False, soft_wrap=True)
 
 
@@ -73,15 +66,7 @@ def revoke(
 ) -> None:
     """Take a key back for good."""
     context = open_services().sync
-    now = context.clock()
     with context.engine.begin() as db:
-        team_id = revoke_api_key(db, key, now=now)
-        insert_audit(
-            db,
-            AuditAction.API_KEY_REVOKED,
-            actor=context.actor,
-            now=now,
-            team_id=team_id,
-            api_key_id=key,
-        )
+        team_id = revoke_api_key(db, key, now=context.clock())
+        note(context, db, AuditAction.API_KEY_REVOKED, team_id, api_key_id=key)
     console.print(f"revoked: {key} opens nothing any more", highlight=False)

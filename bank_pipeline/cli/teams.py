@@ -14,8 +14,8 @@ from bank_pipeline.defs.erasing import build_forget
 from bank_pipeline.domain.audit import AuditAction
 from bank_pipeline.domain.erasure import REMAINDERS
 from bank_pipeline.errors import NotFoundError, RefusedError
-from bank_pipeline.storage.audit import insert_audit
 from bank_pipeline.storage.teams import insert_team, list_teams, load_team_by
+from bank_pipeline.sync.audit import note
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.erasing import ErasureReport, erase_team
 from bank_pipeline.sync.export import export_team
@@ -51,10 +51,9 @@ def list_all(as_json: AsJson = False) -> None:
 def add(name: Annotated[str, typer.Argument(help="What the team is called.")]) -> None:
     """Make a team. Links and keys that name a new one make it as well."""
     context = open_services().sync
-    now = context.clock()
     with context.engine.begin() as db:
-        team_id = insert_team(db, name, now=now)
-        insert_audit(db, AuditAction.TEAM_MADE, actor=context.actor, now=now, team_id=team_id)
+        team_id = insert_team(db, name, now=context.clock())
+        note(context, db, AuditAction.TEAM_MADE, team_id)
     console.print(team_id, highlight=False)
 
 

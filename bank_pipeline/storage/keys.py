@@ -27,6 +27,7 @@ from pydantic import SecretStr
 
 from bank_pipeline.config import Settings
 from bank_pipeline.errors import SetupError
+from bank_pipeline.storage.folders import sync_folder
 
 KEY_BYTES: Final = 32
 _KEY_ID_BYTES: Final = 8
@@ -149,7 +150,7 @@ class FileKeys:
                 aside.replace(self.path)
             finally:
                 aside.unlink(missing_ok=True)
-            _sync_folder(self.path.parent)
+            sync_folder(self.path.parent)
         except OSError as error:
             raise SetupError(
                 f"The key file {self.path} cannot be changed ({error.strerror}): change it where "
@@ -295,7 +296,7 @@ def _create_key_file(path: Path) -> None:
             path.hardlink_to(aside)
     finally:
         aside.unlink()
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _write_aside(path: Path, keys: Sequence[bytes]) -> Path:
@@ -306,15 +307,6 @@ def _write_aside(path: Path, keys: Sequence[bytes]) -> Path:
         file.flush()
         os.fsync(file.fileno())
     return Path(aside)
-
-
-def _sync_folder(path: Path) -> None:
-    """Have a name in a folder survive a power cut: before anything is sealed with the key."""
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 @contextmanager

@@ -4,18 +4,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from bank_pipeline.storage.columns import SCHEMA
 from bank_pipeline.storage.tables import NOBODYS, audit_log, erasures, metadata, teams
 
 
 def rows_of(table: sa.Table, team_id: str) -> sa.ColumnElement[bool]:
     """Return the condition under which a row of a table is the team's."""
-    is_of_team: sa.ColumnElement[bool] = _key_of(table) == team_id
-    return is_of_team
-
-
-def _key_of(table: sa.Table) -> sa.Column[Any]:
-    return table.c.id if table is teams else table.c.team_id
+    key: sa.Column[Any] = table.c.id if table is teams else table.c.team_id
+    return key == team_id
 
 
 def team_tables() -> list[sa.Table]:
@@ -37,8 +32,3 @@ def count_rows(db: sa.Connection, team_id: str) -> dict[str, int]:
 
 def _count(table: sa.Table, team_id: str) -> sa.Select[Any]:
     return sa.select(sa.func.count()).select_from(table).where(rows_of(table, team_id))
-
-
-def table_of(name: str) -> sa.Table:
-    """Return a table by its name."""
-    return metadata.tables[f"{SCHEMA}.{name}"]

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from bank_pipeline.domain.audit import Actor, AuditAction, dagster_actor
 from bank_pipeline.domain.audit_proof import ChainProof, Problem
 from bank_pipeline.domain.connection import Connection
+from bank_pipeline.domain.ids import ConnectionId, TeamId
 from bank_pipeline.storage.audit import (
     LOOKED_BACK,
     SEALED_AT_ONCE,
@@ -83,6 +84,27 @@ def verify_audit(context: SyncContext, *, expected: str | None = None) -> AuditP
     )
 
 
+def note(
+    context: SyncContext,
+    db: sa.Connection,
+    action: AuditAction,
+    team_id: TeamId | None,
+    connection_id: ConnectionId | None = None,
+    /,
+    **details: int | bool | str | None,
+) -> None:
+    """Write what somebody does now, in the transaction in which they do it; None: to no team."""
+    insert_audit(
+        db,
+        action,
+        actor=context.actor,
+        now=context.clock(),
+        team_id=team_id,
+        connection_id=connection_id,
+        **details,
+    )
+
+
 def note_act(
     context: SyncContext,
     db: sa.Connection,
@@ -90,16 +112,8 @@ def note_act(
     connection: Connection,
     **details: int | bool | str | None,
 ) -> None:
-    """Write what somebody did to a connection, in the transaction in which they did it."""
-    insert_audit(
-        db,
-        action,
-        actor=context.actor,
-        now=context.clock(),
-        team_id=connection.team_id,
-        connection_id=connection.id,
-        **details,
-    )
+    """Write what somebody does to a connection."""
+    note(context, db, action, connection.team_id, connection.id, **details)
 
 
 def actor_of(context: SyncContext, dagster_run_id: str | None) -> Actor:

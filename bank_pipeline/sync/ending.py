@@ -13,7 +13,6 @@ from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.domain.transitions import RETRY_WAITS, Transition
 from bank_pipeline.domain.waits import growing_wait
 from bank_pipeline.errors import BankPipelineError, BusyError, ProviderError
-from bank_pipeline.storage.audit import insert_audit
 from bank_pipeline.storage.connections import (
     apply_transition,
     insert_notice,
@@ -30,7 +29,7 @@ from bank_pipeline.storage.consents import (
 )
 from bank_pipeline.storage.erase import erase_connection, load_erasable, load_oldest_erasable
 from bank_pipeline.storage.locks import connection_lock
-from bank_pipeline.sync.audit import note_act
+from bank_pipeline.sync.audit import note, note_act
 from bank_pipeline.sync.context import SyncContext
 
 PER_RUN_MAX: Final = 200
@@ -127,13 +126,12 @@ def _note_act(
     connection: Connection | None,
 ) -> None:
     """Write that a consent's secret was read to end it, and whether that came to its end."""
-    insert_audit(
+    note(
+        context,
         db,
         action,
-        actor=context.actor,
-        now=context.clock(),
-        team_id=connection.team_id if connection else None,
-        connection_id=connection.id if connection else None,
+        connection.team_id if connection else None,
+        connection.id if connection else None,
         purpose="ending",
         provider=consent.provider.value,
         reason=consent.reason,

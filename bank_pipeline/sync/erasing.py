@@ -19,7 +19,6 @@ from bank_pipeline.domain.erasure import ErasureState
 from bank_pipeline.domain.ids import ConnectionId, TeamId
 from bank_pipeline.errors import NotFoundError, SetupError
 from bank_pipeline.storage.analysts import close_analyst, drop_login, list_logins_of
-from bank_pipeline.storage.audit import insert_audit
 from bank_pipeline.storage.columns import SCHEMA
 from bank_pipeline.storage.consents import give_up_consents
 from bank_pipeline.storage.erasures import (
@@ -37,6 +36,7 @@ from bank_pipeline.storage.erasures import (
 from bank_pipeline.storage.samples import refresh_samples
 from bank_pipeline.storage.team_rows import count_rows
 from bank_pipeline.storage.teams import load_team_by
+from bank_pipeline.sync.audit import note
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.disconnect import disconnect
 from bank_pipeline.sync.ending import end_consents
@@ -111,7 +111,7 @@ def ask_erasure(context: SyncContext, team: str) -> TeamId:
         if insert_erasure(db, team_id, counts=counts, now=now):
             keys = delete_api_keys_of(db, team_id)
             links = abandon_links(context, db, team_id)
-            _note(context, db, AuditAction.ERASE_ASKED, team_id, api_keys=keys, links=links)
+            note(context, db, AuditAction.ERASE_ASKED, team_id, api_keys=keys, links=links)
     return team_id
 
 
@@ -252,7 +252,7 @@ def _drop_logins(context: SyncContext, team_id: TeamId) -> None:
         try:
             with context.engine.begin() as db:
                 close_analyst(db, login)
-                _note(context, db, AuditAction.LOGIN_REMOVED, team_id)
+                note(context, db, AuditAction.LOGIN_REMOVED, team_id)
             with context.engine.begin() as db:
                 drop_login(db, login)
         except SetupError:
@@ -265,7 +265,7 @@ def _give_up(context: SyncContext, erasure: Erasure) -> None:
     with context.engine.begin() as db:
         for one in load_connections_to_erase(db, erasure):
             if not one.is_erased and (count := give_up_consents(db, one.id, now=context.clock())):
-                _note(context, db, AuditAction.CONSENT_ENDED, erasure.team_id, given_up_count=count)
+                note(context, db, AuditAction.CONSENT_ENDED, erasure.team_id, given_up_count=count)
 
 
 def _delete_rows(context: SyncContext, erasure: Erasure) -> _Waits | None:
@@ -283,24 +283,9 @@ def _delete_rows(context: SyncContext, erasure: Erasure) -> _Waits | None:
                 return None
             delete_team(db, erasure.team_id)
             counts = {name: count for name, count in erasure.counts.items() if count}
-            _note(context, db, AuditAction.ERASED, erasure.team_id, **counts)
+            note(context, db, AuditAction.ERASED, erasure.team_id, **counts)
         _set_done(context, db, erasure)
     return None
-
-
-def _note(
-    context: SyncContext, db: sa.Connection, action: AuditAction, team_id: TeamId, **details: int
-) -> None:
-    now = context.clock()
-    insert_audit(
-        db,
-        action,
-        actor=context.actor,
-        now=now,
-        team_id=team_id,
-        connection_id=None,
-        **details,
-    )
 
 
 def _to_report(erasure: Erasure) -> ErasureReport:

@@ -22,10 +22,11 @@ import sqlalchemy as sa
 from bank_pipeline.domain.audit import AuditAction
 from bank_pipeline.domain.ids import TeamId
 from bank_pipeline.errors import BusyError, RefusedError
-from bank_pipeline.storage.audit import insert_audit
 from bank_pipeline.storage.exporting import ExportedTable, export_tables, left_out, snapshot
+from bank_pipeline.storage.folders import sync_folder
 from bank_pipeline.storage.migrate import head
 from bank_pipeline.storage.teams import load_team_by
+from bank_pipeline.sync.audit import note
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.export_files import (
     FileFormat,
@@ -99,7 +100,7 @@ def export_team(
         _write_manifest(partial / MANIFEST, manifest)
         (partial / _LOCK_NAME).unlink()
         partial.rename(folder)
-        _make_last(folder.parent)
+        sync_folder(folder.parent)
     rows_count = sum(one.rows for one in files) // len(formats)
     _note(context, team_id, state="done", rows=rows_count, files=len(files))
     return ExportReport(team_id, str(folder), snapshot_at, tuple(files))
@@ -151,27 +152,9 @@ def _write_manifest(path: Path, manifest: dict[str, Any]) -> None:
         json.dump(manifest, file, indent=2, ensure_ascii=False)
         file.flush()
         os.fsync(file.fileno())
-    _make_last(path.parent)
-
-
-def _make_last(folder: Path) -> None:
-    """Have the names in a folder on disk for good."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync_folder(path.parent)
 
 
 def _note(context: SyncContext, team_id: TeamId, **details: int | str) -> None:
-    now = context.clock()
     with context.engine.begin() as db:
-        insert_audit(
-            db,
-            AuditAction.EXPORTED,
-            actor=context.actor,
-            now=now,
-            team_id=team_id,
-            connection_id=None,
-            **details,
-        )
+        note(context, db, AuditAction.EXPORTED, team_id, **details)

@@ -6,16 +6,13 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-import sqlalchemy as sa
 from pydantic import SecretStr
 
 from bank_pipeline.channels.message import Message, render
 from bank_pipeline.channels.sending import describe_service, send
 from bank_pipeline.domain.audit import AuditAction
-from bank_pipeline.domain.ids import TeamId
 from bank_pipeline.domain.notices import OPERATOR_KINDS, USUAL_KINDS, NoticeKind, Wishes
 from bank_pipeline.errors import NotFoundError
-from bank_pipeline.storage.audit import insert_audit
 from bank_pipeline.storage.connections import ensure_team, load_team
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.notice_targets import (
@@ -26,6 +23,7 @@ from bank_pipeline.storage.notice_targets import (
     save_wishes,
 )
 from bank_pipeline.storage.notices import retry_failed
+from bank_pipeline.sync.audit import note
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.delivering import to_renewal
 
@@ -57,7 +55,7 @@ def add_target(context: SyncContext, team_name: str, name: str, url: SecretStr) 
     with context.engine.begin() as db:
         team_id = ensure_team(db, team_name, now=now)
         insert_target(db, team_id, name, url, service=service, vault=context.vault, now=now)
-        _note(context, db, AuditAction.TARGET_SET, team_id)
+        note(context, db, AuditAction.TARGET_SET, team_id, subject="notices")
     return service
 
 
@@ -71,7 +69,7 @@ def remove_target(context: SyncContext, team_name: str, name: str) -> None:
     with context.engine.begin() as db:
         team_id = load_team(db, team_name)
         delete_target(db, team_id, name)
-        _note(context, db, AuditAction.TARGET_REMOVED, team_id)
+        note(context, db, AuditAction.TARGET_REMOVED, team_id, subject="notices")
 
 
 def change_wishes(
@@ -100,13 +98,8 @@ def change_wishes(
             low_balances=_changed(wishes.low_balances, low),
         )
         save_wishes(db, team_id, wishes, now=now)
-        _note(context, db, AuditAction.SETTINGS_CHANGED, team_id)
+        note(context, db, AuditAction.SETTINGS_CHANGED, team_id, subject="notices")
     return wishes
-
-
-def _note(context: SyncContext, db: sa.Connection, action: AuditAction, team_id: TeamId) -> None:
-    now = context.clock()
-    insert_audit(db, action, actor=context.actor, now=now, team_id=team_id, subject="notices")
 
 
 def try_targets(

@@ -1,8 +1,8 @@
 """Rows that do not fit, in the hands of people."""
 
 from bank_pipeline.domain.audit import AuditAction
-from bank_pipeline.storage.audit import insert_audit
 from bank_pipeline.storage.quarantine import OpenQuarantine, load_quarantined, set_resolved
+from bank_pipeline.sync.audit import note
 from bank_pipeline.sync.context import SyncContext
 
 
@@ -19,15 +19,8 @@ def show_quarantined(context: SyncContext, quarantine_id: int) -> OpenQuarantine
 
 def resolve_quarantined(context: SyncContext, quarantine_id: int) -> bool:
     """Mark one row as dealt with by a person; return whether it was open."""
-    now = context.clock()
     with context.engine.begin() as db:
-        was_open = set_resolved(db, quarantine_id, now=now)
+        was_open = set_resolved(db, quarantine_id, now=context.clock())
         if was_open:
-            insert_audit(
-                db,
-                AuditAction.ROWS_DECIDED,
-                actor=context.actor,
-                now=now,
-                quarantine_id=quarantine_id,
-            )
+            note(context, db, AuditAction.ROWS_DECIDED, None, quarantine_id=quarantine_id)
     return was_open
