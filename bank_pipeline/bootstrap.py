@@ -32,6 +32,12 @@ class Services:
         """Return the same for somebody who acts, whom the audit log then names."""
         return replace(self, sync=self.sync.by(actor))
 
+    def close(self) -> None:
+        """End all connections, to the database and to the providers; each may be opened anew."""
+        self.sync.engine.dispose()
+        for client in self.sync.providers.values():
+            client.close()
+
 
 def build_services(settings: Settings) -> Services:
     """

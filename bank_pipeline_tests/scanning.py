@@ -1,12 +1,13 @@
 """
-Search a whole PostgreSQL cluster and folders of files for what may not be there. For tests.
+Search databases, folders of files and texts for what may not be there. For tests.
 
-Every table of every schema of every database, system catalogs and planner samples included;
-every form in which a text could lie about (`Canaries`), compressed ones, too.
+Every table of every schema, of a whole cluster with its catalogs and planner samples; every form
+in which a text could lie about (`Canaries`), compressed ones, too.
 """
 
+import os
 import zlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from bank_pipeline.storage.engine import build_engine
-from bank_pipeline_tests.sync.leaks import Canaries, leaks_in_files
+from bank_pipeline_tests.sync.leaks import Canaries
 
 _AT_ONCE: Final = 500
 
@@ -32,7 +33,7 @@ def scan_cluster(
     server_url: str, canaries: Canaries, *, databases: Collection[str] | None = None
 ) -> list[Finding]:
     """
-    Search all databases of a server, or those named.
+    Search all databases of a server, or those named, system catalogs included.
 
     Places of the given databases are named `schema.table.column`, after the database when
     several are searched.
@@ -43,24 +44,51 @@ def scan_cluster(
         url = sa.make_url(server_url).set(database=name).render_as_string(hide_password=False)
         engine = build_engine(url, application_name="scanning", connections_max=1)
         prefix = f"{name}." if len(names) > 1 else ""
-        with engine.connect() as db:
-            for canary, place in _in_database(db, canaries):
-                findings.add(Finding(canary, prefix + place))
+        found = scan_database(engine, canaries, has_catalogs=True)
+        findings |= {Finding(one.canary, prefix + one.place) for one in found}
         engine.dispose()
     return sorted(findings)
 
 
-def scan_files(folders: Iterable[Path], canaries: Canaries) -> list[Finding]:
-    """Search every file of these folders, and its name."""
-    found = leaks_in_files(canaries, folders)
-    return sorted({Finding(leak.secret, leak.place) for leak in found})
+def scan_database(
+    engine: sa.Engine, canaries: Canaries, *, has_catalogs: bool = False
+) -> list[Finding]:
+    """Search one database, its system catalogs left out unless asked for."""
+    with engine.connect() as db:
+        return sorted(
+            {Finding(*found) for found in _in_database(db, canaries, has_catalogs=has_catalogs)}
+        )
 
 
-def scan_texts(texts: Iterable[tuple[str, str]], canaries: Canaries) -> list[Finding]:
-    """Search texts, each given with the name of its place: answers, output, logs."""
+def table_names(engine: sa.Engine) -> set[str]:
+    """Return the schemas and tables that a search of one database goes through."""
+    with engine.connect() as db:
+        return {f"{schema}.{table}" for schema, table in _tables(db, has_catalogs=False)}
+
+
+def scan_files(
+    folders: Iterable[Path], canaries: Canaries, *, but: Collection[str] = ()
+) -> list[Finding]:
+    """
+    Search every file of these folders, and its name, except files called so.
+
+    A server's own folder changes while it is read: what is gone by then hides nothing.
+    """
+    findings: set[Finding] = set()
+    for path in _files_in(folders):
+        if path.name in but or not path.is_file():
+            continue
+        with suppress(FileNotFoundError):
+            found = canaries.found_in(path.read_bytes() + str(path).encode())
+            findings |= {Finding(canary, str(path)) for canary in found}
+    return sorted(findings)
+
+
+def scan_texts(texts: Mapping[str, str], canaries: Canaries) -> list[Finding]:
+    """Search texts, each under the name of its place: answers, output, logs."""
     return sorted(
         Finding(canary, place)
-        for place, text in texts
+        for place, text in texts.items()
         for canary in canaries.found_in(text.encode())
     )
 
@@ -78,9 +106,12 @@ def _databases(server_url: str) -> list[str]:
     return found
 
 
-def _in_database(db: sa.Connection, canaries: Canaries) -> Iterator[tuple[str, str]]:
-    yield from _in_samples(db, canaries)
-    for schema, table in db.execute(sa.text(_TABLES)).all():
+def _in_database(
+    db: sa.Connection, canaries: Canaries, *, has_catalogs: bool
+) -> Iterator[tuple[str, str]]:
+    if has_catalogs:
+        yield from _in_samples(db, canaries)
+    for schema, table in _tables(db, has_catalogs=has_catalogs):
         # Pseudo-types such as anyarray, and whatever a driver cannot read, come as text.
         columns = db.execute(sa.text(_COLUMNS), {"schema": schema, "table": table}).all()
         told = ", ".join(
@@ -101,6 +132,16 @@ def _in_samples(db: sa.Connection, canaries: Canaries) -> Iterator[tuple[str, st
     for place, values in db.execute(sa.text(_SAMPLES)):
         for canary in canaries.found_in(values.encode()):
             yield canary, f"sample of {place}"
+
+
+def _tables(db: sa.Connection, *, has_catalogs: bool) -> list[tuple[str, str]]:
+    return [(*row,) for row in db.execute(sa.text(_TABLES), {"has_catalogs": has_catalogs})]
+
+
+def _files_in(folders: Iterable[Path]) -> Iterator[Path]:
+    for folder in folders:
+        for inside, _, names in os.walk(folder):  # which looks past a folder that vanishes
+            yield from (Path(inside, name) for name in names)
 
 
 def _in_rows(
@@ -135,6 +176,7 @@ _TABLES: Final = """
     SELECT n.nspname::text, c.relname::text
     FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
     WHERE relkind IN ('r', 'm') AND n.nspname <> 'information_schema'
+      AND (:has_catalogs OR n.nspname <> 'pg_catalog')
       AND c.relname <> 'pg_statistic' AND has_table_privilege(c.oid, 'SELECT')
     ORDER BY 1, 2
 """

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import process_time
@@ -105,8 +105,7 @@ def prepared() -> Iterator[Prepared]:
         os.environ |= environment(folder, banks.url)
         widen_rates()
         os.environ |= dagster_environment(Settings())
-        services = build_services(Settings())
-        stack.callback(services.sync.engine.dispose)
+        services = stack.enter_context(closing(build_services(Settings())))
         instance = stack.enter_context(dg.DagsterInstance.get())
         yield Prepared(banks, services, instance, folder, [])
 

@@ -146,7 +146,7 @@ def _running() -> Iterator[tuple[Server, Server, Forger]]:
             "TELLER_BASE_URL": sandbox.url,
             "TELLER_SIGNING_SECRET": SECRET,
         }
-        build_services(Settings()).sync.engine.dispose()
+        build_services(Settings()).close()
         ports = free_ports(2)
         commands = [
             python_command("gateway", "--port", str(ports[0])),

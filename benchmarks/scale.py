@@ -105,7 +105,7 @@ def filled(count: int) -> Iterator[Filled]:
         with dg.DagsterInstance.get() as instance:
             _fill(services, instance, count)
             yield Filled(services, instance, folder)
-        services.sync.engine.dispose()
+        services.close()
     finally:
         os.environ.clear()
         os.environ |= before

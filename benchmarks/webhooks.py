@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -147,8 +147,7 @@ def _running() -> Iterator[dict[str, SetUp]]:
             environment |= {key: value.format(broker=broker) for key, value in variables.items()}
             os.environ.pop("BANK_PIPELINE_WEBHOOK_WAIT_S", None)
             os.environ |= environment
-            services = build_services(Settings())
-            stack.callback(services.sync.engine.dispose)
+            services = stack.enter_context(closing(build_services(Settings())))
             connection_id = link_simulated_bank(services, login)
             with services.sync.engine.connect() as db:
                 setups[name] = SetUp(services, load_connection(db, connection_id))

@@ -4,7 +4,7 @@ import base64
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -103,8 +103,7 @@ def set_up(folder: Path, seed: int, *, has_workers: bool) -> Iterator[Stage]:
         os.environ |= dagster_environment(Settings())
         disk = stack.enter_context(small_disk(folder / "disk", state_dir / "pg"))
         stack.callback(embedded.stop, state_dir)
-        services = build_services(Settings())
-        stack.callback(services.sync.engine.dispose)
+        services = stack.enter_context(closing(build_services(Settings())))
         if disk is not None:
             disk.hold_archive(services.sync.engine)
         open_gateway_to_sandbox(sandbox.url, gateway_url)

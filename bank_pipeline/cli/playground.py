@@ -4,7 +4,7 @@ import base64
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +17,7 @@ from bank_pipeline.cli.processes import dagster_environment
 from bank_pipeline.config import Settings
 from bank_pipeline.definitions import defs
 from bank_pipeline.defs.operate import RunOutcome, run_what_is_due
+from bank_pipeline.defs.resources import close_services
 from bank_pipeline.gateway.serve import GatewayThread
 from bank_pipeline.providers.http import build_http, fetch_json
 from bank_pipeline.sandbox.gocardless.options import GoCardlessOptions
@@ -71,12 +72,18 @@ def playground(state_dir: Path, sandbox: SandboxServer) -> Iterator[Playground]:
     os.environ["BANK_PIPELINE_WEBHOOK_WAIT_S"] = "0"  # time passes by command here
     try:
         os.environ |= dagster_environment(Settings())
-        with GatewayThread(build_services(Settings())) as gateway:
+        with (
+            closing(build_services(Settings())) as listening,
+            GatewayThread(listening) as gateway,
+        ):
             os.environ["BANK_PIPELINE_GATEWAY_URL"] = gateway.url
             open_gateway_to_sandbox(sandbox.url, gateway.url)
-            services = build_services(Settings())
-            with dg.DagsterInstance.get() as instance:
+            with (
+                closing(build_services(Settings())) as services,
+                dg.DagsterInstance.get() as instance,
+            ):
                 yield Playground(sandbox, services, instance)
+                close_services()
     finally:
         embedded.stop(state_dir)
 

@@ -20,9 +20,7 @@ def open_services() -> Services:
         SetupError: something the operator must change; the message says what.
     """
     services = build_services(Settings()).by(operator())
-    at_the_end.callback(services.sync.engine.dispose)
-    for client in services.sync.providers.values():
-        at_the_end.callback(client.close)
+    at_the_end.callback(services.close)
     return services
 
 

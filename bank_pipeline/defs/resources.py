@@ -58,6 +58,13 @@ def close_idle_connections() -> None:
         _services(Settings()).sync.engine.dispose()
 
 
+def close_services() -> None:
+    """End all that runs in this process have opened; the next one begins anew."""
+    if _services.cache_info().currsize:
+        _services(Settings()).close()
+        _services.cache_clear()
+
+
 _BUILDING: Final = threading.Lock()
 
 

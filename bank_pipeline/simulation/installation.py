@@ -120,15 +120,13 @@ def installation(
     ):
         settings = _settings(sandbox, folder, engine_url)
         engine = build_engine(engine_url, connections_max=_CONNECTIONS_MAX)
+        cached: dict[str, object] = {}
+        context = build_context(settings, engine, clock=world.clock.now, cached=cached)
         try:
-            cached: dict[str, object] = {}
-            context = build_context(settings, engine, clock=world.clock.now, cached=cached)
             yield Installation(sandbox, context, settings, engine_url, cached)
-            for client in context.providers.values():
-                close = getattr(client, "close", None)
-                if close is not None:
-                    close()
         finally:
+            for client in context.providers.values():
+                client.close()
             engine.dispose()
             _drop_database(server_url, engine_url)
 

@@ -82,4 +82,4 @@ def installation(
             monkeypatch.setenv(name, value)
         services = build_services(Settings())
         yield Installation(sandbox, services)
-        services.sync.engine.dispose()
+        services.close()

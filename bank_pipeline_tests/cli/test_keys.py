@@ -23,7 +23,7 @@ def kept(
     path.write_text(KEY + "\n")
     services = build_services(Settings())
     yield Installation(installation.sandbox, services)
-    services.sync.engine.dispose()
+    services.close()
 
 
 def test_keys_are_exchanged_from_the_command_line(
@@ -105,7 +105,7 @@ def test_what_only_a_lost_key_opens_can_be_given_up(
     assert again.link() == [connection]
     again.sync(connection)
     assert again.differences(connection) == []
-    services.sync.engine.dispose()
+    services.close()
 
 
 def test_an_account_is_found_by_a_number_that_is_not_shown(

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from bank_pipeline.bootstrap import build_services
 from bank_pipeline.cli.processes import dagster_environment
 from bank_pipeline.config import Settings
+from bank_pipeline.defs.resources import close_services
 from bank_pipeline_tests.defs.runs import Runs
 from bank_pipeline_tests.defs.ticks import Ticks
 from bank_pipeline_tests.installation import Installation, emptied, simulated_banks, variables
@@ -49,7 +50,8 @@ def installation(
             monkeypatch.setenv(name, value)
         services = build_services(Settings())
         yield Installation(sandbox, services)
-        services.sync.engine.dispose()
+        services.close()
+        close_services()
 
 
 @pytest.fixture

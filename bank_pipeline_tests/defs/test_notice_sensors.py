@@ -61,7 +61,7 @@ class Life:
 
     def restart(self) -> None:
         """Begin anew with nothing but the database."""
-        self.services.sync.engine.dispose()
+        self.services.close()
         built = build_services(Settings())
         self.services = replace(built, sync=replace(built.sync, clock=lambda: self.now))
 
@@ -108,7 +108,7 @@ def life(installation: Installation, instance: dg.DagsterInstance) -> Iterator[L
     one = Life(instance, installation.services)
     one.restart()
     yield one
-    one.services.sync.engine.dispose()
+    one.services.close()
 
 
 def link(life: Life, number: int, *, days: int) -> str:

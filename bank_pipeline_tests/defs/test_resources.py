@@ -52,7 +52,6 @@ def test_services_are_built_once_per_process(installation: Installation) -> None
         built = [*pool.map(build, range(4))]
 
     assert {id(services) for services in built} == {id(built[0])}
-    built[0].sync.engine.dispose()
 
 
 def test_an_asset_of_ones_own_gets_a_client_and_the_cache(installation: Installation) -> None:
@@ -66,4 +65,3 @@ def test_an_asset_of_ones_own_gets_a_client_and_the_cache(installation: Installa
     assert dg.materialize([mine], resources=build_resources()).success
     services = ServicesResource().create_resource(dg.build_init_resource_context())
     assert found == [services.sync.provider(Provider.PLAID), services.sync.cache]
-    services.sync.engine.dispose()

@@ -1,6 +1,8 @@
 """The schedule: every connection once a day, spread over it, whatever becomes of its ticks."""
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -160,13 +162,13 @@ def test_a_revoked_connection_is_not_scheduled(ticks: Ticks) -> None:
 
 
 @pytest.fixture
-def counting(ticks: Ticks, monkeypatch: pytest.MonkeyPatch) -> Ticks:
+def counting(ticks: Ticks, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ticks]:
     """An installation whose second provider counts calls."""
     url = f"{ticks.installation.sandbox.url}/gocardless"
     for name, value in (("SECRET_ID", "id"), ("SECRET_KEY", "key"), ("BASE_URL", url)):
         monkeypatch.setenv(f"GOCARDLESS_{name}", value)
-    services = build_services(Settings())
-    return replace(ticks, installation=replace(ticks.installation, services=services))
+    with closing(build_services(Settings())) as services:
+        yield replace(ticks, installation=replace(ticks.installation, services=services))
 
 
 def test_balances_are_read_again_half_a_day_later_where_calls_are_counted(counting: Ticks) -> None:
@@ -184,7 +186,6 @@ def test_balances_are_read_again_half_a_day_later_where_calls_are_counted(counti
     with counting.installation.services.sync.engine.begin() as db:
         insert_call(db, balance_call(counted, at))
     assert counting.schedule(at + SLOT, balance_refresh_schedule) == []
-    counting.installation.services.sync.engine.dispose()
 
 
 def test_a_refresh_that_is_late_leaves_the_call_to_the_daily_sync(counting: Ticks) -> None:
@@ -193,7 +194,6 @@ def test_a_refresh_that_is_late_leaves_the_call_to_the_daily_sync(counting: Tick
     late = turn_of(counted) + REFRESHED_AFTER + REFRESH_KEPT
 
     assert counting.schedule(late, balance_refresh_schedule) == []
-    counting.installation.services.sync.engine.dispose()
 
 
 def balance_call(connection_id: ConnectionId, at: datetime) -> NewCall:

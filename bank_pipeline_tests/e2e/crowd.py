@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -91,8 +91,7 @@ def linked_crowd(folder: Path, size: int) -> Iterator[Crowd]:
         sandbox = stack.enter_context(SandboxServer(seed=7, world=world, options=options))
         os.environ |= playground_environment(folder, sandbox.url)
         os.environ |= dagster_environment(Settings())
-        services = build_services(Settings())
-        stack.callback(services.sync.engine.dispose)
+        services = stack.enter_context(closing(build_services(Settings())))
         ids = _link_all(sandbox, services)
         instance = stack.enter_context(dg.DagsterInstance.get())
         instance.add_dynamic_partitions(CONNECTIONS, ids)

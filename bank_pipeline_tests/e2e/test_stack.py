@@ -147,7 +147,7 @@ def test_the_stack_runs_from_link_to_end(tmp_path: Path, monkeypatch: pytest.Mon
         within(lambda: bank.differences() == [], "the new rows")
         assert bank.rows() - before
         assert partitions(stack)["failedPartitions"] == []
-        bank.services.sync.engine.dispose()
+        bank.services.close()
 
         processes = stack.tree()
         assert len(processes) >= 5, "up, webserver, daemon, code server, gateway"

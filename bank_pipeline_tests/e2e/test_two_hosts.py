@@ -8,7 +8,7 @@ import shutil
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -145,8 +145,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster
         here = environment("127.0.0.1", centre)
         for name, value in here.items():
             monkeypatch.setenv(name, value)
-        services = build_services(Settings())
-        stack.callback(services.sync.engine.dispose)
+        services = stack.enter_context(closing(build_services(Settings())))
         for name, value in dagster_environment(Settings()).items():
             monkeypatch.setenv(name, value)
         instance = stack.enter_context(dg.DagsterInstance.get())

@@ -23,8 +23,9 @@ from bank_pipeline.sync.connection import sync_connection
 from bank_pipeline.sync.disconnect import disconnect
 from bank_pipeline.sync.prune import prune
 from bank_pipeline.sync.reports import SyncReason, SyncRequest
+from bank_pipeline_tests.scanning import scan_texts
 from bank_pipeline_tests.sync.ground import SYNC, Ground
-from bank_pipeline_tests.sync.leaks import Canaries, leaks_in_texts
+from bank_pipeline_tests.sync.leaks import Canaries
 
 OPERATOR: Final = Actor(ActorKind.CLI, "root")
 AS_SUPERUSER: Final = "SET LOCAL session_replication_role = replica"  # no trigger fires
@@ -110,7 +111,7 @@ def test_no_name_no_number_and_no_token_is_in_it(ground: Ground) -> None:
 
     texts = {str(n): repr(one) for n, one in enumerate(entries(ground))}
     assert texts
-    assert leaks_in_texts(canaries, texts) == []
+    assert scan_texts(texts, canaries) == []
 
 
 @pytest.mark.parametrize("table", ["audit_log", "audit_seals"])

@@ -14,9 +14,10 @@ from bank_pipeline.storage.notices import Notice, insert_notices
 from bank_pipeline.sync.delivering import LEASE, DeliveryReport, deliver_notices, load_delivery_due
 from bank_pipeline.sync.notice_targets import add_target, remove_target, retry_given_up
 from bank_pipeline.sync.page_links import open_page_link
+from bank_pipeline_tests.scanning import scan_database
 from bank_pipeline_tests.sync.ground import Ground
 from bank_pipeline_tests.sync.killing import Killer, snapshot
-from bank_pipeline_tests.sync.leaks import Canaries, leaks_in_database, recorded_logs
+from bank_pipeline_tests.sync.leaks import Canaries, recorded_logs
 from bank_pipeline_tests.sync.receivers import (
     MailServer,
     WebhookReceiver,
@@ -196,7 +197,7 @@ def test_an_address_is_nowhere_in_clear(ground: Ground, hook: WebhookReceiver) -
     spoken = [line for line in logs.lines if not line.startswith("apprise")]
 
     assert states(ground)[0][2] == "HTTP 503, NotDelivered"
-    assert leaks_in_database(canaries, ground.engine) == []
+    assert scan_database(ground.engine, canaries) == []
     assert not canaries.found_in("\n".join(spoken).encode())
     assert logging.getLogger("apprise").propagate is False
 

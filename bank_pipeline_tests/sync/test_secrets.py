@@ -11,7 +11,7 @@ import os
 import traceback
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
@@ -30,6 +30,7 @@ from bank_pipeline.cli.processes import dagster_environment
 from bank_pipeline.config import Settings
 from bank_pipeline.definitions import defs
 from bank_pipeline.defs.operate import run_what_is_due
+from bank_pipeline.defs.resources import close_services
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.gateway.serve import GatewayThread
@@ -44,16 +45,18 @@ from bank_pipeline.sync.connection import sync_connection
 from bank_pipeline.sync.disconnect import disconnect
 from bank_pipeline.sync.link import complete_link, link_with_token, start_link
 from bank_pipeline.sync.reports import SyncReason, SyncRequest
+from bank_pipeline_tests.scanning import (
+    Finding,
+    scan_database,
+    scan_files,
+    scan_texts,
+    table_names,
+)
 from bank_pipeline_tests.sync.ground import CHECKING, READY, sandbox_server
 from bank_pipeline_tests.sync.leaks import (
     Canaries,
-    Leak,
     Recorder,
-    leaks_in_database,
-    leaks_in_files,
-    leaks_in_texts,
     recorded_logs,
-    table_names,
 )
 
 CLIENT_SECRET: Final = "canary-client-secret-3f9d1c"
@@ -141,17 +144,17 @@ class Installation:
         """Sync outside Dagster."""
         return sync_connection(self.services.sync, SyncRequest(connection_id, SyncReason.MANUAL))
 
-    def leaks(self) -> list[Leak]:
+    def leaks(self) -> list[Finding]:
         """Search everything."""
         servers_own = Path(os.environ["BANK_PIPELINE_TEST_SERVER"])
         logs = [path.parent for path in servers_own.rglob("*.log")]
         return [
-            *leaks_in_database(self.canaries, self.services.sync.engine),
-            *leaks_in_files(self.canaries, [self.state_dir], but=frozenset({FILE_NAME})),
-            *leaks_in_files(self.canaries, logs),
-            *leaks_in_texts(self.canaries, self.said),
-            *leaks_in_texts(self.canaries, {"logs": "\n".join(self.logs.lines)}),
-            *leaks_in_texts(self.canaries, {"written logs": "\n".join(self.logs.written)}),
+            *scan_database(self.services.sync.engine, self.canaries),
+            *scan_files([self.state_dir], self.canaries, but={FILE_NAME}),
+            *scan_files(logs, self.canaries),
+            *scan_texts(self.said, self.canaries),
+            *scan_texts({"logs": "\n".join(self.logs.lines)}, self.canaries),
+            *scan_texts({"written logs": "\n".join(self.logs.written)}, self.canaries),
         ]
 
 
@@ -197,11 +200,12 @@ def installation(
             monkeypatch.setenv(name, value)
         for name, value in dagster_environment(Settings()).items():
             monkeypatch.setenv(name, value)
-        listening = build_services(Settings())
-        with GatewayThread(listening) as gateway:
+        with closing(build_services(Settings())) as listening, GatewayThread(listening) as gateway:
             monkeypatch.setenv("BANK_PIPELINE_GATEWAY_URL", gateway.url)
-            services = build_services(Settings())
-            with dg.DagsterInstance.get() as instance:
+            with (
+                closing(build_services(Settings())) as services,
+                dg.DagsterInstance.get() as instance,
+            ):
                 canaries = Canaries()
                 canaries.add("client secret", CLIENT_SECRET)
                 canaries.add("database password", DATABASE_PASSWORD)
@@ -209,8 +213,7 @@ def installation(
                 canaries.add("encryption key", key)
                 canaries.add("encryption key", base64.b64decode(key).hex())
                 yield Installation(sandbox, services, instance, state_dir, canaries, logs)
-        for one in (listening, services):
-            one.sync.engine.dispose()
+        close_services()
 
 
 @pytest.mark.large

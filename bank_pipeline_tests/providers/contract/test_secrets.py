@@ -13,13 +13,8 @@ from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline.storage.accounts import load_accounts
 from bank_pipeline.sync.disconnect import disconnect
 from bank_pipeline_tests.providers.contract.stage import Stage
-from bank_pipeline_tests.sync.leaks import (
-    Canaries,
-    Recorder,
-    leaks_in_database,
-    leaks_in_texts,
-    recorded_logs,
-)
+from bank_pipeline_tests.scanning import scan_database, scan_texts
+from bank_pipeline_tests.sync.leaks import Canaries, Recorder, recorded_logs
 
 OPENING: Final = ("url", "state", "ref", "code", "access_token", "signatures")
 BANKS_OWN: Final = "uvicorn"  # what the simulated banks log
@@ -72,14 +67,14 @@ def live_through_all(stage: Stage, logs: Recorder) -> tuple[Canaries, dict[str, 
     said["reprs"] = f"{stage.provider!r} {stage.context!r} {stage.banks.settings!r}"
     said["written logs"] = "\n".join(line for line in logs.written if BANKS_OWN not in line)
     said["logs"] = "\n".join(line for line in logs.lines if not line.startswith(BANKS_OWN))
-    assert leaks_in_texts(renewed, said) == []
+    assert scan_texts(said, renewed) == []
     return canaries, said
 
 
 def test_no_secret_is_told_on_any_way(stage: Stage) -> None:
     with recorded_logs("bank_pipeline") as logs:
         canaries, said = live_through_all(stage, logs)
-    assert leaks_in_texts(canaries, said) == []
+    assert scan_texts(said, canaries) == []
     assert "failed: " in said["logs"]
     for text in said.values():
         assert "Bearer " not in text
@@ -113,7 +108,7 @@ def test_no_number_of_an_account_lies_in_the_database(stage: Stage) -> None:
     stage.consent(login, renews=connection)
     stage.sync(connection)
 
-    leaks = leaks_in_database(numbers, stage.context.engine)
+    leaks = scan_database(stage.context.engine, numbers)
 
     assert [one for one in leaks if not one.place.startswith(MONEY)] == []
 
@@ -122,4 +117,4 @@ def test_a_secret_in_a_text_would_be_found(stage: Stage) -> None:
     """The search itself can fail."""
     _, connection = stage.linked()
     told = {"text": f"GET /x/{stage.credential(connection).get_secret_value()}"}
-    assert leaks_in_texts(canaries_of(stage, connection), told)
+    assert scan_texts(told, canaries_of(stage, connection))
