@@ -14,9 +14,10 @@ from typing import Any, Final
 import dagster as dg
 
 from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline_tests.dagster_ui import launch
 from bank_pipeline_tests.e2e.crowd import MODULE, Crowd, linked_crowd
 from bank_pipeline_tests.waiting import wait_until
-from benchmarks.processes import ask, free_port, wait_for
+from benchmarks.processes import free_port, wait_for
 
 IDLE_SAMPLES: Final = 6
 BUSY_SAMPLES_MAX: Final = 12
@@ -24,8 +25,6 @@ SYNC_S_MAX: Final = 120.0
 BATCH_S_MAX: Final = 240.0
 SANDBOX_NICENESS: Final = 10  # real banks take nothing of this machine; theirs are in this process
 _POLL_S: Final = 0.05
-_LAUNCH: Final = """mutation($p: ExecutionParams!) { launchRun(executionParams: $p) {
-    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
 _ENDED: Final = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE)
 _BATCHES: Final = dg.RunsFilter(
     tags={"bank/reason": "schedule"},
@@ -77,18 +76,8 @@ def _is_busy(crowd: Crowd) -> bool:
 
 def _sync(crowd: Crowd, url: str, connection_id: ConnectionId) -> float:
     """Materialise one partition as the UI's button does; return the seconds until it is done."""
-    asked = {
-        "selector": {
-            "repositoryLocationName": MODULE,
-            "repositoryName": "__repository__",
-            "jobName": "sync_connections_job",
-        },
-        "runConfigData": {},
-        "executionMetadata": {"tags": [{"key": "dagster/partition", "value": connection_id}]},
-    }
     begun = monotonic()
-    launched = ask(url, _LAUNCH, {"p": asked})["launchRun"]
-    run_id = launched["run"]["runId"]
+    run_id = launch(url, connection_id, location=MODULE)
     pause = threading.Event()
     while monotonic() - begun < SYNC_S_MAX:
         with suppress(AttributeError):  # not stored yet

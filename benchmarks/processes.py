@@ -3,14 +3,13 @@
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import psutil
 
-from bank_pipeline.providers.http import build_http
 from bank_pipeline_tests.waiting import answers, wait_until
 
 START_S: Final = 120.0
@@ -34,16 +33,6 @@ def started(folder: Path, *command: str) -> Iterator[None]:
 def wait_for(url: str) -> None:
     """Wait until something answers."""
     wait_until(lambda: answers(url), seconds=START_S, what=url)
-
-
-def ask(url: str, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
-    """Ask Dagster's GraphQL, as its UI does."""
-    with build_http(read_timeout_s=60) as http:
-        body = {"query": query, "variables": dict(variables)}
-        answer = http.post(f"{url}/graphql", json=body).raise_for_status().json()
-    assert "errors" not in answer, answer
-    data: dict[str, Any] = answer["data"]
-    return data
 
 
 def free_port() -> int:

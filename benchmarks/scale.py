@@ -23,7 +23,8 @@ from bank_pipeline.defs.partitions import CONNECTIONS
 from bank_pipeline.defs.requests import BATCH_SIZE
 from bank_pipeline.storage import embedded
 from bank_pipeline.storage.connections import ensure_team
-from benchmarks.processes import ask, free_port, started, wait_for
+from bank_pipeline_tests.dagster_ui import ask
+from benchmarks.processes import free_port, started, wait_for
 
 TICK_REPEATS: Final = 3
 PAGE_REPEATS: Final = 20
@@ -130,7 +131,7 @@ def measure_pages(count: int) -> dict[str, float]:
             [partition, *_] = place.instance.get_dynamic_partitions(CONNECTIONS)
             variables = {"key": ["transactions"], "partition": partition, "run": run_id}
             return {
-                name: _p95(partial(ask, url, query, variables)) for name, query in PAGES.items()
+                name: _p95(partial(ask, url, query, **variables)) for name, query in PAGES.items()
             }
 
 

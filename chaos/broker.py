@@ -7,10 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from redis import Redis
-from redis.exceptions import RedisError
-
 from bank_pipeline.cli.worker import build_app
+from bank_pipeline_tests.e2e.centre import redis_answers
 from bank_pipeline_tests.waiting import wait_until
 
 START_S: Final = 30.0
@@ -48,7 +46,7 @@ class Broker:
                 self._process = subprocess.Popen(
                     [program, *options, "--dir", str(self._folder)], stdout=log, stderr=log
                 )
-        wait_until(self._answers, seconds=START_S, what="redis")
+        wait_until(lambda: redis_answers(self._port), seconds=START_S, what="redis")
 
     def kill(self) -> bool:
         """Kill it, with all that it holds; say whether it ran."""
@@ -65,13 +63,6 @@ class Broker:
         inspect = build_app(f"{self.url}/0").control.inspect(timeout=_ANSWER_S)
         answers = inspect.active() or {}
         return [int(task["worker_pid"]) for tasks in answers.values() for task in tasks]
-
-    def _answers(self) -> bool:
-        try:
-            with Redis("127.0.0.1", self._port) as client:
-                return bool(client.ping())
-        except RedisError:
-            return False
 
     def __enter__(self) -> Self:
         self.start()

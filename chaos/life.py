@@ -20,7 +20,7 @@ from bank_pipeline.simulation.members import Member
 from bank_pipeline.simulation.watcher import Watcher
 from bank_pipeline.storage.connections import load_connection
 from bank_pipeline.storage.listing import load_connection_ids
-from benchmarks.processes import ask
+from bank_pipeline_tests.dagster_ui import launch
 from chaos.journal import Journal
 from chaos.stage import Stage
 
@@ -39,8 +39,6 @@ _LOOKS_EVERY_S: Final = 20.0
 _TRY_AGAIN_S: Final = 3.0
 _END_S: Final = 600.0  # everybody who has not come yet comes then
 _HEARD: Final = (202, 409, 429)
-_LAUNCH: Final = """mutation($p: ExecutionParams!) { launchRun(executionParams: $p) {
-    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
 
 
 def link(stage: Stage, customer: Customer) -> int:
@@ -148,17 +146,7 @@ class Life:
 
 def _click(stage: Stage, connection_id: ConnectionId) -> bool:
     """Materialise one partition as the button of Dagster's UI does; say whether it was heard."""
-    asked = {
-        "selector": {
-            "repositoryLocationName": "bank_pipeline",
-            "repositoryName": "__repository__",
-            "jobName": "sync_connections_job",
-        },
-        "runConfigData": {},
-        "executionMetadata": {"tags": [{"key": "dagster/partition", "value": connection_id}]},
-    }
-    launched = ask(stage.webserver_url, _LAUNCH, {"p": asked})["launchRun"]
-    return "run" in launched
+    return bool(launch(stage.webserver_url, connection_id))
 
 
 def _post(stage: Stage, connection_id: ConnectionId) -> bool:

@@ -32,6 +32,13 @@ def cleared(engine: sa.Engine) -> Iterator[None]:
             drop_login(db, login)
 
 
+@pytest.fixture
+def _home(installation: Installation, engine: sa.Engine) -> None:
+    """A team without connections."""
+    with engine.begin() as db:
+        ensure_team(db, "home", now=installation.services.sync.clock())
+
+
 @pytest.mark.usefixtures("cleared")
 def test_an_analyst_logs_in_and_queries_their_team(
     cli: CommandLine, installation: Installation, engine: sa.Engine
@@ -57,13 +64,11 @@ def test_an_analyst_logs_in_and_queries_their_team(
     assert installation.value(proof, login=LOGIN).startswith("SCRAM-SHA-256$")
 
 
-@pytest.mark.usefixtures("cleared")
+@pytest.mark.usefixtures("cleared", "_home")
 def test_analysts_are_listed_and_removed(
     cli: CommandLine, installation: Installation, engine: sa.Engine
 ) -> None:
     """With their sessions, which end at once."""
-    with engine.begin() as db:
-        ensure_team(db, "home", now=installation.services.sync.clock())
     made = cli("analysts", "add", "first", "--team", "home", "--json").json
     assert "embedded" not in cli("analysts", "add", "second", "--team", "home").out
     address = {"host": made["host"], "port": made["port"], "dbname": made["database"]}
@@ -101,13 +106,11 @@ def test_the_logins_of_an_erased_team_go_with_it(
         assert db.scalars(sa.text(query)).all() == ["of staying"]
 
 
-@pytest.mark.usefixtures("cleared")
+@pytest.mark.usefixtures("cleared", "_home")
 def test_a_login_is_made_for_one_team_alone(
     cli: CommandLine, installation: Installation, engine: sa.Engine
 ) -> None:
     """A name that is taken, also by another use of the server, is refused; so is a slip."""
-    with engine.begin() as db:
-        ensure_team(db, "home", now=installation.services.sync.clock())
     assert cli("analysts", "add", "first", "--team", "home").code == 0
 
     for name, said in (
@@ -125,13 +128,11 @@ def test_a_login_is_made_for_one_team_alone(
     assert cli("analysts", "remove", "postgres").code == 1
 
 
-@pytest.mark.usefixtures("cleared")
+@pytest.mark.usefixtures("cleared", "_home")
 def test_doctor_warns_of_an_analyst_with_another_role(
     cli: CommandLine, installation: Installation, engine: sa.Engine
 ) -> None:
     """Nothing is lost by it, but it was hardly meant."""
-    with engine.begin() as db:
-        ensure_team(db, "home", now=installation.services.sync.clock())
     assert cli("analysts", "add", "first", "--team", "home").code == 0
     assert "database roles" not in cli("doctor").out
     with engine.begin() as db:

@@ -53,7 +53,7 @@ def redis(folder: Path) -> Iterator[int]:
         [program, *options, "--save", "", "--dir", str(folder)], stdout=subprocess.DEVNULL
     )
     try:
-        wait_until(lambda: _answers(port), seconds=20, what="redis")
+        wait_until(lambda: redis_answers(port), seconds=20, what="redis")
         yield port
     finally:
         process.kill()
@@ -72,7 +72,8 @@ def database_url(host: str, port: int) -> str:
     return url.render_as_string(hide_password=False)
 
 
-def _answers(port: int) -> bool:
+def redis_answers(port: int) -> bool:
+    """Say whether a Redis listens here."""
     try:
         with Redis("127.0.0.1", port) as client:
             return bool(client.ping())

@@ -15,6 +15,7 @@ from bank_pipeline.cli.playground import playground_environment
 from bank_pipeline.cli.processes import python_command
 from bank_pipeline.providers.http import build_http
 from bank_pipeline.storage import embedded
+from bank_pipeline_tests.dagster_ui import ask
 from bank_pipeline_tests.waiting import answers, wait_until
 
 START_S: Final = 60
@@ -32,11 +33,7 @@ class Stack:
 
     def ask(self, query: str, **variables: Any) -> Any:
         """Ask Dagster's GraphQL, as its UI does."""
-        with build_http(read_timeout_s=20) as http:
-            body = {"query": query, "variables": variables}
-            answer = http.post(f"{self.dagster_url}/graphql", json=body).raise_for_status().json()
-        assert "errors" not in answer, answer
-        return answer["data"]
+        return ask(self.dagster_url, query, **variables)
 
     def advance(self, seconds: float) -> None:
         """Let simulated time pass, webhooks included."""

@@ -20,6 +20,7 @@ from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.providers.http import fetch_json
 from bank_pipeline.storage.connections import load_connection
 from bank_pipeline.storage.evidence import AccountEvidence, load_evidence
+from bank_pipeline_tests.dagster_ui import launch
 from bank_pipeline_tests.e2e.stack import STOP_S, Stack, running_stack
 from bank_pipeline_tests.waiting import wait_until
 
@@ -30,10 +31,6 @@ PARTITIONS: Final = """
 query { assetNodeOrError(assetKey: {path: ["transactions"]}) { ... on AssetNode {
   assetPartitionStatuses { ... on DefaultPartitionStatuses {
     materializedPartitions failedPartitions } } } } }
-"""
-LAUNCH: Final = """
-mutation($p: ExecutionParams!) { launchRun(executionParams: $p) {
-  __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }
 """
 RUN: Final = """
 query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }
@@ -53,22 +50,6 @@ def runs(stack: Stack, reason: str) -> list[str]:
     tag = {"key": "bank/reason", "value": reason}
     results: list[Any] = stack.ask(RUNS)["runsOrError"]["results"]
     return [run["status"] for run in results if tag in run["tags"]]
-
-
-def launch(stack: Stack, connection_id: str) -> str:
-    """Materialise one partition of the three assets, as the UI's button does."""
-    asked = {
-        "selector": {
-            "repositoryLocationName": "bank_pipeline",
-            "repositoryName": "__repository__",
-            "jobName": "sync_connections_job",
-        },
-        "runConfigData": {},
-        "executionMetadata": {"tags": [{"key": "dagster/partition", "value": connection_id}]},
-    }
-    launched = stack.ask(LAUNCH, p=asked)["launchRun"]
-    assert "run" in launched, launched
-    return str(launched["run"]["runId"])
 
 
 @dataclass(frozen=True)
@@ -135,7 +116,7 @@ def test_the_stack_runs_from_link_to_end(tmp_path: Path, monkeypatch: pytest.Mon
             monkeypatch.setenv(name, value)
         bank = link(stack)
         within(lambda: bank.id in partitions(stack).get("materializedPartitions", []), "a sync")
-        run_id = launch(stack, bank.id)
+        run_id = launch(stack.dagster_url, bank.id)
         within(lambda: stack.ask(RUN, id=run_id)["runOrError"]["status"] == "SUCCESS", "launch")
         within(bank.is_settled, "the whole history")
         within(lambda: bank.differences() == [], "rows equal to the bank")

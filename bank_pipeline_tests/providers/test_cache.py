@@ -2,7 +2,6 @@
 
 import pickle
 import shutil
-import subprocess
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,6 @@ from bank_pipeline.providers.gocardless.tokens import TokenKeeper
 from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.seals import VaultSeal
 from bank_pipeline_tests.e2e.centre import redis
-from bank_pipeline_tests.waiting import wait_until
 
 WAIT_S = 10.0
 CANARY = "canary-token-of-the-company"
@@ -143,34 +141,19 @@ def test_a_cache_that_cannot_be_reached_is_not_called_empty() -> None:
     assert not build_cache(Settings(_env_file=None, redis_url=url)).empty()
 
 
-def test_a_shared_server_loses_our_values_alone(tmp_path: Path) -> None:
+def test_a_shared_server_loses_our_values_alone(redis_port: int) -> None:
     """The broker's queues may be on the same one."""
-    program = shutil.which("redis-server")
-    if program is None:
-        pytest.skip("there is no redis-server here")
-    socket = tmp_path / "redis.sock"
-    options = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(tmp_path)]
-    server = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
-    try:
-        _check_ours_alone(f"unix://{socket}")
-    finally:
-        server.kill()
-        server.wait()
-
-
-def _check_ours_alone(url: str) -> None:
-    cache = build_cache(Settings(_env_file=None, redis_url=SecretStr(url)))
-    wait_until(cache.is_reachable, seconds=20)
+    url = SecretStr(f"redis://127.0.0.1:{redis_port}/0")
+    cache = build_cache(Settings(_env_file=None, redis_url=url))
     cache.get_or_create("about somebody", lambda: {"iban": CANARY}, ttl_s=60)
-    client = Redis.from_url(url)
-    client.set("queue", "of others")
-    [ours] = client.keys("bank_pipeline:*")
-    assert client.ttl(ours) > 0
+    with Redis("127.0.0.1", redis_port) as client:
+        client.set("queue", "of others")
+        [ours] = client.keys("bank_pipeline:*")
+        assert client.ttl(ours) > 0
 
-    assert cache.empty()
+        assert cache.empty()
 
-    assert client.keys("*") == [b"queue"]
-    client.close()
+        assert client.keys("*") == [b"queue"]
 
 
 def _content(folder: Path) -> bytes:
