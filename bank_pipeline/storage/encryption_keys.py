@@ -69,7 +69,7 @@ def open_vault(engine: sa.Engine, vault: Vault, *, now: datetime) -> None:
         try:
             with engine.begin() as db:
                 return register_key(db, key_id, now=now)
-        except sa.exc.DBAPIError:
+        except (sa.exc.DBAPIError, sa.exc.TimeoutError):  # or no connection is free
             return False
 
     vault.adopt(fingerprint_key, announce)

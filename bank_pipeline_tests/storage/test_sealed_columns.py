@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -19,6 +20,7 @@ from bank_pipeline.storage.encryption_keys import (
     register_key,
     retire_key,
 )
+from bank_pipeline.storage.keys import FileKeys
 from bank_pipeline.storage.sealed_columns import SEALED, SealedColumn, reseal_batch
 from bank_pipeline.storage.tables import data_keys, metadata
 from bank_pipeline_tests.storage.rows import insert_row_everywhere
@@ -208,6 +210,21 @@ def test_a_retired_key_seals_nothing_more(engine: sa.Engine, now: datetime) -> N
     row = {"purpose": "x", "ciphertext": sealed.ciphertext, "key_id": sealed.key_id}
     with pytest.raises(sa.exc.IntegrityError), engine.begin() as db:
         db.execute(sa.insert(data_keys), row)
+
+
+def test_a_new_key_waits_until_a_connection_is_free(
+    engine: sa.Engine, tmp_path: Path, now: datetime
+) -> None:
+    """Whoever seals meanwhile goes on with the key at hand."""
+    source = FileKeys(tmp_path / "keys", is_ours=True)
+    vault = Vault(source.read(), source=source)
+    narrow = sa.create_engine(engine.url, pool_size=1, max_overflow=0, pool_timeout=0.01)
+    open_vault(narrow, vault, now=now)
+    at_hand = vault.key_id
+    with narrow.connect():
+        source.put_first(OTHER)
+        assert vault.seal(b"secret", "data key x").key_id == at_hand
+    narrow.dispose()
 
 
 def test_a_key_that_was_told_of_and_sealed_nothing_may_be_missing(
