@@ -62,6 +62,9 @@ def load_team(db: sa.Connection, name: str) -> TeamId:
 
 
 def _check_stays(db: sa.Connection, team_id: str) -> None:
+    """Hold an erasure off until it can see what is about to be written for the team."""
+    held = sa.select(teams.c.id).where(teams.c.id == team_id)
+    db.execute(held.with_for_update(read=True, key_share=True))
     is_erased = sa.select(erasures.c.id).where(
         erasures.c.team_id == team_id, erasures.c.done_at.is_(None)
     )
