@@ -8,6 +8,8 @@ from typing import Final
 import sqlalchemy as sa
 
 from bank_pipeline.domain.connection import SYNCABLE, Connection, HistoryStage
+from bank_pipeline.domain.depth import is_deep_due
+from bank_pipeline.providers.base import FeedProvider
 from bank_pipeline.storage.connections import load_connection
 from bank_pipeline.storage.listing import load_connection_ids
 from chaos.journal import Journal
@@ -21,7 +23,7 @@ DAYS: Final = 8
 SETTLED_S: Final = 900.0  # a busy machine takes half a minute for each run, one after the other
 _LOOK_S: Final = 1.0
 _NUDGE_S: Final = 30.0
-_NUDGE: Final = timedelta(minutes=20)  # planned tries become due
+_NUDGE: Final = timedelta(hours=2)  # planned tries become due, and in the end the next turn
 _WAITING: Final = sa.text(
     "SELECT w.provider, w.code FROM bank.webhook_events w JOIN bank.connections c "
     "ON c.provider = w.provider AND c.external_id = w.connection_external_id "
@@ -66,12 +68,13 @@ def _left(stage: Stage, since: datetime) -> list[str]:
         return [
             *under_way(db),
             *(f"event {one.code} of {one.provider}" for one in waiting),
-            *(words for one in stored if (words := _missing(one, since))),
+            *(words for one in stored if (words := _missing(stage, one, since))),
         ]
 
 
-def _missing(connection: Connection, since: datetime) -> str | None:
+def _missing(stage: Stage, connection: Connection, since: datetime) -> str | None:
     """Return what a connection still needs; None when it is up to date, or cannot be."""
+    context = stage.services.sync
     if connection.status not in SYNCABLE:
         return None
     who = f"{connection.provider} {connection.id} ({connection.status_reason or 'well'})"
@@ -79,4 +82,7 @@ def _missing(connection: Connection, since: datetime) -> str | None:
         return f"{who}: no sync, next try {connection.next_attempt_at}"
     if connection.history_stage is not HistoryStage.COMPLETE:
         return f"{who}: its history"
+    has_feed = isinstance(context.provider(connection.provider), FeedProvider)
+    if is_deep_due(connection, has_feed=has_feed, now=context.clock()):
+        return f"{who}: its deeper look, which somebody's click came before"
     return None
