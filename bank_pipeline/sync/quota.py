@@ -174,7 +174,7 @@ class CallBook(CallMeter):
             quota = self._quotas.get(scope)
             if quota is None or (name, scope) in self._reserved or self.is_fresh(scope, name):
                 continue
-            if self._due_at(quota, name, is_first=True) > now:
+            if self._due_at(quota, name, is_first=True, now=now) > now:
                 continue
             call = PlannedCall(self._connection.provider, RESERVED, Subject(name, scope))
             row = replace(self._to_row(call, quota), is_counted=True, called_at=now + LEASE)
@@ -299,17 +299,19 @@ class CallBook(CallMeter):
         self._is_free = self._is_user_present and can is not None and can.answers_present_users
         self._counts_outlive_consents = can is not None and can.counts_outlive_consents
 
-    def _due_at(self, quota: Quota, account_external_id: str, *, is_first: bool) -> datetime:
+    def _due_at(
+        self, quota: Quota, account_external_id: str, *, is_first: bool, now: datetime
+    ) -> datetime:
         return next_call_at(
             self._load_past(account_external_id, quota.scope),
             Allowance(quota.calls_max, quota.scheduled_max),
             is_scheduled=self._is_scheduled and is_first,
-            now=self._clock(),
+            now=now,
         )
 
     def _check(self, quota: Quota, account_external_id: str, *, is_first: bool) -> None:
         now = self._clock()
-        due = self._due_at(quota, account_external_id, is_first=is_first)
+        due = self._due_at(quota, account_external_id, is_first=is_first, now=now)
         if due > now:
             raise RateLimitedError(
                 self._connection.provider,
