@@ -25,6 +25,7 @@ from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.institutions import learn_history_days
 from bank_pipeline.storage.sync_runs import SYNCED, finish_sync_run
 from bank_pipeline.storage.webhook_events import mark_events_handled
+from bank_pipeline.sync.answer_book import AnswerBook
 from bank_pipeline.sync.audit import note_synced
 from bank_pipeline.sync.deepening import write_depth
 from bank_pipeline.sync.failures import classify, outcome_of, request_id_of, to_transition
@@ -46,22 +47,25 @@ def apply_fetched(
     vault: Vault,
     now: datetime,
     calls: CallBook | None = None,
+    answers: AnswerBook | None = None,
     after_trouble: Transition | None = None,
 ) -> SyncReport:
     """
     Write everything one sync learned, all or nothing, and return what it came to.
 
-    `calls` are written with it; `after_trouble` is where a trouble was judged to lead.
+    `calls` and `answers` are written with it; `after_trouble` is where a trouble was judged to
+    lead.
 
     Raises:
         ConcurrentSyncError: somebody moved the cursor or renewed the consent; nothing is written.
     """
     with engine.begin() as db:
-        _check_consent(db, started.connection)
+        stored = _lock(db, started.connection)
         before, moved_from = load_checkpoint(db, started.connection.id), started.connection.provider
         started = _adopt(db, started, fetched.consent, now)
         writer = RowWriter(db, started, now, vault=vault, moved_from=moved_from)
-        end = _End(db, started, now, after_trouble)
+        is_adopted = fetched.consent is not None
+        end = _End(db, started, now, after_trouble, stored=None if is_adopted else stored)
         accounts = writer.write_accounts(fetched)
         balances = writer.write_balances(fetched)
         transactions = writer.write_transactions(fetched)
@@ -97,6 +101,8 @@ def apply_fetched(
         note_applied(db, started, fetched, transition, writer.news, now=now)
         is_same_provider = started.connection.provider is moved_from
         _write_calls(db, calls, fetched, is_same_provider=is_same_provider)
+        if answers is not None:
+            answers.write(db)
     return report
 
 
@@ -167,12 +173,14 @@ def _adopt(
     return replace(started, connection=after)
 
 
-def _check_consent(db: sa.Connection, seen: Connection) -> None:
+def _lock(db: sa.Connection, seen: Connection) -> Connection:
+    """Keep others from writing to the connection, and return what it is by now."""
     stored = lock_connection(db, seen.id)
     if stored.external_id != seen.external_id:
         raise ConcurrentSyncError(f"the consent of connection {seen.id} was renewed meanwhile")
     if stored.status is ConnectionStatus.DISCONNECTED:
         raise ConcurrentSyncError(f"connection {seen.id} was ended meanwhile")
+    return stored
 
 
 def _outcome(stage: HistoryStage, trouble: ProviderError | None) -> str:
@@ -210,7 +218,11 @@ def _told_stage(fetched: Fetched) -> HistoryStage | None:
 
 
 class _End:
-    """What one sync means for its connection, inside the transaction of its rows."""
+    """
+    What one sync means for its connection, inside the transaction of its rows.
+
+    `stored` is the connection as the transaction found it, None where it has changed it since.
+    """
 
     def __init__(
         self,
@@ -218,8 +230,11 @@ class _End:
         started: StartedSync,
         now: datetime,
         after_trouble: Transition | None,
+        *,
+        stored: Connection | None,
     ) -> None:
         self._db = db
+        self._stored = stored
         self._after_trouble = after_trouble
         self._started = started
         self._connection: Connection = started.connection
@@ -241,6 +256,9 @@ class _End:
             return stage  # there is no cursor to move
         cursor = fetched.changes.cursor_after if fetched.changes else None
         after = before if cursor is None else cursor
+        is_there = self._stored is not None and self._stored.cursor == before == after
+        if is_there and stage is known:
+            return stage
         advance_cursor(self._db, self._connection.id, before=before, after=after, stage=stage)
         return stage
 
@@ -268,6 +286,7 @@ class _End:
             now=self._now,
             is_success=is_whole and fetched.was_asked and trouble is None,
             is_part=not is_whole,
+            stored=self._stored,
             **facts,
         )
         if is_whole and self._started.newest_event_id:
