@@ -10,7 +10,7 @@ made for has ended.
 import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
@@ -140,7 +140,7 @@ def load_last_balance_calls(db: sa.Connection, *, since: datetime) -> dict[Conne
 
 def insert_call(db: sa.Connection, call: NewCall) -> int:
     """Write that a call is about to be made; return the row's id."""
-    row = {**asdict(call), OF_GIVEN: call.connection_id}
+    row = {**vars(call), OF_GIVEN: call.connection_id}
     return int(db.execute(_INSERT_CALL, row).scalar_one())
 
 
@@ -152,7 +152,7 @@ def reserve_calls(db: sa.Connection, calls: Sequence[NewCall]) -> dict[AccountSc
     """
     if not calls:
         return {}
-    rows = [asdict(call) for call in calls]
+    rows = [vars(call) for call in calls]
     found = db.execute(_RESERVE, {"rows": json.dumps(rows, default=datetime.isoformat)})
     return {(row.account_external_id, row.scope): row.id for row in found}
 
@@ -166,7 +166,7 @@ def delete_reserved_calls(db: sa.Connection, ids: Collection[int]) -> None:
 def insert_ended_calls(db: sa.Connection, calls: Sequence[tuple[NewCall, CallResult]]) -> None:
     """Write calls that have ended, in one statement."""
     if calls:
-        rows = [{**asdict(call), **asdict(result)} for call, result in calls]
+        rows = [{**vars(call), **vars(result)} for call, result in calls]
         db.execute(_INSERT_ENDED, {"rows": json.dumps(rows, default=datetime.isoformat)})
 
 
@@ -182,7 +182,7 @@ def finish_calls(
     """
     if results:
         rows = [
-            {"id": one, **(_to_made(made[one]) if one in made else {}), **asdict(result)}
+            {"id": one, **(_to_made(made[one]) if one in made else {}), **vars(result)}
             for one, result in results.items()
         ]
         db.execute(_FINISH_CALLS, {"rows": json.dumps(rows, default=datetime.isoformat)})
