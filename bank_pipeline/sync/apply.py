@@ -53,8 +53,7 @@ def apply_fetched(
     """
     Write everything one sync learned, all or nothing, and return what it came to.
 
-    `calls` and `answers` are written with it; `after_trouble` is where a trouble was judged to
-    lead.
+    `calls` and `answers` go with it; `after_trouble` is where a trouble was judged to lead.
 
     Raises:
         ConcurrentSyncError: somebody moved the cursor or renewed the consent; nothing is written.
@@ -64,14 +63,12 @@ def apply_fetched(
         before, moved_from = load_checkpoint(db, started.connection.id), started.connection.provider
         started = _adopt(db, started, fetched.consent, now)
         writer = RowWriter(db, started, now, vault=vault, moved_from=moved_from)
-        is_adopted = fetched.consent is not None
-        end = _End(db, started, now, after_trouble, stored=None if is_adopted else stored)
+        end = _End(db, started, now, after_trouble, stored=None if fetched.consent else stored)
         accounts = writer.write_accounts(fetched)
         balances = writer.write_balances(fetched)
         transactions = writer.write_transactions(fetched)
         checks = writer.check_balances(fetched)
         stage = end.write_stage(fetched)
-        set_aside_count = writer.write_quarantine(fetched)
         transition = end.write(fetched, stage, fetched.trouble)
         report = SyncReport(
             connection_id=started.connection.id,
@@ -85,7 +82,7 @@ def apply_fetched(
             accounts=accounts,
             balances=balances,
             transactions=transactions,
-            quarantined_count=set_aside_count,
+            quarantined_count=writer.write_quarantine(fetched),
             balance_differences_count=checks.differences_count,
             calls_count=fetched.calls_count,
             calls_left=None if calls is None else calls.lowest_left(),
@@ -99,20 +96,23 @@ def apply_fetched(
         )
         _finish(db, started, fetched, report, account_ids=writer.account_ids, before=before)
         note_applied(db, started, fetched, transition, writer.news, now=now)
-        is_same_provider = started.connection.provider is moved_from
-        _write_calls(db, calls, fetched, is_same_provider=is_same_provider)
-        if answers is not None:
-            answers.write(db)
+        names = fetched.renamed_accounts if started.connection.provider is moved_from else None
+        _write_books(db, calls, answers, renamed=names)
     return report
 
 
-def _write_calls(
-    db: sa.Connection, calls: CallBook | None, fetched: Fetched, *, is_same_provider: bool
+def _write_books(
+    db: sa.Connection,
+    calls: CallBook | None,
+    answers: AnswerBook | None,
+    *,
+    renamed: Mapping[str, str] | None,
 ) -> None:
-    """Write the calls with the rows they brought; under another provider none goes on."""
+    """Write calls and answers with the rows they brought."""
     if calls is not None:
-        renamed = fetched.renamed_accounts if is_same_provider else None
         calls.write(db, is_applied=True, renamed=renamed)
+    if answers is not None:
+        answers.write(db)
 
 
 def _finish(

@@ -277,6 +277,8 @@ def _read(
         now=started.started_at,
         reach=reach,
     )
+    if not fetched.accounts.is_complete:
+        return fetched  # known ones are told by whole lists alone
     return recognise_fetched(load_known(session, started, vault=context.vault), fetched)
 
 
