@@ -18,7 +18,7 @@ from bank_pipeline_tests.providers.contract.cases import CASES, Case
 from bank_pipeline_tests.providers.contract.stage import stage_of
 
 STATEMENTS_MAX: Final = {
-    Provider.PLAID: 26,
+    Provider.PLAID: 25,
     Provider.TELLER: 30,
     Provider.GOCARDLESS: 33,
     Provider.ENABLE_BANKING: 33,
