@@ -5,6 +5,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from bank_pipeline.domain.circuit import CircuitState
 from bank_pipeline.domain.connection import Connection
 from bank_pipeline.domain.notices import Wishes
 from bank_pipeline.storage.notice_targets import to_wishes
@@ -20,7 +21,8 @@ class Beginning:
     for which were set aside, `asked_accounts` those of which a person must tell whether they
     are known ones. `newest_event_id` is that of the newest webhook event that waits, 0 without.
     `wishes` are what the team wants to be told of, None without a target. `is_failure_told`: it
-    was told that this connection fails, since it last succeeded.
+    was told that this connection fails, since it last succeeded. `is_provider_paused`: it refuses
+    us. `is_bank_known`: its bank is described among the institutions.
     """
 
     open_accounts: frozenset[str]
@@ -30,6 +32,8 @@ class Beginning:
     has_next_consent: bool
     wishes: Wishes | None
     is_failure_told: bool
+    is_provider_paused: bool
+    is_bank_known: bool
 
 
 def load_beginning(db: sa.Connection, connection: Connection) -> Beginning:
@@ -43,6 +47,8 @@ def load_beginning(db: sa.Connection, connection: Connection) -> Beginning:
         "id": connection.id,
         "provider": connection.provider.value,
         "external_id": connection.external_id,
+        "institution": connection.institution_external_id,
+        "closed": CircuitState.CLOSED.value,
         "orphaned": ORPHANED,
         "team_id": connection.team_id,
         "failing_since": failure_key(connection),
@@ -56,6 +62,8 @@ def load_beginning(db: sa.Connection, connection: Connection) -> Beginning:
         has_next_consent=row.has_next_consent,
         wishes=None if row.wishes is None else to_wishes(row.wishes),
         is_failure_told=row.is_failure_told,
+        is_provider_paused=row.is_provider_paused,
+        is_bank_known=row.is_bank_known,
     )
 
 
@@ -85,6 +93,10 @@ _BEGINNING: Final = sa.text(
         ) AS wishes,
         EXISTS (SELECT FROM bank.notifications
                 WHERE team_id = :team_id AND kind = 'sync_failed' AND dedupe_key = :failing_since
-               ) AS is_failure_told
+               ) AS is_failure_told,
+        EXISTS (SELECT FROM bank.provider_health
+                WHERE provider = :provider AND state <> :closed) AS is_provider_paused,
+        EXISTS (SELECT FROM bank.institutions
+                WHERE provider = :provider AND external_id = :institution) AS is_bank_known
     """
 )

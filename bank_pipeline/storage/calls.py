@@ -1,17 +1,19 @@
 """
 Every call to a provider, for a while; those that it counts are written before they are made.
 
-A process that dies in a counted call leaves its row, and the row counts: rather one call too few
-than one too many. Rows of one connection are written under its lock. All other calls are written
-together, when what they were made for has ended.
+Those that a sync is going to make are written together, before the first of them. A process that
+dies leaves its rows, and the rows count: rather some calls too few than one too many. Rows of one
+connection are written under its lock. All other calls are written together, when what they were
+made for has ended.
 """
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -138,21 +140,51 @@ def load_last_balance_calls(db: sa.Connection, *, since: datetime) -> dict[Conne
 
 def insert_call(db: sa.Connection, call: NewCall) -> int:
     """Write that a call is about to be made; return the row's id."""
-    row = {**asdict(call), OF_GIVEN: call.connection_id}
+    row = {**vars(call), OF_GIVEN: call.connection_id}
     return int(db.execute(_INSERT_CALL, row).scalar_one())
+
+
+def reserve_calls(db: sa.Connection, calls: Sequence[NewCall]) -> dict[AccountScope, int]:
+    """
+    Write calls that are about to be made, in one statement; return the rows' ids by what they read.
+
+    At most one for each part of an account.
+    """
+    if not calls:
+        return {}
+    rows = [vars(call) for call in calls]
+    found = db.execute(_RESERVE, {"rows": json.dumps(rows, default=datetime.isoformat)})
+    return {(row.account_external_id, row.scope): row.id for row in found}
+
+
+def delete_reserved_calls(db: sa.Connection, ids: Collection[int]) -> None:
+    """Forget calls that were not made after all."""
+    if ids:
+        db.execute(provider_calls.delete().where(provider_calls.c.id.in_(ids)))
 
 
 def insert_ended_calls(db: sa.Connection, calls: Sequence[tuple[NewCall, CallResult]]) -> None:
     """Write calls that have ended, in one statement."""
     if calls:
-        rows = [{**asdict(call), **asdict(result)} for call, result in calls]
+        rows = [{**vars(call), **vars(result)} for call, result in calls]
         db.execute(_INSERT_ENDED, {"rows": json.dumps(rows, default=datetime.isoformat)})
 
 
-def finish_calls(db: sa.Connection, results: Mapping[int, CallResult]) -> None:
-    """Write how calls ended that were written before they were made, in one statement."""
+def finish_calls(
+    db: sa.Connection,
+    results: Mapping[int, CallResult],
+    made: Mapping[int, NewCall] = MappingProxyType({}),
+) -> None:
+    """
+    Write how calls ended that were written before they were made, in one statement.
+
+    `made` says of reserved ones what they became: which operation, and when.
+    """
     if results:
-        rows = [{"id": one, **asdict(result)} for one, result in results.items()]
+        rows = [
+            {"id": one, **(_to_made(made[one]) if one in made else {}), **vars(result)}
+            for one, result in results.items()
+        ]
         db.execute(_FINISH_CALLS, {"rows": json.dumps(rows, default=datetime.isoformat)})
 
 
@@ -162,6 +194,11 @@ def delete_calls(db: sa.Connection, *, before: datetime, limit: int) -> int:
     return db.execute(provider_calls.delete().where(provider_calls.c.id.in_(old))).rowcount
 
 
+def _to_made(call: NewCall) -> dict[str, Any]:
+    return {name: getattr(call, name) for name in _MADE}
+
+
+_MADE: Final = ("operation", "called_at")
 _RESULTS: Final = tuple(field.name for field in fields(CallResult))
 _BEGUN: Final = tuple(field.name for field in fields(NewCall) if field.name not in _RESULTS)
 _ENDED: Final = (*_BEGUN, *_RESULTS)
@@ -172,18 +209,22 @@ _INSERT_CALL: Final = (
 )
 
 
-def _build_insert() -> sa.Insert:
-    rows = given_rows(provider_calls, _ENDED)
-    columns = [rows.c[name] for name in _ENDED]
+def _build_insert(names: Sequence[str]) -> sa.Insert:
+    rows = given_rows(provider_calls, names)
+    columns = [rows.c[name] for name in names]
     team_id = team_of_any(rows.c.connection_id)
-    return provider_calls.insert().from_select([*_ENDED, "team_id"], sa.select(*columns, team_id))
+    return provider_calls.insert().from_select([*names, "team_id"], sa.select(*columns, team_id))
 
 
 def _build_finish() -> sa.Update:
-    rows = given_rows(provider_calls, ("id", *_RESULTS))
+    rows = given_rows(provider_calls, ("id", *_MADE, *_RESULTS))
     statement = provider_calls.update().where(provider_calls.c.id == rows.c.id)
-    return statement.values({name: rows.c[name] for name in _RESULTS})
+    made = {name: sa.func.coalesce(rows.c[name], provider_calls.c[name]) for name in _MADE}
+    return statement.values({name: rows.c[name] for name in _RESULTS} | made)
 
 
-_INSERT_ENDED: Final = _build_insert()
+_INSERT_ENDED: Final = _build_insert(_ENDED)
+_RESERVE: Final = _build_insert(tuple(field.name for field in fields(NewCall))).returning(
+    provider_calls.c.id, provider_calls.c.account_external_id, provider_calls.c.scope
+)
 _FINISH_CALLS: Final = _build_finish()

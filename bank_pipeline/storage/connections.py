@@ -252,6 +252,7 @@ def apply_transition(
     now: datetime,
     is_success: bool = False,
     is_part: bool = False,
+    stored: Connection | None = None,
     **facts: Any,  # noqa: ANN401 -- values of columns
 ) -> bool:
     """
@@ -262,9 +263,10 @@ def apply_transition(
     connection's turn, and leaves no trace of having tried.
 
     `seen` is what the transition was decided from; `domain.transitions.settle` says what
-    becomes of it where somebody else changed the stored one since.
+    becomes of it where somebody else changed the stored one since. `stored` is what this
+    transaction read when it locked the connection, if it did.
     """
-    stored = _load(db, seen.id, for_update=True)
+    stored = stored or _load(db, seen.id, for_update=True)
     settled = settle(transition, seen=seen, stored=stored, is_sync=sync_run_id is not None)
     values: dict[str, Any] = {
         "error_retries": settled.error_retries,

@@ -60,7 +60,9 @@ def save_coverage(
             }
     if not changed:
         return stored
-    db.execute(_DELETE, {"ids": [*changed]})
+    joined = [one for one, ranges in changed.items() if _begins_less(stored.get(one, {}), ranges)]
+    if joined:
+        db.execute(_DELETE, {"ids": joined})
     rows = [
         {
             "account_id": account_id,
@@ -74,6 +76,11 @@ def save_coverage(
     ]
     db.execute(INSERT_RANGES, {"rows": json.dumps(rows)})
     return {**stored, **changed}
+
+
+def _begins_less(before: Collection[DateWindow], after: Collection[DateWindow]) -> bool:
+    """Say whether a range that was stored begins nowhere any more, because another took it in."""
+    return not {one.first for one in before} <= {one.first for one in after}
 
 
 _LOAD: Final = (
@@ -95,6 +102,9 @@ INSERT_RANGES: Final = sa.text(  # in one statement, whatever the number of rows
            given.updated_at
     FROM jsonb_populate_recordset(NULL::bank.account_coverage, CAST(:rows AS jsonb)) AS given
     JOIN bank.accounts a ON a.id = given.account_id
+    ON CONFLICT (account_id, first_day) DO UPDATE
+    SET last_day = excluded.last_day, begun_at = excluded.begun_at,
+        updated_at = excluded.updated_at
     """
 )
 

@@ -1,9 +1,12 @@
 """From settings to connections: which database, for us and for Dagster, and how we talk to it."""
 
 import logging
+import select
+import time
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import psycopg
 import sqlalchemy as sa
 
 from bank_pipeline.config import Settings
@@ -24,6 +27,8 @@ _ALIVE_IDLE_S: Final = 20  # then either side asks whether the other one is stil
 _ALIVE_PROBES: Final = 4
 _ALIVE_EVERY_S: Final = 10
 _UNHEARD_S: Final = 60  # what was sent is not acknowledged for so long: the other side is gone
+_RESTED_S: Final = 60  # then a session of the pool is asked whether it lives
+_RETURNED_AT: Final = "returned_at"
 _SHAPE: Final = "postgresql://user:password@host:5432/database"
 _ADVICE: Final = (
     ("password authentication failed", "check user and password in the URL"),
@@ -93,7 +98,6 @@ def build_engine(
         pool_size=connections_max,
         max_overflow=0,
         pool_timeout=_LOCK_TIMEOUT_S,
-        pool_pre_ping=True,
     )
 
 
@@ -203,8 +207,40 @@ def _create(
         **pool,
     )
     sa.event.listen(engine, "connect", _prepare_session)
+    sa.event.listen(engine, "checkin", _note_return)
+    sa.event.listen(engine, "checkout", _check_session)
     sa.event.listen(engine, "handle_error", _take_out_rows)
     return engine
+
+
+def _note_return(_: object, record: sa.pool.ConnectionPoolEntry) -> None:
+    record.info[_RETURNED_AT] = time.monotonic()
+
+
+def _check_session(connection: Any, record: sa.pool.ConnectionPoolEntry, _: object) -> None:  # noqa: ANN401 -- as above
+    """
+    Replace a session of the pool that ended meanwhile.
+
+    A server that goes says so, and a session that rests hears nothing else: so a look at the
+    socket spares most of them a question. Only where a machine vanished there is no word; so one
+    that rested for long is asked as well.
+    """
+    returned_at = record.info.get(_RETURNED_AT)
+    if returned_at is None:
+        return  # it is new
+    try:
+        if _has_word(connection.fileno()) or time.monotonic() - returned_at > _RESTED_S:
+            connection.execute("")
+            connection.rollback()
+    except psycopg.Error as error:
+        raise sa.exc.InvalidatePoolError("a session of the pool has ended") from error
+
+
+def _has_word(socket: int) -> bool:
+    """Say whether there is something to be read."""
+    poll = select.poll()  # unlike `select`, for any number of open files
+    poll.register(socket, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _take_out_rows(context: sa.ExceptionContext) -> None:

@@ -6,7 +6,7 @@ knows all of an answer but an account's number would find that by trying.
 """
 
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
@@ -26,17 +26,18 @@ REFRESHED_AFTER: Final = timedelta(days=7)
 
 _LEVEL: Final = 1  # a quarter of the default's time for nine tenths of its effect
 
-_KNOWN: Final = sa.select(raw_payloads.c.id, raw_payloads.c.received_at).where(
-    *(
-        raw_payloads.c[name] == sa.bindparam(name)
-        for name in ("connection_id", "operation", "digest")
-    )
+_KNOWN: Final = sa.text(
+    """
+    SELECT held.id, held.operation, held.digest, held.received_at
+    FROM unnest(CAST(:operations AS text[]), CAST(:digests AS bytea[])) AS given (operation, digest)
+    JOIN bank.raw_payloads held USING (operation, digest)
+    WHERE held.connection_id = :connection_id
+    """
 )
 _INSERT: Final = (
     insert(raw_payloads)
     .values(team_id=team_of_connection(sa.bindparam(OF_GIVEN)))
     .on_conflict_do_nothing()
-    .returning(raw_payloads.c.id)
 )
 
 
@@ -80,33 +81,49 @@ def save_raw_payload(
     vault: Vault,
     now: datetime,
 ) -> bool:
-    """
-    Archive one answer and return whether it is new; the same answer again writes nothing.
+    """Archive one answer and return whether it is new; see `save_raw_payloads`."""
+    return save_raw_payloads(db, connection_id, sync_run_id, [(answer, now)], vault=vault) == 1
 
-    But once a week it is written down that it still comes, since it is kept by its age.
+
+def save_raw_payloads(
+    db: sa.Connection,
+    connection_id: ConnectionId,
+    sync_run_id: SyncRunId,
+    answers: Sequence[tuple[Answer, datetime]],
+    *,
+    vault: Vault,
+) -> int:
+    """
+    Archive answers, each with when it came; return how many are new: others write nothing.
+
+    But once a week it is written down that one still comes, since it is kept by its age.
 
     Holds personal data, so it is kept for a limited time: see `delete_raw_payloads`. Answers
     that carry a credential never come here.
     """
-    digest = vault.to_keyed(answer.digest)
-    key = {"connection_id": connection_id, "operation": answer.operation, "digest": digest}
-    known = db.execute(_KNOWN, key).one_or_none()
-    if known is not None:  # asked first, because even a declined insert writes
-        if known.received_at < now - REFRESHED_AFTER:
-            is_this = raw_payloads.c.id == known.id
-            db.execute(raw_payloads.update().where(is_this).values(received_at=now))
-        return False
-    sealed = vault.seal(_to_content(answer), bound_to(connection_id, answer.operation, digest))
-    row = {
-        **key,
-        OF_GIVEN: connection_id,
-        "sync_run_id": sync_run_id,
-        "request_id": answer.request_id,
-        "received_at": now,
-        "body": sealed.ciphertext,
-        "key_id": sealed.key_id,
+    given: dict[AnswerKey, tuple[Answer, datetime]] = {}
+    for answer, came_at in answers:
+        given.setdefault((answer.operation, vault.to_keyed(answer.digest)), (answer, came_at))
+    if not given:
+        return 0
+    operations, digests = zip(*given, strict=True)
+    asked = {"operations": [*operations], "digests": [*digests], "connection_id": connection_id}
+    known = {  # asked first, because even a declined insert writes
+        (row.operation, bytes(row.digest)): row for row in db.execute(_KNOWN, asked)
     }
-    return db.scalar(_INSERT, row) is not None
+    for key, row in known.items():
+        came_at = given[key][1]
+        if row.received_at < came_at - REFRESHED_AFTER:
+            is_this = raw_payloads.c.id == row.id
+            db.execute(raw_payloads.update().where(is_this).values(received_at=came_at))
+    new = [
+        _to_row(connection_id, sync_run_id, key, *answered, vault=vault)
+        for key, answered in given.items()
+        if key not in known
+    ]
+    if new:
+        db.execute(_INSERT, new)
+    return len(new)
 
 
 def load_answers(
@@ -157,6 +174,30 @@ def delete_raw_payloads(db: sa.Connection, *, before: datetime, limit: int) -> i
 def to_body(content: bytes) -> bytes:
     """Return the answer in what was sealed: its digest's length, its digest, and itself, packed."""
     return zlib.decompress(content[1 + content[0] :])
+
+
+def _to_row(
+    connection_id: ConnectionId,
+    sync_run_id: SyncRunId,
+    key: AnswerKey,
+    answer: Answer,
+    came_at: datetime,
+    *,
+    vault: Vault,
+) -> dict[str, Any]:
+    operation, digest = key
+    sealed = vault.seal(_to_content(answer), bound_to(connection_id, operation, digest))
+    return {
+        "connection_id": connection_id,
+        OF_GIVEN: connection_id,
+        "operation": operation,
+        "digest": digest,
+        "sync_run_id": sync_run_id,
+        "request_id": answer.request_id,
+        "received_at": came_at,
+        "body": sealed.ciphertext,
+        "key_id": sealed.key_id,
+    }
 
 
 def _to_content(answer: Answer) -> bytes:

@@ -1,7 +1,7 @@
 """Sync runs: one row per sync, from its start on, so that none ends without a trace."""
 
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Final
@@ -12,7 +12,6 @@ from bank_pipeline.domain.audit import SYSTEM, AuditAction, dagster_actor
 from bank_pipeline.domain.ids import ConnectionId, SyncRunId
 from bank_pipeline.errors import NotFoundError
 from bank_pipeline.storage.audit import insert_audit
-from bank_pipeline.storage.belonging import OF_GIVEN, team_of_connection
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.locks import load_held_keys, lock_key
 from bank_pipeline.storage.tables import connections, sync_runs
@@ -74,17 +73,16 @@ def start_sync_run(
     Whatever earlier sync of the connection is still open was killed, or it would hold the
     lock: it is closed as such.
     """
-    _close_as_killed(db, sync_runs.c.connection_id == connection_id, now=now)
     sync_run_id = SyncRunId(new_id())
     row = {
         "id": sync_run_id,
         "connection_id": connection_id,
-        OF_GIVEN: connection_id,
         "reason": reason,
         "dagster_run_id": dagster_run_id,
-        "started_at": now,
+        "now": now,
+        "killed": KILLED,
     }
-    db.execute(_START, row)
+    _note_killed(db, db.execute(_START, row).all(), now=now)
     return sync_run_id
 
 
@@ -117,7 +115,22 @@ def finish_sync_run(  # noqa: PLR0913 -- one for each thing an end can tell
     db.execute(_FINISH, {"ended_id": sync_run_id, **values})
 
 
-_START: Final = sa.insert(sync_runs).values(team_id=team_of_connection(sa.bindparam(OF_GIVEN)))
+_START: Final = sa.text(  # both parts see what was there before: the new run is not closed
+    """
+    WITH whose AS (
+        SELECT id, team_id FROM bank.connections WHERE id = :connection_id
+    ), killed AS (
+        UPDATE bank.sync_runs r SET outcome = :killed, ended_at = :now
+        FROM whose WHERE r.connection_id = whose.id AND r.ended_at IS NULL
+        RETURNING r.id AS run_id, r.reason, r.dagster_run_id, whose.id, whose.team_id
+    ), started AS (
+        INSERT INTO bank.sync_runs (id, connection_id, team_id, reason, dagster_run_id, started_at)
+        VALUES (:id, :connection_id, (SELECT team_id FROM whose), :reason, :dagster_run_id, :now)
+    )
+    SELECT CAST(run_id AS text), reason, dagster_run_id, CAST(id AS text), CAST(team_id AS text)
+    FROM killed
+    """
+)
 _FINISH: Final = sa.update(sync_runs).where(sync_runs.c.id == sa.bindparam("ended_id"))
 
 
@@ -224,7 +237,7 @@ def delete_lineages(db: sa.Connection, *, before: datetime, limit: int) -> int:
 
 
 def _close_as_killed(db: sa.Connection, which: sa.ColumnElement[bool], *, now: datetime) -> int:
-    """Close runs that died; what they read and wrote till then goes into the audit log as well."""
+    """Close runs that died, and return how many there were."""
     columns = sync_runs.c
     statement = (
         sa.update(sync_runs)
@@ -238,7 +251,13 @@ def _close_as_killed(db: sa.Connection, which: sa.ColumnElement[bool], *, now: d
             connections.c.team_id,
         )
     )
-    killed = db.execute(statement).all()
+    return _note_killed(db, db.execute(statement).all(), now=now)
+
+
+def _note_killed(
+    db: sa.Connection, killed: Sequence[sa.Row[*tuple[Any, ...]]], *, now: datetime
+) -> int:
+    """Note in the audit log that runs died: they may have read and written till then."""
     for run_id, reason, dagster_run_id, connection_id, team_id in killed:
         insert_audit(
             db,

@@ -25,6 +25,7 @@ from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.institutions import learn_history_days
 from bank_pipeline.storage.sync_runs import SYNCED, finish_sync_run
 from bank_pipeline.storage.webhook_events import mark_events_handled
+from bank_pipeline.sync.answer_book import AnswerBook
 from bank_pipeline.sync.audit import note_synced
 from bank_pipeline.sync.deepening import write_depth
 from bank_pipeline.sync.failures import classify, outcome_of, request_id_of, to_transition
@@ -46,28 +47,28 @@ def apply_fetched(
     vault: Vault,
     now: datetime,
     calls: CallBook | None = None,
+    answers: AnswerBook | None = None,
     after_trouble: Transition | None = None,
 ) -> SyncReport:
     """
     Write everything one sync learned, all or nothing, and return what it came to.
 
-    `calls` are written with it; `after_trouble` is where a trouble was judged to lead.
+    `calls` and `answers` go with it; `after_trouble` is where a trouble was judged to lead.
 
     Raises:
         ConcurrentSyncError: somebody moved the cursor or renewed the consent; nothing is written.
     """
     with engine.begin() as db:
-        _check_consent(db, started.connection)
+        stored = _lock(db, started.connection)
         before, moved_from = load_checkpoint(db, started.connection.id), started.connection.provider
         started = _adopt(db, started, fetched.consent, now)
         writer = RowWriter(db, started, now, vault=vault, moved_from=moved_from)
-        end = _End(db, started, now, after_trouble)
+        end = _End(db, started, now, after_trouble, stored=None if fetched.consent else stored)
         accounts = writer.write_accounts(fetched)
         balances = writer.write_balances(fetched)
         transactions = writer.write_transactions(fetched)
         checks = writer.check_balances(fetched)
         stage = end.write_stage(fetched)
-        set_aside_count = writer.write_quarantine(fetched)
         transition = end.write(fetched, stage, fetched.trouble)
         report = SyncReport(
             connection_id=started.connection.id,
@@ -81,7 +82,7 @@ def apply_fetched(
             accounts=accounts,
             balances=balances,
             transactions=transactions,
-            quarantined_count=set_aside_count,
+            quarantined_count=writer.write_quarantine(fetched),
             balance_differences_count=checks.differences_count,
             calls_count=fetched.calls_count,
             calls_left=None if calls is None else calls.lowest_left(),
@@ -95,18 +96,23 @@ def apply_fetched(
         )
         _finish(db, started, fetched, report, account_ids=writer.account_ids, before=before)
         note_applied(db, started, fetched, transition, writer.news, now=now)
-        is_same_provider = started.connection.provider is moved_from
-        _write_calls(db, calls, fetched, is_same_provider=is_same_provider)
+        names = fetched.renamed_accounts if started.connection.provider is moved_from else None
+        _write_books(db, calls, answers, renamed=names)
     return report
 
 
-def _write_calls(
-    db: sa.Connection, calls: CallBook | None, fetched: Fetched, *, is_same_provider: bool
+def _write_books(
+    db: sa.Connection,
+    calls: CallBook | None,
+    answers: AnswerBook | None,
+    *,
+    renamed: Mapping[str, str] | None,
 ) -> None:
-    """Write the calls with the rows they brought; under another provider none goes on."""
+    """Write calls and answers with the rows they brought."""
     if calls is not None:
-        renamed = fetched.renamed_accounts if is_same_provider else None
         calls.write(db, is_applied=True, renamed=renamed)
+    if answers is not None:
+        answers.write(db)
 
 
 def _finish(
@@ -167,12 +173,14 @@ def _adopt(
     return replace(started, connection=after)
 
 
-def _check_consent(db: sa.Connection, seen: Connection) -> None:
+def _lock(db: sa.Connection, seen: Connection) -> Connection:
+    """Keep others from writing to the connection, and return what it is by now."""
     stored = lock_connection(db, seen.id)
     if stored.external_id != seen.external_id:
         raise ConcurrentSyncError(f"the consent of connection {seen.id} was renewed meanwhile")
     if stored.status is ConnectionStatus.DISCONNECTED:
         raise ConcurrentSyncError(f"connection {seen.id} was ended meanwhile")
+    return stored
 
 
 def _outcome(stage: HistoryStage, trouble: ProviderError | None) -> str:
@@ -210,7 +218,11 @@ def _told_stage(fetched: Fetched) -> HistoryStage | None:
 
 
 class _End:
-    """What one sync means for its connection, inside the transaction of its rows."""
+    """
+    What one sync means for its connection, inside the transaction of its rows.
+
+    `stored` is the connection as the transaction found it, None where it has changed it since.
+    """
 
     def __init__(
         self,
@@ -218,8 +230,11 @@ class _End:
         started: StartedSync,
         now: datetime,
         after_trouble: Transition | None,
+        *,
+        stored: Connection | None,
     ) -> None:
         self._db = db
+        self._stored = stored
         self._after_trouble = after_trouble
         self._started = started
         self._connection: Connection = started.connection
@@ -241,6 +256,9 @@ class _End:
             return stage  # there is no cursor to move
         cursor = fetched.changes.cursor_after if fetched.changes else None
         after = before if cursor is None else cursor
+        is_there = self._stored is not None and self._stored.cursor == before == after
+        if is_there and stage is known:
+            return stage
         advance_cursor(self._db, self._connection.id, before=before, after=after, stage=stage)
         return stage
 
@@ -268,6 +286,7 @@ class _End:
             now=self._now,
             is_success=is_whole and fetched.was_asked and trouble is None,
             is_part=not is_whole,
+            stored=self._stored,
             **facts,
         )
         if is_whole and self._started.newest_event_id:

@@ -18,7 +18,7 @@ from bank_pipeline.domain.connection import Connection, ConnectionStatus
 from bank_pipeline.domain.depth import Reach, planned_reach
 from bank_pipeline.domain.transitions import LEASE
 from bank_pipeline.errors import CoveredError, ProviderError, UserActionError
-from bank_pipeline.providers.answers import Archive, RawAnswer
+from bank_pipeline.providers.answers import Archive
 from bank_pipeline.providers.base import FeedProvider, WindowProvider
 from bank_pipeline.providers.metering import metered_by
 from bank_pipeline.storage.accounts import load_stored_accounts
@@ -26,8 +26,8 @@ from bank_pipeline.storage.beginnings import load_beginning
 from bank_pipeline.storage.connections import apply_transition, lease_connection, load_connection
 from bank_pipeline.storage.credentials import load_credential
 from bank_pipeline.storage.locks import connection_lock
-from bank_pipeline.storage.raw_payloads import save_raw_payload
 from bank_pipeline.storage.sync_runs import finish_sync_run, is_synced_by, start_sync_run
+from bank_pipeline.sync.answer_book import AnswerBook
 from bank_pipeline.sync.apply import apply_fetched
 from bank_pipeline.sync.audit import actor_of, note_synced
 from bank_pipeline.sync.circuit import judge_failure, pass_circuit
@@ -63,9 +63,9 @@ def sync_connection(context: SyncContext, request: SyncRequest) -> SyncReport:
     """
     Bring one connection up to date with its provider.
 
-    Holds the connection's lock throughout. Each answer is archived as it comes; then one
-    database transaction applies everything together with the cursor, so a crash at any
-    point repeats work on the next run and never loses or doubles a row. A sync that starts
+    Holds the connection's lock throughout. One database transaction archives the answers and
+    applies everything together with the cursor, so a crash at any point repeats work on the
+    next run and never loses or doubles a row. A sync that starts
     plans its own repetition, so that one that is killed has a next try, too.
 
     Raises:
@@ -90,12 +90,18 @@ def _sync_connection(context: SyncContext, request: SyncRequest) -> SyncReport:
         started = _start(context, request)
         bind_contextvars(sync_run_id=started.id, provider=started.connection.provider.value)
         calls = _open_book(context, session, started)
-        with _recorded_failure(context, started, calls):
-            pass_circuit(context, session, started.connection.provider)
-            outcome = _sync(context, session, started, calls)
+        answers = AnswerBook(
+            session, request.connection_id, started.id, vault=context.vault, clock=context.clock
+        )
+        with _recorded_failure(context, started, calls, answers):
+            if started.is_provider_paused:
+                pass_circuit(context, session, started.connection.provider)
+            outcome = _sync(context, session, started, calls, answers)
     _log.info("synced", extra=_to_line(outcome.report))
-    if outcome.institution_external_id is not None:
-        remember_institution(context, outcome.report.provider, outcome.institution_external_id)
+    bank = outcome.institution_external_id
+    if bank is not None:
+        is_known = started.is_bank_known and bank == started.connection.institution_external_id
+        remember_institution(context, outcome.report.provider, bank, is_known=is_known)
     if outcome.has_new_consent:
         end_consents(context, connection_id=request.connection_id)
     if outcome.trouble is not None:
@@ -142,10 +148,13 @@ def _start(context: SyncContext, request: SyncRequest) -> StartedSync:
             newest_event_id=beginning.newest_event_id,
             started_at=now,
             has_orphans=bool(beginning.awaited_accounts),
+            has_questions=bool(beginning.asked_accounts),
             has_next_consent=beginning.has_next_consent,
             wishes=beginning.wishes,
             is_failure_told=beginning.is_failure_told,
             actor=actor_of(context, request.dagster_run_id),
+            is_provider_paused=beginning.is_provider_paused,
+            is_bank_known=beginning.is_bank_known,
         )
 
 
@@ -170,10 +179,14 @@ def _open_book(context: SyncContext, session: sa.Connection, started: StartedSyn
 
 
 def _sync(
-    context: SyncContext, session: sa.Connection, started: StartedSync, calls: CallBook
+    context: SyncContext,
+    session: sa.Connection,
+    started: StartedSync,
+    calls: CallBook,
+    answers: AnswerBook,
 ) -> _Outcome:
     with metered_by(calls):
-        fetched = _fetch(context, session, started, calls)
+        fetched = _fetch(context, session, started, calls, answers.keep)
     trouble = fetched.trouble
     report = apply_fetched(
         context.engine,
@@ -182,6 +195,7 @@ def _sync(
         vault=context.vault,
         now=context.clock(),
         calls=calls,
+        answers=answers,
         after_trouble=judge_failure(context, started.connection, trouble) if trouble else None,
     )
     status = fetched.accounts.status
@@ -190,7 +204,11 @@ def _sync(
 
 
 def _fetch(
-    context: SyncContext, session: sa.Connection, started: StartedSync, calls: CallBook
+    context: SyncContext,
+    session: sa.Connection,
+    started: StartedSync,
+    calls: CallBook,
+    archive: Archive,
 ) -> Fetched:
     def read(under_it: StartedSync) -> Fetched:
         connection = under_it.connection
@@ -198,13 +216,13 @@ def _fetch(
         if connection.provider is not started.connection.provider:
             pass_circuit(context, session, connection.provider)
         with calls.under(connection, capabilities):
-            return _read(context, session, under_it, calls)
+            return _read(context, session, under_it, calls, archive)
 
     tried = try_next_consent(context, session, started, read)
     if tried.fetched is not None:
         return tried.fetched
     try:
-        return _read(context, session, started, calls)
+        return _read(context, session, started, calls, archive)
     except UserActionError as error:
         if tried.failure is None:
             raise
@@ -212,11 +230,14 @@ def _fetch(
 
 
 def _read(
-    context: SyncContext, session: sa.Connection, started: StartedSync, calls: CallBook
+    context: SyncContext,
+    session: sa.Connection,
+    started: StartedSync,
+    calls: CallBook,
+    archive: Archive,
 ) -> Fetched:
     connection = started.connection
     provider = context.provider(connection.provider)
-    archive = _archive(context, session, started)
     if started.consent:
         credential = started.consent.credential
     else:
@@ -256,6 +277,8 @@ def _read(
         now=started.started_at,
         reach=reach,
     )
+    if not fetched.accounts.is_complete:
+        return fetched  # known ones are told by whole lists alone
     return recognise_fetched(load_known(session, started, vault=context.vault), fetched)
 
 
@@ -290,17 +313,9 @@ def _fetch_windows(
     )
 
 
-def _archive(context: SyncContext, session: sa.Connection, started: StartedSync) -> Archive:
-    def archive(answer: RawAnswer) -> None:
-        connection_id, now = started.connection.id, context.clock()
-        save_raw_payload(session, connection_id, started.id, answer, vault=context.vault, now=now)
-
-    return archive
-
-
 @contextmanager
 def _recorded_failure(
-    context: SyncContext, started: StartedSync, calls: CallBook
+    context: SyncContext, started: StartedSync, calls: CallBook, answers: AnswerBook
 ) -> Iterator[None]:
     """Write class, reason and next try of whatever fails inside, then let it go on."""
     try:
@@ -327,4 +342,5 @@ def _recorded_failure(
             note_failed(db, started, error, transition, now=now)
             note_synced(db, started, outcome=outcome, now=now)
             calls.write(db, is_applied=False)
+        answers.write_after_failure(context.engine)
         raise

@@ -4,7 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 from pydantic import ValidationError
@@ -88,20 +88,28 @@ def sync_institutions(
 
 
 @recorded
-def remember_institution(context: SyncContext, provider: Provider, external_id: str) -> None:
+def remember_institution(
+    context: SyncContext, provider: Provider, external_id: str, *, is_known: bool = False
+) -> None:
     """
     Store one institution, asking the provider at most once a day for all connections.
+
+    Of a bank that is stored (`is_known`) what was told before is there already.
 
     A failure is logged and left: the institution describes a connection, it does not
     make it.
     """
+    told: list[Institution] = []
+
+    def ask() -> dict[str, Any]:
+        told.append(context.provider(provider).fetch_institution(external_id))
+        return told[-1].model_dump(mode="json")
+
     try:
-        client = context.provider(provider)
-        found = context.cache.get_or_create(
-            f"institution:{provider}:{external_id}",
-            lambda: client.fetch_institution(external_id).model_dump(mode="json"),
-            ttl_s=INSTITUTION_TTL_S,
-        )
+        key = f"institution:{provider}:{external_id}"
+        found = context.cache.get_or_create(key, ask, ttl_s=INSTITUTION_TTL_S)
+        if is_known and not told:
+            return
         institution = Institution.model_validate(found)
         with context.engine.begin() as db:
             save_institution(db, institution, now=context.clock())

@@ -1,11 +1,11 @@
 """
 Every call of a sync: those that a provider counts are spent by plan, and none above the limit.
 
-A counted call is written before it is made. The others are kept here and written with the end of
-the sync, whatever that is.
+A counted call is written before it is made, together with those that are to follow it. The others
+are kept here and written with the end of the sync, whatever that is.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from bank_pipeline.domain.connection import Connection
 from bank_pipeline.domain.ids import SyncRunId
 from bank_pipeline.domain.quota import Allowance, PastCall, calls_left, next_call_at
+from bank_pipeline.domain.transitions import LEASE
 from bank_pipeline.errors import RateLimitedError
 from bank_pipeline.providers.base import Capabilities, Quota, Scope
 from bank_pipeline.providers.metering import CallMeter, EndedCall, PlannedCall, Subject
@@ -25,12 +26,14 @@ from bank_pipeline.storage.calls import (
     AccountScope,
     CallResult,
     NewCall,
+    delete_reserved_calls,
     finish_calls,
     insert_call,
     insert_ended_calls,
     load_last_applied,
     load_recent_calls,
     rename_calls,
+    reserve_calls,
 )
 from bank_pipeline.sync.context import Clock
 from bank_pipeline.sync.recording import is_answered, to_result
@@ -39,6 +42,9 @@ from bank_pipeline.sync.reports import SyncReason
 SPENT: Final = "QUOTA_SPENT"
 FRESH_FOR: Final = timedelta(hours=6)
 """What one account brought so lately is not asked for again because a sibling failed."""
+
+RESERVED: Final = "reserved"
+"""The operation of a call that was planned, and not made as far as is known."""
 
 _FOR_PEOPLE: Final = frozenset({SyncReason.INITIAL, SyncReason.MANUAL, SyncReason.BACKFILL})
 
@@ -103,6 +109,8 @@ class CallBook(CallMeter):
         self._spending: SpentCall | None = None
         self._ended: list[tuple[NewCall, CallResult]] = []
         self._results: dict[int, CallResult] = {}
+        self._reserved: dict[AccountScope, int] = {}
+        self._made: dict[int, NewCall] = {}
         self.answered: list[int] = []
         """The calls of this sync answered in full, for whoever applies what they brought."""
 
@@ -148,6 +156,30 @@ class CallBook(CallMeter):
         if last is None or (since is not None and last < since):
             return False
         return self._clock() - last < FRESH_FOR
+
+    def reserve(self, wanted: Iterable[tuple[Scope, str]]) -> None:
+        """
+        Write the counted calls that are to be made now, all at once: one wait for the disk.
+
+        `wanted` are parts of accounts. What may not be read now, or need not be, is not
+        reserved, nor what a part takes beyond its first call. What is not made after all is
+        forgotten at the end. A process that dies before leaves all of them: some were not made,
+        and they count, from when it would have had to end, so that none counts too short.
+        """
+        if self._is_free:
+            return
+        now = self._clock()
+        rows: dict[AccountScope, NewCall] = {}
+        for scope, name in wanted:
+            quota = self._quotas.get(scope)
+            if quota is None or (name, scope) in self._reserved or self.is_fresh(scope, name):
+                continue
+            if self._due_at(quota, name, is_first=True, now=now) > now:
+                continue
+            call = PlannedCall(self._connection.provider, RESERVED, Subject(name, scope))
+            row = replace(self._to_row(call, quota), is_counted=True, called_at=now + LEASE)
+            rows[name, scope] = row
+        self._reserved |= reserve_calls(self._db, [*rows.values()])
 
     @contextmanager
     def spend(self, scope: Scope, account_external_id: str) -> Iterator[SpentCall]:
@@ -217,7 +249,7 @@ class CallBook(CallMeter):
             return
         results = dict.fromkeys(ticket.ids, result)
         if result.outcome == FAILED:
-            finish_calls(self._db, results)
+            finish_calls(self._db, results, self._made)
             return
         self._results |= results
         if self._spending is not None:
@@ -253,7 +285,9 @@ class CallBook(CallMeter):
                 one: replace(result, outcome=APPLIED) if one in applied else result
                 for one, result in self._results.items()
             },
+            self._made,
         )
+        delete_reserved_calls(db, self._reserved.values())
         insert_ended_calls(db, self._ended)
         if renamed and self._counts_outlive_consents:
             rename_calls(db, self._connection.id, renamed)
@@ -265,14 +299,19 @@ class CallBook(CallMeter):
         self._is_free = self._is_user_present and can is not None and can.answers_present_users
         self._counts_outlive_consents = can is not None and can.counts_outlive_consents
 
-    def _check(self, quota: Quota, account_external_id: str, *, is_first: bool) -> None:
-        now = self._clock()
-        due = next_call_at(
+    def _due_at(
+        self, quota: Quota, account_external_id: str, *, is_first: bool, now: datetime
+    ) -> datetime:
+        return next_call_at(
             self._load_past(account_external_id, quota.scope),
             Allowance(quota.calls_max, quota.scheduled_max),
             is_scheduled=self._is_scheduled and is_first,
             now=now,
         )
+
+    def _check(self, quota: Quota, account_external_id: str, *, is_first: bool) -> None:
+        now = self._clock()
+        due = self._due_at(quota, account_external_id, is_first=is_first, now=now)
         if due > now:
             raise RateLimitedError(
                 self._connection.provider,
@@ -301,8 +340,14 @@ class CallBook(CallMeter):
     def _insert(self, row: NewCall, cost: int) -> tuple[int, ...]:
         if self._spending is not None and cost:
             self._spending.has_begun = True
+        key = (row.account_external_id or "", row.scope or "")
+        reserved = self._reserved.pop(key, None) if cost else None
+        ids = [] if reserved is None else [reserved]
+        if reserved is not None:
+            self._made[reserved] = row
         again = replace(row, operation=f"{row.operation} (counted again)")
-        return tuple(insert_call(self._db, again if n else row) for n in range(cost))
+        ids += [insert_call(self._db, again if n else row) for n in range(len(ids), cost)]
+        return tuple(ids)
 
     def _to_row(self, call: PlannedCall, quota: Quota | None) -> NewCall:
         subject = call.subject

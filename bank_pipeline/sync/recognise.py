@@ -76,9 +76,7 @@ def recognise(known: KnownAccounts, answer: AccountsAnswer) -> Recognised:
 
 
 def recognise_fetched(known: KnownAccounts, fetched: Fetched) -> Fetched:
-    """Recognise the accounts of a change feed; the rows of those left out are set aside."""
-    if not fetched.accounts.is_complete:
-        return fetched
+    """Recognise the accounts of a whole list; the rows of those left out are set aside."""
     found = recognise(known, fetched.accounts)
     return replace(
         fetched,

@@ -19,12 +19,13 @@ class StartedSync:
     `connection.next_attempt_at` is the lease: the repetition in case we are killed;
     `planned_attempt_at` is what was planned before. `awaited_account_ids` are accounts that the
     provider did not list when rows of theirs came; `has_orphans` says that any such row is set
-    aside. Webhook events up to `newest_event_id` are covered by this sync; later ones ask for
-    another. `has_next_consent`: a new consent waits to be read by. `consent` is what is read by
-    instead of the one in use, and the connection is then as it is under it; `is_switch`: of
-    another provider. `wishes` are what the team wants to be told of, None: nothing.
-    `is_failure_told`: it was told that this connection fails, and nothing else since. `actor`:
-    who has it synced.
+    aside, `has_questions` that a person is asked about an account. Webhook events up to
+    `newest_event_id` are covered by this sync; later ones ask for another. `has_next_consent`: a
+    new consent waits to be read by. `consent` is what is read by instead of the one in use, and
+    the connection is then as it is under it; `is_switch`: of another provider. `wishes` are what
+    the team wants to be told of, None: nothing. `is_failure_told`: it was told that this
+    connection fails, and nothing else since. `actor`: who has it synced. `is_provider_paused`:
+    the provider refuses us. `is_bank_known`: the bank is described among the institutions.
     """
 
     id: SyncRunId
@@ -36,9 +37,12 @@ class StartedSync:
     newest_event_id: int
     started_at: datetime
     has_orphans: bool = False
+    has_questions: bool = False
     has_next_consent: bool = False
     consent: NextConsent | None = None
     is_switch: bool = False
     wishes: Wishes | None = None
     is_failure_told: bool = False
     actor: Actor = SYSTEM
+    is_provider_paused: bool = False
+    is_bank_known: bool = False

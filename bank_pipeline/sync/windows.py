@@ -52,6 +52,7 @@ from bank_pipeline.sync.quota import CallBook, SpentCall
 from bank_pipeline.sync.recognise import KnownAccounts, recognise
 from bank_pipeline.sync.reports import AccountReading, Step
 
+_SCOPES: Final = {Step.TRANSACTIONS: Scope.TRANSACTIONS, Step.BALANCES: Scope.BALANCES}
 _GRAVEST_FIRST: Final[tuple[type[ProviderError], ...]] = (
     UserActionError,
     ConfigurationError,
@@ -214,18 +215,19 @@ class _Reader:
         troubles: Mapping[str, ProviderError],
     ) -> None:
         """Read the accounts that nothing is wrong with, until something stops them all."""
+        wanted = [one for one in accounts if one.external_id not in self.held.excluded]
+        names = [one.external_id for one in wanted if one.external_id not in troubles]
+        scopes = [scope for step, scope in _SCOPES.items() if step in steps]
+        self.calls.reserve((scope, name) for name in names for scope in scopes)
         try:
-            for account in accounts:
-                if account.external_id in self.held.excluded:
-                    continue
+            for account in wanted:
                 trouble = troubles.get(account.external_id)
                 if trouble is None:
                     self.read(account, steps)
                 else:
                     self.note(account.external_id, trouble)
-            named = {one.external_id for one in accounts} | self.held.excluded
-            for external_id in troubles.keys() - named:
-                self.note(external_id, troubles[external_id])
+            for name in troubles.keys() - self.held.excluded - {a.external_id for a in accounts}:
+                self.note(name, troubles[name])
         except UserActionError as error:
             if not self.has_read:
                 raise
@@ -341,11 +343,9 @@ class _Reader:
     def _note_reading(
         self, account: Account, request: WindowRequest, refused: Sequence[date]
     ) -> None:
-        before = self.readings.get(account.external_id)
+        name, before = account.external_id, self.readings.get(account.external_id)
         asked = request.window if before is None else before.asked
-        self.readings[account.external_id] = AccountReading(
-            account.external_id, asked, tuple(refused)
-        )
+        self.readings[name] = AccountReading(name, asked, tuple(refused))
 
     def _fetch_window(self, account: Account, request: WindowRequest) -> WindowAnswer:
         call: SpentCall
@@ -395,5 +395,5 @@ def _not_about_dates(error: WindowTooWideError) -> TransientError:
 
 def _gravity(error: ProviderError) -> tuple[int, bool, float]:
     ranks = (rank for rank, kind in enumerate(_GRAVEST_FIRST) if isinstance(error, kind))
-    wait_s = error.retry_after_s or 0.0
-    return next(ranks, len(_GRAVEST_FIRST)), isinstance(error, RateLimitedError), wait_s
+    rank = next(ranks, len(_GRAVEST_FIRST))
+    return rank, isinstance(error, RateLimitedError), error.retry_after_s or 0.0

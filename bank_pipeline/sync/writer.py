@@ -124,6 +124,8 @@ class RowWriter:
 
     def _ask(self, fetched: Fetched) -> None:
         """Keep the questions that only a person can answer, and those alone."""
+        if not fetched.asked and not self._started.has_questions:
+            return
         asked_count = save_questions(
             self._db,
             self._connection.id,

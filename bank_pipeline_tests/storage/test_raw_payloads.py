@@ -11,6 +11,7 @@ from bank_pipeline.storage.raw_payloads import (
     delete_raw_payloads,
     load_raw_payloads,
     save_raw_payload,
+    save_raw_payloads,
 )
 from bank_pipeline.storage.tables import raw_payloads
 from bank_pipeline_tests.storage.linked import Linked
@@ -56,6 +57,28 @@ def test_the_same_answer_is_kept_once(
     ]
 
     assert saved == [True, False, True]
+
+
+def test_many_answers_go_in_together_each_once(
+    db: sa.Connection, linked: Linked, sync_run_id: SyncRunId, now: datetime
+) -> None:
+    """Also the one that came twice in one sync, and the one that was there."""
+    connection_id, day = linked.connection.id, timedelta(days=1)
+
+    def save(*numbers: int, at: datetime) -> int:
+        answers = [(answer(number), at + number * day) for number in numbers]
+        return save_raw_payloads(db, connection_id, sync_run_id, answers, vault=VAULT)
+
+    counts = [save(2, at=now), save(3, 1, 2, 3, at=now), save(at=now), save(1, 3, at=now + 6 * day)]
+
+    assert counts == [1, 2, 0, 0]
+    loaded = list(load_raw_payloads(db, sync_run_id, vault=VAULT))
+    assert [one.body for one in loaded] == [answer(n).body for n in (2, 3, 1)]
+    assert [(one.received_at - now) // day for one in loaded] == [2, 3, 1]
+    assert save(1, at=now + 8 * day) == 0
+    assert now + 9 * day in {
+        one.received_at for one in load_raw_payloads(db, sync_run_id, vault=VAULT)
+    }
 
 
 def test_old_answers_are_deleted_in_portions(

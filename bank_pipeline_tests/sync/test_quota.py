@@ -16,10 +16,11 @@ from bank_pipeline.providers.metering import CallFacts, EndedCall, PlannedCall, 
 from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline.sandbox.ledger import AccountKind
 from bank_pipeline.sync.connection import sync_connection
-from bank_pipeline.sync.quota import SPENT, CallBook
+from bank_pipeline.sync.context import Clock
+from bank_pipeline.sync.quota import RESERVED, SPENT, CallBook
 from bank_pipeline.sync.reports import SyncReason, SyncRequest
 from bank_pipeline_tests.providers.contract.cases import CASES
-from bank_pipeline_tests.providers.contract.stage import Stage
+from bank_pipeline_tests.providers.contract.stage import TICK, Stage
 from bank_pipeline_tests.sync.staging import staged, staged_at
 
 COUNTED: Final = tuple(case for case in CASES if case.capabilities.quotas)
@@ -33,8 +34,17 @@ european = staged_at(Provider.ENABLE_BANKING)
 """The provider whose answers come in pages."""
 
 
+def standing() -> datetime:
+    """Tell the same time for ever."""
+    return datetime(2027, 1, 1, tzinfo=UTC)
+
+
 def open_book(
-    stage: Stage, db: sa.Connection, connection: ConnectionId, reason: SyncReason
+    stage: Stage,
+    db: sa.Connection,
+    connection: ConnectionId,
+    reason: SyncReason,
+    clock: Clock = standing,
 ) -> CallBook:
     """Open the book of a sync that nobody makes."""
     return CallBook(
@@ -44,7 +54,7 @@ def open_book(
         sync_run_id=SyncRunId("00000000-0000-0000-0000-000000000001"),
         reason=reason,
         is_user_present=False,
-        clock=lambda: datetime(2027, 1, 1, tzinfo=UTC),
+        clock=clock,
     )
 
 
@@ -238,3 +248,53 @@ def test_a_new_consent_that_reads_nothing_takes_no_calls_along(european: Stage) 
     of_account = f"{read} AND account_external_id = :account"
     at = stage.sandbox.clock.now() - timedelta(minutes=1)
     assert stage.query(of_account, at=at, account=account) == stage.query(read, at=at) != [(0,)]
+
+
+def test_reserved_calls_become_those_that_are_made_and_the_others_are_forgotten(
+    stage: Stage,
+) -> None:
+    _, connection = stage.linked()
+    held = "SELECT operation, outcome FROM bank.provider_calls WHERE account_external_id = :name"
+    with stage.context.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
+        book = open_book(stage, db, connection, SyncReason.SCHEDULE)
+        book.reserve([(Scope.TRANSACTIONS, "one"), (Scope.TRANSACTIONS, "two")])
+        assert stage.query(held, name="one") == stage.query(held, name="two") == [(RESERVED, None)]
+        with book.spend(Scope.TRANSACTIONS, "one"):
+            make_call(book, Scope.TRANSACTIONS)
+        for _ in range(2):  # as when the first transaction came to nothing
+            book.write(db, is_applied=True)
+
+    assert stage.query(held, name="one") == [("accounts/one", "applied")]
+    assert stage.query(held, name="two") == []
+    at = "SELECT called_at FROM bank.provider_calls WHERE account_external_id = 'one'"
+    assert stage.query(at) == [(datetime(2027, 1, 1, tzinfo=UTC),)]
+
+
+def test_a_clock_that_goes_on_does_not_spend_what_is_left(stage: Stage) -> None:
+    """Each look at it is a little later; what is due now was due at the look before."""
+    _, connection = stage.linked()
+    looks = iter(range(10**6))
+    held = "SELECT count(*) FROM bank.provider_calls WHERE account_external_id = 'one'"
+    with stage.context.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
+        book = open_book(
+            stage, db, connection, SyncReason.SCHEDULE, lambda: standing() + next(looks) * TICK
+        )
+        book.reserve([(Scope.TRANSACTIONS, "one")])
+        assert stage.query(held) == [(1,)]
+        with book.spend(Scope.TRANSACTIONS, "one"):
+            make_call(book, Scope.TRANSACTIONS)
+        assert stage.query(held) == [(1,)]
+
+
+def test_what_killed_syncs_reserved_counts_and_none_above_the_limit_is_reserved(
+    stage: Stage,
+) -> None:
+    _, connection = stage.linked()
+    count = "SELECT count(*) FROM bank.provider_calls WHERE account_external_id = 'one'"
+    with stage.context.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
+        for _ in range(6):
+            book = open_book(stage, db, connection, SyncReason.MANUAL)
+            book.reserve([(Scope.TRANSACTIONS, "one")])
+        assert stage.query(count) == [(4,)]
+        with pytest.raises(RateLimitedError), book.spend(Scope.TRANSACTIONS, "one"):
+            pytest.fail("nothing may be called")

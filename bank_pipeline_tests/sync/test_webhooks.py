@@ -20,11 +20,11 @@ COFFEE = Decimal("-4.50")
 
 @contextmanager
 def during_a_sync(engine: sa.Engine, happen: Callable[[], None]) -> Iterator[None]:
-    """Let something happen once, while a sync stores what the provider said."""
+    """Let something happen once, when a sync has the provider's answers, and writes nothing yet."""
     pending = [happen]
 
     def look(_db: object, _cursor: object, sql: str, *_: object) -> None:
-        if "INSERT INTO bank.raw_payloads" in sql and pending:
+        if "FROM bank.connections" in sql and sql.endswith("FOR UPDATE") and pending:
             pending.pop()()
 
     sa.event.listen(engine, "before_cursor_execute", look)

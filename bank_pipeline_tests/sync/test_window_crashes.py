@@ -241,7 +241,7 @@ def test_deaths_in_a_row_spend_no_call_too_many(scene: Scene) -> None:
         if not death.was_killed:
             break
         died += 1
-        point += 4
+        point += 3
         stage.pass_time(LEASE)
     assert died > 8
     assert most_calls(stage, begun) <= 4
