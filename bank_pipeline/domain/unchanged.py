@@ -23,14 +23,17 @@ def without_unchanged(delta: TransactionDelta, hashes: Hashes) -> tuple[Transact
     names it, as removed or as the pending row that it books. Not for a reconcile, which
     must see everything that was shown.
     """
-    named = {t.pending_external_id for t in delta.upserts}  # whose account is not asked: rather
-    named |= {external_id for _, external_id in delta.removed}  # one row more than one too few
-    held = hashes.get
-    rest = tuple(
-        [  # a list first: a generator would take turns with the tuple for each of the many rows
+    held, upserts = hashes.get, delta.upserts
+    rest = [t for t in upserts if held(t.content_hash) != t.account_external_id]
+    # Names without their accounts: rather one row more than a pair for each of many.
+    removed = {name for _, name in delta.removed}
+    named = removed | {t.pending_external_id for t in rest}
+    if named and not named.isdisjoint([t.external_id for t in upserts]):
+        # A row that stays names others in its turn, so that here everybody counts.
+        named = removed | {t.pending_external_id for t in upserts}
+        rest = [
             t
-            for t in delta.upserts
+            for t in upserts
             if held(t.content_hash) != t.account_external_id or t.external_id in named
         ]
-    )
-    return delta.model_copy(update={"upserts": rest}), len(delta.upserts) - len(rest)
+    return delta.model_copy(update={"upserts": tuple(rest)}), len(upserts) - len(rest)

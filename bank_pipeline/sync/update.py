@@ -61,9 +61,7 @@ def write_update(
     """
     left_out = 0
     if len(delta.upserts) > BIG_UPDATE:
-        named = {one.account_external_id for one in delta.upserts}
-        told = {name: account_ids[name] for name in named}
-        hashes = load_live_hashes(db, account_ids=told)
+        hashes = load_live_hashes(db, account_ids=account_ids)
         delta, left_out = without_unchanged(delta, hashes)
     stored = load_stored(db, account_ids=account_ids, keys=keys_of(delta))
     days = _days_of_new(delta, stored)

@@ -49,11 +49,21 @@ def test_only_rows_stored_as_they_are_that_nobody_names_are_left_out(
     left_out = [one for one in shown if one not in rest.upserts]
     assert (len(left_out), rest.removed) == (left_out_count, removed)
     assert [one for one in shown if one in rest.upserts] == [*rest.upserts]
-    named = {(one.account_external_id, one.pending_external_id) for one in shown} | removed
+    named = {(one.account_external_id, one.pending_external_id) for one in rest.upserts} | removed
     assert all(one in stored for one in left_out)
     assert all((one.account_external_id, one.external_id) not in named for one in left_out)
-    names = {name for _, name in named}
+    names = {one.pending_external_id for one in shown} | {name for _, name in removed}
     assert all(one in left_out for one in shown if one in stored and one.external_id not in names)
+
+
+def test_what_a_row_that_stays_names_stays_too() -> None:
+    """Without its own entry the last one would seem to be booked away, and be removed."""
+    unchanged = row("one", "p"), row("one", "q", pending="p")
+    new = row("one", "r", pending="q")
+    delta = TransactionDelta(upserts=(*unchanged, new), removed=frozenset())
+    hashes = {one.content_hash: "one" for one in unchanged}
+
+    assert without_unchanged(delta, hashes) == (delta, 0)
 
 
 def test_a_row_of_an_account_that_bears_another_name_now_is_not_held_for_this_ones() -> None:
