@@ -26,7 +26,7 @@ def without_unchanged(delta: TransactionDelta, hashes: Hashes) -> tuple[Transact
     held, upserts = hashes.get, delta.upserts
     rest = [t for t in upserts if held(t.content_hash) != t.account_external_id]
     # Names without their accounts: rather one row more than a pair for each of many.
-    removed = {name for _, name in delta.removed}
+    removed: set[str | None] = {name for _, name in delta.removed}
     named = removed | {t.pending_external_id for t in rest}
     if named and not named.isdisjoint([t.external_id for t in upserts]):
         # A row that stays names others in its turn, so that here everybody counts.
