@@ -170,9 +170,10 @@ class Transaction(BaseModel):
         """
         Fingerprint everything the provider said: 16 bytes, equal if and only if all is equal.
 
-        A sync compares fingerprints and writes only the rows whose fingerprint differs.
+        A sync compares fingerprints and writes only the rows whose fingerprint differs. They are
+        stored: were another one made of the same row, every row would be written once more.
         """
-        content = self.model_dump_json(exclude_none=True).encode()
+        content = self.__pydantic_serializer__.to_json(self, exclude_none=True)
         return hashlib.blake2b(content, digest_size=16).digest()
 
 

@@ -1,11 +1,18 @@
 """The short way for a big update that mostly repeats what we hold. Pure."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from bank_pipeline.domain.transaction import TransactionDelta
 
-Hashes = Mapping[str, Mapping[str, bytes]]
-"""account external id -> external id -> content hash, of live rows."""
+HASH_BYTES: Final = 16
+Hashes = Mapping[bytes, str]
+"""
+Content hash -> account external id, of live rows that bear the name they were last told by.
+
+A hash covers the row's account and name, so it finds the row by itself. The account is held
+against the update's all the same: one that goes by a new name leaves its old name to another.
+"""
 
 
 def without_unchanged(delta: TransactionDelta, hashes: Hashes) -> tuple[TransactionDelta, int]:
@@ -16,17 +23,17 @@ def without_unchanged(delta: TransactionDelta, hashes: Hashes) -> tuple[Transact
     names it, as removed or as the pending row that it books. Not for a reconcile, which
     must see everything that was shown.
     """
-    named = delta.removed | {
-        (t.account_external_id, t.pending_external_id)
-        for t in delta.upserts
-        if t.pending_external_id is not None
-    }
-    nothing: Mapping[str, bytes] = {}
-    rest = tuple(
-        t
-        for t in delta.upserts
-        if (stored := hashes.get(t.account_external_id, nothing).get(t.external_id)) is None
-        or stored != t.content_hash
-        or (t.account_external_id, t.external_id) in named
-    )
-    return delta.model_copy(update={"upserts": rest}), len(delta.upserts) - len(rest)
+    held, upserts = hashes.get, delta.upserts
+    rest = [t for t in upserts if held(t.content_hash) != t.account_external_id]
+    # Names without their accounts: rather one row more than a pair for each of many.
+    removed: set[str | None] = {name for _, name in delta.removed}
+    named = removed | {t.pending_external_id for t in rest}
+    if named and not named.isdisjoint([t.external_id for t in upserts]):
+        # A row that stays names others in its turn, so that here everybody counts.
+        named = removed | {t.pending_external_id for t in upserts}
+        rest = [
+            t
+            for t in upserts
+            if held(t.content_hash) != t.account_external_id or t.external_id in named
+        ]
+    return delta.model_copy(update={"upserts": tuple(rest)}), len(upserts) - len(rest)

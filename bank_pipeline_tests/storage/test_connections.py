@@ -20,6 +20,7 @@ from bank_pipeline.storage.connections import (
     load_connection_by_external_id,
     request_sync,
 )
+from bank_pipeline.storage.erasures import lock_team
 from bank_pipeline.storage.tables import connection_events, connections
 from bank_pipeline_tests.storage.linked import Linked
 
@@ -52,6 +53,17 @@ def insert(
 def test_a_team_of_one_name_is_made_once(db: sa.Connection, now: datetime) -> None:
     """Asking again gives the same team."""
     assert ensure_team(db, "home", now=now) == ensure_team(db, "home", now=now)
+
+
+def test_an_erasure_waits_for_whoever_is_adding_something(engine: sa.Engine, now: datetime) -> None:
+    """What they store, it sees; what comes after it is asked for is refused."""
+    with engine.begin() as db:
+        team_id = ensure_team(db, "home", now=now)
+    with engine.begin() as adding, engine.begin() as asking:
+        ensure_team(adding, "home", now=now)
+        asking.execute(sa.text("SET LOCAL lock_timeout = '100ms'"))
+        with pytest.raises(sa.exc.OperationalError, match="lock timeout"), asking.begin_nested():
+            lock_team(asking, team_id)
 
 
 def test_a_new_connection_is_pending_and_due_at_once(

@@ -361,4 +361,31 @@ def test_hashes_are_those_of_live_rows_alone(
 
     hashes = load_live_hashes(db, account_ids=linked.account_ids)
 
-    assert hashes == {"acc-1": {"txn-1": kept.content_hash}, "acc-2": {}}
+    assert hashes == {kept.content_hash: "acc-1"}
+
+
+def test_the_hash_of_a_row_that_lost_its_name_says_nothing(
+    db: sa.Connection, linked: Linked, now: datetime
+) -> None:
+    """The name may be shown again: then it is not stored as it was told, though its hash is."""
+    apply(db, linked, transaction(1), transaction(2), now=now)
+    [first] = [id_ for id_, row in rows_of(db).items() if row["external_id"] == "txn-1"]
+    retire = sa.text("UPDATE bank.transactions SET external_id = 'retired-' || id WHERE id = :id")
+    db.execute(retire, {"id": first})
+
+    hashes = load_live_hashes(db, account_ids=linked.account_ids)
+
+    assert hashes == {transaction(2).content_hash: "acc-1"}
+
+
+def test_a_hash_of_another_length_spoils_no_other(
+    db: sa.Connection, linked: Linked, now: datetime
+) -> None:
+    """Hashes are read joined together; one that is none of ours only has its row written."""
+    apply(db, linked, transaction(1), transaction(2), now=now)
+    spoil = "UPDATE bank.transactions SET content_hash = 'odd' WHERE external_id = 'txn-1'"
+    db.execute(sa.text(spoil))
+
+    hashes = load_live_hashes(db, account_ids=linked.account_ids)
+
+    assert hashes == {transaction(2).content_hash: "acc-1"}

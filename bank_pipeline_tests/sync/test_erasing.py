@@ -22,7 +22,6 @@ from bank_pipeline.storage.api_keys import insert_api_key
 from bank_pipeline.storage.audit import AuditFilter, list_audit
 from bank_pipeline.storage.connections import ensure_team, load_team
 from bank_pipeline.storage.consents import insert_consent_to_end
-from bank_pipeline.storage.erasures import lock_team
 from bank_pipeline.storage.locks import connection_lock
 from bank_pipeline.storage.team_rows import rows_of, team_tables
 from bank_pipeline.sync.audit import verify_audit
@@ -334,15 +333,6 @@ def test_nothing_is_added_to_a_team_that_is_being_erased(teams: Teams) -> None:
     with teams.ground.engine.connect() as db, pytest.raises(RefusedError):
         load_team(db, GOING)
     assert teams.rows(teams.going)["api_keys"] == []
-
-
-def test_an_erasure_waits_for_whoever_is_adding_something(teams: Teams) -> None:
-    """What they store, it sees; what comes after it is asked for is refused."""
-    with teams.ground.engine.begin() as adding, teams.ground.engine.connect() as asking:
-        load_team(adding, GOING)
-        asking.execute(sa.text("SET LOCAL lock_timeout = '100ms'"))
-        with pytest.raises(sa.exc.OperationalError, match="lock timeout"):
-            lock_team(asking, teams.going)
 
 
 def test_a_connection_that_was_linked_at_the_last_moment_goes_too(teams: Teams) -> None:

@@ -7,7 +7,7 @@ either order.
 Source: https://plaid.com/docs/api/products/transactions/#transactionssync
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from bank_pipeline.domain.account import Account
@@ -49,7 +49,7 @@ def to_stage(status: str | None, *, next_cursor: str) -> HistoryStage:
     return _STAGES.get(status or "", by_default)
 
 
-def to_delta(pages: Sequence[PlaidSyncPage], rows: Rows) -> TransactionDelta:
+def to_delta(pages: Iterable[PlaidSyncPage], rows: Rows) -> TransactionDelta:
     """
     Fold all pages of one update; the last word on each transaction wins.
 

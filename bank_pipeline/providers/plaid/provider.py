@@ -1,7 +1,7 @@
 """Plaid in domain terms: the client fetches, the transforms translate, nothing is decided."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -184,17 +184,16 @@ class PlaidProvider(FeedProvider):
             if error.code != _NOT_READY:
                 raise
             return _nothing_yet(cursor)
-        read = [(page.page, page.raw.body) for page in fetched.pages]
-        changes = _to_changes(read, cursor_before=cursor)
+        rows = Rows.of(SYNC, (answer.body for answer in fetched.answers()))
+        changes = _to_changes(fetched.read(), rows, cursor_before=cursor)
         return replace(changes, calls_count=fetched.calls_count)
 
     def to_changes(
         self, answers: Sequence[RawAnswer], *, cursor_before: str | None
     ) -> ChangesAnswer:
         """Translate the archived pages of one update again, in their order. Pure."""
-        bodies = [answer.body for answer in answers]
-        pages = parse_pages(answers)
-        return _to_changes(list(zip(pages, bodies, strict=True)), cursor_before=cursor_before)
+        rows = Rows.of(SYNC, (answer.body for answer in answers))
+        return _to_changes(parse_pages(answers), rows, cursor_before=cursor_before)
 
     def fetch_institution(self, external_id: str) -> Institution:
         """
@@ -318,17 +317,15 @@ def build_plaid(
 
 
 def _to_changes(
-    answers: Sequence[tuple[PlaidSyncPage, bytes]], *, cursor_before: str | None
+    pages: Iterable[PlaidSyncPage], rows: Rows, *, cursor_before: str | None
 ) -> ChangesAnswer:
-    assert answers, "an update has at least one page"
-    pages = [page for page, _ in answers]
-    last = pages[-1]
-    rows = Rows.of(SYNC, [body for _, body in answers])
-    delta = to_delta(pages, rows)
+    """Translate pages that are read while they are gone through: one is held at a time."""
+    ends = _Ends()
+    delta = to_delta(ends.noted(pages), rows)
+    last = ends.last
+    assert last is not None, "an update has at least one page"
     account_rows = Rows(SYNC, rows.has_odd_text)
-    accounts, balances = to_accounts(
-        (raw for page in pages for raw in page.accounts or ()), account_rows
-    )
+    accounts, balances = to_accounts(ends.accounts, account_rows)
     return ChangesAnswer(
         delta=delta,
         cursor_before=cursor_before,
@@ -341,10 +338,27 @@ def _to_changes(
             status=None,
             quarantined=tuple(account_rows.quarantined),
         ),
-        calls_count=len(pages),
-        pages_count=len(pages),
+        calls_count=ends.pages_count,
+        pages_count=ends.pages_count,
         quarantined=tuple(rows.quarantined),
     )
+
+
+@dataclass
+class _Ends:
+    """What is kept of the pages of one update beside their rows."""
+
+    last: PlaidSyncPage | None = None
+    accounts: list[Any] = field(default_factory=list)
+    pages_count: int = 0
+
+    def noted(self, pages: Iterable[PlaidSyncPage]) -> Iterator[PlaidSyncPage]:
+        """Hand the pages on."""
+        for page in pages:
+            self.last = page
+            self.accounts.extend(page.accounts or ())
+            self.pages_count += 1
+            yield page
 
 
 def _nothing_yet(cursor: str | None) -> ChangesAnswer:

@@ -1,5 +1,6 @@
 """The wire: what a broken network, a proxy or Plaid itself may do to us."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -21,6 +22,7 @@ from bank_pipeline.errors import (
 from bank_pipeline.providers.plaid import client as client_module
 from bank_pipeline.providers.plaid import transport
 from bank_pipeline.providers.plaid.provider import PlaidProvider
+from bank_pipeline.providers.plaid.schemas import PlaidSyncPage
 from bank_pipeline.providers.retry import Retry
 from bank_pipeline_tests.providers.plaid.builders import (
     SECRET,
@@ -202,6 +204,37 @@ def test_pages_follow_each_other_and_all_are_archived(
     assert (changes.cursor_before, changes.cursor_after) == ("start", "b")
     assert (changes.calls_count, changes.pages_count, len(archived)) == (2, 2, 2)
     assert plaid.to_changes(archived, cursor_before="start") == changes
+
+
+def test_a_page_that_waits_for_others_is_small_and_comes_out_as_it_came() -> None:
+    body = json.dumps(page(added=[transaction(number) for number in range(100)])).encode()
+    answer = client_module.to_answer("transactions/sync", body)
+    read = client_module.parse_model(PlaidSyncPage, answer)
+
+    packed = client_module.PackedPage.of(client_module.SyncPage(answer.raw, read))
+
+    assert len(packed.raw.body) < len(body) / 5
+    assert packed.unpack() == answer.raw
+
+
+@pytest.mark.parametrize("odd_page", [0, 1, 2])
+def test_text_that_no_database_holds_is_seen_on_whatever_page(
+    stub: Stub, plaid: PlaidProvider, archived: Archived, odd_page: int
+) -> None:
+    """Pages are looked through before a row of them is read, those that waited, too."""
+    rows = [transaction(number) for number in range(3)]
+    rows[odd_page] = transaction(odd_page, transaction_id="a\0b")
+    stub.plays(
+        *(
+            Reply(page(added=[row], has_more=number < 2, next_cursor=f"c{number}"))
+            for number, row in enumerate(rows)
+        )
+    )
+
+    changes = plaid.fetch_changes(TOKEN, cursor=None, archive=archived)
+
+    assert [len(changes.delta.upserts), len(changes.quarantined)] == [2, 1]
+    assert plaid.to_changes(archived, cursor_before=None) == changes
 
 
 @pytest.mark.parametrize(
