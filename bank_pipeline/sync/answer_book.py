@@ -1,4 +1,4 @@
-"""The answers of one sync: held as they come, and archived together with what they brought."""
+"""The answers of one sync: held as they come, and archived together before they are applied."""
 
 import logging
 from datetime import datetime
@@ -22,10 +22,9 @@ class AnswerBook:
     """
     Archives the answers of one sync.
 
-    They are written in the transaction that applies them, or, when there is none, as the failure
-    is. Of a process that is killed before, those that it held are lost; they were not applied,
-    so they are asked for again. `db` is a session that commits each statement: there goes what is
-    too much to be held.
+    They are written at once when all have come, or with the failure that kept the others from
+    coming. Of a process that is killed before, those that it held are lost; they were not applied,
+    so they are asked for again. `db` is a session that commits each statement.
     """
 
     def __init__(
@@ -50,18 +49,21 @@ class AnswerBook:
         self._held.append((answer, self._clock()))
         self._size += len(answer.body)
         if self._size > HELD_BYTES_MAX:
-            self.write(self._db)
-            self._held, self._size = [], 0
+            self.write()
 
-    def write(self, db: sa.Connection) -> None:
-        """Archive what is held. May be written again when the transaction came to nothing."""
-        save_raw_payloads(db, self._connection_id, self._sync_run_id, self._held, vault=self._vault)
+    def write(self) -> None:
+        """Archive what is held."""
+        self._save(self._db)
+        self._held, self._size = [], 0
 
     def write_after_failure(self, engine: sa.Engine) -> None:
         """Archive what is held in a transaction of its own; the failure counts for more than it."""
         try:
             with engine.begin() as db:
-                self.write(db)
+                self._save(db)
         except sa.exc.SQLAlchemyError as error:
             name, count = type(error).__name__, len(self._held)
             _log.warning("%d answers of a failed sync not archived: %s", count, name)
+
+    def _save(self, db: sa.Connection) -> None:
+        save_raw_payloads(db, self._connection_id, self._sync_run_id, self._held, vault=self._vault)

@@ -25,7 +25,6 @@ from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.institutions import learn_history_days
 from bank_pipeline.storage.sync_runs import SYNCED, finish_sync_run
 from bank_pipeline.storage.webhook_events import mark_events_handled
-from bank_pipeline.sync.answer_book import AnswerBook
 from bank_pipeline.sync.audit import note_synced
 from bank_pipeline.sync.deepening import write_depth
 from bank_pipeline.sync.failures import classify, outcome_of, request_id_of, to_transition
@@ -47,13 +46,12 @@ def apply_fetched(
     vault: Vault,
     now: datetime,
     calls: CallBook | None = None,
-    answers: AnswerBook | None = None,
     after_trouble: Transition | None = None,
 ) -> SyncReport:
     """
     Write everything one sync learned, all or nothing, and return what it came to.
 
-    `calls` and `answers` go with it; `after_trouble` is where a trouble was judged to lead.
+    `calls` are written with it; `after_trouble` is where a trouble was judged to lead.
 
     Raises:
         ConcurrentSyncError: somebody moved the cursor or renewed the consent; nothing is written.
@@ -96,23 +94,18 @@ def apply_fetched(
         )
         _finish(db, started, fetched, report, account_ids=writer.account_ids, before=before)
         note_applied(db, started, fetched, transition, writer.news, now=now)
-        names = fetched.renamed_accounts if started.connection.provider is moved_from else None
-        _write_books(db, calls, answers, renamed=names)
+        is_same_provider = started.connection.provider is moved_from
+        _write_calls(db, calls, fetched, is_same_provider=is_same_provider)
     return report
 
 
-def _write_books(
-    db: sa.Connection,
-    calls: CallBook | None,
-    answers: AnswerBook | None,
-    *,
-    renamed: Mapping[str, str] | None,
+def _write_calls(
+    db: sa.Connection, calls: CallBook | None, fetched: Fetched, *, is_same_provider: bool
 ) -> None:
-    """Write calls and answers with the rows they brought."""
+    """Write the calls with the rows they brought; under another provider none goes on."""
     if calls is not None:
+        renamed = fetched.renamed_accounts if is_same_provider else None
         calls.write(db, is_applied=True, renamed=renamed)
-    if answers is not None:
-        answers.write(db)
 
 
 def _finish(

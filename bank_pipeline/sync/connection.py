@@ -63,10 +63,10 @@ def sync_connection(context: SyncContext, request: SyncRequest) -> SyncReport:
     """
     Bring one connection up to date with its provider.
 
-    Holds the connection's lock throughout. One database transaction archives the answers and
-    applies everything together with the cursor, so a crash at any point repeats work on the
-    next run and never loses or doubles a row. A sync that starts
-    plans its own repetition, so that one that is killed has a next try, too.
+    Holds the connection's lock throughout. The answers are archived; then one database
+    transaction applies everything together with the cursor, so a crash at any point repeats
+    work on the next run and never loses or doubles a row. A sync that starts plans its own
+    repetition, so that one that is killed has a next try, too.
 
     Raises:
         BusyError: another sync holds the connection, or has done what was asked for; nothing
@@ -187,6 +187,7 @@ def _sync(
 ) -> _Outcome:
     with metered_by(calls):
         fetched = _fetch(context, session, started, calls, answers.keep)
+    answers.write()
     trouble = fetched.trouble
     report = apply_fetched(
         context.engine,
@@ -195,7 +196,6 @@ def _sync(
         vault=context.vault,
         now=context.clock(),
         calls=calls,
-        answers=answers,
         after_trouble=judge_failure(context, started.connection, trouble) if trouble else None,
     )
     status = fetched.accounts.status

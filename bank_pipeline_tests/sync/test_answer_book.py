@@ -24,8 +24,8 @@ def test_what_is_held_goes_when_it_is_too_much(
         for number, size in enumerate((1, HELD_BYTES_MAX, 1)):
             book.keep(RawAnswer("page", bytes(size), b"%d" % number, None))
             assert ground.count("raw_payloads") == before + (2 if number else 0)
-        book.write(db)
-        book.write(db)
+        book.write()
+        book.write()
     assert ground.count("raw_payloads") == before + 3
 
 
