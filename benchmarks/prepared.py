@@ -28,6 +28,7 @@ from bank_pipeline.storage import embedded
 from bank_pipeline.sync.connection import sync_connection
 from bank_pipeline.sync.link import link_with_token
 from bank_pipeline.sync.reports import SyncReason, SyncRequest
+from bank_pipeline_tests.environment import kept_environment
 from benchmarks.banks.server import LONG, PreparedBanks, prepared_banks
 from benchmarks.rates import widen_rates
 
@@ -95,11 +96,10 @@ class Prepared:
 @contextmanager
 def prepared() -> Iterator[Prepared]:
     """Start banks, database and instance; end them all."""
-    before = dict(os.environ)
     folder = Path(tempfile.mkdtemp(prefix="bank-bench-"))
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        stack.callback(_restore, before)
+        stack.enter_context(kept_environment())
         banks = stack.enter_context(prepared_banks())
         stack.callback(embedded.stop, folder)
         os.environ |= environment(folder, banks.url)
@@ -134,8 +134,3 @@ def _new_key() -> str:
         serialization.NoEncryption(),
     )
     return base64.b64encode(text).decode()
-
-
-def _restore(environment: dict[str, str]) -> None:
-    os.environ.clear()
-    os.environ |= environment

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from bank_pipeline.bootstrap import build_services
 from bank_pipeline.cli.main import main
 from bank_pipeline.config import Settings
+from bank_pipeline_tests.environment import kept_environment
 from bank_pipeline_tests.installation import Installation, simulated_banks, variables
 
 
@@ -48,7 +49,8 @@ class CommandLine:
         self._patch.setenv("COLUMNS", "240")
         code = 0
         try:
-            main()
+            with kept_environment():  # what a command changes ends with its process
+                main()
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else int(end.code is not None)
         said = self._captured.readouterr()

@@ -29,6 +29,7 @@ from bank_pipeline.sandbox.world import World
 from bank_pipeline.storage import embedded
 from bank_pipeline.sync.connection import sync_connection
 from bank_pipeline.sync.reports import SyncReason, SyncRequest
+from bank_pipeline_tests.environment import kept_environment
 
 MODULE: Final = "bank_pipeline_tests.e2e.compressed"
 HISTORY_DAYS: Final = 10
@@ -85,7 +86,7 @@ def linked_crowd(folder: Path, size: int) -> Iterator[Crowd]:
     """Link so many customers, make their first syncs, and give them their partitions."""
     world = World(7, clock=VirtualClock(USUAL_START), logins=size, history_days=HISTORY_DAYS)
     with ExitStack() as stack:
-        stack.enter_context(_environment_restored())
+        stack.enter_context(kept_environment())
         stack.callback(embedded.stop, folder)
         options = PlaidOptions(limit_scale=None)
         sandbox = stack.enter_context(SandboxServer(seed=7, world=world, options=options))
@@ -98,16 +99,6 @@ def linked_crowd(folder: Path, size: int) -> Iterator[Crowd]:
         crowd = Crowd(sandbox, services, instance, folder, ids)
         stack.callback(crowd.stop)
         yield crowd
-
-
-@contextmanager
-def _environment_restored() -> Iterator[None]:
-    before = dict(os.environ)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ |= before
 
 
 def _link_all(sandbox: SandboxServer, services: Services) -> list[ConnectionId]:

@@ -11,7 +11,6 @@ import logging
 import os
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -37,6 +36,7 @@ from bank_pipeline.storage.api_keys import insert_api_key
 from bank_pipeline.storage.connections import ensure_team
 from bank_pipeline.storage.keys import FILE_NAME
 from bank_pipeline.sync.page_links import make_connect_link
+from bank_pipeline_tests.environment import kept_environment
 from bank_pipeline_tests.scanning import Finding, scan_cluster, scan_files, scan_texts
 from bank_pipeline_tests.sync.leaks import Canaries, Recorder, recorded_logs
 
@@ -178,16 +178,6 @@ def page_paths(ids: list[ConnectionId]) -> Iterator[str]:
     for one in ids:
         yield f"/connections/{one}"
         yield f"/connections/{one}/disconnect"
-
-
-@contextmanager
-def kept_environment() -> Iterator[None]:
-    before = dict(os.environ)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
 
 
 def sweep(life: Life, logs: Recorder, folder: Path) -> list[Finding]:
