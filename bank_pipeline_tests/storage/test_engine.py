@@ -74,7 +74,7 @@ def test_a_connection_that_broke_is_replaced(engine: sa.Engine) -> None:
         pid = db.scalar(sa.text("SELECT pg_backend_pid()"))
     other = build_engine(engine.url.render_as_string(hide_password=False))
     with other.begin() as db:
-        db.execute(sa.text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+        assert db.scalar(sa.text("SELECT pg_terminate_backend(:pid, 10000)"), {"pid": pid})
     other.dispose()
 
     with engine.connect() as db:
