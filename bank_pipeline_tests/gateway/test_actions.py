@@ -236,7 +236,8 @@ def test_without_its_database_the_gateway_says_not_now_to_programs_and_people(
         try:
             admin.exec_driver_sql(limit.format(name, "false"))
             admin.exec_driver_sql(
-                f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
+                f"WHERE datname = '{name}'"
             )
             answer = office.ask("GET", "/connections")
             assert (answer.status_code, answer.json()["status"]) == (503, 503)

@@ -64,7 +64,7 @@ def test_a_lost_session_is_not_kept_by_the_pool(
 ) -> None:
     """When the server ends the session, the lock is gone: the sync ends and the log says so."""
     with connection_lock(engine, connection_id), engine.connect() as db:
-        kill = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+        kill = "SELECT pg_terminate_backend(pid, 10000) FROM pg_locks WHERE locktype = 'advisory'"
         db.execute(
             sa.text(kill + " AND (classid::bigint << 32) | objid::bigint = :key"),
             {"key": lock_key(connection_id)},
