@@ -18,6 +18,8 @@ from bank_pipeline_tests.cli.conftest import CommandLine
 from bank_pipeline_tests.installation import Installation
 from bank_pipeline_tests.storage.tenants import demand_passwords
 
+pytestmark = pytest.mark.xdist_group("logins")  # they are the server's, which all workers use
+
 LOGIN = 'an analyst\'s "login"'
 
 
