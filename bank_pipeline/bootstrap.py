@@ -33,10 +33,8 @@ class Services:
         return replace(self, sync=self.sync.by(actor))
 
     def close(self) -> None:
-        """End all connections, to the database and to the providers; each may be opened anew."""
-        self.sync.engine.dispose()
-        for client in self.sync.providers.values():
-            client.close()
+        """End all connections; each may be opened anew."""
+        self.sync.close()
 
 
 def build_services(settings: Settings) -> Services:

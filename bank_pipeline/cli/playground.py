@@ -4,7 +4,7 @@ import base64
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -70,22 +70,16 @@ def playground(state_dir: Path, sandbox: SandboxServer) -> Iterator[Playground]:
     os.environ |= playground_environment(state_dir, sandbox.url)
     os.environ |= wings_environment(state_dir, sandbox.url)
     os.environ["BANK_PIPELINE_WEBHOOK_WAIT_S"] = "0"  # time passes by command here
-    try:
+    with ExitStack() as stack:
+        stack.callback(embedded.stop, state_dir)
         os.environ |= dagster_environment(Settings())
-        with (
-            closing(build_services(Settings())) as listening,
-            GatewayThread(listening) as gateway,
-        ):
-            os.environ["BANK_PIPELINE_GATEWAY_URL"] = gateway.url
-            open_gateway_to_sandbox(sandbox.url, gateway.url)
-            with (
-                closing(build_services(Settings())) as services,
-                dg.DagsterInstance.get() as instance,
-            ):
-                yield Playground(sandbox, services, instance)
-                close_services()
-    finally:
-        embedded.stop(state_dir)
+        listening = stack.enter_context(closing(build_services(Settings())))
+        gateway = stack.enter_context(GatewayThread(listening))
+        os.environ["BANK_PIPELINE_GATEWAY_URL"] = gateway.url
+        open_gateway_to_sandbox(sandbox.url, gateway.url)
+        services = stack.enter_context(closing(build_services(Settings())))
+        stack.callback(close_services)
+        yield Playground(sandbox, services, stack.enter_context(dg.DagsterInstance.get()))
 
 
 def playground_environment(state_dir: Path, sandbox_url: str) -> dict[str, str]:

@@ -125,9 +125,7 @@ def installation(
         try:
             yield Installation(sandbox, context, settings, engine_url, cached)
         finally:
-            for client in context.providers.values():
-                client.close()
-            engine.dispose()
+            context.close()
             _drop_database(server_url, engine_url)
 
 

@@ -36,6 +36,12 @@ class SyncContext:
         """Return the same for somebody who acts."""
         return replace(self, actor=actor)
 
+    def close(self) -> None:
+        """End all connections, to the database and to the providers; each may be opened anew."""
+        self.engine.dispose()
+        for client in self.providers.values():
+            client.close()
+
     def provider(self, provider: Provider) -> ProviderClient:
         """
         Return the client of a configured provider.

@@ -197,7 +197,7 @@ def test_a_call_whose_answer_is_not_whole_is_not_among_those_to_be_applied(
     stage: Stage,
 ) -> None:
     _, connection = stage.linked()
-    with stage.context.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
+    with stage.session() as db:
         book = open_book(stage, db, connection, SyncReason.RECOVERY)
         with book.spend(Scope.TRANSACTIONS, "one") as call:
             make_call(book, Scope.TRANSACTIONS)
@@ -255,7 +255,7 @@ def test_reserved_calls_become_those_that_are_made_and_the_others_are_forgotten(
 ) -> None:
     _, connection = stage.linked()
     held = "SELECT operation, outcome FROM bank.provider_calls WHERE account_external_id = :name"
-    with stage.context.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
+    with stage.session() as db:
         book = open_book(stage, db, connection, SyncReason.SCHEDULE)
         book.reserve([(Scope.TRANSACTIONS, "one"), (Scope.TRANSACTIONS, "two")])
         assert stage.query(held, name="one") == stage.query(held, name="two") == [(RESERVED, None)]
@@ -275,7 +275,7 @@ def test_a_clock_that_goes_on_does_not_spend_what_is_left(stage: Stage) -> None:
     _, connection = stage.linked()
     looks = iter(range(10**6))
     held = "SELECT count(*) FROM bank.provider_calls WHERE account_external_id = 'one'"
-    with stage.context.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
+    with stage.session() as db:
         book = open_book(
             stage, db, connection, SyncReason.SCHEDULE, lambda: standing() + next(looks) * TICK
         )
@@ -291,7 +291,7 @@ def test_what_killed_syncs_reserved_counts_and_none_above_the_limit_is_reserved(
 ) -> None:
     _, connection = stage.linked()
     count = "SELECT count(*) FROM bank.provider_calls WHERE account_external_id = 'one'"
-    with stage.context.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
+    with stage.session() as db:
         for _ in range(6):
             book = open_book(stage, db, connection, SyncReason.MANUAL)
             book.reserve([(Scope.TRANSACTIONS, "one")])

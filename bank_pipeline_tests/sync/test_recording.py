@@ -80,7 +80,7 @@ def test_details_are_spent_like_the_other_daily_calls(gocardless: Stage) -> None
     stage.fail(details, FaultKind.HTTP_STATUS, status=500, times=None)
     connection = stage.link(login)  # without details, by the metadata
     stage.heal()
-    with stage.context.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
+    with stage.session() as db:
         book = open_book(stage, db, connection, SyncReason.SCHEDULE)
         make_call(book, Scope.DETAILS)
         with pytest.raises(RateLimitedError):
@@ -101,7 +101,7 @@ def test_further_calls_for_one_part_may_use_what_is_kept_for_people(gocardless: 
     """Pages and repetitions are counted one by one, and stop at what the provider allows."""
     stage = gocardless
     _, connection = stage.linked()
-    with stage.context.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
+    with stage.session() as db:
         book = open_book(stage, db, connection, SyncReason.SCHEDULE)
         with book.spend(Scope.TRANSACTIONS, "one"):
             for _ in range(4):
@@ -120,7 +120,7 @@ def test_further_calls_for_one_part_may_use_what_is_kept_for_people(gocardless: 
 def test_a_failure_counts_where_the_provider_counts_it(gocardless: Stage) -> None:
     stage = gocardless
     _, connection = stage.linked()
-    with stage.context.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
+    with stage.session() as db:
         book = open_book(stage, db, connection, SyncReason.MANUAL)
         for _ in range(6):
             make_call(book, Scope.BALANCES, status=500)

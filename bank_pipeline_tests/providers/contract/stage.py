@@ -204,6 +204,10 @@ class Stage:
             and all(getattr(row, name) == value for name, value in wanted.items())
         ]
 
+    def session(self) -> sa.Connection:
+        """Open a session that commits each statement, as a sync's own does."""
+        return self.context.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+
     def query(self, sql: str, **parameters: Any) -> Sequence[Any]:
         """Ask the database."""
         with self.context.engine.connect() as db:
