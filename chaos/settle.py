@@ -8,7 +8,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from bank_pipeline.domain.connection import SYNCABLE, Connection, HistoryStage
-from bank_pipeline.domain.depth import is_deep_due
+from bank_pipeline.domain.depth import deep_due_on
 from bank_pipeline.providers.base import FeedProvider
 from bank_pipeline.storage.connections import load_connection
 from bank_pipeline.storage.listing import load_connection_ids
@@ -83,6 +83,6 @@ def _missing(stage: Stage, connection: Connection, since: datetime) -> str | Non
     if connection.history_stage is not HistoryStage.COMPLETE:
         return f"{who}: its history"
     has_feed = isinstance(context.provider(connection.provider), FeedProvider)
-    if is_deep_due(connection, has_feed=has_feed, now=context.clock()):
+    if deep_due_on(connection, has_feed=has_feed, now=context.clock()) is not None:
         return f"{who}: its deeper look, which somebody's click came before"
     return None

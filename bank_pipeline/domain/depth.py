@@ -21,6 +21,10 @@ the new ones from us for longer.
 """
 
 
+DEEP_PATIENCE: Final = timedelta(days=2)
+"""How long a deeper pass waits for a turn of the schedule; then any sync makes it."""
+
+
 class Depth(StrEnum):
     """
     How far back a sync looks.
@@ -47,17 +51,31 @@ AS_USUAL: Final = Reach()
 
 
 def planned_reach(
-    connection: Connection, asked: Depth, *, is_scheduled: bool, has_feed: bool, now: datetime
+    connection: Connection,
+    asked: Depth,
+    *,
+    is_scheduled: bool,
+    is_recovery: bool,
+    has_feed: bool,
+    now: datetime,
 ) -> Reach:
     """
     Return how far back a sync looks that was asked for a depth.
 
-    A backfill that is not done yet goes on with whatever sync comes, and the schedule's syncs
-    make the deeper pass when it is due, instead of the usual one: it costs no further call.
+    A backfill that is not done yet goes on with whatever sync comes. A deeper pass that is due
+    takes the place of a usual sync and costs no further call: of the schedule's, of the first
+    repetition of one that failed, or of any, when somebody's clicks took the schedule's turns for
+    days. All other repetitions look back as usual: a bank that fails on old dates alone, or
+    limits how much of them it gives, must not keep the new ones from us.
     """
     if asked is Depth.BACKFILL or has_backfill(connection, now=now):
         return Reach(Depth.BACKFILL, connection.backfill_since)
-    is_due = is_scheduled and is_deep_due(connection, has_feed=has_feed, now=now)
+    due_on = deep_due_on(connection, has_feed=has_feed, now=now)
+    failures = connection.error_retries  # a rate limit is none, nor is a process that was killed
+    is_late = due_on is not None and now.date() - due_on >= DEEP_PATIENCE
+    is_due = due_on is not None and (
+        is_scheduled or (failures == 1 if is_recovery else failures == 0 and is_late)
+    )
     return Reach(Depth.DEEP) if asked is Depth.DEEP or is_due else AS_USUAL
 
 
@@ -67,14 +85,16 @@ def has_backfill(connection: Connection, *, now: datetime) -> bool:
     return asked_at is not None and now - asked_at <= BACKFILL_KEPT
 
 
-def is_deep_due(connection: Connection, *, has_feed: bool, now: datetime) -> bool:
+def deep_due_on(connection: Connection, *, has_feed: bool, now: datetime) -> date | None:
     """
-    Say whether the deeper pass is due: asked for since the last one, or its day of the week came.
+    Return the day since when the deeper pass is due, None: it is not.
 
-    A change feed tells what changed however old it is, so it has no such day.
+    It is when it was asked for since the last one, or its day of the week came. A change feed
+    tells what changed however old it is, so it has no such day.
     """
     asked_at, last_at = connection.deep_requested_at, connection.last_deep_at
     if asked_at is not None and (last_at is None or asked_at >= last_at):
-        return True
+        return asked_at.date()
+    own = deep_day(connection.id, now.date())
     looked_at = last_at or connection.created_at
-    return not has_feed and looked_at.date() < deep_day(connection.id, now.date())
+    return own if not has_feed and looked_at.date() < own else None

@@ -251,6 +251,7 @@ def _read(
         connection,
         started.request.depth,
         is_scheduled=started.request.reason is SyncReason.SCHEDULE,
+        is_recovery=started.request.reason is SyncReason.RECOVERY,
         has_feed=isinstance(provider, FeedProvider),
         now=started.started_at,
     )

@@ -8,7 +8,13 @@ import pytest
 
 from bank_pipeline.domain.cadence import deep_day
 from bank_pipeline.domain.connection import Connection, ConnectionStatus, HistoryStage, Provider
-from bank_pipeline.domain.depth import BACKFILL_KEPT, Depth, Reach, planned_reach
+from bank_pipeline.domain.depth import (
+    BACKFILL_KEPT,
+    DEEP_PATIENCE,
+    Depth,
+    Reach,
+    planned_reach,
+)
 from bank_pipeline.domain.ids import ConnectionId, TeamId
 
 NOW: Final = datetime(2026, 6, 16, 14, 30, tzinfo=UTC)
@@ -44,9 +50,17 @@ def reach_of(
     *,
     now: datetime = NOW,
     is_scheduled: bool = True,
+    is_recovery: bool = False,
     has_feed: bool = False,
 ) -> Reach:
-    return planned_reach(known, asked, is_scheduled=is_scheduled, has_feed=has_feed, now=now)
+    return planned_reach(
+        known,
+        asked,
+        is_scheduled=is_scheduled,
+        is_recovery=is_recovery,
+        has_feed=has_feed,
+        now=now,
+    )
 
 
 def test_one_scheduled_sync_a_week_goes_deep() -> None:
@@ -83,6 +97,35 @@ def test_a_deep_pass_is_asked_for_once(has_feed: bool) -> None:
     assert reach_of(asked, has_feed=has_feed).depth is Depth.DEEP
     assert reach_of(made, has_feed=has_feed, now=NOW + timedelta(hours=1)).depth is Depth.NORMAL
     assert reach_of(asked, has_feed=has_feed, is_scheduled=False).depth is Depth.NORMAL
+
+
+@pytest.mark.parametrize(
+    ("error_retries", "depth"), [(0, Depth.NORMAL), (1, Depth.DEEP), (2, Depth.NORMAL)]
+)
+def test_the_first_repetition_of_a_turn_that_failed_goes_deep_and_later_ones_do_not(
+    error_retries: int, depth: Depth
+) -> None:
+    """
+    A bank that fails at every turn gets its deeper pass; one that fails on old dates is read.
+
+    So is one that meets a limit on them, and one whose sync dies of them: neither counts as failed.
+    """
+    due = connection(last_deep_at=NOW - 80 * DAY, error_retries=error_retries)
+    assert reach_of(due, is_scheduled=False, is_recovery=True).depth is depth
+    assert reach_of(due, is_scheduled=True).depth is Depth.DEEP
+
+
+def test_a_deep_pass_whose_turns_others_took_is_made_by_any_sync() -> None:
+    """Whoever clicks each day before the schedule's turn does not put it off for ever."""
+    known = connection(last_deep_at=NOW - 8 * DAY)
+    own = deep_day(known.id, NOW.date())
+    due_at = datetime(own.year, own.month, own.day, 12, tzinfo=UTC)
+    in_time, too_late = due_at + DEEP_PATIENCE - DAY, due_at + DEEP_PATIENCE
+
+    assert reach_of(known, now=in_time, is_scheduled=False).depth is Depth.NORMAL
+    assert reach_of(known, now=too_late, is_scheduled=False).depth is Depth.DEEP
+    failing = known.model_copy(update={"error_retries": 2})
+    assert reach_of(failing, now=too_late, is_scheduled=False).depth is Depth.NORMAL
 
 
 def test_a_change_feed_has_no_weekly_replay() -> None:

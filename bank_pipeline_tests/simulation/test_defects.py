@@ -94,4 +94,4 @@ def _prepare(stage: Stage, patch: pytest.MonkeyPatch) -> None:
     """Look often: a stage is over before a year's first look."""
     patch.setattr(year, "LOOK_EVERY_DAYS", LOOK_EVERY_DAYS)
     if not stage.has_deeper_passes:
-        patch.setattr(depth, "is_deep_due", always(False))
+        patch.setattr(depth, "deep_due_on", always(None))

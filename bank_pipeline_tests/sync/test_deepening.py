@@ -100,6 +100,27 @@ def test_a_deeper_pass_that_a_check_asks_for_is_made_once(stage: Stage) -> None:
     assert stage.differences(connection) == []
 
 
+def test_the_repetition_of_a_turn_that_failed_makes_its_deeper_pass(stage: Stage) -> None:
+    """Else a bank that fails at night never gets one."""
+    login, connection = stage.linked()
+    account = stage.account(login)
+    stage.pass_time(70 * DAY)
+    stage.world.add_booked(account, Decimal(-7))
+    stage.sync(connection, SyncReason.SCHEDULE)
+    stage.world.add_booked(account, Decimal(-8), booking_date=today_of(stage) - 60 * DAY)
+    stage.pass_time(DAY)  # calls are counted by the day
+    ask_for_deep_pass(stage, connection)
+    stage.fail(stage.case.transactions, FaultKind.HTTP_STATUS, status=503, times=None)
+    with pytest.raises(TransientError):
+        stage.sync(connection, SyncReason.SCHEDULE)
+    stage.heal()
+    stage.pass_time(DAY)
+
+    assert stage.sync(connection, SyncReason.RECOVERY).reach.depth is Depth.DEEP
+    assert len(stage.live()) == 2
+    assert stage.differences(connection) == []
+
+
 def test_a_replay_of_a_feed_that_a_check_asks_for_mends_what_differs(fed: Stage) -> None:
     """What the replay does not show is gone; the cursor goes on where the replay ends."""
     stage = fed
@@ -209,7 +230,7 @@ def test_a_backfill_waits_for_its_calls_and_is_given_up_after_days(counted: Stag
     stage.pass_time(BACKFILL_KEPT + DAY)
     report = stage.sync(connection, SyncReason.RECOVERY)
 
-    assert report.reach.depth is Depth.NORMAL
+    assert report.reach.depth is not Depth.BACKFILL
     assert stage.connection(connection).backfill_since is None
 
 
