@@ -19,6 +19,7 @@ import dagster as dg
 from pydantic import Field
 
 from bank_pipeline.bootstrap import Services
+from bank_pipeline.defs.event_sessions import kept_sessions
 from bank_pipeline.defs.failures import Failures
 from bank_pipeline.defs.labels import OWNERS
 from bank_pipeline.defs.metadata import to_materializations
@@ -156,20 +157,21 @@ def sync_connections(
     ]
     failures = Failures(context, steps, is_planned=is_planned)
     gives_way = context.run.tags.get(TAG_LANE) == ROUTINE
-    for request, result in _sync_all(services, requests, gives_way=gives_way):
-        try:
-            report = result.result()
-        except CoveredError:
-            context.log.debug("connection %s is up to date: folded", request.connection_id)
-        except BusyError:
-            context.log.info("connection %s is busy: folded", request.connection_id)
-        except ProviderPausedError as error:
-            # The run that met the refusal failed; thousands that are put off for it do not.
-            context.log.warning("connection %s is put off: %s", request.connection_id, error)
-        except Exception as error:  # noqa: BLE001  (one connection's failure is its own)
-            yield from failures.add(request.connection_id, error)
-        else:
-            yield from to_materializations(report, gateway_url=services.settings.gateway_url)
+    with kept_sessions(context.instance):
+        for request, result in _sync_all(services, requests, gives_way=gives_way):
+            try:
+                report = result.result()
+            except CoveredError:
+                context.log.debug("connection %s is up to date: folded", request.connection_id)
+            except BusyError:
+                context.log.info("connection %s is busy: folded", request.connection_id)
+            except ProviderPausedError as error:
+                # The run that met the refusal failed; thousands that are put off for it do not.
+                context.log.warning("connection %s is put off: %s", request.connection_id, error)
+            except Exception as error:  # noqa: BLE001  (one connection's failure is its own)
+                yield from failures.add(request.connection_id, error)
+            else:
+                yield from to_materializations(report, gateway_url=services.settings.gateway_url)
     failures.raise_if_any()
 
 

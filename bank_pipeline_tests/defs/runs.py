@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import dagster as dg
 from dagster._core.definitions.partitions.context import partition_loading_context
+from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
 from bank_pipeline.definitions import defs
@@ -36,6 +38,13 @@ class Runs:
 
     installation: Installation
     instance: dg.DagsterInstance
+
+    @property
+    def step_logs(self) -> Path:
+        """Where the instance keeps what steps wrote, a folder for each run."""
+        manager = self.instance.compute_log_manager
+        assert isinstance(manager, LocalComputeLogManager)
+        return Path(manager.get_captured_local_path(["any"], "out")).parent
 
     def linked(self, count: int = 1) -> list[ConnectionId]:
         """Link connections and give each its partition, as the sensor does."""

@@ -84,6 +84,26 @@ def test_a_batch_fills_the_partition_of_each_connection(runs: Runs, batch: Batch
     assert [runs.installation.differences(connection_id) for connection_id in ids] == [[], [], []]
 
 
+def test_events_of_a_batch_share_a_session(runs: Runs) -> None:
+    """Dagster opens two for each event by itself, which costs the server more than to store it."""
+    ids = runs.linked(3)
+    assert runs.of_config(ids).success  # first syncs
+    opened = []
+    for some in (ids[:1], ids):
+        before = _sessions(runs)
+        assert len(materializations(runs.of_config(some))) == 3 * len(some)
+        opened.append(_sessions(runs) - before)
+
+    assert opened[1] - opened[0] < 3 * len(ids[1:])
+
+
+def _sessions(runs: Runs) -> int:
+    """Count the sessions that were ever opened in this database."""
+    query = "SELECT sessions FROM pg_stat_database WHERE datname = current_database()"
+    with runs.installation.services.sync.engine.connect() as db:
+        return int(db.execute(sa.text(query)).scalar_one())
+
+
 def test_one_bad_connection_fails_alone(runs: Runs, batch: Batch) -> None:
     """
     The others are synced and recorded; the bad one shows as failed on its own partition, and

@@ -8,7 +8,6 @@ from typing import Final
 import dagster as dg
 import pytest
 import sqlalchemy as sa
-from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 
 from bank_pipeline.cli.simulated import TEAM, link_simulated_bank
 from bank_pipeline.definitions import defs
@@ -90,9 +89,7 @@ def findings(runs: Runs, canaries: Canaries) -> set[str]:
     server = url.render_as_string(hide_password=False)
     scanned = places(scan_cluster(server, canaries, databases=[url.database]))
     found = {place.removeprefix("sample of ") for place in scanned}
-    manager = runs.instance.compute_log_manager
-    assert isinstance(manager, LocalComputeLogManager)
-    logs = Path(manager.get_captured_local_path(["any"], "out")).parents[1]
+    logs = runs.step_logs.parent
     state = runs.installation.services.settings.state_dir
     return found | {
         f"file: {Path(place).suffix}" for place in places(scan_files([logs, state], canaries))

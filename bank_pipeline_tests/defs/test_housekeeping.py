@@ -3,13 +3,11 @@
 import os
 from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import Final
 
 import dagster as dg
 import pytest
 import sqlalchemy as sa
-from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 
 from bank_pipeline.bootstrap import system_now
 from bank_pipeline.definitions import defs
@@ -189,9 +187,7 @@ def test_two_never_purge_at_once(runs: Runs, busy: Sequence[ConnectionId]) -> No
 
 
 def test_step_logs_go_by_their_age(runs: Runs) -> None:
-    manager = runs.instance.compute_log_manager
-    assert isinstance(manager, LocalComputeLogManager)
-    base = Path(manager.get_captured_local_path(["any"], "out")).parent
+    base = runs.step_logs
     old, young, stored = base / "old-run", base / "young-run", base / "storage" / "old-run"
     for folder in (old, young, stored):
         (folder / "compute_logs").mkdir(parents=True)
