@@ -104,13 +104,10 @@ def plan_changes(
     be continued. Applying the plan and planning the same delta again gives an empty plan.
     """
     held = [*stored]
+    if not held and not pins and not any(t.pending_external_id for t in delta.upserts):
+        return ChangePlan(inserts=delta.upserts)  # a first load: there is nothing to compare with
     rows = _Rows(held, delta, pins or {})
-    ending_keys = delta.removed | {
-        (t.account_external_id, t.pending_external_id)
-        for t in delta.upserts
-        if t.pending_external_id is not None
-    }
-    ending = {row.id: row for key in ending_keys if (row := rows.by_key.get(key)) is not None}
+    ending = _find_ending(delta, rows)
     inserts: list[Transaction] = []
     updates: list[Update] = []
     unchanged_count = superseded_count = 0
@@ -153,6 +150,16 @@ def plan_changes(
         unchanged_count=unchanged_count,
         superseded_count=superseded_count,
     )
+
+
+def _find_ending(delta: TransactionDelta, rows: "_Rows") -> dict[TransactionId, StoredTransaction]:
+    """Return the stored rows that end here, unless an entry goes on with them."""
+    keys = delta.removed | {
+        (t.account_external_id, t.pending_external_id)
+        for t in delta.upserts
+        if t.pending_external_id is not None
+    }
+    return {row.id: row for key in keys if (row := rows.by_key.get(key)) is not None}
 
 
 def _match_by_content(

@@ -23,6 +23,8 @@ def without_unchanged(delta: TransactionDelta, hashes: Hashes) -> tuple[Transact
     names it, as removed or as the pending row that it books. Not for a reconcile, which
     must see everything that was shown.
     """
+    if not hashes:
+        return delta, 0  # nothing is there, and no fingerprint has to be made to know it
     held, upserts = hashes.get, delta.upserts
     rest = [t for t in upserts if held(t.content_hash) != t.account_external_id]
     # Names without their accounts: rather one row more than a pair for each of many.

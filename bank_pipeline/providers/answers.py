@@ -4,15 +4,17 @@ What providers are asked and what they answer, in our words: plain values.
 Every successful answer is archived as it came before a row of it is read.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Protocol
 
 from bank_pipeline.domain.account import Account
 from bank_pipeline.domain.balance import Balance
 from bank_pipeline.domain.connection import HistoryStage, ProviderStatus
 from bank_pipeline.domain.identity_rules import DOUBTED, IdentityRules
 from bank_pipeline.domain.institution import Institution
+from bank_pipeline.domain.stored import Key, key_of
 from bank_pipeline.domain.transaction import Transaction, TransactionDelta
 from bank_pipeline.domain.window import DateWindow
 from bank_pipeline.errors import ProviderError
@@ -76,10 +78,61 @@ class AccountsAnswer:
 
 
 @dataclass(frozen=True)
+class ChangedPage:
+    """
+    One page of a change feed's update.
+
+    `unread` are names (account, id) of rows that the page shows and that could not be read: a
+    removal on an earlier page does not hold for them.
+    """
+
+    delta: TransactionDelta
+    unread: frozenset[Key]
+    quarantined: tuple[QuarantinedRow, ...]
+
+
+def fold_pages(pages: Iterable[ChangedPage]) -> TransactionDelta:
+    """
+    Return what all pages of one update say together; the last word on each transaction wins.
+
+    A removed transaction that a later page shows again stays, even when that later word cannot
+    be read.
+    """
+    upserts: dict[Key, Transaction] = {}
+    removed: set[Key] = set()
+    for page in pages:
+        removed -= page.unread
+        for transaction in page.delta.upserts:
+            key = key_of(transaction)
+            removed.discard(key)
+            upserts.pop(key, None)  # its place in the order is that of its last word
+            upserts[key] = transaction
+        for key in page.delta.removed:
+            upserts.pop(key, None)
+        removed |= page.delta.removed
+    return TransactionDelta(upserts=tuple(upserts.values()), removed=frozenset(removed))
+
+
+class LongUpdate(Protocol):
+    """
+    The pages of an update that is too long to be held: each is translated whenever it is read.
+
+    The last word on a transaction wins. Within a page its removals come last.
+    """
+
+    def __len__(self) -> int:
+        """Count the pages."""
+
+    def read(self, number: int) -> ChangedPage:
+        """Translate one page; its number is its place in the order."""
+
+
+@dataclass(frozen=True)
 class ChangesAnswer:
     """
     One whole update of a change feed.
 
+    `long` holds its rows where they are too many; `delta` and `quarantined` are empty then.
     `cursor_after` is None when there is nothing to remember yet (data not ready): it must
     not overwrite a cursor. `accounts` holds those that the feed brought along.
     """
@@ -92,6 +145,7 @@ class ChangesAnswer:
     calls_count: int
     pages_count: int
     quarantined: tuple[QuarantinedRow, ...] = ()
+    long: LongUpdate | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """COPY: the fastest way in, for the rows that are many."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import psycopg
@@ -29,23 +30,27 @@ def copy_rows(
     is_aside = _is_guarded(db, table)
     aside = sql.Identifier("pg_temp", f"copied_{table.name}") if is_aside else target
     try:
-        with driver_of(db).cursor() as cursor:
+        with without_details(), driver_of(db).cursor() as cursor:
             if is_aside:
                 bare = sql.Identifier(f"copied_{table.name}")
                 cursor.execute(_ASIDE.format(aside=bare, names=names, target=target))
+                cursor.execute(sql.SQL("TRUNCATE {}").format(aside))
             with cursor.copy(_COPY.format(target=aside, names=names)) as copy:
                 for row in rows:
                     copy.write_row(row)
             if is_aside:
                 cursor.execute(_INSERT.format(target=target, names=names, aside=aside))
-                copied = cursor.rowcount
-                cursor.execute(sql.SQL("DROP TABLE {}").format(aside))
-                return copied
             return cursor.rowcount
     except psycopg.errors.UniqueViolation:
         raise ConcurrentSyncError(f"{table.name}: a row appeared while we wrote it") from None
+
+
+@contextmanager
+def without_details() -> Iterator[None]:
+    """Take out of the driver's errors what quotes rows: bank data stays out of logs."""
+    try:
+        yield
     except psycopg.Error as error:
-        # Detail and context quote the row, and bank data stays out of logs.
         raise type(error)(error.diag.message_primary or "connection lost") from None
 
 
@@ -66,7 +71,8 @@ def _is_guarded(db: sa.Connection, table: sa.Table) -> bool:
 
 _GUARDED: Final = sa.text("SELECT row_security_active(CAST(:name AS text))")
 _ASIDE: Final = sql.SQL(
-    "CREATE TEMPORARY TABLE {aside} ON COMMIT DROP AS SELECT {names} FROM {target} WITH NO DATA"
+    "CREATE TEMPORARY TABLE IF NOT EXISTS {aside} ON COMMIT DROP "
+    "AS SELECT {names} FROM {target} WITH NO DATA"
 )
 _COPY: Final = sql.SQL("COPY {target} ({names}) FROM STDIN")
 _INSERT: Final = sql.SQL("INSERT INTO {target} ({names}) SELECT {names} FROM {aside}")

@@ -83,6 +83,17 @@ def note_applied(
     _write(db, started, transition, told, now)
 
 
+def is_worth_telling(started: StartedSync, row: Transaction, *, now: datetime) -> bool:
+    """Say whether somebody may want to be told of a new row: not of a first history, nor of old."""
+    connection = started.connection
+    return (
+        started.wishes is not None
+        and connection.history_stage is HistoryStage.COMPLETE
+        and row.status in _MONEY
+        and is_news(day_of(row), last_success_at=connection.last_success_at, now=now)
+    )
+
+
 def note_failed(
     db: sa.Connection,
     started: StartedSync,
@@ -118,19 +129,11 @@ def _news_of(
 ) -> Iterator[Notice]:
     accounts = {one.external_id: one for one in fetched.accounts.accounts}
     yield from _low_balances(started, wishes, accounts, news.balance_changes, now)
-    if started.connection.history_stage is not HistoryStage.COMPLETE:
-        return
     known = started.known_account_ids | {*fetched.renamed_accounts.values()}
     rows = [
         row
         for row in news.inserts
-        if row.status in _MONEY
-        and row.account_external_id in known
-        and is_news(
-            day_of(row),
-            last_success_at=started.connection.last_success_at,
-            now=now,
-        )
+        if row.account_external_id in known and is_worth_telling(started, row, now=now)
     ]
     if rows:
         yield _new_transactions(started, accounts, rows)

@@ -88,6 +88,15 @@ class StepCounts:
     removed: int = 0
     unchanged: int = 0
 
+    def __add__(self, other: "StepCounts") -> "StepCounts":
+        """Count both."""
+        return StepCounts(
+            self.inserted + other.inserted,
+            self.updated + other.updated,
+            self.removed + other.removed,
+            self.unchanged + other.unchanged,
+        )
+
 
 @dataclass(frozen=True)
 class SyncReport:

@@ -1,7 +1,7 @@
 """Bring the stored transactions of one connection to what one update says of them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -63,17 +63,47 @@ def write_update(
     if len(delta.upserts) > BIG_UPDATE:
         hashes = load_live_hashes(db, account_ids=account_ids)
         delta, left_out = without_unchanged(delta, hashes)
+    written = write_compared(
+        db,
+        delta,
+        team_id=team_id,
+        account_ids=account_ids,
+        sync_run_id=sync_run_id,
+        now=now,
+        moved=moved,
+    )
+    return replace(written, counts=written.counts + StepCounts(unchanged=left_out))
+
+
+def write_compared(
+    db: sa.Connection,
+    delta: TransactionDelta,
+    *,
+    team_id: TeamId,
+    account_ids: Mapping[str, AccountId],
+    sync_run_id: SyncRunId,
+    now: datetime,
+    moved: Pins | None = None,
+    days: DateWindow | None = None,
+) -> WrittenUpdate:
+    """
+    Write what differs of an update, or of that part of it which has to be compared row by row.
+
+    `days` are those of new booked rows without a link, None: those of `delta`. What was paid
+    within eight days before them, as a pending row, may have booked.
+    """
     stored = load_stored(db, account_ids=account_ids, keys=keys_of(delta))
-    days = _days_of_new(delta, stored)
+    days = days or _days_of_new(delta, stored)
     if days is not None:
         known = {row.id for row in stored}
-        ended = load_ended(db, account_ids=account_ids, days=days)
+        paid = DateWindow(first=days.first - BOOKING_DELAY_MAX, last=days.last)
+        ended = load_ended(db, account_ids=account_ids, days=paid)
         stored += [row for row in ended if row.id not in known]
     known = {row.id for row in stored}
     stored += [row for row in (moved or {}).values() if row is not None and row.id not in known]
     plan = plan_changes(stored, delta, pins=moved)
     apply_plan(db, plan, team_id=team_id, account_ids=account_ids, sync_run_id=sync_run_id, now=now)
-    unchanged = left_out + plan.unchanged_count + plan.superseded_count
+    unchanged = plan.unchanged_count + plan.superseded_count
     return WrittenUpdate(_to_counts(plan, unchanged=unchanged), plan.inserts)
 
 
@@ -119,7 +149,7 @@ def _to_counts(plan: ChangePlan, *, unchanged: int) -> StepCounts:
 
 
 def _days_of_new(delta: TransactionDelta, stored: Sequence[StoredTransaction]) -> DateWindow | None:
-    """Return when new booked rows without a link may have been paid, as pending rows, or booked."""
+    """Return the days of new booked rows without a link."""
     known = {row.key for row in stored}
     days = [
         row.booking_date
@@ -129,4 +159,4 @@ def _days_of_new(delta: TransactionDelta, stored: Sequence[StoredTransaction]) -
         and row.booking_date is not None
         and key_of(row) not in known
     ]
-    return DateWindow(first=min(days) - BOOKING_DELAY_MAX, last=max(days)) if days else None
+    return DateWindow(first=min(days), last=max(days)) if days else None

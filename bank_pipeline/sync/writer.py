@@ -8,13 +8,10 @@ from typing import Final
 import sqlalchemy as sa
 
 from bank_pipeline.domain.balance import BalanceKind
-from bank_pipeline.domain.changes import Key, StoredTransaction, to_reconciling
 from bank_pipeline.domain.connection import Connection, HistoryStage, Provider
 from bank_pipeline.domain.ids import AccountId
 from bank_pipeline.domain.looks import Look
-from bank_pipeline.domain.matching import Pins
-from bank_pipeline.domain.moving import find_moved
-from bank_pipeline.domain.transaction import Transaction, TransactionDelta
+from bank_pipeline.domain.transaction import Transaction
 from bank_pipeline.domain.window import Coverage, DateWindow, to_coverage
 from bank_pipeline.providers.answers import QuarantinedRow, WindowAnswer
 from bank_pipeline.storage.account_questions import save_questions
@@ -33,19 +30,18 @@ from bank_pipeline.storage.coverage import Ranges, load_oldest_days, load_ranges
 from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.depth import request_deep_pass
 from bank_pipeline.storage.quarantine import (
-    ORPHANED,
     save_quarantined,
     set_orphans_resolved,
 )
-from bank_pipeline.storage.transactions import load_stored
 from bank_pipeline.sync.balance_checks import BalanceChecks, check_balances, needs_deep_pass
+from bank_pipeline.sync.feed import write_feed
 from bank_pipeline.sync.fetch import Fetched
 from bank_pipeline.sync.history import Horizon
 from bank_pipeline.sync.moved import slack_of
 from bank_pipeline.sync.notices import BalanceChange, News
 from bank_pipeline.sync.reports import AccountReading, StepCounts
 from bank_pipeline.sync.started import StartedSync
-from bank_pipeline.sync.update import write_looks, write_update
+from bank_pipeline.sync.update import write_looks
 
 _NOTHING: Final = StepCounts()
 
@@ -68,7 +64,7 @@ class RowWriter:
         self._now = now
         self._vault = vault
         self._moved_from = moved_from
-        self._orphans: list[QuarantinedRow] = []
+        self._set_aside_count = 0
         self._held: Mapping[str, HeldAccount] = {}
         self._ranges: Ranges | None = None
         self._inserts: Sequence[Transaction] = ()
@@ -190,32 +186,27 @@ class RowWriter:
             return self._write_windows(fetched, fetched.windows)
         if changes is None:
             return _NOTHING
-        account_ids = self.account_ids
         if self._started.has_orphans:
             set_orphans_resolved(
                 self._db,
                 self._connection.id,
-                account_ids,
+                self.account_ids,
                 sync_run_id=self._started.id,
                 now=self._now,
             )
-        delta = self._without_orphans(changes.delta, frozenset(account_ids))
-        is_ready = changes.stage is not HistoryStage.AWAITING_INITIAL
-        must_reconcile = fetched.must_reconcile and is_ready
-        moved = self._find_moved(delta, account_ids)
-        if must_reconcile:
-            known = {row.id for row in moved.values() if row is not None}
-            stored = load_stored(self._db, account_ids=account_ids, keys=None)
-            delta = to_reconciling(
-                delta,
-                [row for row in stored if row.id not in known],
-                accounts={account.external_id for account in fetched.accounts.accounts},
-                unread={row.external_id for row in changes.quarantined},
-            )
-        counts = self._write_update(delta, account_ids, moved)
+        written = write_feed(
+            self._db,
+            self._started,
+            fetched,
+            changes,
+            held=self._held,
+            now=self._now,
+            set_aside=self._set_aside,
+        )
+        self._inserts = written.inserts
         if changes.stage is HistoryStage.COMPLETE and fetched.trouble is None:
-            self._cover_feed(fetched, account_ids)
-        return counts
+            self._cover_feed(fetched, self.account_ids)
+        return written.counts
 
     def known_readings(self, fetched: Fetched) -> dict[AccountId, AccountReading]:
         """Return what accounts of ours were asked for, by our ids of them."""
@@ -226,8 +217,11 @@ class RowWriter:
     def write_quarantine(self, fetched: Fetched) -> int:
         """Set aside what does not fit; return how many rows are newly there."""
         changed = fetched.changes.quarantined if fetched.changes else ()
-        rows = (*fetched.accounts.quarantined, *changed, *self._orphans)
-        return save_quarantined(
+        self._set_aside((*fetched.accounts.quarantined, *changed))
+        return self._set_aside_count
+
+    def _set_aside(self, rows: Sequence[QuarantinedRow]) -> None:
+        self._set_aside_count += save_quarantined(
             self._db,
             self._connection.id,
             rows,
@@ -259,41 +253,6 @@ class RowWriter:
             if first <= last:
                 covered[account_id] = DateWindow(first=first, last=last)
         self._cover(covered)
-
-    def _find_moved(self, delta: TransactionDelta, account_ids: Mapping[str, AccountId]) -> Pins:
-        """Find the rows of accounts that a feed tells of under other ids than before."""
-        told = {row.account_external_id for row in delta.upserts}
-        slack = slack_of(self._held, self._connection)
-        arrived = {name: days for name, days in slack.items() if name in told}
-        if not arrived:
-            return {}
-        ids = {name: account_ids[name] for name in arrived}
-        stored = load_stored(self._db, account_ids=ids, keys=None)
-        set_arrived(self._db, self._connection.id, arrived.keys())
-        moved: dict[Key, StoredTransaction | None] = {}
-        for name, days in arrived.items():
-            held = [row for row in stored if row.account_external_id == name]
-            shown = [row for row in delta.upserts if row.account_external_id == name]
-            moved |= find_moved(held, shown, slack=days)
-        return moved
-
-    def _write_update(
-        self,
-        delta: TransactionDelta,
-        account_ids: Mapping[str, AccountId],
-        moved: Pins,
-    ) -> StepCounts:
-        written = write_update(
-            self._db,
-            delta,
-            team_id=self._connection.team_id,
-            account_ids=account_ids,
-            sync_run_id=self._started.id,
-            now=self._now,
-            moved=moved,
-        )
-        self._inserts = written.inserts
-        return written.counts
 
     def _write_windows(self, fetched: Fetched, answers: Sequence[WindowAnswer]) -> StepCounts:
         """
@@ -348,25 +307,6 @@ class RowWriter:
 
     def _cover(self, windows: Mapping[AccountId, DateWindow]) -> None:
         self._ranges = save_coverage(self._db, self._covered(), windows, now=self._now)
-
-    def _without_orphans(
-        self, delta: TransactionDelta, account_ids: frozenset[str]
-    ) -> TransactionDelta:
-        """Set aside rows of accounts that the provider does not list: kept, not guessed."""
-        orphans = [t for t in delta.upserts if t.account_external_id not in account_ids]
-        if not orphans:
-            return delta
-        self._orphans = [
-            QuarantinedRow(
-                operation=ORPHANED,
-                external_id=t.external_id,
-                raw=t.model_dump_json(exclude_none=True),
-                reason="the provider lists no such account in this connection",
-            )
-            for t in orphans
-        ]
-        kept = tuple(t for t in delta.upserts if t.account_external_id in account_ids)
-        return delta.model_copy(update={"upserts": kept})
 
 
 def _wholly_told(fetched: Fetched) -> frozenset[str]:

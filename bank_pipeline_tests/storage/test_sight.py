@@ -97,6 +97,20 @@ def test_rows_are_copied_by_whoever_is_no_superuser(server_url: str, now: dateti
         assert copy_rows(db, transactions, ["id"], []) == 0
 
 
+def test_copies_of_one_transaction_take_the_locks_of_one(server_url: str, now: datetime) -> None:
+    """A long update copies page by page, and the server's table of locks is small."""
+    with plain_login(server_url) as engine, engine.begin() as db:
+        linked = link(db, now)
+        apply(db, linked, transaction(1), now=now)
+        locks = sa.text("SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid()")
+        before = db.scalar(locks)
+        for number in range(2, 12):
+            apply(db, linked, transaction(number), now=now)
+
+        assert db.scalar(locks) == before
+        assert db.scalar(sa.select(sa.func.count()).select_from(transactions)) == 11
+
+
 def test_without_the_readers_role_the_gateway_goes_on_as_before(
     server_url: str, now: datetime
 ) -> None:

@@ -41,3 +41,10 @@ def banks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Banks]:
     """Banks of all providers at which only scripted things happen."""
     with banks_over(quiet_world(), tmp_path_factory.mktemp("banks"), VAULT) as one:
         yield one
+
+
+@pytest.fixture(params=[False, True], ids=["together", "page by page"])
+def both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have Plaid's updates written as short ones are, and again as long ones are."""
+    if request.param:
+        monkeypatch.setattr("bank_pipeline.providers.plaid.provider.HELD_PAGES_MAX", 0)

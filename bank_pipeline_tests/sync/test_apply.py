@@ -17,6 +17,8 @@ from bank_pipeline_tests.sync.ground import (
     Ground,
 )
 
+pytestmark = pytest.mark.usefixtures("both_ways")
+
 COFFEE = Decimal("-4.50")
 DAY = timedelta(days=1)
 

@@ -2,9 +2,13 @@
 
 from decimal import Decimal
 
+import pytest
+
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline_tests.sync.ground import ACCOUNTS, CHECKING, READY, SYNC, Ground
+
+pytestmark = pytest.mark.usefixtures("both_ways")
 
 
 def _link_with_an_unlisted_account(ground: Ground, *, lists: int) -> ConnectionId:

@@ -13,7 +13,10 @@ from typing import Any, Final
 from bank_pipeline.domain.account import Account
 from bank_pipeline.domain.balance import Balance
 from bank_pipeline.domain.connection import HistoryStage, ProviderStatus
+from bank_pipeline.domain.stored import Key, key_of
 from bank_pipeline.domain.transaction import Transaction, TransactionDelta
+from bank_pipeline.providers.answers import ChangedPage, fold_pages
+from bank_pipeline.providers.exact_json import is_storable
 from bank_pipeline.providers.plaid.schemas import (
     PlaidAccount,
     PlaidItem,
@@ -36,8 +39,6 @@ _STAGES: Final = {
     "HISTORICAL_UPDATE_COMPLETE": HistoryStage.COMPLETE,
 }
 
-_Key = tuple[str, str]
-
 
 def to_stage(status: str | None, *, next_cursor: str) -> HistoryStage:
     """
@@ -50,30 +51,37 @@ def to_stage(status: str | None, *, next_cursor: str) -> HistoryStage:
 
 
 def to_delta(pages: Iterable[PlaidSyncPage], rows: Rows) -> TransactionDelta:
-    """
-    Fold all pages of one update; the last word on each transaction wins.
+    """Fold all pages of one update; the last word on each transaction wins."""
+    return fold_pages(to_page(page, rows) for page in pages)
 
-    Within a page, a removal comes last. A removed transaction that a later page shows again
-    stays, even when that later word cannot be read.
+
+def to_page(page: PlaidSyncPage, rows: Rows) -> ChangedPage:
     """
-    upserts: dict[_Key, Transaction] = {}
-    removed: set[_Key] = set()
-    for page in pages:
-        for raw in (*page.added, *page.modified):
-            transaction = rows.read(raw, PlaidTransaction, to_transaction, id_key="transaction_id")
-            if transaction is None:
-                removed.discard(_raw_key(raw))
-                continue
-            key = (transaction.account_external_id, transaction.external_id)
-            removed.discard(key)
-            upserts.pop(key, None)  # its place in the order is that of its last word
-            upserts[key] = transaction
-        for raw in page.removed:
-            removed_key = rows.read(raw, PlaidRemoved, _removed_key, id_key="transaction_id")
-            if removed_key is not None:
-                upserts.pop(removed_key, None)
-                removed.add(removed_key)
-    return TransactionDelta(upserts=tuple(upserts.values()), removed=frozenset(removed))
+    Translate one page by itself; within it, removals come last.
+
+    What is wrong with its rows is in `rows`, too.
+    """
+    known = len(rows.quarantined)
+    upserts: dict[Key, Transaction] = {}
+    unread: set[Key] = set()
+    for raw in (*page.added, *page.modified):
+        transaction = rows.read(raw, PlaidTransaction, to_transaction, id_key="transaction_id")
+        if transaction is None:
+            unread |= {key for key in (_raw_key(raw),) if is_storable([*key])}
+            continue
+        key = key_of(transaction)
+        upserts.pop(key, None)
+        upserts[key] = transaction
+    removed: set[Key] = set()
+    for raw in page.removed:
+        removed_key = rows.read(raw, PlaidRemoved, _removed_key, id_key="transaction_id")
+        if removed_key is not None:
+            upserts.pop(removed_key, None)
+            removed.add(removed_key)
+    delta = TransactionDelta.model_construct(
+        upserts=tuple(upserts.values()), removed=frozenset(removed)
+    )
+    return ChangedPage(delta, frozenset(unread), tuple(rows.quarantined[known:]))
 
 
 def to_accounts(raws: Iterable[Any], rows: Rows) -> tuple[tuple[Account, ...], tuple[Balance, ...]]:
@@ -105,11 +113,11 @@ def _account_with_balances(
     return account, to_balances(raw, account)
 
 
-def _removed_key(raw: PlaidRemoved, _unreadable: Mapping[str, Any]) -> _Key:
+def _removed_key(raw: PlaidRemoved, _unreadable: Mapping[str, Any]) -> Key:
     return raw.account_id, raw.transaction_id
 
 
-def _raw_key(raw: Any) -> _Key:  # noqa: ANN401 - one parsed row, of any shape
+def _raw_key(raw: Any) -> Key:  # noqa: ANN401 - one parsed row, of any shape
     if not isinstance(raw, dict):
         return "", ""
     return str(raw.get("account_id")), str(raw.get("transaction_id"))

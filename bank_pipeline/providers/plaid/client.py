@@ -3,7 +3,6 @@
 import hashlib
 import re
 import time
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -31,19 +30,19 @@ from bank_pipeline.providers.plaid.schemas import PlaidSyncPage
 from bank_pipeline.providers.plaid.transport import AnswerTooLargeError
 from bank_pipeline.providers.retry import Retry
 from bank_pipeline.providers.throttle import UNLIMITED, RateLimiter, Throttle
+from bank_pipeline.providers.waiting import WaitingBodies
 
 if TYPE_CHECKING:
     from bank_pipeline.providers.plaid.sdk import PlaidSdk
 
 CONNECT_TIMEOUT_S: Final = 5.0  # a reachable host answers a handshake at once
 RESTARTS_MAX: Final = 5  # Plaid moves data in bursts; what moves longer will move again
-PAGES_MAX: Final = 400  # 200,000 changes; more in one update means that something loops
+PAGES_MAX: Final = 4_000  # 2,000,000 changes; more in one update means that something loops
 PAGES_AT_ONCE: Final = 40  # Plaid allows 50 calls a minute per Item, all else included
-FEED_TOTAL_MAX_S: Final = 900.0  # no restart begins later; a first history takes minutes
 PAGE_PACE_S: Final = 1.25  # beyond them: a pace that stays below 50 a minute
+FEED_TOTAL_MAX_S: Final = PAGES_MAX * PAGE_PACE_S  # no restart begins later
 
 SYNC: Final = "transactions/sync"
-_PACKED_LEVEL: Final = 1  # a quarter of the default's time for nine tenths of its effect
 _REQUEST_ID = re.compile(rb'"request_id"\s*:\s*"[^"]*"')
 _OK = range(200, 300)
 
@@ -68,46 +67,36 @@ class SyncPage:
 
 
 @dataclass(frozen=True)
-class PackedPage:
-    """
-    A page that waits for the ones after it: its answer, compressed.
-
-    Nothing of an update is used before its last page is there, and a page takes thirty times as
-    much memory when it is parsed.
-    """
-
-    raw: RawAnswer
-
-    @classmethod
-    def of(cls, page: SyncPage) -> "PackedPage":
-        """Pack a page."""
-        return cls(replace(page.raw, body=zlib.compress(page.raw.body, _PACKED_LEVEL)))
-
-    def unpack(self) -> RawAnswer:
-        """Return the answer as it came."""
-        return replace(self.raw, body=zlib.decompress(self.raw.body))
-
-
-@dataclass(frozen=True)
 class SyncPages:
     """
     All pages of one update, in order, and how many calls they took, restarts included.
 
-    All but the last are packed, so an update of one page is parsed once.
+    Nothing of an update is used before its last page is there. All but the last wait packed, so
+    that an update of one page is parsed once.
     """
 
-    before: tuple[PackedPage, ...]
+    before: tuple[RawAnswer, ...]
+    bodies: WaitingBodies
     last: SyncPage
     calls_count: int
 
+    def __len__(self) -> int:
+        """Count the pages."""
+        return len(self.before) + 1
+
+    def answer(self, number: int) -> RawAnswer:
+        """Return one page's answer; its number is its place in the order."""
+        if number == len(self.before):
+            return self.last.raw
+        return replace(self.before[number], body=self.bodies[number])
+
     def answers(self) -> Iterator[RawAnswer]:
-        """Unpack the answers, one at a time."""
-        yield from (one.unpack() for one in self.before)
-        yield self.last.raw
+        """Return the answers, one at a time."""
+        return map(self.answer, range(len(self)))
 
     def read(self) -> Iterator[PlaidSyncPage]:
         """Read the pages, one at a time."""
-        yield from parse_pages(one.unpack() for one in self.before)
+        yield from parse_pages(map(self.answer, range(len(self.before))))
         yield self.last.page
 
 
@@ -212,20 +201,22 @@ class PlaidClient:
             self._sdk.close()
 
     def _read_feed(self, access_token: SecretStr, *, cursor: str | None, loop: _Loop) -> SyncPages:
-        packed: list[PackedPage] = []
+        before: list[RawAnswer] = []
+        bodies = WaitingBodies()
         sent = [cursor or ""]
         while True:
-            if len(packed) >= PAGES_AT_ONCE:
+            if len(before) >= PAGES_AT_ONCE:
                 self._retry.sleep(PAGE_PACE_S)
             loop.begin_call()
-            last = self._fetch_page(access_token, sent[-1], loop, is_first=not packed)
+            last = self._fetch_page(access_token, sent[-1], loop, is_first=not before)
             page, request_id = last.page, last.raw.request_id
             if not page.has_more:
-                return SyncPages(tuple(packed), last, loop.calls_count)
-            packed.append(PackedPage.of(last))
+                return SyncPages(tuple(before), bodies, last, loop.calls_count)
+            bodies.append(last.raw.body)
+            before.append(replace(last.raw, body=b""))
             if page.next_cursor == "" or page.next_cursor in sent:
                 raise _payload_error(SYNC, "CURSOR_STUCK", request_id)
-            if len(packed) == PAGES_MAX:
+            if len(before) == PAGES_MAX:
                 raise _payload_error(SYNC, "PAGES_MAX", request_id)
             sent.append(page.next_cursor)
 

@@ -1,7 +1,7 @@
 """Plaid in domain terms: the client fetches, the transforms translate, nothing is decided."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -9,9 +9,8 @@ from pydantic import SecretStr
 
 from bank_pipeline.config import Environment, Settings
 from bank_pipeline.domain.account import Account
-from bank_pipeline.domain.connection import HistoryStage, Provider, ProviderStatus
+from bank_pipeline.domain.connection import Provider, ProviderStatus
 from bank_pipeline.domain.institution import Institution
-from bank_pipeline.domain.transaction import TransactionDelta
 from bank_pipeline.errors import ProviderError, SetupError, TransientError
 from bank_pipeline.providers.answers import (
     AccountsAnswer,
@@ -31,21 +30,16 @@ from bank_pipeline.providers.base import (
     ProviderEvent,
 )
 from bank_pipeline.providers.plaid import institutions, link
-from bank_pipeline.providers.plaid.changes import (
-    to_accounts,
-    to_delta,
-    to_item_status,
-    to_stage,
-)
+from bank_pipeline.providers.plaid.changes import to_accounts, to_item_status
 from bank_pipeline.providers.plaid.client import SYNC, PlaidClient, parse_model, parse_pages
 from bank_pipeline.providers.plaid.errors import error_of_code
 from bank_pipeline.providers.plaid.schemas import (
     PlaidAccountsAnswer,
     PlaidInstitutionAnswer,
     PlaidItemAnswer,
-    PlaidSyncPage,
 )
 from bank_pipeline.providers.plaid.transform import to_institution, to_status
+from bank_pipeline.providers.plaid.updates import nothing_yet, to_changes, to_long_changes
 from bank_pipeline.providers.plaid.webhooks import WebhookVerifier
 from bank_pipeline.providers.retry import Retry
 from bank_pipeline.providers.rows import Rows
@@ -56,9 +50,9 @@ HOSTS: Final[Mapping[Environment, str]] = {
     Environment.PRODUCTION: "https://production.plaid.com",
 }
 HISTORY_DAYS_MAX: Final = 730  # Plaid hands over two years at most
+HELD_PAGES_MAX: Final = 20  # 10,000 rows; a longer update is read page by page, twice
 WEBHOOK_KEY_TIMEOUT_S: Final = 5.0  # Plaid waits 10 s for our answer to a webhook
 _NOT_READY: Final = "PRODUCT_NOT_READY"
-_NO_ACCOUNTS: Final = AccountsAnswer(accounts=(), balances=(), is_complete=False, status=None)
 
 
 class PlaidProvider(FeedProvider):
@@ -176,16 +170,19 @@ class PlaidProvider(FeedProvider):
 
         The pages of a whole update are archived together, in order, before a row of them is
         read. Those of a loop that broke are not, because Plaid takes them back; but an
-        answer that cannot be read, and so ends the call, is.
+        answer that cannot be read, and so ends the call, is. The rows of an update of many pages
+        are left to be read page by page.
         """
         try:
             fetched = self._client.fetch_sync_pages(credential, cursor=cursor, archive=archive)
         except TransientError as error:
             if error.code != _NOT_READY:
                 raise
-            return _nothing_yet(cursor)
+            return nothing_yet(cursor)
+        if len(fetched) > HELD_PAGES_MAX:
+            return to_long_changes(fetched, cursor_before=cursor)
         rows = Rows.of(SYNC, (answer.body for answer in fetched.answers()))
-        changes = _to_changes(fetched.read(), rows, cursor_before=cursor)
+        changes = to_changes(fetched.read(), rows, cursor_before=cursor)
         return replace(changes, calls_count=fetched.calls_count)
 
     def to_changes(
@@ -193,7 +190,7 @@ class PlaidProvider(FeedProvider):
     ) -> ChangesAnswer:
         """Translate the archived pages of one update again, in their order. Pure."""
         rows = Rows.of(SYNC, (answer.body for answer in answers))
-        return _to_changes(parse_pages(answers), rows, cursor_before=cursor_before)
+        return to_changes(parse_pages(answers), rows, cursor_before=cursor_before)
 
     def fetch_institution(self, external_id: str) -> Institution:
         """
@@ -313,63 +310,6 @@ def build_plaid(
         ),
         retry=retry,
         limiter=limiter,
-    )
-
-
-def _to_changes(
-    pages: Iterable[PlaidSyncPage], rows: Rows, *, cursor_before: str | None
-) -> ChangesAnswer:
-    """Translate pages that are read while they are gone through: one is held at a time."""
-    ends = _Ends()
-    delta = to_delta(ends.noted(pages), rows)
-    last = ends.last
-    assert last is not None, "an update has at least one page"
-    account_rows = Rows(SYNC, rows.has_odd_text)
-    accounts, balances = to_accounts(ends.accounts, account_rows)
-    return ChangesAnswer(
-        delta=delta,
-        cursor_before=cursor_before,
-        cursor_after=last.next_cursor or None,
-        stage=to_stage(last.transactions_update_status, next_cursor=last.next_cursor),
-        accounts=AccountsAnswer(
-            accounts=accounts,
-            balances=balances,
-            is_complete=False,  # Plaid lists only accounts that have transactions
-            status=None,
-            quarantined=tuple(account_rows.quarantined),
-        ),
-        calls_count=ends.pages_count,
-        pages_count=ends.pages_count,
-        quarantined=tuple(rows.quarantined),
-    )
-
-
-@dataclass
-class _Ends:
-    """What is kept of the pages of one update beside their rows."""
-
-    last: PlaidSyncPage | None = None
-    accounts: list[Any] = field(default_factory=list)
-    pages_count: int = 0
-
-    def noted(self, pages: Iterable[PlaidSyncPage]) -> Iterator[PlaidSyncPage]:
-        """Hand the pages on."""
-        for page in pages:
-            self.last = page
-            self.accounts.extend(page.accounts or ())
-            self.pages_count += 1
-            yield page
-
-
-def _nothing_yet(cursor: str | None) -> ChangesAnswer:
-    return ChangesAnswer(
-        delta=TransactionDelta(upserts=(), removed=frozenset()),
-        cursor_before=cursor,
-        cursor_after=None,
-        stage=HistoryStage.AWAITING_INITIAL,
-        accounts=_NO_ACCOUNTS,
-        calls_count=1,
-        pages_count=0,
     )
 
 

@@ -1,8 +1,8 @@
 """The wire: what a broken network, a proxy or Plaid itself may do to us."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from decimal import Decimal
 from traceback import format_exception
 from typing import Any
@@ -19,10 +19,10 @@ from bank_pipeline.errors import (
     ReauthRequiredError,
     TransientError,
 )
+from bank_pipeline.providers.answers import fold_pages
 from bank_pipeline.providers.plaid import client as client_module
 from bank_pipeline.providers.plaid import transport
 from bank_pipeline.providers.plaid.provider import PlaidProvider
-from bank_pipeline.providers.plaid.schemas import PlaidSyncPage
 from bank_pipeline.providers.retry import Retry
 from bank_pipeline_tests.providers.plaid.builders import (
     SECRET,
@@ -206,15 +206,29 @@ def test_pages_follow_each_other_and_all_are_archived(
     assert plaid.to_changes(archived, cursor_before="start") == changes
 
 
-def test_a_page_that_waits_for_others_is_small_and_comes_out_as_it_came() -> None:
-    body = json.dumps(page(added=[transaction(number) for number in range(100)])).encode()
-    answer = client_module.to_answer("transactions/sync", body)
-    read = client_module.parse_model(PlaidSyncPage, answer)
+def test_a_long_update_is_left_to_be_read_page_by_page_as_often_as_wanted(
+    stub: Stub, plaid: PlaidProvider, archived: Archived, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that it says besides its rows is read at once; one bad row spoils no other."""
+    rows = [transaction(0), transaction(1, amount="much"), transaction(2)]
+    stub.plays(
+        *(
+            Reply(page(added=[row], has_more=number < 2, next_cursor=f"c{number}"))
+            for number, row in enumerate(rows)
+        )
+    )
+    monkeypatch.setattr("bank_pipeline.providers.plaid.provider.HELD_PAGES_MAX", 2)
 
-    packed = client_module.PackedPage.of(client_module.SyncPage(answer.raw, read))
+    changes = plaid.fetch_changes(TOKEN, cursor="start", archive=archived)
 
-    assert len(packed.raw.body) < len(body) / 5
-    assert packed.unpack() == answer.raw
+    assert changes.long is not None
+    whole = plaid.to_changes(archived, cursor_before="start")
+    held = replace(changes, long=None, delta=whole.delta, quarantined=whole.quarantined)
+    assert held == whole
+    for _ in range(2):
+        pages = [changes.long.read(number) for number in range(len(changes.long))]
+        assert fold_pages(pages) == whole.delta
+        assert [row for one in pages for row in one.quarantined] == [*whole.quarantined]
 
 
 @pytest.mark.parametrize("odd_page", [0, 1, 2])
