@@ -4,7 +4,7 @@ import os
 import statistics
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from bank_pipeline.defs.requests import BATCH_SIZE
 from bank_pipeline.storage import embedded
 from bank_pipeline.storage.connections import ensure_team
 from bank_pipeline_tests.dagster_ui import ask
+from bank_pipeline_tests.environment import kept_environment
 from benchmarks.processes import free_port, started, wait_for
 
 TICK_REPEATS: Final = 3
@@ -97,20 +98,16 @@ class Filled:
 @contextmanager
 def filled(count: int) -> Iterator[Filled]:
     """Make an installation with so many connections that were synced a moment ago."""
-    before = dict(os.environ)
     folder = Path(tempfile.mkdtemp(prefix="bank-scale-"))
-    try:
+    with ExitStack() as stack:
+        stack.callback(embedded.stop, folder)
+        stack.enter_context(kept_environment())
         os.environ |= playground_environment(folder, "") | {"BANK_PIPELINE_CLOCK_URL": ""}
         os.environ |= dagster_environment(Settings())
-        services = build_services(Settings())
-        with dg.DagsterInstance.get() as instance:
-            _fill(services, instance, count)
-            yield Filled(services, instance, folder)
-        services.close()
-    finally:
-        os.environ.clear()
-        os.environ |= before
-        embedded.stop(folder)
+        services = stack.enter_context(closing(build_services(Settings())))
+        instance = stack.enter_context(dg.DagsterInstance.get())
+        _fill(services, instance, count)
+        yield Filled(services, instance, folder)
 
 
 def measure_ticks(count: int) -> dict[str, float]:
