@@ -17,7 +17,7 @@ from bank_pipeline.sync.reports import ALL_STEPS, Step, SyncReason
 
 OWN_RUNS_MAX: Final = 3  # above this, starting a process for each costs more than it shows
 BATCH_SIZE: Final = 50  # connections per shared run: many runs side by side on many machines
-ROUTINE_BATCH_SIZE: Final = 200  # nobody waits: fewer starts of processes, which cost most
+ROUTINE_BATCH_SIZE: Final = 500  # nobody waits: fewer starts of processes, which cost most
 PER_TICK_MAX: Final = 2_000  # connections that one tick asks for: a tick must end in time
 
 ASK_AGAIN: Final = timedelta(minutes=10)  # a requested run that did nothing by then was lost
@@ -68,35 +68,45 @@ def to_run_requests(
     steps: Collection[Step] = ALL_STEPS,
 ) -> Iterator[dg.RunRequest]:
     """
-    Turn connections into run requests; many share runs, those of one provider together.
+    Turn connections into run requests; many share runs.
+
+    Where somebody waits, those of one provider share runs, so that its limit of runs holds.
+    Else they share them in the order given: a quarter of an hour is one start of a process.
 
     With `asked_at`, the runs leave alone what was synced since: work that is asked for twice,
     as after a crash between asking and doing, is done once.
     """
     selection = None if steps == ALL_STEPS else [dg.AssetKey(step.value) for step in sorted(steps)]
-    ordered = sorted(asked, key=lambda one: (one.provider, one.connection_id))
-    if len(ordered) <= OWN_RUNS_MAX:
-        for one in ordered:
+    if len(asked) <= OWN_RUNS_MAX:
+        for one in asked:
             yield dg.RunRequest(
                 run_key=f"{reason}:{one.connection_id}:{one.key}",
                 partition_key=one.connection_id,
                 asset_selection=selection,
                 run_config=_config([], reason, asked_at),
-                tags={TAG_CONNECTION: one.connection_id, **_tags(one.provider, reason)},
+                tags={TAG_CONNECTION: one.connection_id, **_tags([one], reason)},
             )
         return
-    size = ROUTINE_BATCH_SIZE if _PRIORITIES[reason] < 0 else BATCH_SIZE
-    for provider, group in groupby(ordered, key=lambda one: one.provider):
-        members = [*group]
-        for start in range(0, len(members), size):
-            batch = members[start : start + size]
-            digest = _digest([f"{one.connection_id}:{one.key}" for one in batch])
-            yield dg.RunRequest(
-                run_key=f"{reason}:batch:{digest}",
-                asset_selection=selection,
-                run_config=_config([one.connection_id for one in batch], reason, asked_at),
-                tags={TAG_BATCH: str(len(batch)), **_tags(provider, reason)},
-            )
+    for batch in _to_batches(asked, reason):
+        digest = _digest([f"{one.connection_id}:{one.key}" for one in batch])
+        yield dg.RunRequest(
+            run_key=f"{reason}:batch:{digest}",
+            asset_selection=selection,
+            run_config=_config([one.connection_id for one in batch], reason, asked_at),
+            tags={TAG_BATCH: str(len(batch)), **_tags(batch, reason)},
+        )
+
+
+def _to_batches(asked: Sequence[Asked], reason: SyncReason) -> Iterator[Sequence[Asked]]:
+    if _lane_of(reason) == ROUTINE:
+        groups, size = [asked], ROUTINE_BATCH_SIZE
+    else:
+        by_provider = sorted(asked, key=lambda one: (one.provider, one.connection_id))
+        groups = [[*group] for _, group in groupby(by_provider, key=lambda one: one.provider)]
+        size = BATCH_SIZE
+    for group in groups:
+        for start in range(0, len(group), size):
+            yield group[start : start + size]
 
 
 def load_under_way(instance: dg.DagsterInstance) -> set[ConnectionId]:
@@ -138,14 +148,18 @@ def _connections_of(run: dg.DagsterRun) -> set[ConnectionId]:
     return {ConnectionId(id_) for id_ in config.get("connection_ids", [])}
 
 
-def _tags(provider: Provider, reason: SyncReason) -> dict[str, str]:
-    priority = _PRIORITIES[reason]
+def _tags(asked: Sequence[Asked], reason: SyncReason) -> dict[str, str]:
+    providers = {one.provider.value for one in asked}
     return {
-        TAG_PROVIDER: provider.value,
+        **({TAG_PROVIDER: providers.pop()} if len(providers) == 1 else {}),
         TAG_REASON: reason.value,
-        TAG_LANE: PROMPT if priority > 0 else ROUTINE,
-        TAG_PRIORITY: str(priority),
+        TAG_LANE: _lane_of(reason),
+        TAG_PRIORITY: str(_PRIORITIES[reason]),
     }
+
+
+def _lane_of(reason: SyncReason) -> str:
+    return PROMPT if _PRIORITIES[reason] > 0 else ROUTINE
 
 
 def _config(
