@@ -104,7 +104,7 @@ def plan_changes(
     be continued. Applying the plan and planning the same delta again gives an empty plan.
     """
     held = [*stored]
-    if not held and not pins and not any(t.pending_external_id for t in delta.upserts):
+    if not held and not pins and not _names_its_own(delta):
         return ChangePlan(inserts=delta.upserts)  # a first load: there is nothing to compare with
     rows = _Rows(held, delta, pins or {})
     ending = _find_ending(delta, rows)
@@ -150,6 +150,12 @@ def plan_changes(
         unchanged_count=unchanged_count,
         superseded_count=superseded_count,
     )
+
+
+def _names_its_own(delta: TransactionDelta) -> bool:
+    """Say whether an entry may be the pending one that another entry books."""
+    named = {t.pending_external_id for t in delta.upserts}
+    return not named.isdisjoint([t.external_id for t in delta.upserts])
 
 
 def _find_ending(delta: TransactionDelta, rows: "_Rows") -> dict[TransactionId, StoredTransaction]:

@@ -59,10 +59,11 @@ def write_update(
     the transaction in which the cursor moves. `moved` are stored rows by the names that they go
     by from now on.
     """
-    left_out = 0
+    left_out, is_first = 0, False
     if len(delta.upserts) > BIG_UPDATE:
         hashes = load_live_hashes(db, account_ids=account_ids)
         delta, left_out = without_unchanged(delta, hashes)
+        is_first = not hashes
     written = write_compared(
         db,
         delta,
@@ -71,11 +72,12 @@ def write_update(
         sync_run_id=sync_run_id,
         now=now,
         moved=moved,
+        is_first=is_first,
     )
     return replace(written, counts=written.counts + StepCounts(unchanged=left_out))
 
 
-def write_compared(
+def write_compared(  # noqa: PLR0913 - keyword-only
     db: sa.Connection,
     delta: TransactionDelta,
     *,
@@ -85,14 +87,17 @@ def write_compared(
     now: datetime,
     moved: Pins | None = None,
     days: DateWindow | None = None,
+    is_first: bool = False,
 ) -> WrittenUpdate:
     """
     Write what differs of an update, or of that part of it which has to be compared row by row.
 
     `days` are those of new booked rows without a link, None: those of `delta`. What was paid
-    within eight days before them, as a pending row, may have booked.
+    within eight days before them, as a pending row, may have booked. `is_first`: no live row is
+    stored, so that to read what else there is takes less than to name what is looked for.
     """
-    stored = load_stored(db, account_ids=account_ids, keys=keys_of(delta))
+    keys = None if is_first else keys_of(delta)
+    stored = load_stored(db, account_ids=account_ids, keys=keys)
     days = days or _days_of_new(delta, stored)
     if days is not None:
         known = {row.id for row in stored}

@@ -208,6 +208,14 @@ def test_a_new_row_is_a_removed_one_only_where_all_is_equal() -> None:
     assert len(ledger.live) == 5
 
 
+def test_a_first_update_with_a_pending_entry_and_what_booked_it_has_one_row_of_both() -> None:
+    ledger = Ledger()
+    shown = [movement("p1", PENDING), movement("b1", pending="p1"), movement("b2", pending="p2")]
+    plan = ledger.apply(delta(shown))
+    assert {*ledger.live} == {"b1", "b2"}
+    assert plan.superseded_count == 1
+
+
 def test_a_pending_id_that_a_booked_row_took_over_is_history() -> None:
     ledger = Ledger()
     ledger.apply(delta([movement("p1", PENDING)]))

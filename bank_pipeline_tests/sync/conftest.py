@@ -43,8 +43,10 @@ def banks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Banks]:
         yield one
 
 
-@pytest.fixture(params=[False, True], ids=["together", "page by page"])
-def both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have Plaid's updates written as short ones are, and again as long ones are."""
-    if request.param:
+@pytest.fixture(params=["together", "by fingerprints", "page by page"])
+def every_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have Plaid's updates written as short ones are, then as big ones, then as long ones."""
+    if request.param == "by fingerprints":
+        monkeypatch.setattr("bank_pipeline.sync.update.BIG_UPDATE", -1)
+    if request.param == "page by page":
         monkeypatch.setattr("bank_pipeline.providers.plaid.provider.HELD_PAGES_MAX", 0)

@@ -17,7 +17,7 @@ from bank_pipeline_tests.sync.ground import (
     Ground,
 )
 
-pytestmark = pytest.mark.usefixtures("both_ways")
+pytestmark = pytest.mark.usefixtures("every_way")
 
 COFFEE = Decimal("-4.50")
 DAY = timedelta(days=1)

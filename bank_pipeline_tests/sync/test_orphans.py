@@ -8,7 +8,7 @@ from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline_tests.sync.ground import ACCOUNTS, CHECKING, READY, SYNC, Ground
 
-pytestmark = pytest.mark.usefixtures("both_ways")
+pytestmark = pytest.mark.usefixtures("every_way")
 
 
 def _link_with_an_unlisted_account(ground: Ground, *, lists: int) -> ConnectionId:

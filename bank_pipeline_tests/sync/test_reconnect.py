@@ -265,7 +265,7 @@ def test_who_links_the_accounts_of_a_revoked_connection_anew_goes_on_with_it(sta
     assert stage.differences(first) == []
 
 
-@pytest.mark.usefixtures("both_ways")
+@pytest.mark.usefixtures("every_way")
 @pytest.mark.parametrize("stage", AMERICAN[:1], ids=str, indirect=True)
 def test_a_change_feed_goes_on_under_another_consent_without_doubling(stage: Stage) -> None:
     """A second item of one login replays the history under other ids: the rows are the same."""
