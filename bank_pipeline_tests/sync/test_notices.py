@@ -36,7 +36,9 @@ def told(ground: Ground) -> list[str]:
 
 
 def payloads(ground: Ground, kind: str) -> Sequence[Any]:
-    rows = ground.query("SELECT payload FROM bank.notifications WHERE kind = :kind", kind=kind)
+    rows = ground.query(
+        "SELECT payload FROM bank.notifications WHERE kind = :kind ORDER BY id", kind=kind
+    )
     return [row[0] for row in rows]
 
 
