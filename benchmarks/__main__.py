@@ -17,9 +17,11 @@ import sys
 from time import monotonic
 from typing import Final
 
+import psutil
+
 from benchmarks.page import write_page
 from benchmarks.parts import FULL, PARTS, SHORT
-from benchmarks.results import load_results, record
+from benchmarks.results import load_results, record, stolen_since
 
 _PART: Final = "--part"
 
@@ -70,9 +72,9 @@ def _run(name: str, *, is_short: bool) -> bool:
 
 
 def _measure(name: str, size: str) -> int:
-    begun = monotonic()
+    begun, times = monotonic(), psutil.cpu_times()
     found = PARTS[name].measure(size)
-    record(name, found, size=size, seconds=monotonic() - begun)
+    record(name, found, size=size, seconds=monotonic() - begun, stolen=stolen_since(times))
     return 0
 
 

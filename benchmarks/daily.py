@@ -20,6 +20,8 @@ from typing import Any, Final
 import psutil
 import sqlalchemy as sa
 
+from bank_pipeline.defs.requests import ROUTINE_BATCH_SIZE
+from bank_pipeline.domain.cadence import SLOTS_PER_DAY
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.sync.connection import sync_connection
@@ -64,7 +66,7 @@ class Size:
 
 SIZES: Final = {
     "short": Size(turns=2, batched=40, plain=24, single=2, bare=200),
-    "full": Size(turns=2, batched=800, plain=200, single=8, bare=800),
+    "full": Size(turns=2, batched=1_000, plain=200, single=8, bare=800),
 }
 
 
@@ -203,7 +205,8 @@ def _to_figures(
 ) -> dict[str, Any]:
     told = {name: way.figures() for name, way in ways.items()}
     batched, plain, single = told["batched"], told["plain"], told["single"]
-    start = max(0.0, single["cpu_ms"] - plain["cpu_ms"]) * _batches(size) / size.batched
+    process_ms = max(0.0, single["cpu_ms"] - plain["cpu_ms"])
+    start = process_ms * _batches(size) / size.batched
     events = max(0.0, batched["cpu_ms"] - plain["cpu_ms"] - start)
     postgres_of_events = max(0.0, batched["postgres_cpu_ms"] - plain["postgres_cpu_ms"])
     kinds = (PROVIDER_IO, READING, RULES, DATABASE, CACHE, OTHER)
@@ -214,6 +217,7 @@ def _to_figures(
     parts["start of the run's process"] = round(start, 2)
     total = sum(parts.values())
     dagster = events + postgres_of_events + start
+    by_slots = process_ms * SLOTS_PER_DAY / _TARGET_CONNECTIONS - start
     return {
         "connections": size.turns * size.batched,
         "target_connections": _TARGET_CONNECTIONS,
@@ -225,7 +229,9 @@ def _to_figures(
         "ways": told,
         "parts_cpu_ms": parts,
         "total_cpu_ms": round(total, 2),
+        "process_start_s": round(process_ms / 1000, 2),
         "dagster_share": round(dagster / total, 3),
+        "dagster_share_by_slots": round((dagster + by_slots) / (total + by_slots), 3),
         "times_bare": round(total / told["bare_hashed"]["cpu_ms"], 2),
         "times_bare_without_dagster": round(
             (total - dagster) / told["bare_hashed"]["cpu_ms"], 2
@@ -235,9 +241,8 @@ def _to_figures(
 
 
 def _batches(size: Size) -> int:
-    """Return how many runs a turn takes: those of one provider share runs of up to 200."""
-    per_provider = size.batched // len(PROVIDERS)
-    return len(PROVIDERS) * -(-per_provider // 200)
+    """Return how many runs a turn takes."""
+    return -(-size.batched // ROUTINE_BATCH_SIZE)
 
 
 def _broken(found: dict[str, Any]) -> list[str]:

@@ -112,6 +112,7 @@ def _fill(place: Prepared, count: int, size: Size) -> float:
     place.banks.set_day(1)
     with place.services.sync.engine.begin() as db:
         db.execute(sa.text("SET LOCAL statement_timeout = 0"))
+        db.execute(sa.text("SET LOCAL session_replication_role = replica"))  # references hold
         accounts = [*db.scalars(_ACCOUNTS)]
         for table in TABLES:
             _copy_rows(db, table, copies=count // real - 1)

@@ -10,6 +10,7 @@ from benchmarks.results import load_results
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "performance.md"
 _BLOCK: Final = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_STOLEN_MIN: Final = 0.05  # of the machine's time: less is no news
 _MISSING: Final = "Not measured yet.\n"
 
 
@@ -30,7 +31,7 @@ def to_page(text: str, results: Mapping[str, Any]) -> str:
 def to_table(name: str, results: Mapping[str, Any]) -> str:
     """Return one table, with what it was measured on and what is broken."""
     if name == "machine":
-        return f"{results['machine']}.\n"
+        return _machines(results)
     found = results.get(name)
     if found is None:
         return _MISSING
@@ -40,9 +41,18 @@ def to_table(name: str, results: Mapping[str, Any]) -> str:
     return f"{table(found)}\n{missed}{gap}{_origin(found)}\n"
 
 
+def _machines(results: Mapping[str, Any]) -> str:
+    parts: dict[str, list[str]] = {}
+    for name, found in results.items():
+        parts.setdefault(found["machine"], []).append(name)
+    return "".join(f"* {', '.join(names)}: {machine}.\n" for machine, names in parts.items())
+
+
 def _origin(found: Mapping[str, Any]) -> str:
     """Say how a part was measured: small figures on a busy machine are not to be cited."""
     load = found.get("load_per_core_after")
     busy = "" if load is None or load <= 1 else f", while {load:g} processes per core wanted to run"
+    stolen = found.get("stolen", 0)
+    lost = f", while the host gave others {stolen:.0%} of the time" if stolen >= _STOLEN_MIN else ""
     nice = ", at the lowest priority" if found.get("niceness") else ""
-    return f"<sub>{found['size']} size, {found['on']}{busy}{nice}</sub>"
+    return f"<sub>{found['size']} size, {found['on']}{busy}{lost}{nice}</sub>"

@@ -96,6 +96,7 @@ def _daily(found: Found) -> str:
         ("ratio", "aim", "measured"),
         (
             ("Dagster's share of the CPU", "at most 0.35", found["dagster_share"]),
+            ("the same, by quarters of an hour", "", found["dagster_share_by_slots"]),
             ("CPU, of the bare loop that hashes", "at most 2", found["times_bare"]),
             ("the same without Dagster", "", found["times_bare_without_dagster"]),
             ("connections/s, of a run for each", "at least 20", found["times_single"]),
@@ -104,8 +105,9 @@ def _daily(found: Found) -> str:
     head = (
         f"{found['connections']:,} connections in batches of {found['batch']}, {found['turns']} "
         f"turns; {found['calls_per_connection']} calls each. The aim is "
-        f"{found['target_connections']:,}: a day is batches of 200, one after the other, so that "
-        "what one costs is what all cost. A link took "
+        f"{found['target_connections']:,}: a day is batches, one after the other, so that "
+        f"what one costs is what all cost. The start of a process takes {found['process_start_s']} "
+        "s of CPU. A link took "
         f"{_count(found['link_cpu_ms'])} ms of CPU, a first sync "
         f"{_count(found['first_sync_cpu_ms'])}.\n\n"
     )

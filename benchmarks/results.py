@@ -19,23 +19,38 @@ def load_results() -> dict[str, Any]:
     return known
 
 
-def record(name: str, found: Mapping[str, Any], *, size: str, seconds: float) -> None:
-    """Put a part's results in place of its earlier ones, with the machine's description."""
+def record(
+    name: str, found: Mapping[str, Any], *, size: str, seconds: float, stolen: float
+) -> None:
+    """
+    Put a part's results in place of its earlier ones, with the machine that they are from.
+
+    `stolen` is the share of the machine's time that its host gave to others meanwhile.
+    """
     told = {
         "size": size,
+        "machine": machine(),
         "seconds": round(seconds),
         "on": datetime.now(UTC).date().isoformat(),  # noqa: TID251 - an entry point
         "load_per_core_after": load_of_machine(),
         "niceness": os.nice(0),
+        "stolen": stolen,
         **found,
     }
-    known = {**load_results(), "machine": machine(), name: told}
+    known = {**load_results(), name: told}
     RESULTS.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n")
 
 
 def load_of_machine() -> float:
     """Return how many processes want to run, per core: above 1 others are at work."""
     return round(psutil.getloadavg()[0] / (psutil.cpu_count() or 1), 2)
+
+
+def stolen_since(before: Any) -> float:  # noqa: ANN401 - psutil's times, which differ by system
+    """Return the share of time that went to other machines since `psutil.cpu_times()` was asked."""
+    now = psutil.cpu_times()
+    stolen = getattr(now, "steal", 0.0) - getattr(before, "steal", 0.0)
+    return round(stolen / max(sum(now) - sum(before), 1e-9), 2)
 
 
 def machine() -> str:
