@@ -50,7 +50,7 @@ def stolen_since(before: Any) -> float:  # noqa: ANN401 - psutil's times, which 
     """Return the share of time that went to other machines since `psutil.cpu_times()` was asked."""
     now = psutil.cpu_times()
     stolen = getattr(now, "steal", 0.0) - getattr(before, "steal", 0.0)
-    return round(stolen / max(sum(now) - sum(before), 1e-9), 2)
+    return round(float(stolen / max(sum(now) - sum(before), 1e-9)), 2)
 
 
 def machine() -> str:
