@@ -17,7 +17,7 @@ from bank_pipeline.sync.reports import ALL_STEPS, Step, SyncReason
 
 OWN_RUNS_MAX: Final = 3  # above this, starting a process for each costs more than it shows
 BATCH_SIZE: Final = 50  # connections per shared run: many runs side by side on many machines
-ROUTINE_BATCH_SIZE: Final = 500  # nobody waits: fewer starts of processes, which cost most
+ROUTINE_BATCH_SIZE: Final = 250  # nobody waits; at 3 s a call it ends within `ASK_AGAIN`
 PER_TICK_MAX: Final = 2_000  # connections that one tick asks for: a tick must end in time
 
 ASK_AGAIN: Final = timedelta(minutes=10)  # a requested run that did nothing by then was lost

@@ -162,7 +162,7 @@ def load_due_attempts(db: sa.Connection, *, now: datetime, limit: int) -> list[D
     query = (
         sa.select(*columns, due_at.label("due_at"))
         .where(connections.c.status.in_(SYNCABLE) | is_look, due_at <= now)
-        .order_by(due_at)
+        .order_by(due_at, connections.c.id)
         .limit(limit)
     )
     return [

@@ -93,8 +93,8 @@ def write_compared(  # noqa: PLR0913 - keyword-only
     Write what differs of an update, or of that part of it which has to be compared row by row.
 
     `days` are those of new booked rows without a link, None: those of `delta`. What was paid
-    within eight days before them, as a pending row, may have booked. `is_first`: no live row is
-    stored, so that to read what else there is takes less than to name what is looked for.
+    within eight days before them, as a pending row, may have booked. `is_first`: no row is stored
+    as it was last told, so that to read all takes less than to name what is looked for.
     """
     keys = None if is_first else keys_of(delta)
     stored = load_stored(db, account_ids=account_ids, keys=keys)
