@@ -160,7 +160,7 @@ def _start(context: SyncContext, request: SyncRequest) -> StartedSync:
 
 def _check_needed(db: sa.Connection, connection: Connection, request: SyncRequest) -> None:
     since, synced_at = request.unless_synced_since, connection.last_success_at
-    is_covered = since is not None and synced_at is not None and synced_at > since
+    is_covered = since is not None and synced_at is not None and synced_at >= since
     if is_covered or (request.repeats and is_synced_by(db, connection.id, request.repeats)):
         raise CoveredError(f"connection {connection.id} was synced since it was asked for")
 

@@ -43,7 +43,7 @@ class SyncRequest:
 
     `present_user` is the customer, if they are asking for it right now. `since` is the first
     day of a backfill; without one it goes as far back as banks do. With `unless_synced_since`
-    there is nothing to do for a connection that was synced after it, nor for one that a Dagster
+    there is nothing to do for a connection that was synced from then on, nor for one that a Dagster
     run in `repeats` has synced: so work may be asked for twice, and is done once.
     """
 

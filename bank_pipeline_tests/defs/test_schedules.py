@@ -132,6 +132,18 @@ def test_work_asked_for_twice_is_done_once(runs: Runs, ticks: Ticks) -> None:
     assert runs.installation.value("SELECT count(*) FROM bank.sync_runs") == before + 2
 
 
+def test_a_sync_in_the_very_moment_of_its_turn_is_the_days_sync(runs: Runs, ticks: Ticks) -> None:
+    """The schedule and the run it asks for agree where a turn begins."""
+    [connection_id] = runs.linked()
+    [request] = ticks.schedule(turn_of(connection_id) + DAY)
+    runs.of_request(request)
+    before = runs.installation.value("SELECT count(*) FROM bank.sync_runs")
+
+    assert runs.of_request(request).success
+    assert runs.installation.value("SELECT count(*) FROM bank.sync_runs") == before
+    assert ticks.schedule(turn_of(connection_id) + DAY) == []
+
+
 def test_a_sync_of_balances_is_not_the_days_sync(runs: Runs, ticks: Ticks) -> None:
     """Only a whole sync is a connection's turn: a part of it leaves its transactions old."""
     [connection_id] = runs.linked()
