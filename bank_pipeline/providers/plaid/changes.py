@@ -67,7 +67,9 @@ def to_page(page: PlaidSyncPage, rows: Rows) -> ChangedPage:
     for raw in (*page.added, *page.modified):
         transaction = rows.read(raw, PlaidTransaction, to_transaction, id_key="transaction_id")
         if transaction is None:
-            unread |= {key for key in (_raw_key(raw),) if is_storable([*key])}
+            name = _raw_key(raw)
+            if is_storable([*name]):
+                unread.add(name)
             continue
         key = key_of(transaction)
         upserts.pop(key, None)

@@ -22,7 +22,7 @@ def to_changes(
     """Translate pages that are read while they are gone through: one is held at a time."""
     ends = _Ends()
     delta = to_delta(ends.noted(pages), rows)
-    return ends.to_answer(delta, rows, cursor_before=cursor_before, calls_count=ends.pages_count)
+    return ends.to_answer(delta, rows, cursor_before=cursor_before)
 
 
 def to_long_changes(fetched: SyncPages, *, cursor_before: str | None) -> ChangesAnswer:
@@ -31,9 +31,8 @@ def to_long_changes(fetched: SyncPages, *, cursor_before: str | None) -> Changes
     for _ in ends.noted(fetched.read()):
         pass
     rows = Rows(SYNC, has_odd_text=True)  # of the accounts, which are few
-    calls_count = fetched.calls_count
-    answer = ends.to_answer(_NO_ROWS, rows, cursor_before=cursor_before, calls_count=calls_count)
-    return replace(answer, long=LongPages(fetched))
+    answer = ends.to_answer(_NO_ROWS, rows, cursor_before=cursor_before)
+    return replace(answer, long=LongPages(fetched), calls_count=fetched.calls_count)
 
 
 @dataclass(frozen=True)
@@ -87,14 +86,9 @@ class _Ends:
             yield page
 
     def to_answer(
-        self,
-        delta: TransactionDelta,
-        rows: Rows,
-        *,
-        cursor_before: str | None,
-        calls_count: int,
+        self, delta: TransactionDelta, rows: Rows, *, cursor_before: str | None
     ) -> ChangesAnswer:
-        """Return the answer once all pages were gone through."""
+        """Return the answer once all pages were gone through; a call each, as far as they tell."""
         last = self.last
         assert last is not None, "an update has at least one page"
         account_rows = Rows(SYNC, rows.has_odd_text)
@@ -111,7 +105,7 @@ class _Ends:
                 status=None,
                 quarantined=tuple(account_rows.quarantined),
             ),
-            calls_count=calls_count,
+            calls_count=self.pages_count,
             pages_count=self.pages_count,
             quarantined=tuple(rows.quarantined),
         )
