@@ -11,7 +11,8 @@ much for it.
 import logging
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -51,13 +52,17 @@ _ACCOUNTS: Final = sa.text("""
 
 @dataclass(frozen=True)
 class Size:
-    """Customers of each provider, and days; in the two weeks after them everything settles."""
+    """Customers of each provider, and days."""
 
     of_each: int
     days: int
 
 
 SIZES: Final = {"short": Size(of_each=1, days=6), "full": Size(of_each=2, days=12)}
+
+
+class _DaysAreOver(Exception):  # noqa: N818 - no error
+    """There is nothing more to count."""
 
 
 @dataclass
@@ -80,8 +85,18 @@ class _Counts:
 
         vars(limits).update(admit=counted)
 
-    def collect(self) -> None:
-        """Take what the logs of the others hold, before the oldest of it is forgotten."""
+    def begin_day(self) -> None:
+        """
+        Take what the logs of the others hold, before the oldest of it is forgotten.
+
+        Raises:
+            _DaysAreOver: all days were counted; how everything settles then costs nobody.
+        """
+        self._collect()
+        if self.place.world.clock.now() >= self.ends:
+            raise _DaysAreOver
+
+    def _collect(self) -> None:
         place = self.place
         with place.gocardless.state.lock:
             self._take(Provider.GOCARDLESS, place.gocardless.state.log.to_json())
@@ -155,13 +170,12 @@ def _live(folder: Path, url: str, people: list[Customer], plan: Plan, size: Size
         start = world.clock.now()
         counts = _Counts(place, start + SETTLED, start + timedelta(days=size.days))
         counts.watch_plaid()
-        on_day: Callable[[], None] = counts.collect
         year = Year(
             place, killer, seed=SEED, days=size.days, plan=plan, customers=people,
-            findings=Findings(), on_day=on_day,
+            findings=Findings(), on_day=counts.begin_day,
         )  # fmt: skip
-        year.live()
-        counts.collect()
+        with suppress(_DaysAreOver):
+            year.live()
         with place.context.engine.connect() as db:
             rows = [*db.execute(_ACCOUNTS)]
     return _Lived(

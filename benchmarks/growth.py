@@ -63,7 +63,7 @@ class Size:
 
 SIZES: Final = {
     "short": Size(stored=(160, 800, 4_000), turns=4, sample=20),
-    "full": Size(stored=(1_000, 10_000, 50_000), turns=5, sample=40),
+    "full": Size(stored=(1_000, 10_000, 50_000), turns=5, sample=20),
 }
 
 
