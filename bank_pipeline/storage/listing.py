@@ -150,7 +150,7 @@ def load_scheduled(db: sa.Connection, *, now: datetime) -> list[ScheduledConnect
 
 def load_due_attempts(db: sa.Connection, *, now: datetime, limit: int) -> list[DueAttempt]:
     """
-    Load the connections whose next try has come, the longest due first.
+    Load the connections whose next try has come: first syncs first, then the longest due.
 
     Due are those whose planned try has come, and those that no schedule has reached for
     longer than a day: a missed tick is made up for. So is the daily look at who waits for
@@ -162,7 +162,7 @@ def load_due_attempts(db: sa.Connection, *, now: datetime, limit: int) -> list[D
     query = (
         sa.select(*columns, due_at.label("due_at"))
         .where(connections.c.status.in_(SYNCABLE) | is_look, due_at <= now)
-        .order_by(due_at, connections.c.id)
+        .order_by(connections.c.last_success_at.is_not(None), due_at, connections.c.id)
         .limit(limit)
     )
     return [

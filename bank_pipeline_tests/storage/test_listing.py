@@ -13,6 +13,7 @@ from bank_pipeline.storage.balance_choice import save_choices
 from bank_pipeline.storage.balances import save_balances
 from bank_pipeline.storage.beginnings import load_beginning
 from bank_pipeline.storage.connections import apply_transition
+from bank_pipeline.storage.tables import connections
 from bank_pipeline.storage.webhook_events import insert_event
 from bank_pipeline_tests.builders import balance, pending, transaction
 from bank_pipeline_tests.storage.linked import Linked, apply, link
@@ -94,6 +95,22 @@ def test_a_connection_is_due_when_its_next_try_has_come(
     assert due == listing.DueAttempt(linked.connection.id, Provider.PLAID, now, is_first=True)
     assert listing.load_syncable_ids(db) == [linked.connection.id]
     assert set(listing.load_connection_ids(db)) == {linked.connection.id, stopped.id}
+
+
+def test_a_first_sync_goes_before_repetitions_that_wait_for_longer(
+    db: sa.Connection, linked: Linked, now: datetime
+) -> None:
+    """However many banks are down: a new customer sits before the page."""
+    for number in range(3):
+        waiting = link(db, now, external_id=f"item-{number + 2}").connection
+        query = sa.update(connections).where(connections.c.id == waiting.id)
+        day_ago = now - timedelta(days=1)
+        db.execute(query.values(last_success_at=day_ago, next_attempt_at=day_ago))
+
+    [due] = listing.load_due_attempts(db, now=now, limit=1)
+
+    assert due.connection_id == linked.connection.id
+    assert due.is_first
 
 
 def test_waiting_events_are_one_per_connection(
