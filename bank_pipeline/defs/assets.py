@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date, datetime
+from time import monotonic
 from typing import Final
 
 import dagster as dg
@@ -24,7 +25,7 @@ from bank_pipeline.defs.failures import Failures
 from bank_pipeline.defs.labels import OWNERS
 from bank_pipeline.defs.metadata import to_materializations
 from bank_pipeline.defs.partitions import connection_partitions
-from bank_pipeline.defs.requests import ROUTINE, TAG_LANE
+from bank_pipeline.defs.requests import BATCH_LASTS, ROUTINE, TAG_LANE
 from bank_pipeline.domain.cadence import last_slot
 from bank_pipeline.domain.depth import Depth
 from bank_pipeline.domain.ids import ConnectionId
@@ -156,11 +157,14 @@ def sync_connections(
         for id_ in connection_ids
     ]
     failures = Failures(context, steps, is_planned=is_planned)
+    left = 0
     gives_way = context.run.tags.get(TAG_LANE) == ROUTINE
     with kept_sessions(context.instance):
         for request, result in _sync_all(services, requests, gives_way=gives_way):
             try:
                 report = result.result()
+            except _LeftError:
+                left += 1
             except CoveredError:
                 context.log.debug("connection %s is up to date: folded", request.connection_id)
             except BusyError:
@@ -172,7 +176,13 @@ def sync_connections(
                 yield from failures.add(request.connection_id, error)
             else:
                 yield from to_materializations(report, gateway_url=services.settings.gateway_url)
+    if left:
+        context.log.info("%d connections are left to a later run: they are due as before", left)
     failures.raise_if_any()
+
+
+class _LeftError(Exception):
+    """The run has lasted long enough: somebody asks for this sync again."""
 
 
 def _repeated(context: dg.AssetExecutionContext) -> frozenset[str]:
@@ -188,14 +198,24 @@ def _repeated(context: dg.AssetExecutionContext) -> frozenset[str]:
 def _sync_all(
     services: Services, requests: list[SyncRequest], *, gives_way: bool
 ) -> Iterator[tuple[SyncRequest, Future[SyncReport]]]:
-    """Sync side by side in threads; yield each as it ends. A run that is ended begins no more."""
+    """
+    Sync side by side in threads; yield each as it ends. A run that is ended begins no more.
+
+    After `BATCH_LASTS` no sync begins that will be asked for again: one slow bank does not keep
+    the lane, and those who count a run of ten minutes as lost are right.
+    """
+    ends_at = monotonic() + BATCH_LASTS.total_seconds()
+
+    def sync(request: SyncRequest) -> SyncReport:
+        if request.unless_synced_since is not None and monotonic() >= ends_at:
+            raise _LeftError
+        return sync_connection(services.sync, request)
+
     threads = min(len(requests), services.settings.sync_threads) or 1
     begin = _give_way if gives_way else None
     pool = ThreadPoolExecutor(threads, thread_name_prefix="sync", initializer=begin)
     try:
-        futures = {
-            pool.submit(sync_connection, services.sync, request): request for request in requests
-        }
+        futures = {pool.submit(sync, request): request for request in requests}
         for future in as_completed(futures):
             yield futures[future], future
     finally:

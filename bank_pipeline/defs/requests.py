@@ -13,14 +13,17 @@ from bank_pipeline.bootstrap import system_now
 from bank_pipeline.defs.partitions import CONNECTIONS
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline.storage.locks import load_held_keys, lock_key
+from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.reports import ALL_STEPS, Step, SyncReason
 
 OWN_RUNS_MAX: Final = 3  # above this, starting a process for each costs more than it shows
 BATCH_SIZE: Final = 50  # connections per shared run: many runs side by side on many machines
-ROUTINE_BATCH_SIZE: Final = 250  # nobody waits; at 3 s a call it ends within `ASK_AGAIN`
+ROUTINE_BATCH_SIZE: Final = 500  # nobody waits; what is left after `BATCH_LASTS` another does
 PER_TICK_MAX: Final = 2_000  # connections that one tick asks for: a tick must end in time
 
 ASK_AGAIN: Final = timedelta(minutes=10)  # a requested run that did nothing by then was lost
+BATCH_LASTS: Final = timedelta(minutes=7)  # no sync begins after it: so it ends by `ASK_AGAIN`
 _RUNS_MAX: Final = 1_000
 
 TAG_CONNECTION: Final = "bank/connection"
@@ -109,27 +112,48 @@ def _to_batches(asked: Sequence[Asked], reason: SyncReason) -> Iterator[Sequence
             yield group[start : start + size]
 
 
-def load_under_way(instance: dg.DagsterInstance) -> set[ConnectionId]:
+def load_under_way(instance: dg.DagsterInstance, *, has_routine: bool = True) -> set[ConnectionId]:
     """
     Load the connections of queued and fresh runs: to ask for them again would call twice.
 
     A batch that works down its list changes what is left of it, so that run keys alone
     cannot tell that the rest was asked for. A run that has run for longer than `ASK_AGAIN`
-    may be dead and holds nobody up.
+    may be dead and holds nobody up. Without routine runs: of those that somebody waits for.
     """
     dead_before = (system_now() - ASK_AGAIN).timestamp()
     filters = dg.RunsFilter(statuses=_UNDER_WAY)
     under_way: set[ConnectionId] = set()
     for record in instance.get_run_records(filters, limit=_RUNS_MAX):
-        if record.start_time is None or record.start_time > dead_before:
-            under_way |= _connections_of(record.dagster_run)
+        run, started_at = record.dagster_run, record.start_time
+        is_counted = has_routine or run.tags.get(TAG_LANE) != ROUTINE
+        if is_counted and (started_at is None or started_at > dead_before):
+            under_way |= _connections_of(run)
     return under_way
 
 
 def load_ready(instance: dg.DagsterInstance) -> set[ConnectionId]:
     """Load the partitions that nothing is under way for; one linked a moment ago has none yet."""
-    partitions = {ConnectionId(key) for key in instance.get_dynamic_partitions(CONNECTIONS)}
-    return partitions - load_under_way(instance)
+    return _load_partitions(instance) - load_under_way(instance)
+
+
+def load_ready_at_once(
+    instance: dg.DagsterInstance, context: SyncContext, among: Collection[ConnectionId]
+) -> set[ConnectionId]:
+    """
+    Load those of `among` that may be synced for somebody who waits.
+
+    What routine runs have before them holds up nobody: they fold what was synced meanwhile.
+    Only a sync that goes on right now does, and what was asked for because somebody waits.
+    """
+    under_way = load_under_way(instance, has_routine=False)
+    free = _load_partitions(instance).intersection(among) - under_way
+    with context.engine.connect() as db:
+        held = load_held_keys(db)
+    return {id_ for id_ in free if lock_key(id_) not in held}
+
+
+def _load_partitions(instance: dg.DagsterInstance) -> set[ConnectionId]:
+    return {ConnectionId(key) for key in instance.get_dynamic_partitions(CONNECTIONS)}
 
 
 _UNDER_WAY: Final = [

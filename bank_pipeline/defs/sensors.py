@@ -6,6 +6,7 @@ nothing when a tick, a run or a machine is lost.
 """
 
 import time
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -19,14 +20,16 @@ from bank_pipeline.defs.requests import (
     ASK_AGAIN,
     PER_TICK_MAX,
     Asked,
-    load_ready,
+    load_ready_at_once,
     load_under_way,
     to_run_requests,
 )
+from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.storage.bell import listening
 from bank_pipeline.storage.inbox import load_lag
 from bank_pipeline.storage.listing import (
     DueAttempt,
+    PendingEvents,
     load_connection_ids,
     load_due_attempts,
     load_requested_syncs,
@@ -170,18 +173,17 @@ def _asked(attempt: DueAttempt, now: datetime) -> Asked:
 
 def _load_waiting(instance: dg.DagsterInstance, services: Services) -> list[dg.RunRequest]:
     """Ask for the connections that people or events wait for and that nobody has asked for."""
-    now = services.sync.clock()
-    with services.sync.engine.connect() as db:
-        requested = load_requested_syncs(db, limit=PER_TICK_MAX)
-        events = load_unhandled_events(db, now=now, limit=PER_TICK_MAX)
-    if not requested and not events:
+    wanted = _ids_of(*_load_unsynced(services))
+    if not wanted:
         return []
-    asked_for = {one.connection_id for one in requested}
-    waiting = asked_for | {one.connection_id for one in events}
+    ready = load_ready_at_once(instance, services.sync, wanted)
+    # Read again after it: what a sync has covered before it let go waits no longer.
+    requested, events = _load_unsynced(services)
+    now = services.sync.clock()
     with services.sync.engine.begin() as db:
-        ready = claim_runs(db, waiting & load_ready(instance), now=now)
+        ready = claim_runs(db, ready & _ids_of(requested, events), now=now)
     by_hand = [_asked(one, now) for one in requested if one.connection_id in ready]
-    ready -= asked_for
+    ready -= {one.connection_id for one in requested}
     pending = [
         Asked(
             event.connection_id,
@@ -195,6 +197,20 @@ def _load_waiting(instance: dg.DagsterInstance, services: Services) -> list[dg.R
         *to_run_requests(by_hand, SyncReason.MANUAL),
         *to_run_requests(pending, SyncReason.WEBHOOK),
     ]
+
+
+def _load_unsynced(services: Services) -> tuple[list[DueAttempt], list[PendingEvents]]:
+    """Load whom people ask for, and whose events no sync has covered."""
+    now = services.sync.clock()
+    with services.sync.engine.connect() as db:
+        return (
+            load_requested_syncs(db, limit=PER_TICK_MAX),
+            load_unhandled_events(db, now=now, limit=PER_TICK_MAX),
+        )
+
+
+def _ids_of(requested: Sequence[DueAttempt], events: Sequence[PendingEvents]) -> set[ConnectionId]:
+    return {one.connection_id for one in requested} | {one.connection_id for one in events}
 
 
 def _key(since: datetime, now: datetime) -> str:

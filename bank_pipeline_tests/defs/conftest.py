@@ -39,12 +39,22 @@ def instance(_instance: dg.DagsterInstance, engine: sa.Engine) -> Iterator[dg.Da
 
 
 @pytest.fixture
+def logins() -> int:
+    """How many simulated people there are; a module may have its own number."""
+    return 3
+
+
+@pytest.fixture
 def installation(
-    engine: sa.Engine, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: sa.Engine,
+    database_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    logins: int,
 ) -> Iterator[Installation]:
-    """Three simulated people with banks, and services over an emptied database."""
+    """Simulated people with banks, and services over an emptied database."""
     monkeypatch.chdir(tmp_path)  # no `.env` of the developer's
-    with simulated_banks() as sandbox:
+    with simulated_banks(logins=logins) as sandbox:
         named = variables(sandbox, database_url=database_url, state_dir=tmp_path)
         for name, value in named.items():
             monkeypatch.setenv(name, value)

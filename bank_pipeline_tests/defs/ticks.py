@@ -48,13 +48,13 @@ class Ticks:
         ) as context:
             return [*(schedule.evaluate_tick(context).run_requests or [])]
 
-    def queue(self, request: dg.RunRequest, status: dg.DagsterRunStatus) -> None:
+    def queue(self, request: dg.RunRequest, status: dg.DagsterRunStatus) -> dg.DagsterRun:
         """Make the requested run, in this status, without executing it."""
         job = defs.resolve_job_def("sync_connections_job")
         tags = dict(request.tags)
         if request.partition_key is not None:
             tags["dagster/partition"] = request.partition_key
-        self.instance.create_run_for_job(
+        return self.instance.create_run_for_job(
             job, run_config=request.run_config, tags=tags, status=status
         )
 

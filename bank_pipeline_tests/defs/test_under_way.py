@@ -1,0 +1,112 @@
+"""Who waits for a run that goes on: those that nobody waits for, and nobody else."""
+
+from datetime import timedelta
+from typing import Final
+
+import dagster as dg
+import pytest
+
+from bank_pipeline.defs import assets
+from bank_pipeline.defs.requests import OWN_RUNS_MAX
+from bank_pipeline.domain.cadence import SLOT_MINUTES
+from bank_pipeline.storage.connections import set_sync_requested
+from bank_pipeline.storage.locks import connection_lock
+from bank_pipeline_tests.defs.runs import Runs
+from bank_pipeline_tests.defs.test_schedules import TICKS
+from bank_pipeline_tests.defs.test_sensors import reasons
+from bank_pipeline_tests.defs.test_webhook_sensors import insert_events
+from bank_pipeline_tests.defs.ticks import Ticks, named_in
+
+LATER: Final = TICKS[-1] + timedelta(minutes=SLOT_MINUTES)
+
+
+@pytest.fixture
+def logins() -> int:
+    """As many as share a run, where fewer have runs of their own."""
+    return OWN_RUNS_MAX + 1
+
+
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTED])
+def test_whoever_waits_does_not_wait_for_the_daily_syncs(
+    runs: Runs, ticks: Ticks, logins: int, status: dg.DagsterRunStatus
+) -> None:
+    """A webhook and a click pass a batch that has their connections before it, or behind it."""
+    called_for, clicked, *_ = runs.linked(logins)
+    [batch] = ticks.schedule(TICKS[-1])
+    ticks.queue(batch, status)
+    insert_events(ticks, called_for)
+    with ticks.installation.services.sync.engine.begin() as db:
+        set_sync_requested(db, clicked, now=ticks.installation.services.sync.clock())
+
+    requests = ticks.webhooks()
+
+    assert sorted(id_ for one in requests for id_ in named_in(one)) == sorted([called_for, clicked])
+    assert reasons(requests) == {"webhook", "manual"}
+    assert all(runs.of_request(one).success for one in requests)
+    before = runs.installation.value("SELECT count(*) FROM bank.sync_runs")
+    assert runs.of_request(batch).success
+    after = runs.installation.value("SELECT count(*) FROM bank.sync_runs")
+    assert after == before + logins - 2, "the batch folds what was synced meanwhile"
+
+
+def test_an_event_waits_for_the_sync_that_goes_on(runs: Runs, ticks: Ticks, logins: int) -> None:
+    """Another one would only be folded, and the event be asked for again and again."""
+    ids = runs.linked(logins)
+    [batch] = ticks.schedule(TICKS[-1])
+    ticks.queue(batch, dg.DagsterRunStatus.STARTED)
+    insert_events(ticks, ids[0])
+
+    with connection_lock(ticks.installation.services.sync.engine, ids[0]):
+        assert ticks.webhooks() == []
+
+    assert [named_in(request) for request in ticks.webhooks()] == [[ids[0]]]
+
+
+def test_what_failed_in_a_batch_is_repeated_together_after_it(
+    runs: Runs, ticks: Ticks, logins: int
+) -> None:
+    """Else each would be a start of a process, one behind the other in a lane of one run."""
+    ids = runs.linked(logins)
+    for id_ in ids:
+        runs.break_feed(id_, code="INTERNAL_SERVER_ERROR")
+    [batch] = ticks.schedule(TICKS[-1])
+    run = ticks.queue(batch, dg.DagsterRunStatus.STARTED)
+    assert not runs.of_config(ids).success
+    ticks.installation.sandbox.advance(timedelta(minutes=9))  # all are due, one after the other
+
+    assert ticks.connections() == []
+    ticks.instance.report_run_failed(run)
+    [repetition] = ticks.connections()
+    assert sorted(named_in(repetition)) == sorted(ids)
+
+
+def test_a_batch_that_lasts_long_leaves_the_rest_to_another(
+    runs: Runs, ticks: Ticks, logins: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slow banks do not keep the lane; what was left is due as before, and told of."""
+    ids = runs.linked(logins)
+    [batch] = ticks.schedule(TICKS[-1])
+    with monkeypatch.context() as patched:
+        patched.setattr(assets, "BATCH_LASTS", timedelta(0))
+        ended = runs.of_request(batch)
+    assert ended.success
+    assert runs.installation.value("SELECT count(*) FROM bank.sync_runs") == 0
+    told = [entry.user_message for entry in runs.instance.all_logs(ended.run_id)]
+    assert f"{len(ids)} connections are left to a later run: they are due as before" in told
+
+    [again] = ticks.schedule(LATER)
+    assert sorted(named_in(again)) == sorted(ids)
+    assert runs.of_request(again).success
+    assert runs.installation.value("SELECT count(*) FROM bank.sync_runs") == len(ids)
+
+
+def test_a_batch_that_nobody_asks_for_again_does_all(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a person has told it, however long it takes."""
+    ids = runs.linked(2)
+    monkeypatch.setattr(assets, "BATCH_LASTS", timedelta(0))
+
+    assert runs.of_config(ids).success
+
+    assert runs.installation.value("SELECT count(*) FROM bank.sync_runs") == 2
