@@ -20,7 +20,7 @@ BankPipelineError
 │   └── PayloadError            the answer does not fit its documented shape
 ├── ConcurrentSyncError         the rows moved while we were fetching: do it again
 │   └── BusyError               another sync holds this connection: it does our work
-│       └── CoveredError        … or has done it since it was asked for
+│       └── CoveredError        … or has done it, or tried, since it was asked for
 ├── NotNowError                 a person asked for what has to wait, or for somebody
 ├── OtherBrowserError           a link is ended in the browser that began it
 ├── WebhookRejectedError        an inbound webhook cannot be trusted
@@ -140,7 +140,7 @@ class BusyError(ConcurrentSyncError):
 
 
 class CoveredError(BusyError):
-    """The connection was synced after this was asked for, so there is nothing left to do."""
+    """Since this was asked for the connection was synced, or failed and has its next try."""
 
 
 class NotNowError(BankPipelineError):

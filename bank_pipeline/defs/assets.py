@@ -38,6 +38,7 @@ NICENESS: Final = 19  # of threads that work through a routine batch
 TABLE_KINDS: Final = {"postgres", "table"}
 TAG_RESUMES: Final = "dagster/is_resume_retry"  # on a run that repeats what failed of another
 TAG_ROOT: Final = "dagster/root_run_id"
+_WAITED_FOR: Final = frozenset({SyncReason.WEBHOOK, SyncReason.MANUAL})
 
 
 class SyncConfig(dg.Config):
@@ -59,7 +60,7 @@ class SyncConfig(dg.Config):
 
     asked_at: str | None = Field(
         default=None,
-        description="When a sensor or schedule asked: what was synced since then is left alone. "
+        description="When a sensor or schedule asked: what was done since then is left alone. "
         "None: everything named is synced.",
     )
 
@@ -73,6 +74,7 @@ class SyncConfig(dg.Config):
             dagster.Failure: `since` or `asked_at` is no date, or there is no backfill to begin.
         """
         try:
+            asked_at = None if _is_done_anew(run) else self._asked_at
             return SyncRequest(
                 connection_id,
                 self.reason,
@@ -80,18 +82,25 @@ class SyncConfig(dg.Config):
                 run.run_id,
                 depth=self.depth,
                 since=None if self.since is None else date.fromisoformat(self.since),
-                unless_synced_since=self._wanted_since(connection_id),
+                due_since=self._due_since(connection_id, asked_at),
+                is_waited_for=asked_at is not None and self.reason in _WAITED_FOR,
             )
         except ValueError as error:
             raise dg.Failure(f"the run's config: {error}", allow_retries=False) from None
 
-    def _wanted_since(self, connection_id: ConnectionId) -> datetime | None:
+    @property
+    def _asked_at(self) -> datetime | None:
+        return None if self.asked_at is None else datetime.fromisoformat(self.asked_at)
+
+    def _due_since(self, connection_id: ConnectionId, asked_at: datetime | None) -> datetime | None:
         """Return from when on a sync will do: the schedule's turn came before it was asked for."""
-        if self.asked_at is None:
-            return None
-        asked_at = datetime.fromisoformat(self.asked_at)
         is_turn = self.reason is SyncReason.SCHEDULE
-        return last_slot(connection_id, asked_at) if is_turn else asked_at
+        return last_slot(connection_id, asked_at) if asked_at and is_turn else asked_at
+
+
+def _is_done_anew(run: dg.DagsterRun) -> bool:
+    """Say whether somebody has a whole run repeated, whatever was done since."""
+    return TAG_ROOT in run.tags and run.tags.get(TAG_RESUMES) != "true"
 
 
 def _spec(step: Step, description: str, *, deps: tuple[str, ...] = ()) -> dg.AssetSpec:
@@ -201,13 +210,13 @@ def _sync_all(
     """
     Sync side by side in threads; yield each as it ends. A run that is ended begins no more.
 
-    After `BATCH_LASTS` no sync begins that will be asked for again: one slow bank does not keep
-    the lane, and those who count a run of ten minutes as lost are right.
+    After `BATCH_LASTS` no sync begins that will be asked for again: slow banks do not keep the
+    lane, and a run of ten minutes, which counts as lost, begins nothing any more.
     """
     ends_at = monotonic() + BATCH_LASTS.total_seconds()
 
     def sync(request: SyncRequest) -> SyncReport:
-        if request.unless_synced_since is not None and monotonic() >= ends_at:
+        if request.due_since is not None and monotonic() >= ends_at:
             raise _LeftError
         return sync_connection(services.sync, request)
 

@@ -23,7 +23,7 @@ ROUTINE_BATCH_SIZE: Final = 500  # nobody waits; what is left after `BATCH_LASTS
 PER_TICK_MAX: Final = 2_000  # connections that one tick asks for: a tick must end in time
 
 ASK_AGAIN: Final = timedelta(minutes=10)  # a requested run that did nothing by then was lost
-BATCH_LASTS: Final = timedelta(minutes=7)  # no sync begins after it: so it ends by `ASK_AGAIN`
+BATCH_LASTS: Final = timedelta(minutes=7)  # no sync begins after it, to end before `ASK_AGAIN`
 _RUNS_MAX: Final = 1_000
 
 TAG_CONNECTION: Final = "bank/connection"
@@ -76,8 +76,9 @@ def to_run_requests(
     Where somebody waits, those of one provider share runs, so that its limit of runs holds.
     Else they share them in the order given: a quarter of an hour is one start of a process.
 
-    With `asked_at`, the runs leave alone what was synced since: work that is asked for twice,
-    as after a crash between asking and doing, is done once.
+    With `asked_at`, the runs leave alone what was done since: work that is asked for twice, as
+    after a crash between asking and doing, or by a click while a batch has it before it, is done
+    once.
     """
     selection = None if steps == ALL_STEPS else [dg.AssetKey(step.value) for step in sorted(steps)]
     if len(asked) <= OWN_RUNS_MAX:

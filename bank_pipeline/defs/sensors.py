@@ -194,8 +194,8 @@ def _load_waiting(instance: dg.DagsterInstance, services: Services) -> list[dg.R
         if event.connection_id in ready
     ]
     return [
-        *to_run_requests(by_hand, SyncReason.MANUAL),
-        *to_run_requests(pending, SyncReason.WEBHOOK),
+        *to_run_requests(by_hand, SyncReason.MANUAL, asked_at=now),
+        *to_run_requests(pending, SyncReason.WEBHOOK, asked_at=now),
     ]
 
 

@@ -75,7 +75,8 @@ class Connection(BaseModel):
     opens it is a credential, stored apart.
 
     `cursor` is where a change feed stands (Plaid); None is the beginning. `next_attempt_at`
-    is the next planned try, None when the daily schedule is plan enough. `error_retries`
+    is the next planned try, None when the daily schedule is plan enough; `last_attempt_at` is
+    when the last one ended. `error_retries`
     counts failures since the last success and is for show only. `last_full_accounts_at` is
     when the full list of accounts was last read, None when it must be read again.
     `refused_beyond_days` is how far back the bank goes under this consent, None until it refused,
@@ -115,6 +116,7 @@ class Connection(BaseModel):
     backfill_since: date | None = None
     backfill_requested_at: datetime | None = None
     sync_requested_at: datetime | None = None
+    last_attempt_at: datetime | None = None
     created_at: datetime
 
 

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 import sqlalchemy as sa
@@ -22,7 +23,7 @@ from bank_pipeline.providers.answers import Archive
 from bank_pipeline.providers.base import FeedProvider, WindowProvider
 from bank_pipeline.providers.metering import metered_by
 from bank_pipeline.storage.accounts import load_stored_accounts
-from bank_pipeline.storage.beginnings import load_beginning
+from bank_pipeline.storage.beginnings import Beginning, load_beginning
 from bank_pipeline.storage.connections import apply_transition, lease_connection, load_connection
 from bank_pipeline.storage.credentials import load_credential
 from bank_pipeline.storage.locks import connection_lock
@@ -128,8 +129,8 @@ def _start(context: SyncContext, request: SyncRequest) -> StartedSync:
     now = context.clock()
     with context.engine.begin() as db:
         connection = load_connection(db, request.connection_id)
-        _check_needed(db, connection, request)
         beginning = load_beginning(db, connection)
+        _check_needed(db, connection, beginning, request, now)
         return StartedSync(
             id=start_sync_run(
                 db,
@@ -158,11 +159,28 @@ def _start(context: SyncContext, request: SyncRequest) -> StartedSync:
         )
 
 
-def _check_needed(db: sa.Connection, connection: Connection, request: SyncRequest) -> None:
-    since, synced_at = request.unless_synced_since, connection.last_success_at
-    is_covered = since is not None and synced_at is not None and synced_at >= since
+def _check_needed(
+    db: sa.Connection,
+    connection: Connection,
+    beginning: Beginning,
+    request: SyncRequest,
+    now: datetime,
+) -> None:
+    since, planned_at = request.due_since, connection.next_attempt_at
+    if request.is_waited_for:
+        is_clicked = connection.sync_requested_at is not None
+        is_covered = not (is_clicked or beginning.newest_event_id or request.repeats)
+    else:
+        is_covered = _is_since(connection.last_success_at, since)
     if is_covered or (request.repeats and is_synced_by(db, connection.id, request.repeats)):
         raise CoveredError(f"connection {connection.id} was synced since it was asked for")
+    is_put_off = planned_at is not None and planned_at > now and not request.repeats
+    if is_put_off and _is_since(connection.last_attempt_at, since):
+        raise CoveredError(f"connection {connection.id} failed since it was asked for: it waits")
+
+
+def _is_since(at: datetime | None, since: datetime | None) -> bool:
+    return at is not None and since is not None and at >= since
 
 
 def _open_book(context: SyncContext, session: sa.Connection, started: StartedSync) -> CallBook:

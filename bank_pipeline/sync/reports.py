@@ -42,9 +42,12 @@ class SyncRequest:
     One connection to bring up to date, why, and which parts of it.
 
     `present_user` is the customer, if they are asking for it right now. `since` is the first
-    day of a backfill; without one it goes as far back as banks do. With `unless_synced_since`
-    there is nothing to do for a connection that was synced from then on, nor for one that a Dagster
-    run in `repeats` has synced: so work may be asked for twice, and is done once.
+    day of a backfill; without one it goes as far back as banks do.
+
+    Work may be asked for twice, and is done once. With `due_since` there is nothing to do for a
+    connection that was synced from then on (where `is_waited_for`: for which no click and no
+    webhook event waits any more), and for one that failed from then on and has a later try
+    planned. A Dagster run that repeats others (`repeats`) does what those did not.
     """
 
     connection_id: ConnectionId
@@ -54,7 +57,8 @@ class SyncRequest:
     present_user: PresentUser | None = None
     depth: Depth = Depth.NORMAL
     since: date | None = None
-    unless_synced_since: datetime | None = None
+    due_since: datetime | None = None
+    is_waited_for: bool = False
     repeats: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:

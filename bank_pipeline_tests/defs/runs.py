@@ -83,14 +83,22 @@ class Runs:
 
     def from_failure(self, result: dg.ExecuteInProcessResult) -> dg.ExecuteInProcessResult:
         """Repeat a run that failed, as the UI's "from failure" does."""
-        failed = self.instance.get_run_by_id(result.run_id)
-        assert failed is not None, "it was a run of this instance"
+        return self._repeated(result, {"dagster/is_resume_retry": "true"})
+
+    def anew(self, result: dg.ExecuteInProcessResult) -> dg.ExecuteInProcessResult:
+        """Repeat a whole run, as the UI's "re-execute all" does."""
+        return self._repeated(result, {})
+
+    def _repeated(
+        self, result: dg.ExecuteInProcessResult, tags: Mapping[str, str]
+    ) -> dg.ExecuteInProcessResult:
+        before = self.instance.get_run_by_id(result.run_id)
+        assert before is not None, "it was a run of this instance"
         origin = {
-            "dagster/parent_run_id": failed.run_id,
-            "dagster/root_run_id": failed.tags.get("dagster/root_run_id", failed.run_id),
-            "dagster/is_resume_retry": "true",
+            "dagster/parent_run_id": before.run_id,
+            "dagster/root_run_id": before.tags.get("dagster/root_run_id", before.run_id),
         }
-        return self._execute(run_config=failed.run_config, tags={**failed.tags, **origin})
+        return self._execute(run_config=before.run_config, tags={**before.tags, **origin, **tags})
 
     def of_assets(self, connection_id: str, *names: str) -> dg.ExecuteInProcessResult:
         """Run a part of the assets, as chosen in the UI."""

@@ -49,6 +49,61 @@ def test_whoever_waits_does_not_wait_for_the_daily_syncs(
     assert after == before + logins - 2, "the batch folds what was synced meanwhile"
 
 
+def test_what_a_batch_covered_meanwhile_is_not_synced_again(
+    runs: Runs, ticks: Ticks, logins: int
+) -> None:
+    """A process takes seconds to start: by then the batch may have answered who waits."""
+    called_for, clicked, *_ = runs.linked(logins)
+    [batch] = ticks.schedule(TICKS[-1])
+    insert_events(ticks, called_for)
+    with ticks.installation.services.sync.engine.begin() as db:
+        set_sync_requested(db, clicked, now=ticks.installation.services.sync.clock())
+    requests = ticks.webhooks()
+    assert runs.of_request(batch).success
+
+    assert len(requests) == 2
+    assert all(runs.of_request(one).success for one in requests)
+
+    assert runs.installation.value("SELECT count(*) FROM bank.sync_runs") == logins
+
+
+def test_what_failed_meanwhile_waits_for_its_planned_try(
+    runs: Runs, ticks: Ticks, logins: int
+) -> None:
+    """A provider that asked to be left alone is, whoever else has the connection before it."""
+    clicked, *others = runs.linked(logins)
+    [batch] = ticks.schedule(TICKS[-1])
+    ticks.queue(batch, dg.DagsterRunStatus.STARTED)
+    with ticks.installation.services.sync.engine.begin() as db:
+        set_sync_requested(db, clicked, now=ticks.installation.services.sync.clock())
+    [request] = ticks.webhooks()
+    runs.break_feed(clicked, code="TRANSACTIONS_SYNC_LIMIT")
+    failed = runs.of_request(request)
+    assert not failed.success
+    planned = runs.installation.stored(clicked).next_attempt_at
+
+    assert runs.of_request(batch).success
+
+    assert runs.installation.stored(clicked).next_attempt_at == planned
+    assert runs.installation.value("SELECT count(*) FROM bank.sync_runs") == 1 + len(others)
+    runs.installation.sandbox.faults.clear()
+    assert runs.from_failure(failed).success, "a person may repeat it all the same"
+    assert runs.installation.stored(clicked).last_success_at is not None
+
+
+def test_a_run_that_a_person_repeats_whole_does_all_of_it_again(
+    runs: Runs, ticks: Ticks, logins: int
+) -> None:
+    """Whatever was done since: that is what the button says."""
+    runs.linked(logins)
+    [batch] = ticks.schedule(TICKS[-1])
+    done = runs.of_request(batch)
+
+    assert runs.anew(done).success
+
+    assert runs.installation.value("SELECT count(*) FROM bank.sync_runs") == 2 * logins
+
+
 def test_an_event_waits_for_the_sync_that_goes_on(runs: Runs, ticks: Ticks, logins: int) -> None:
     """Another one would only be folded, and the event be asked for again and again."""
     ids = runs.linked(logins)
@@ -67,17 +122,19 @@ def test_what_failed_in_a_batch_is_repeated_together_after_it(
 ) -> None:
     """Else each would be a start of a process, one behind the other in a lane of one run."""
     ids = runs.linked(logins)
+    assert runs.of_config(ids).success
     for id_ in ids:
         runs.break_feed(id_, code="INTERNAL_SERVER_ERROR")
-    [batch] = ticks.schedule(TICKS[-1])
+    [batch] = ticks.schedule(TICKS[-1] + timedelta(days=1))
     run = ticks.queue(batch, dg.DagsterRunStatus.STARTED)
-    assert not runs.of_config(ids).success
+    assert not runs.of_request(batch).success
     ticks.installation.sandbox.advance(timedelta(minutes=9))  # all are due, one after the other
 
     assert ticks.connections() == []
     ticks.instance.report_run_failed(run)
     [repetition] = ticks.connections()
     assert sorted(named_in(repetition)) == sorted(ids)
+    assert (repetition.tags["bank/reason"], repetition.tags["bank/lane"]) == ("recovery", "routine")
 
 
 def test_a_batch_that_lasts_long_leaves_the_rest_to_another(
