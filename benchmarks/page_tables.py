@@ -43,7 +43,9 @@ def _write(found: Found) -> str:
     )
     aims = {
         "fresh_to_copy": ("a first load, of COPY's rows per second", 0.7),
+        "fresh_hashing_to_copy": ("a first load, of COPY's (fingerprints computed)", "-"),
         "unchanged_to_copy": ("unchanged, of COPY's rows per second", 10),
+        "unchanged_hashing_to_copy": ("unchanged, of COPY's (fingerprints computed)", "-"),
         "changed_to_copy": ("5 % changed, of COPY's rows per second", 4),
         "unchanged_to_dlt": ("unchanged, of dlt's (fingerprints computed)", 20),
         "unchanged_to_per_row": ("unchanged, of the ORM's (fingerprints computed)", 100),
