@@ -167,11 +167,18 @@ class Vault:
         self._announce = announce
 
     def _follow(self, *, is_needed: bool) -> None:
-        """Read the keys again if that may help; whatever fails, those at hand stay."""
+        """
+        Read the keys again if that may help; whatever fails, those at hand stay.
+
+        Whoever needs another key waits for a thread that reads them already: the source has been
+        looked at then, and the keys are not here yet.
+        """
         source = self._source
-        if source is None or not (self._is_due() or source.may_have_changed(is_needed=is_needed)):
+        if source is None or not (is_needed or self._may_help(source, is_needed=False)):
             return
         with self._reading:
+            if not self._may_help(source, is_needed=is_needed):
+                return
             try:
                 found = _Ring.of(source.read())
             except SetupError as error:
@@ -183,9 +190,10 @@ class Vault:
             ciphers = MappingProxyType({**held.ciphers, **found.ciphers})
             self._ring = _Ring(found.key_id if may_seal else held.key_id, ciphers)
 
-    def _is_due(self) -> bool:
-        """Say whether a key that could not be announced may be tried again."""
-        return self._announce_at is not None and time.monotonic() >= self._announce_at
+    def _may_help(self, source: KeySource, *, is_needed: bool) -> bool:
+        """Say whether the source has other keys, or one that could not be announced is due."""
+        is_due = self._announce_at is not None and time.monotonic() >= self._announce_at
+        return is_due or source.may_have_changed(is_needed=is_needed)
 
 
 def load_vault(settings: Settings) -> Vault:

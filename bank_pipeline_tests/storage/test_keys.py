@@ -3,7 +3,7 @@
 import base64
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -236,6 +236,30 @@ def test_a_missing_key_asks_a_command_again_but_not_each_time(
     assert running.unseal(strange, "row") == b"text"
 
     assert counted.read_text() == "x\nx\n"
+
+
+def test_whoever_needs_a_key_that_another_thread_reads_waits_for_it(tmp_path: Path) -> None:
+    """What is sealed with a new key opens in every thread, while the first to see it reads it."""
+    source = file_of(tmp_path, OLD)
+    running = Vault(source.read(), source=source)
+    is_reading, may_end = threading.Event(), threading.Event()
+
+    def announce(_: str) -> bool:
+        is_reading.set()
+        return may_end.wait(60)
+
+    running.adopt(running.fingerprint_key, announce)
+    source.put_first(NEW)
+    of_another = Vault([NEW, OLD]).seal(b"text", "row")
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(running.seal, b"text", "row")
+        assert is_reading.wait(60)
+        second = pool.submit(running.unseal, of_another, "row")
+        wait([second], timeout=0.2)  # one that does not wait has failed by now
+        may_end.set()
+        assert second.result() == b"text"
+        assert first.result().key_id == key_id_of(NEW)
 
 
 def test_threads_may_seal_while_keys_change(tmp_path: Path) -> None:
