@@ -13,7 +13,7 @@ from bank_pipeline.bootstrap import system_now
 from bank_pipeline.defs.partitions import CONNECTIONS
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId
-from bank_pipeline.storage.locks import load_held_keys, lock_key
+from bank_pipeline.storage.locks import load_held
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.reports import ALL_STEPS, Step, SyncReason
 
@@ -149,8 +149,7 @@ def load_ready_at_once(
     under_way = load_under_way(instance, has_routine=False)
     free = _load_partitions(instance).intersection(among) - under_way
     with context.engine.connect() as db:
-        held = load_held_keys(db)
-    return {id_ for id_ in free if lock_key(id_) not in held}
+        return free - load_held(db, free)
 
 
 def _load_partitions(instance: dg.DagsterInstance) -> set[ConnectionId]:

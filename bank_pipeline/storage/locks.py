@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -44,9 +44,10 @@ def lock_key(connection_id: ConnectionId) -> int:
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big", signed=True)
 
 
-def load_held_keys(db: sa.Connection) -> frozenset[int]:
-    """Load the numbers of all advisory locks that are held in this database right now."""
-    return frozenset(int(key) for key in db.scalars(_HELD))
+def load_held(db: sa.Connection, among: Collection[ConnectionId]) -> set[ConnectionId]:
+    """Load those of `among` whose lock somebody holds right now."""
+    held = frozenset(int(key) for key in db.scalars(_HELD)) if among else frozenset()
+    return {id_ for id_ in among if lock_key(id_) in held}
 
 
 def _unlock(session: sa.Connection, connection_id: ConnectionId) -> None:

@@ -13,7 +13,7 @@ from bank_pipeline.domain.ids import ConnectionId, SyncRunId
 from bank_pipeline.errors import NotFoundError
 from bank_pipeline.storage.audit import insert_audit
 from bank_pipeline.storage.identifiers import new_id
-from bank_pipeline.storage.locks import load_held_keys, lock_key
+from bank_pipeline.storage.locks import load_held
 from bank_pipeline.storage.tables import connections, sync_runs
 
 SYNCED: Final = "synced"
@@ -143,8 +143,8 @@ def set_killed_sync_runs(db: sa.Connection, *, now: datetime) -> int:
     rows = db.execute(
         sa.select(sync_runs.c.id, sync_runs.c.connection_id).where(sync_runs.c.ended_at.is_(None))
     ).all()
-    held = load_held_keys(db) if rows else frozenset()
-    killed = [row.id for row in rows if lock_key(row.connection_id) not in held]
+    held = load_held(db, {row.connection_id for row in rows})
+    killed = [row.id for row in rows if row.connection_id not in held]
     return _close_as_killed(db, sync_runs.c.id.in_(killed), now=now) if killed else 0
 
 

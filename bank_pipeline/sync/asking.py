@@ -16,7 +16,7 @@ from bank_pipeline.providers.base import Quota, Scope
 from bank_pipeline.storage.accounts import load_stored_accounts
 from bank_pipeline.storage.calls import AccountScope, load_recent_calls
 from bank_pipeline.storage.connections import load_connection, lock_connection, set_sync_requested
-from bank_pipeline.storage.locks import load_held_keys, lock_key
+from bank_pipeline.storage.locks import load_held
 from bank_pipeline.storage.provider_health import load_provider_health
 from bank_pipeline.storage.sync_runs import SyncRun, load_sync_runs
 from bank_pipeline.sync.circuit import AFTER_PROBE
@@ -85,7 +85,7 @@ def _judge(context: SyncContext, db: sa.Connection, connection: Connection) -> A
     now = context.clock()
     newest = next(iter(load_sync_runs(db, connection.id, limit=1)), None)
     is_open = newest is not None and newest.outcome is None
-    is_running = is_open and lock_key(connection.id) in load_held_keys(db)
+    is_running = is_open and bool(load_held(db, [connection.id]))
     stored = load_stored_accounts(db, connection.id, vault=context.vault)
     wanted = stored.held.keys() - stored.closed - stored.excluded
     past = load_recent_calls(db, connection.id, now=now)

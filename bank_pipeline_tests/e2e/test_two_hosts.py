@@ -28,7 +28,7 @@ from bank_pipeline.sandbox.faults import Fault, FaultKind
 from bank_pipeline.sandbox.plaid.options import PlaidOptions
 from bank_pipeline.sandbox.serve import USUAL_START, SandboxServer
 from bank_pipeline.sandbox.world import World
-from bank_pipeline.storage.locks import load_held_keys, lock_key
+from bank_pipeline.storage.locks import load_held
 from bank_pipeline_tests.e2e.centre import database_url, postgres, redis
 from bank_pipeline_tests.e2e.network import Host, has_namespaces, two_hosts
 from bank_pipeline_tests.installation import COUNTRIES, SECRET, Installation, variables
@@ -90,8 +90,7 @@ class Cluster:
     def locked(self, ids: list[ConnectionId]) -> set[ConnectionId]:
         """Return the connections whose lock somebody holds."""
         with self.installation.services.sync.engine.connect() as db:
-            held = load_held_keys(db)
-        return {one for one in ids if lock_key(one) in held}
+            return load_held(db, ids)
 
     def in_hand(self, run: dg.DagsterRun) -> list[ConnectionId]:
         """Return the connections that a run was syncing when it was last heard of."""

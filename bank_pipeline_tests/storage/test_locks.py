@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.errors import ConcurrentSyncError
 from bank_pipeline.storage.identifiers import new_id
-from bank_pipeline.storage.locks import connection_lock, load_held_keys, lock_key
+from bank_pipeline.storage.locks import connection_lock, load_held, lock_key
 
 _HOLDER = """
 import sys
@@ -56,7 +56,7 @@ def test_no_transaction_is_open_while_it_is_held(
     with connection_lock(engine, connection_id), engine.connect() as db:
         query = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'"
         assert db.scalar(sa.text(query + " AND datname = current_database()")) == 0
-        assert lock_key(connection_id) in load_held_keys(db)
+        assert load_held(db, [connection_id]) == {connection_id}
 
 
 def test_a_lost_session_is_not_kept_by_the_pool(
@@ -95,6 +95,6 @@ def test_a_killed_process_leaves_no_lock(
 def _wait_until_free(engine: sa.Engine, connection_id: ConnectionId) -> None:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
         for _ in range(500):
-            if lock_key(connection_id) not in load_held_keys(db):
+            if not load_held(db, [connection_id]):
                 return
             db.execute(sa.text("SELECT pg_sleep(0.01)"))
