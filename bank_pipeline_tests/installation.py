@@ -68,6 +68,10 @@ class Installation:
         with self.services.sync.engine.connect() as db:
             return db.scalar(sa.text(query), bound)
 
+    def syncs(self) -> int:
+        """Count all syncs that were begun."""
+        return int(self.value("SELECT count(*) FROM bank.sync_runs"))
+
     def differences(self, connection_id: ConnectionId) -> list[str]:
         """Compare the tables with what the bank says, to the row and the cent."""
         connection = self.stored(connection_id)

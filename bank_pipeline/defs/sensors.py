@@ -177,6 +177,8 @@ def _load_waiting(instance: dg.DagsterInstance, services: Services) -> list[dg.R
     if not wanted:
         return []
     ready = load_ready_at_once(instance, services.sync, wanted)
+    if not ready:
+        return []
     # Read again after it: what a sync has covered before it let go waits no longer.
     requested, events = _load_unsynced(services)
     now = services.sync.clock()

@@ -122,14 +122,14 @@ def test_work_asked_for_twice_is_done_once(runs: Runs, ticks: Ticks) -> None:
     ids = runs.linked(3)
     [*requests] = ticks.schedule(TICKS[-1])
     runs.of_partition(ids[0])
-    before = runs.installation.value("SELECT count(*) FROM bank.sync_runs")
+    before = runs.installation.syncs()
 
     done = [runs.of_request(request) for request in requests]
 
     assert all(result.success for result in done)
-    assert runs.installation.value("SELECT count(*) FROM bank.sync_runs") == before + 2
+    assert runs.installation.syncs() == before + 2
     assert all(runs.of_request(request).success for request in requests)
-    assert runs.installation.value("SELECT count(*) FROM bank.sync_runs") == before + 2
+    assert runs.installation.syncs() == before + 2
 
 
 def test_a_sync_in_the_very_moment_of_its_turn_is_the_days_sync(runs: Runs, ticks: Ticks) -> None:
@@ -137,10 +137,10 @@ def test_a_sync_in_the_very_moment_of_its_turn_is_the_days_sync(runs: Runs, tick
     [connection_id] = runs.linked()
     [request] = ticks.schedule(turn_of(connection_id) + DAY)
     runs.of_request(request)
-    before = runs.installation.value("SELECT count(*) FROM bank.sync_runs")
+    before = runs.installation.syncs()
 
     assert runs.of_request(request).success
-    assert runs.installation.value("SELECT count(*) FROM bank.sync_runs") == before
+    assert runs.installation.syncs() == before
     assert ticks.schedule(turn_of(connection_id) + DAY) == []
 
 

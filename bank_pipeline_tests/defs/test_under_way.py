@@ -9,6 +9,7 @@ import pytest
 from bank_pipeline.defs import assets
 from bank_pipeline.defs.requests import OWN_RUNS_MAX
 from bank_pipeline.domain.cadence import SLOT_MINUTES
+from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.storage.connections import set_sync_requested
 from bank_pipeline.storage.locks import connection_lock
 from bank_pipeline_tests.defs.runs import Runs
@@ -26,6 +27,13 @@ def logins() -> int:
     return OWN_RUNS_MAX + 1
 
 
+def click(ticks: Ticks, connection_id: ConnectionId) -> None:
+    """Ask for a sync as the page does."""
+    context = ticks.installation.services.sync
+    with context.engine.begin() as db:
+        set_sync_requested(db, connection_id, now=context.clock())
+
+
 @pytest.mark.parametrize("status", [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTED])
 def test_whoever_waits_does_not_wait_for_the_daily_syncs(
     runs: Runs, ticks: Ticks, logins: int, status: dg.DagsterRunStatus
@@ -35,17 +43,16 @@ def test_whoever_waits_does_not_wait_for_the_daily_syncs(
     [batch] = ticks.schedule(TICKS[-1])
     ticks.queue(batch, status)
     insert_events(ticks, called_for)
-    with ticks.installation.services.sync.engine.begin() as db:
-        set_sync_requested(db, clicked, now=ticks.installation.services.sync.clock())
+    click(ticks, clicked)
 
     requests = ticks.webhooks()
 
     assert sorted(id_ for one in requests for id_ in named_in(one)) == sorted([called_for, clicked])
     assert reasons(requests) == {"webhook", "manual"}
     assert all(runs.of_request(one).success for one in requests)
-    before = runs.installation.value("SELECT count(*) FROM bank.sync_runs")
+    before = runs.installation.syncs()
     assert runs.of_request(batch).success
-    after = runs.installation.value("SELECT count(*) FROM bank.sync_runs")
+    after = runs.installation.syncs()
     assert after == before + logins - 2, "the batch folds what was synced meanwhile"
 
 
@@ -56,15 +63,14 @@ def test_what_a_batch_covered_meanwhile_is_not_synced_again(
     called_for, clicked, *_ = runs.linked(logins)
     [batch] = ticks.schedule(TICKS[-1])
     insert_events(ticks, called_for)
-    with ticks.installation.services.sync.engine.begin() as db:
-        set_sync_requested(db, clicked, now=ticks.installation.services.sync.clock())
+    click(ticks, clicked)
     requests = ticks.webhooks()
     assert runs.of_request(batch).success
 
     assert len(requests) == 2
     assert all(runs.of_request(one).success for one in requests)
 
-    assert runs.installation.value("SELECT count(*) FROM bank.sync_runs") == logins
+    assert runs.installation.syncs() == logins
 
 
 def test_what_failed_meanwhile_waits_for_its_planned_try(
@@ -74,8 +80,7 @@ def test_what_failed_meanwhile_waits_for_its_planned_try(
     clicked, *others = runs.linked(logins)
     [batch] = ticks.schedule(TICKS[-1])
     ticks.queue(batch, dg.DagsterRunStatus.STARTED)
-    with ticks.installation.services.sync.engine.begin() as db:
-        set_sync_requested(db, clicked, now=ticks.installation.services.sync.clock())
+    click(ticks, clicked)
     [request] = ticks.webhooks()
     runs.break_feed(clicked, code="TRANSACTIONS_SYNC_LIMIT")
     failed = runs.of_request(request)
@@ -85,7 +90,7 @@ def test_what_failed_meanwhile_waits_for_its_planned_try(
     assert runs.of_request(batch).success
 
     assert runs.installation.stored(clicked).next_attempt_at == planned
-    assert runs.installation.value("SELECT count(*) FROM bank.sync_runs") == 1 + len(others)
+    assert runs.installation.syncs() == 1 + len(others)
     runs.installation.sandbox.faults.clear()
     assert runs.from_failure(failed).success, "a person may repeat it all the same"
     assert runs.installation.stored(clicked).last_success_at is not None
@@ -101,7 +106,7 @@ def test_a_run_that_a_person_repeats_whole_does_all_of_it_again(
 
     assert runs.anew(done).success
 
-    assert runs.installation.value("SELECT count(*) FROM bank.sync_runs") == 2 * logins
+    assert runs.installation.syncs() == 2 * logins
 
 
 def test_an_event_waits_for_the_sync_that_goes_on(runs: Runs, ticks: Ticks, logins: int) -> None:
@@ -147,14 +152,14 @@ def test_a_batch_that_lasts_long_leaves_the_rest_to_another(
         patched.setattr(assets, "BATCH_LASTS", timedelta(0))
         ended = runs.of_request(batch)
     assert ended.success
-    assert runs.installation.value("SELECT count(*) FROM bank.sync_runs") == 0
+    assert runs.installation.syncs() == 0
     told = [entry.user_message for entry in runs.instance.all_logs(ended.run_id)]
     assert f"{len(ids)} connections are left to a later run: they are due as before" in told
 
     [again] = ticks.schedule(LATER)
     assert sorted(named_in(again)) == sorted(ids)
     assert runs.of_request(again).success
-    assert runs.installation.value("SELECT count(*) FROM bank.sync_runs") == len(ids)
+    assert runs.installation.syncs() == len(ids)
 
 
 def test_a_batch_that_nobody_asks_for_again_does_all(
@@ -166,4 +171,4 @@ def test_a_batch_that_nobody_asks_for_again_does_all(
 
     assert runs.of_config(ids).success
 
-    assert runs.installation.value("SELECT count(*) FROM bank.sync_runs") == 2
+    assert runs.installation.syncs() == 2

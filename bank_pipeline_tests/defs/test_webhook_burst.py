@@ -94,10 +94,6 @@ def announce(runs: Runs, items: list[Item]) -> None:
         assert set().union(*answers) == {200}
 
 
-def syncs(installation: Installation) -> int:
-    return int(installation.value("SELECT count(*) FROM bank.sync_runs"))
-
-
 def with_row(installation: Installation, amount: int) -> int:
     """Count the connections that hold a row of this amount."""
     query = (
@@ -145,7 +141,7 @@ def test_a_thousand_webhooks_of_three_hundred_connections_are_three_hundred_sync
     announce(runs, [items[ConnectionId(one)] for one in late for _ in range(3)])
     asked = sync_all(ticks)
 
-    assert syncs(installation) == CONNECTIONS_COUNT + len(late)
+    assert installation.syncs() == CONNECTIONS_COUNT + len(late)
     assert set(asked) == set(items) - set(named_in(first)[7:])
     assert with_row(installation, -4321) == CONNECTIONS_COUNT
     assert with_row(installation, -1234) == CONNECTIONS_COUNT - len(named_in(first)) + len(late)
