@@ -123,7 +123,8 @@ def fault_sensor(
     ]
     over += load_over(services.sync, open_faults)
     over += note_webhook_faults(services.sync, open_faults)
-    cleared = clear_faults(services.sync, over, at=services.sync.clock()) if over else 0
+    ended = [one for one in open_faults if one.id in over]
+    cleared = clear_faults(services.sync, ended, at=services.sync.clock()) if ended else 0
     return dg.SkipReason(f"{len(open_faults) - cleared} faults last, {cleared} are over.")
 
 

@@ -149,8 +149,12 @@ def load_next_consent(
 def set_next_consent_failed(
     db: sa.Connection, consent: NextConsent, *, code: str, next_attempt_at: datetime
 ) -> None:
-    """Note why a new consent is not in use yet, and have its connection synced again soon."""
-    db.execute(
+    """
+    Note why a new consent is not in use yet, and have its connection synced again soon.
+
+    One that a still newer one has replaced puts off nobody.
+    """
+    noted = db.execute(
         next_consents.update()
         .where(
             next_consents.c.connection_id == consent.connection_id,
@@ -158,11 +162,12 @@ def set_next_consent_failed(
         )
         .values(attempts=consent.attempts + 1, last_error=code)
     )
-    db.execute(
-        connections.update()
-        .where(connections.c.id == consent.connection_id)
-        .values(next_attempt_at=next_attempt_at)
-    )
+    if noted.rowcount:
+        db.execute(
+            connections.update()
+            .where(connections.c.id == consent.connection_id)
+            .values(next_attempt_at=next_attempt_at)
+        )
 
 
 def drop_next_consent(

@@ -65,12 +65,16 @@ def open_fault(db: sa.Connection, name: FaultName, *, seen_at: datetime) -> str 
     return fault_id if found == fault_id else None
 
 
-def clear_fault(db: sa.Connection, fault_id: str, *, now: datetime) -> bool:
-    """Note that a fault is over; return whether it was still open."""
+def clear_fault(db: sa.Connection, fault: OpenFault, *, now: datetime) -> bool:
+    """Note that a fault is over; return whether it was still open, and has not shown again."""
     columns = operator_faults.c
     statement = (
         operator_faults.update()
-        .where(columns.id == fault_id, columns.cleared_at.is_(None))
+        .where(
+            columns.id == fault.id,
+            columns.cleared_at.is_(None),
+            columns.occurrences == fault.occurrences,
+        )
         .values(cleared_at=now)
     )
     return db.execute(statement).rowcount > 0

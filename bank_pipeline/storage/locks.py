@@ -1,16 +1,20 @@
-"""One sync per connection, whatever asks for it and on whatever machine."""
+"""One sync per connection and one end per link, whatever asks for it and on whatever machine."""
 
 import hashlib
 import logging
+import threading
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Final
 
 import sqlalchemy as sa
 
-from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline.domain.ids import ConnectionId, LinkSessionId
 from bank_pipeline.errors import BusyError
+from bank_pipeline.storage.engine import build_watcher
 
+_LOOK_AGAIN_S: Final = 0.2
 _log: Final = logging.getLogger(__name__)
 
 
@@ -38,10 +42,33 @@ def connection_lock(engine: sa.Engine, connection_id: ConnectionId) -> Iterator[
             _unlock(session, connection_id)
 
 
+@contextmanager
+def link_lock(engine: sa.Engine, session_id: LinkSessionId, *, wait_s: float) -> Iterator[bool]:
+    """
+    Hold a link while the context lasts; yield whether it could be had within `wait_s`.
+
+    Its session is none of the pool's: whoever has exchanged what can be exchanged once must find
+    one to store what it got, however many others wait.
+    """
+    deadline = time.monotonic() + wait_s
+    alone = build_watcher(engine).execution_options(isolation_level="AUTOCOMMIT")
+    key, pause = {"key": _to_key(f"bank_pipeline.link:{session_id.lower()}")}, threading.Event()
+    with alone.connect() as session:  # its end lets go
+        while not (is_mine := bool(session.scalar(_TRY_LOCK, key))):
+            if time.monotonic() >= deadline:
+                break
+            pause.wait(_LOOK_AGAIN_S)
+        yield is_mine
+
+
 def lock_key(connection_id: ConnectionId) -> int:
     """Return the advisory lock's number, a signed 64-bit integer. Pure."""
-    text = f"bank_pipeline.sync:{connection_id.lower()}".encode()
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big", signed=True)
+    return _to_key(f"bank_pipeline.sync:{connection_id.lower()}")
+
+
+def _to_key(name: str) -> int:
+    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
 
 
 def load_held(db: sa.Connection, among: Collection[ConnectionId]) -> set[ConnectionId]:

@@ -25,7 +25,7 @@ from bank_pipeline.storage.tables import (
 )
 
 _COLUMNS: Final = [provider_health.c[one.name] for one in fields(ProviderHealth)]
-_STOPPED: Final = (ConnectionStatus.NEEDS_REAUTH, ConnectionStatus.REVOKED)
+STOPPED: Final = (ConnectionStatus.NEEDS_REAUTH, ConnectionStatus.REVOKED)
 _TOLD_TO_ACT: Final = (FailureKind.REAUTH_REQUIRED, FailureKind.ACCESS_REVOKED)
 
 
@@ -117,7 +117,7 @@ def load_stopped_since(
         .join(connection_events, events.connection_id == connections.c.id)
         .where(
             connections.c.provider == provider,
-            connections.c.status.in_(_STOPPED),
+            connections.c.status.in_(STOPPED),
             events.at >= since,
             events.sync_run_id.is_not(None),
             events.to_status == connections.c.status,

@@ -31,8 +31,9 @@ from bank_pipeline.errors import (
     SetupError,
     UserActionError,
 )
-from bank_pipeline.storage.connections import apply_transition, load_connection
+from bank_pipeline.storage.connections import apply_transition, lock_connection
 from bank_pipeline.storage.provider_health import (
+    STOPPED,
     claim_probe,
     count_stops,
     load_provider_health,
@@ -167,6 +168,8 @@ def _restore(context: SyncContext, health: ProviderHealth) -> None:
     for one in stopped:
         now = context.clock()
         with context.engine.begin() as db:
-            connection = load_connection(db, one.id)
+            connection = lock_connection(db, one.id)
+            if connection.status not in STOPPED:  # ended meanwhile, by whoever wanted that
+                continue
             back = Transition(one.before, "our credentials were refused", now, 0)
             apply_transition(db, connection, back, sync_run_id=None, now=now)

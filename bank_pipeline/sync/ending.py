@@ -139,12 +139,14 @@ def _note_act(
 
 
 def _erase(context: SyncContext, connection_id: ConnectionId) -> bool:
-    """Erase a connection, unless a sync is still under way that might archive another answer."""
+    """Erase a connection, unless a sync might archive another answer, or a consent is left."""
     try:
         with connection_lock(context.engine, connection_id):
             now = context.clock()
             with context.engine.begin() as db:
                 connection = lock_connection(db, connection_id)
+                if is_any_to_end(db, connection_id):  # a renewal that came back meanwhile
+                    return False
                 erase_connection(db, connection, now=now)
                 note_act(context, db, AuditAction.ERASED, connection)
                 erased = load_connection(db, connection_id)

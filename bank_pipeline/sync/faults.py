@@ -1,6 +1,6 @@
 """One alert per fault, however often it shows, and one message when it is over."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -56,12 +56,16 @@ def note_failed_connections(context: SyncContext, run_id: str, reasons: Mapping[
     )
 
 
-def clear_faults(context: SyncContext, ids: list[str], *, at: datetime) -> int:
-    """Note that faults are over, and tell; return how many were open until now."""
+def clear_faults(context: SyncContext, over: Sequence[OpenFault], *, at: datetime) -> int:
+    """
+    Note that faults are over, and tell; return how many were open until now.
+
+    One that showed again after `over` was loaded lasts.
+    """
     cleared = 0
     with context.engine.begin() as db:
-        for fault in load_open_faults(db):
-            if fault.id in ids and clear_fault(db, fault.id, now=at):
+        for fault in over:
+            if clear_fault(db, fault, now=at):
                 payload = _named(fault.name) | {
                     "opened_at": fault.opened_at.isoformat(),
                     "occurrences": fault.occurrences,

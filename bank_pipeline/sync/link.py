@@ -11,8 +11,13 @@ from pydantic import SecretStr
 from bank_pipeline.domain.audit import AuditAction
 from bank_pipeline.domain.connection import Connection, Provider
 from bank_pipeline.domain.ids import ConnectionId, LinkSessionId, TeamId
-from bank_pipeline.errors import ConfigurationError, NotFoundError, SetupError
-from bank_pipeline.providers.base import LinkedConnection, LinkRequest, LinkWidget
+from bank_pipeline.errors import NotFoundError, SetupError
+from bank_pipeline.providers.base import (
+    LinkedConnection,
+    LinkProgress,
+    LinkRequest,
+    LinkWidget,
+)
 from bank_pipeline.storage.connections import (
     ensure_team,
     insert_notice,
@@ -31,6 +36,7 @@ from bank_pipeline.storage.link_sessions import (
     load_link_session,
     load_returned_link_session,
 )
+from bank_pipeline.storage.locks import link_lock
 from bank_pipeline.sync.account_choice import CHOICE_WITHIN
 from bank_pipeline.sync.audit import note_act
 from bank_pipeline.sync.context import SyncContext
@@ -41,6 +47,7 @@ from bank_pipeline.sync.linked import (
     check_browser,
     finish_without,
     keep_accounts,
+    to_ended,
 )
 from bank_pipeline.sync.recording import recorded
 from bank_pipeline.sync.renewal import (
@@ -56,6 +63,7 @@ from bank_pipeline.sync.webhooks import take_up_events
 _STATE_BYTES: Final = 32
 _GRACE: Final = timedelta(minutes=10)
 """A customer who was at their bank when the link's time ended is not sent away."""
+_OTHERS_TAKE_S: Final = 10.0  # to keep a link; whoever waits for longer asks again
 
 
 @dataclass(frozen=True)
@@ -208,8 +216,9 @@ def complete_link(
     Ask how far the customer has come and keep every connection that the link yielded.
 
     `returned` is what came back with them, where anything did. May be called any number of
-    times, at once too. A credential is stored in the moment it arrives; the new connection asks
-    for its first sync at once.
+    times, at once too: one keeps what there is, the others wait and are told the same. A
+    credential is stored in the moment it arrives; the new connection asks for its first sync at
+    once.
 
     Raises:
         ConfigurationError: the exchange token was spent by a try that died before it could
@@ -217,14 +226,23 @@ def complete_link(
     """
     session = _load(context, session_id)
     if session.outcome is not None:
-        return _ended(session)
+        return to_ended(session)
     if context.clock() >= session.expires_at + _GRACE:
         return finish_without(context, session, EXPIRED)
     client = context.provider(session.provider)
     progress = client.fetch_link_progress(session.state, returned=returned)
     if not progress.is_finished:
         return LinkState(is_finished=False)
-    can = client.capabilities
+    with link_lock(context.engine, session_id, wait_s=_OTHERS_TAKE_S) as is_mine:
+        return _finish(context, session_id, progress) if is_mine else LinkState(is_finished=False)
+
+
+def _finish(context: SyncContext, session_id: LinkSessionId, progress: LinkProgress) -> LinkState:
+    """Keep what the link yielded, unless somebody else has while we waited for them."""
+    session = _load(context, session_id)
+    if session.outcome is not None:
+        return to_ended(session)
+    can = context.provider(session.provider).capabilities
     is_renewal = _is_same_provider(context, session) and progress.exit_reason is None
     if is_renewal and not can.is_renewed_by_new_connection and not can.is_finished_by_return:
         return finish_renewal(context, session)
@@ -234,21 +252,14 @@ def complete_link(
 
 
 def _exchange(context: SyncContext, session: LinkSession, tokens: Sequence[SecretStr]) -> LinkState:
-    try:
-        if session.renews_connection_id is None:
-            return _keep_all(context, session, tokens)
-        client = context.provider(session.provider)
-        linked = client.complete_link(tokens[0])
-        is_new = client.capabilities.is_renewed_by_new_connection
-        if is_new or not _is_same_provider(context, session):
-            return renew_by_new_consent(context, session, session.renews_connection_id, linked)
-        return renew_same_consent(context, session, session.renews_connection_id, linked)
-    except ConfigurationError:
-        # A token works once: somebody else may have spent it, and be done by now.
-        session = _load(context, session.id)
-        if session.outcome is None:
-            raise
-        return _ended(session)
+    if session.renews_connection_id is None:
+        return _keep_all(context, session, tokens)
+    client = context.provider(session.provider)
+    linked = client.complete_link(tokens[0])
+    is_new = client.capabilities.is_renewed_by_new_connection
+    if is_new or not _is_same_provider(context, session):
+        return renew_by_new_consent(context, session, session.renews_connection_id, linked)
+    return renew_same_consent(context, session, session.renews_connection_id, linked)
 
 
 @recorded
@@ -297,16 +308,6 @@ def _is_same_provider(context: SyncContext, session: LinkSession) -> bool:
 def _load(context: SyncContext, session_id: LinkSessionId) -> LinkSession:
     with context.engine.connect() as db:
         return load_link_session(db, session_id, vault=context.vault)
-
-
-def _ended(session: LinkSession) -> LinkState:
-    is_kept = session.outcome in (LINKED, RENEWED)
-    return LinkState(
-        is_finished=True,
-        connection_ids=session.connection_ids,
-        exit_reason=None if is_kept else session.outcome,
-        renewed_ids=session.connection_ids if session.outcome == RENEWED else (),
-    )
 
 
 def _keep_all(context: SyncContext, session: LinkSession, tokens: Sequence[SecretStr]) -> LinkState:
@@ -359,8 +360,11 @@ def _keep(
     shown = linked.accounts.accounts if linked.accounts else ()
     waits = is_chosen_first and len(shown) > 1
     with context.engine.begin() as db:
-        if twin is not None and twin.is_certain:
-            renew_twin(context, db, twin.connection, provider, linked)
+        if (
+            twin is not None
+            and twin.is_certain
+            and renew_twin(context, db, twin.connection, provider, linked)
+        ):
             if closes is not None:
                 ids = (*kept, twin.connection.id)
                 finish_link_session(db, closes, outcome=RENEWED, now=now, connection_ids=ids)

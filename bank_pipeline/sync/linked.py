@@ -31,6 +31,7 @@ from bank_pipeline.storage.consents import (
 from bank_pipeline.storage.credentials import Vault, store_credential
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.link_sessions import (
+    LINKED,
     LinkSession,
     delete_link_sessions_of,
     finish_link_session,
@@ -64,6 +65,17 @@ class LinkState:
     exit_reason: str | None = None
     renewed_ids: tuple[ConnectionId, ...] = ()
     questions_count: int = 0
+
+
+def to_ended(session: LinkSession) -> LinkState:
+    """Tell how a link ended, to whoever asks once more."""
+    is_kept = session.outcome in (LINKED, RENEWED)
+    return LinkState(
+        is_finished=True,
+        connection_ids=session.connection_ids,
+        exit_reason=None if is_kept else session.outcome,
+        renewed_ids=session.connection_ids if session.outcome == RENEWED else (),
+    )
 
 
 def finish_without(context: SyncContext, session: LinkSession, reason: str) -> LinkState:

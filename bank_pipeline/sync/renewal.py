@@ -177,11 +177,18 @@ def renew_twin(
     twin: Connection,
     provider: Provider,
     linked: LinkedConnection,
-) -> None:
-    """Take a new link of a login that is connected already as the renewal of that connection."""
+) -> bool:
+    """
+    Take a new link of a login that is connected already as the renewal of that connection.
+
+    Return whether it is one: not of a connection that was ended since it was found.
+    """
     connection = lock_connection(db, twin.id)
+    if connection.status is ConnectionStatus.DISCONNECTED:
+        return False
     keep_next_consent(context, db, connection, provider, linked)
     insert_notice(db, connection, "linked once more: taken as a renewal", now=context.clock())
+    return True
 
 
 def _shown(

@@ -7,6 +7,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from bank_pipeline.domain.account_matching import AskedAccount
 from bank_pipeline.domain.balance import BalanceKind
 from bank_pipeline.domain.connection import Connection, HistoryStage, Provider
 from bank_pipeline.domain.ids import AccountId
@@ -98,9 +99,10 @@ class RowWriter:
         )
         self._note_closed(fetched.gone_account_ids)
         if answer.is_complete:
-            self._ask(fetched)
+            self._ask(fetched.asked)
             shown = {account.external_id for account in answer.accounts}
-            shown |= {name for one in fetched.asked for name in one.candidates}
+            for one in fetched.asked:
+                shown |= {one.account.external_id, *one.candidates}
             missing = self._open_names() - shown if shown else frozenset()
             if missing:
                 closed_count += close_missing_accounts(
@@ -118,14 +120,24 @@ class RowWriter:
             for name, one in self._held.items()
         }
 
-    def _ask(self, fetched: Fetched) -> None:
-        """Keep the questions that only a person can answer, and those alone."""
-        if not fetched.asked and not self._started.has_questions:
+    def _ask(self, asked: Sequence[AskedAccount]) -> None:
+        """
+        Keep the questions that only a person can answer, and those alone.
+
+        What a person has told since this sync began is no question any more.
+        """
+        if not asked and not self._started.has_questions:
             return
         asked_count = save_questions(
             self._db,
             self._connection.id,
-            fetched.asked,
+            [
+                replace(
+                    one, candidates=tuple(name for name in one.candidates if name in self._held)
+                )
+                for one in asked
+                if one.account.external_id not in self._held
+            ],
             account_ids=self.account_ids,
             vault=self._vault,
             now=self._now,

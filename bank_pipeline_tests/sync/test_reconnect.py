@@ -169,7 +169,7 @@ def test_an_account_that_may_be_a_known_one_waits_for_a_person(stage: Stage) -> 
     connection = stage.link(login, AccountKind.CHECKING, AccountKind.SAVINGS)
     stage.sync(connection)
     before = {row.id for row in stage.rows() if not row.is_removed}
-    _forget_keys(stage, "Tagesgeld")
+    forget_keys(stage, "Tagesgeld")
     stage.pass_time(DAY)
 
     state = stage.consent(login, AccountKind.CHECKING, AccountKind.SAVINGS, renews=connection)
@@ -200,7 +200,7 @@ def test_an_account_that_is_decided_to_be_new_gets_rows_of_its_own(stage: Stage)
     login = stage.new_login()
     connection = stage.link(login, AccountKind.CHECKING, AccountKind.SAVINGS)
     stage.sync(connection)
-    _forget_keys(stage, "Tagesgeld")
+    forget_keys(stage, "Tagesgeld")
     stage.pass_time(DAY)
     stage.consent(login, AccountKind.CHECKING, AccountKind.SAVINGS, renews=connection)
     stage.sync(connection)
@@ -220,7 +220,7 @@ def _questions(stage: Stage) -> list[ListedQuestion]:
         return list_questions(db)
 
 
-def _forget_keys(stage: Stage, name: str) -> None:
+def forget_keys(stage: Stage, name: str) -> None:
     """Let nothing be known of an account by which it could be recognised."""
     with stage.context.engine.begin() as db:
         db.execute(

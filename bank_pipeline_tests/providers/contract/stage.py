@@ -2,11 +2,12 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
@@ -105,6 +106,12 @@ class Stage:
         self, login: str, *kinds: AccountKind, renews: ConnectionId | None = None
     ) -> LinkState:
         """Go through a link, or a renewal, and share the accounts of these kinds, else all."""
+        return self.agreed(login, *kinds, renews=renews)()
+
+    def agreed(
+        self, login: str, *kinds: AccountKind, renews: ConnectionId | None = None
+    ) -> Callable[[], LinkState]:
+        """Do the same at the provider; what is returned ends the link here."""
         accounts = self.world.login_accounts(login)
         shared = [one.id for one in accounts if one.kind in kinds] if kinds else None
         capabilities = self.provider.capabilities
@@ -123,8 +130,8 @@ class Stage:
             returned = (self._use_widget if page else self.agree)(started.url, login, shared)
         self.passed |= returned
         if not returned:
-            return complete_link(self.context, started.session_id)
-        return accept_return(self.context, self.case.provider, returned)
+            return partial(complete_link, self.context, started.session_id)
+        return partial(accept_return, self.context, self.case.provider, returned)
 
     def link(self, login: str, *kinds: AccountKind) -> ConnectionId:
         """Link a login's accounts of these kinds, else all; their history is ready then."""
