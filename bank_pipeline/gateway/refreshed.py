@@ -44,9 +44,9 @@ class Refreshed(Generic[_Value]):
 
     def _begin(self) -> "Future[_Value | None]":
         future: Future[_Value | None] = Future()
-        self._under_way = future
         # A daemon: one that hangs must not keep the process from ending.
         threading.Thread(target=self._run, args=(future,), name=self._name, daemon=True).start()
+        self._under_way = future  # only now: where no thread can be had, the next one tries again
         return future
 
     def _run(self, future: "Future[_Value | None]") -> None:

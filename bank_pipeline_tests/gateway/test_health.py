@@ -19,6 +19,7 @@ from bank_pipeline.bootstrap import Services
 from bank_pipeline.config import Settings
 from bank_pipeline.domain.circuit import after_refusal, healthy
 from bank_pipeline.domain.connection import Provider
+from bank_pipeline.gateway import health
 from bank_pipeline.gateway.refreshed import Refreshed
 from bank_pipeline.gateway.serve import GatewayThread
 from bank_pipeline.providers.cache import build_cache
@@ -140,8 +141,12 @@ def test_a_cache_that_hosts_share_is_named_where_there_is_one(ground: Ground) ->
     assert "canary" not in ready.text
 
 
-def test_a_database_that_hangs_is_told_within_two_seconds(ground: Ground) -> None:
+def test_a_database_that_hangs_is_told_within_two_seconds(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Even when every thread that serves requests hangs with it; and it stays alive."""
+    assert health.READY_S_MAX <= 1.5
+    monkeypatch.setattr(health, "READY_S_MAX", 0.3)  # this machine's own pauses are not its
     server = SilentServer()
     url = f"postgresql://someone:canary@127.0.0.1:{server.port}/somewhere"
     engine = build_engine(url, connections_max=ASKERS)
@@ -212,3 +217,22 @@ def test_a_look_that_fails_gives_no_value_and_is_not_repeated_at_once() -> None:
 
     assert asyncio.run(ask()) == [None] * 3
     assert len(looks) == 1
+
+
+def test_a_look_that_could_not_begin_is_begun_by_the_next_who_asks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As where a machine has no thread to give just then."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def ask() -> int | None:
+        found = Refreshed("test", lambda: 7, fresh_s=60)
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", refuse)
+            with pytest.raises(RuntimeError):
+                await found.get(wait_s=5)
+        return await found.get(wait_s=5)
+
+    assert asyncio.run(ask()) == 7
