@@ -35,8 +35,8 @@ from bank_pipeline.sandbox.world import World
 from bank_pipeline.storage import embedded
 from bank_pipeline.storage.engine import build_engine, resolve_database
 from bank_pipeline.sync import inbox
-from bank_pipeline_tests.e2e.stack import free_ports
 from bank_pipeline_tests.gateway.forgeries import PLAID, SECRET, TELLER, Forger
+from bank_pipeline_tests.ports import free_ports
 from bank_pipeline_tests.waiting import answers, wait_until
 
 SENDERS: Final = 64

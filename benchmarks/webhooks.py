@@ -36,7 +36,7 @@ from bank_pipeline.sandbox.world import World
 from bank_pipeline.storage import embedded
 from bank_pipeline.storage.connections import load_connection
 from bank_pipeline.storage.webhook_events import insert_event
-from bank_pipeline_tests.e2e.stack import free_ports
+from bank_pipeline_tests.ports import free_ports
 from bank_pipeline_tests.waiting import wait_until
 
 ROUNDS: Final = {"short": 3, "full": 12}

@@ -36,7 +36,7 @@ from bank_pipeline.storage import embedded
 from bank_pipeline.storage.api_keys import insert_api_key
 from bank_pipeline.storage.connections import ensure_team
 from bank_pipeline.sync.institutions import sync_institutions
-from bank_pipeline_tests.e2e.stack import free_ports
+from bank_pipeline_tests.ports import free_ports
 from bank_pipeline_tests.waiting import answers, wait_until
 from chaos.broker import Broker
 from chaos.clock import WrongClock

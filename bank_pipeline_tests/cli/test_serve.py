@@ -13,7 +13,7 @@ from bank_pipeline.cli.processes import dagster_environment
 from bank_pipeline.cli.serve import Part, code_server_command, serve
 from bank_pipeline.config import Settings
 from bank_pipeline.errors import SetupError
-from bank_pipeline_tests.e2e.stack import free_ports
+from bank_pipeline_tests.ports import free_ports
 from bank_pipeline_tests.waiting import wait_until
 
 KEY = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="

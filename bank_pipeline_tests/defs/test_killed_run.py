@@ -54,7 +54,7 @@ def test_a_killed_run_keeps_what_it_recorded(runs: Runs, tmp_path: Path) -> None
     faults.add(FEED, Fault(FaultKind.HANG, seconds=60), subject=hanging, times=None)
     process = start_run([*ids], tmp_path)
     try:
-        wait_until(lambda: recorded(runs) == {ids[0]} and bool(faults.injected()), seconds=40)
+        wait_until(lambda: recorded(runs) == {ids[0]} and bool(faults.injected()), seconds=100)
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()

@@ -13,7 +13,7 @@ from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 from bank_pipeline.defs import launcher as module
 from bank_pipeline.defs.launcher import HostsRunLauncher
 from bank_pipeline_tests.e2e.centre import redis
-from bank_pipeline_tests.e2e.stack import free_ports
+from bank_pipeline_tests.ports import free_ports
 
 pytestmark = [
     pytest.mark.skipif(

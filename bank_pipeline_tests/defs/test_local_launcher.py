@@ -20,7 +20,7 @@ from dagster._serdes import serialize_value
 
 from bank_pipeline.defs import local_launcher as module
 from bank_pipeline.defs.local_launcher import LocalRunLauncher
-from bank_pipeline_tests.e2e.stack import free_ports
+from bank_pipeline_tests.ports import free_ports
 
 
 class CodeServer(dagster_api_pb2_grpc.DagsterApiServicer):

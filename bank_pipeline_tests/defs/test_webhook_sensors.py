@@ -198,7 +198,10 @@ def being_patient(ticks: Ticks) -> Ticks:
 
 
 def is_listened_to(ticks: Ticks) -> bool:
-    query = "SELECT count(*) FROM pg_stat_activity WHERE query = 'LISTEN bank_webhooks'"
+    query = (
+        "SELECT count(*) FROM pg_stat_activity WHERE query = 'LISTEN bank_webhooks' "
+        "AND datname = current_database()"
+    )
     return bool(ticks.installation.value(query))
 
 

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from bank_pipeline.storage import embedded
 from bank_pipeline.storage.embedded_binaries import run_program
 from bank_pipeline.storage.embedded_user import select_server_user
-from bank_pipeline_tests.e2e.stack import free_ports
+from bank_pipeline_tests.ports import free_ports
 from bank_pipeline_tests.waiting import wait_until
 
 

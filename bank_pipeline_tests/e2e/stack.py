@@ -1,7 +1,6 @@
 """A running installation in real processes: simulated banks, Dagster, gateway, database."""
 
 import os
-import socket
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from bank_pipeline.cli.processes import python_command
 from bank_pipeline.providers.http import build_http
 from bank_pipeline.storage import embedded
 from bank_pipeline_tests.dagster_ui import ask
+from bank_pipeline_tests.ports import free_ports
 from bank_pipeline_tests.waiting import answers, wait_until
 
 START_S: Final = 60
@@ -87,12 +87,3 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         if one.is_running():
             one.kill()
     process.wait()
-
-
-def free_ports(count: int) -> list[int]:
-    """Find ports that nobody listens on now."""
-    taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(one.getsockname()[1]) for one in taken]
-    for one in taken:
-        one.close()
-    return ports

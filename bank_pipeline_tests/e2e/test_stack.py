@@ -24,9 +24,13 @@ from bank_pipeline_tests.dagster_ui import launch
 from bank_pipeline_tests.e2e.stack import STOP_S, Stack, running_stack
 from bank_pipeline_tests.waiting import wait_until
 
-pytestmark = [pytest.mark.large, pytest.mark.xdist_group("processes")]
+pytestmark = [
+    pytest.mark.large,
+    pytest.mark.timeout(900),
+    pytest.mark.xdist_group("processes"),
+]
 
-RUN_S: Final = 45
+RUN_S: Final = 90
 PARTITIONS: Final = """
 query { assetNodeOrError(assetKey: {path: ["transactions"]}) { ... on AssetNode {
   assetPartitionStatuses { ... on DefaultPartitionStatuses {

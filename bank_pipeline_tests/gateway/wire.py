@@ -14,8 +14,8 @@ import psutil
 
 from bank_pipeline.cli.playground import playground_environment
 from bank_pipeline.cli.processes import python_command
-from bank_pipeline_tests.e2e.stack import free_ports
 from bank_pipeline_tests.gateway.forgeries import SECRET, Sent
+from bank_pipeline_tests.ports import free_ports
 from bank_pipeline_tests.waiting import answers, wait_until
 
 START_S: Final = 60

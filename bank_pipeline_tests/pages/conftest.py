@@ -2,16 +2,20 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 import sqlalchemy as sa
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from bank_pipeline.sandbox.clock import VirtualClock
 from bank_pipeline.sandbox.serve import USUAL_START, SandboxServer
 from bank_pipeline.sandbox.world import World
 from bank_pipeline.storage.credentials import Vault
 from bank_pipeline_tests.pages.front import Front, open_browser, open_front
+
+WAIT_MS: Final = 15_000
+expect.set_options(timeout=WAIT_MS)  # assertions have a default of their own
 
 
 @pytest.fixture
@@ -39,7 +43,7 @@ def chromium() -> Iterator[Browser]:
 def tab(chromium: Browser, front: Front) -> Iterator[Page]:
     """A tab of a browser that has never been here."""
     context = chromium.new_context(base_url=front.url)
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(WAIT_MS)
     try:
         yield context.new_page()
     finally:

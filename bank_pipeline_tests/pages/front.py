@@ -34,7 +34,7 @@ from bank_pipeline.sync.connection import sync_connection
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.institutions import sync_institutions
 from bank_pipeline.sync.reports import SyncReason, SyncRequest
-from bank_pipeline_tests.e2e.stack import free_ports
+from bank_pipeline_tests.ports import free_ports
 
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("google-chrome")
 """The system's browser; without one that which `playwright install chromium` brought."""

@@ -87,6 +87,7 @@ def test_a_bank_is_chosen_connected_its_accounts_chosen_and_seen_to_sync(
     consent(tab)
 
     expect(tab).to_have_url(CHOICE)
+    expect(tab.get_by_role("button", name="Read these")).to_be_visible()
     boxes = tab.get_by_role("checkbox")
     shown = boxes.count()
     assert shown > 1, "there is something to choose"

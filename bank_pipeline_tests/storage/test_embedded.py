@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,7 @@ from bank_pipeline.errors import SetupError
 from bank_pipeline.storage import embedded
 from bank_pipeline.storage.embedded_user import ServerUser, grant_access
 from bank_pipeline.storage.engine import build_engine
+from bank_pipeline_tests.waiting import wait_until
 
 NOBODY: Final = 65534
 ENSURE: Final = (
@@ -93,8 +95,15 @@ def postmaster(state_dir: Path) -> psutil.Process:
 def kill(process: psutil.Process) -> None:
     """Kill a server as a power cut does; it is not our child, so it is gone at once or soon."""
     process.kill()
-    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+    while not is_gone(process):
         os.sched_yield()
+
+
+def is_gone(process: psutil.Process) -> bool:
+    """Say whether it has ended, be it that nobody has asked for its exit code yet."""
+    with suppress(psutil.NoSuchProcess):
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    return True
 
 
 def test_first_use_makes_a_database_that_later_calls_find(state_dir: Path) -> None:
@@ -148,11 +157,12 @@ def test_processes_that_start_at_once_agree_on_one_server(state_dir: Path) -> No
 def servers_over(state_dir: Path) -> list[psutil.Process]:
     """Return the postmasters: their own children have the same folder."""
     found = []
-    for process in psutil.process_iter(["name"]):
+    for process in psutil.process_iter(["name", "ppid"]):
         with suppress(psutil.NoSuchProcess):
             if process.info["name"] == "postgres" and process.cwd() == str(state_dir / "pg"):
                 found.append(process)
-    return [process for process in found if process.parent() not in found]
+    pids = {process.pid for process in found}
+    return [process for process in found if process.info["ppid"] not in pids]
 
 
 def test_a_killed_server_comes_back_with_its_rows(state_dir: Path) -> None:
@@ -190,7 +200,7 @@ def test_a_state_folder_deleted_under_its_server_is_made_anew(state_dir: Path) -
     shutil.rmtree(state_dir)
 
     assert query(ensure(state_dir), "SELECT to_regclass('gone')") is None
-    assert not old.is_running() or old.status() == psutil.STATUS_ZOMBIE
+    assert is_gone(old)
 
 
 def test_stop_ends_sessions_and_says_whether_it_ran(state_dir: Path) -> None:
@@ -313,7 +323,9 @@ def test_data_of_a_user_without_a_name_runs() -> None:
         ensure(folder / "state")
 
         assert postmaster(folder / "state").uids().effective == 61234
-    subprocess.run(["userdel", pwd.getpwuid(61234).pw_name], check=True, capture_output=True)
+    command = ["userdel", pwd.getpwuid(61234).pw_name]  # refused while a process of its ends
+    ended = partial(subprocess.run, command, check=False, capture_output=True)
+    wait_until(lambda: ended().returncode == 0, seconds=20, what="its user is gone")
 
 
 @needs_root

@@ -272,7 +272,10 @@ def test_two_readers_of_one_list_write_it_once(engine: sa.Engine, now: datetime)
             return save_institutions(db, PLAID, banks(3), now=now)
 
     def is_somebody_waiting() -> bool:
-        query = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        query = (
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
+            "AND datname = current_database()"
+        )
         with engine.connect() as db:
             return bool(db.scalar(sa.text(query)))
 

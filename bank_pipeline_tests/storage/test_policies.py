@@ -98,7 +98,9 @@ def test_renewing_access_changes_nothing_that_is_right(engine: sa.Engine) -> Non
 def test_a_role_that_comes_later_gets_its_rows(engine: sa.Engine) -> None:
     """As an administrator creates one on a server where we may not."""
     with engine.connect() as db:
-        policies = sa.text("SELECT tablename FROM pg_policies WHERE 'bank_reader' = ANY(roles)")
+        policies = sa.text(
+            "SELECT tablename FROM pg_policies WHERE 'bank_reader' = ANY(roles) ORDER BY 1"
+        )
         before = db.scalars(policies).all()
         for table in before:
             db.execute(sa.text(f"DROP POLICY own_team ON bank.{table}"))

@@ -3,7 +3,6 @@
 import email
 import email.policy
 import json
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,8 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from pydantic import SecretStr
+
+from bank_pipeline_tests.ports import free_ports
 
 
 @dataclass
@@ -78,9 +79,7 @@ class WebhookReceiver:
 @contextmanager
 def mail_server() -> Iterator[MailServer]:
     """Serve mail on a local port."""
-    with socket.socket() as free:  # aiosmtpd cannot choose one itself
-        free.bind(("127.0.0.1", 0))
-        server = MailServer(port=free.getsockname()[1])
+    server = MailServer(port=free_ports(1)[0])  # aiosmtpd cannot choose one itself
     controller = Controller(server, hostname="127.0.0.1", port=server.port)
     controller.start()
     try:

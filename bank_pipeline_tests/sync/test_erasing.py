@@ -246,7 +246,7 @@ def test_a_consent_of_an_abandoned_link_is_ended_after_its_team_is_gone(teams: T
 
 def test_a_sync_under_way_brings_nothing_back(teams: Teams) -> None:
     """It waits for its bank while the team is erased, and writes when all should be gone."""
-    teams.ground.fail(SYNC, FaultKind.HANG, seconds=0.8)
+    teams.ground.fail(SYNC, FaultKind.HANG, seconds=60)
     with ThreadPoolExecutor(1) as pool:
         syncing = pool.submit(teams.ground.sync, teams.going_connection)
         wait_until(
@@ -257,6 +257,7 @@ def test_a_sync_under_way_brings_nothing_back(teams: Teams) -> None:
         assert not report.is_done
         assert report.waits_for is not None
         assert report.next_attempt_at is not None
+        teams.ground.sandbox.plaid.released.set()
         with pytest.raises(BankPipelineError):
             syncing.result(30)
 

@@ -138,7 +138,10 @@ def test_a_credential_that_is_stored_meanwhile_stays(ground: Ground, operator: P
     connection = ground.link_ready()
     stale = Vault([KEY])  # a process that has not heard of the new key
     add_key(operator.context, operator.source)
-    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    waits = (
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
+        "AND datname = current_database()"
+    )
 
     with ThreadPoolExecutor(1) as pool, ground.engine.begin() as db:
         newer = SecretStr("access-sandbox-newer")

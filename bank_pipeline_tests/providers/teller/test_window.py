@@ -287,7 +287,7 @@ def test_an_id_that_is_gone_between_two_pages_ends_no_account(
 
 
 def test_a_time_out_is_tried_again_with_a_smaller_page(stub: Stub, build: BuildTeller) -> None:
-    teller = build(stub.url, retry=ONCE, provider_timeout_s=0.2)
+    teller = build(stub.url, retry=ONCE, provider_timeout_s=2.0)
     archived = Archived()
     page = [transaction(n) for n in range(1, 6)]
     answer = fetched(stub, teller, [hangs, Reply(page)], archived=archived)
