@@ -153,16 +153,14 @@ def finish_link_session(
     return db.execute(statement.values(values)).rowcount == 1
 
 
-def set_expired_link_sessions(
-    db: sa.Connection, *, now: datetime, vault: Vault
+def load_overdue_link_sessions(
+    db: sa.Connection, *, before: datetime, vault: Vault
 ) -> list[LinkSession]:
-    """Close the open links whose time is over, and return them."""
-    statement = sa.update(link_sessions).where(
-        link_sessions.c.finished_at.is_(None), link_sessions.c.expires_at <= now
+    """Load the open links whose time was over by then."""
+    query = sa.select(link_sessions).where(
+        link_sessions.c.finished_at.is_(None), link_sessions.c.expires_at <= before
     )
-    values = {"outcome": EXPIRED, "finished_at": now}
-    rows = db.execute(statement.values(values).returning(link_sessions))
-    return [_to_session(row, vault) for row in rows]
+    return [_to_session(row, vault) for row in db.execute(query)]
 
 
 def load_open_link_sessions(

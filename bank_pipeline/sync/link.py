@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from pydantic import SecretStr
@@ -42,6 +42,7 @@ from bank_pipeline.sync.audit import note_act
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.institutions import remember_institution
 from bank_pipeline.sync.linked import (
+    GRACE,
     RENEWED,
     LinkState,
     check_browser,
@@ -61,8 +62,7 @@ from bank_pipeline.sync.renewal import (
 from bank_pipeline.sync.webhooks import take_up_events
 
 _STATE_BYTES: Final = 32
-_GRACE: Final = timedelta(minutes=10)
-"""A customer who was at their bank when the link's time ended is not sent away."""
+_EXPIRED: Final = LinkProgress(is_finished=True, exit_reason=EXPIRED)
 _OTHERS_TAKE_S: Final = 10.0  # to keep a link; whoever waits for longer asks again
 
 
@@ -227,10 +227,10 @@ def complete_link(
     session = _load(context, session_id)
     if session.outcome is not None:
         return to_ended(session)
-    if context.clock() >= session.expires_at + _GRACE:
-        return finish_without(context, session, EXPIRED)
-    client = context.provider(session.provider)
-    progress = client.fetch_link_progress(session.state, returned=returned)
+    progress = _EXPIRED
+    if context.clock() < session.expires_at + GRACE:
+        client = context.provider(session.provider)
+        progress = client.fetch_link_progress(session.state, returned=returned)
     if not progress.is_finished:
         return LinkState(is_finished=False)
     with link_lock(context.engine, session_id, wait_s=_OTHERS_TAKE_S) as is_mine:

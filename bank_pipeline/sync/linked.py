@@ -2,7 +2,7 @@
 
 import hmac
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import sqlalchemy as sa
@@ -31,18 +31,22 @@ from bank_pipeline.storage.consents import (
 from bank_pipeline.storage.credentials import Vault, store_credential
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.link_sessions import (
+    EXPIRED,
     LINKED,
     LinkSession,
     delete_link_sessions_of,
     finish_link_session,
     load_open_link_sessions,
-    set_expired_link_sessions,
+    load_overdue_link_sessions,
 )
+from bank_pipeline.storage.locks import link_lock
 from bank_pipeline.storage.quarantine import save_quarantined
 from bank_pipeline.storage.raw_payloads import save_raw_payload
 from bank_pipeline.sync.audit import note_act
 from bank_pipeline.sync.context import SyncContext
 
+GRACE: Final = timedelta(minutes=10)
+"""A customer who was at their bank when the link's time ended is not sent away."""
 RENEWED: Final = "renewed"
 OTHER_ACCOUNTS: Final = "other_accounts"
 """The customer consented to accounts that are not those of the connection to be renewed."""
@@ -80,21 +84,29 @@ def to_ended(session: LinkSession) -> LinkState:
 
 def finish_without(context: SyncContext, session: LinkSession, reason: str) -> LinkState:
     """End a link that yielded nothing; what it left at the provider is ended, too."""
-    now = context.clock()
-    with context.engine.begin() as db:
-        if finish_link_session(db, session.id, outcome=reason, now=now):
-            _abandon(context, db, session, now)
+    _close(context, session, reason)
     return LinkState(is_finished=True, exit_reason=reason)
 
 
 def expire_links(context: SyncContext) -> int:
-    """Close the open links whose time is over; return how many."""
+    """Close the open links whose time is over and that nobody ends just now; return how many."""
+    before = context.clock() - GRACE
+    with context.engine.connect() as db:
+        overdue = load_overdue_link_sessions(db, before=before, vault=context.vault)
+    closed_count = 0
+    for session in overdue:
+        with link_lock(context.engine, session.id, wait_s=0) as is_mine:
+            closed_count += is_mine and _close(context, session, EXPIRED)
+    return closed_count
+
+
+def _close(context: SyncContext, session: LinkSession, reason: str) -> bool:
     now = context.clock()
     with context.engine.begin() as db:
-        expired = set_expired_link_sessions(db, now=now, vault=context.vault)
-        for session in expired:
+        is_closed = finish_link_session(db, session.id, outcome=reason, now=now)
+        if is_closed:
             _abandon(context, db, session, now)
-    return len(expired)
+    return is_closed
 
 
 def abandon_links(context: SyncContext, db: sa.Connection, team_id: TeamId) -> int:

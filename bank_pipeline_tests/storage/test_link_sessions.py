@@ -16,7 +16,7 @@ from bank_pipeline.storage.link_sessions import (
     insert_link_session,
     load_link_session,
     load_open_link_session,
-    set_expired_link_sessions,
+    load_overdue_link_sessions,
 )
 from bank_pipeline.storage.tables import link_sessions
 from bank_pipeline_tests.storage.linked import Linked
@@ -87,17 +87,18 @@ def test_the_first_word_on_how_it_ended_stays(
         load_open_link_session(db, STATE, vault=vault)
 
 
-def test_a_link_expires_when_its_time_is_over(
+def test_a_link_is_overdue_when_its_time_is_over(
     db: sa.Connection, linked: Linked, vault: Vault, now: datetime
 ) -> None:
-    """Not a moment before, and an unknown one is not found."""
+    """Not a moment before, nor once it has ended; and an unknown one is not found."""
     session_id = insert(db, linked, vault, now)
+    over = now + timedelta(minutes=30)
 
-    early = set_expired_link_sessions(db, now=now + timedelta(minutes=29), vault=vault)
-    late = now + timedelta(minutes=30)
-    counts = [len(set_expired_link_sessions(db, now=late, vault=vault)) for _ in range(2)]
+    def overdue(before: datetime) -> list[LinkSessionId]:
+        return [one.id for one in load_overdue_link_sessions(db, before=before, vault=vault)]
 
-    assert (len(early), counts) == (0, [1, 0])
-    assert load_link_session(db, session_id, vault=vault).outcome == "expired"
+    assert (overdue(over - timedelta(seconds=1)), overdue(over)) == ([], [session_id])
+    finish_link_session(db, session_id, outcome="left", now=now)
+    assert overdue(over) == []
     with pytest.raises(NotFoundError):
         load_link_session(db, LinkSessionId(new_id()), vault=vault)

@@ -19,18 +19,17 @@ from bank_pipeline.storage.faults import FaultName, FaultSource
 from bank_pipeline.sync.disconnect import disconnect
 from bank_pipeline.sync.ending import end_consents
 from bank_pipeline.sync.faults import clear_faults, load_faults, note_fault
+from bank_pipeline.sync.linked import GRACE, expire_links
 from bank_pipeline.sync.questions import decide_question
-from bank_pipeline_tests.providers.contract.cases import CASES
 from bank_pipeline_tests.providers.contract.stage import Stage
 from bank_pipeline_tests.sync.between import just_before
 from bank_pipeline_tests.sync.ground import Ground
 from bank_pipeline_tests.sync.staging import staged
-from bank_pipeline_tests.sync.test_reconnect import forget_keys
+from bank_pipeline_tests.sync.test_reconnect import GOCARDLESS, RENAMING, forget_keys
 
 DAY: Final = timedelta(days=1)
 AT_ONCE: Final = 4
 FEED: Final = "/transactions/sync"
-RENAMING: Final = [case for case in CASES if case.capabilities.is_renewed_by_new_connection]
 
 
 stage = staged(RENAMING)
@@ -101,6 +100,28 @@ def test_a_login_whose_connection_is_ended_while_it_is_linked_anew_gets_another(
     stage.sync(connection)
     assert stage.differences(connection) == []
     assert consents(stage) - before == {stage.connection(connection).external_id}
+
+
+@pytest.mark.parametrize("stage", GOCARDLESS, ids=str, indirect=True)
+def test_a_link_does_not_expire_while_its_customer_comes_back(stage: Stage) -> None:
+    """Housekeeping must not end the consent that is being kept."""
+    login = stage.new_login()
+    end = stage.agreed(login, AccountKind.CHECKING)
+    [[expires_at]] = stage.query("SELECT expires_at FROM bank.link_sessions")
+    stage.pass_time(expires_at - stage.sandbox.clock.now() + GRACE - timedelta(seconds=1))
+    assert expire_links(stage.context) == 0, "customers are waited for a little longer"
+
+    def keep_house() -> None:
+        stage.pass_time(timedelta(minutes=1))
+        assert expire_links(stage.context) == 0
+
+    with just_before(stage.context.engine, "INSERT INTO bank.connections", act=keep_house):
+        [connection] = end().connection_ids
+
+    stage.pass_time(DAY)
+    stage.sync(connection)
+    assert end_consents(stage.context).ended_count == 0
+    assert stage.differences(connection) == []
 
 
 def test_a_renewal_that_comes_back_while_its_connection_is_erased_is_ended(stage: Stage) -> None:
