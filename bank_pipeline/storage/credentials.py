@@ -185,14 +185,17 @@ class Vault:
                 _log.error("keys cannot be read again, so those at hand go on: %s", error)
                 return
             held = self._ring
+            ciphers = MappingProxyType({**held.ciphers, **found.ciphers})
+            self._ring = _Ring(held.key_id, ciphers)  # opens at once; seals when it is announced
             may_seal = found.key_id == held.key_id or self._announce(found.key_id)
             self._announce_at = None if may_seal else time.monotonic() + _ANNOUNCED_AGAIN_AFTER_S
-            ciphers = MappingProxyType({**held.ciphers, **found.ciphers})
-            self._ring = _Ring(found.key_id if may_seal else held.key_id, ciphers)
+            if may_seal:
+                self._ring = _Ring(found.key_id, ciphers)
 
     def _may_help(self, source: KeySource, *, is_needed: bool) -> bool:
         """Say whether the source has other keys, or one that could not be announced is due."""
-        is_due = self._announce_at is not None and time.monotonic() >= self._announce_at
+        due_at = self._announce_at
+        is_due = due_at is not None and time.monotonic() >= due_at
         return is_due or source.may_have_changed(is_needed=is_needed)
 
 

@@ -241,16 +241,20 @@ def test_a_missing_key_asks_a_command_again_but_not_each_time(
 
 def test_whoever_needs_a_key_that_another_thread_reads_waits_for_it(tmp_path: Path) -> None:
     """What is sealed with a new key opens in every thread, while the first to see it reads it."""
-    source = file_of(tmp_path, OLD)
-    running = Vault(source.read(), source=source)
     is_reading, may_end = threading.Event(), threading.Event()
 
-    def announce(_: str) -> bool:
-        is_reading.set()
-        return may_end.wait(60)
+    class Slow(FileKeys):
+        """Has looked at the file, and is not done with it."""
 
-    running.adopt(running.fingerprint_key, announce)
-    source.put_first(NEW)
+        def read(self) -> tuple[bytes, ...]:
+            found = super().read()
+            is_reading.set()
+            may_end.wait(60)
+            return found
+
+    path = file_of(tmp_path, OLD).path
+    running = Vault([OLD], source=Slow(path, is_ours=False))
+    FileKeys(path, is_ours=False).put_first(NEW)
     of_another = Vault([NEW, OLD]).seal(b"text", "row")
 
     with ThreadPoolExecutor(2) as pool:
