@@ -99,7 +99,8 @@ def store_next_consent(  # noqa: PLR0913 - a row, by the names of its columns
 
     `institution` is its external id and its name.
     """
-    drop_next_consent(db, connection_id, now=now)
+    if _take_next(db, connection_id, external_id) is None:  # the same, told twice, goes on
+        drop_next_consent(db, connection_id, now=now)
     sealed = vault.encrypt(credential, connection_id)
     came = None if told is None else vault.seal(_to_json(*told), told_by(connection_id))
     db.execute(
@@ -148,11 +149,11 @@ def load_next_consent(
 
 def set_next_consent_failed(
     db: sa.Connection, consent: NextConsent, *, code: str, next_attempt_at: datetime
-) -> None:
+) -> bool:
     """
     Note why a new consent is not in use yet, and have its connection synced again soon.
 
-    One that a still newer one has replaced puts off nobody.
+    Return whether it is still the next one: what a newer one has replaced puts off nobody.
     """
     noted = db.execute(
         next_consents.update()
@@ -162,12 +163,14 @@ def set_next_consent_failed(
         )
         .values(attempts=consent.attempts + 1, last_error=code)
     )
-    if noted.rowcount:
-        db.execute(
-            connections.update()
-            .where(connections.c.id == consent.connection_id)
-            .values(next_attempt_at=next_attempt_at)
-        )
+    if not noted.rowcount:
+        return False
+    db.execute(
+        connections.update()
+        .where(connections.c.id == consent.connection_id)
+        .values(next_attempt_at=next_attempt_at)
+    )
+    return True
 
 
 def drop_next_consent(

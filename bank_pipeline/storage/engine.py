@@ -111,6 +111,11 @@ def build_watcher(engine: sa.Engine) -> sa.Engine:
     return _create(engine.url, "bank_pipeline watch", _WATCH_TIMEOUT_S, poolclass=sa.NullPool)
 
 
+def build_unpooled(engine: sa.Engine) -> sa.Engine:
+    """Build an engine on the same database for who must not wait for the pool, nor take of it."""
+    return _create(engine.url, "bank_pipeline", _CONNECT_TIMEOUT_S, poolclass=sa.NullPool)
+
+
 def dagster_url(database_url: str) -> str:
     """
     Derive the URL for Dagster's instance: the same database, its own schema `dagster`.

@@ -164,12 +164,14 @@ def load_overdue_link_sessions(
 
 
 def load_open_link_sessions(
-    db: sa.Connection, team_id: TeamId, *, vault: Vault
+    db: sa.Connection, team_id: TeamId, *, renews: ConnectionId | None = None, vault: Vault
 ) -> list[LinkSession]:
-    """Load the links that a team has begun and that have not ended."""
+    """Load the links that a team has begun and that have not ended, or one's renewals alone."""
     query = sa.select(link_sessions).where(
         link_sessions.c.team_id == team_id, link_sessions.c.finished_at.is_(None)
     )
+    if renews is not None:
+        query = query.where(link_sessions.c.renews_connection_id == renews)
     return [_to_session(row, vault) for row in db.execute(query)]
 
 

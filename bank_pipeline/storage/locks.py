@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from bank_pipeline.domain.ids import ConnectionId, LinkSessionId
 from bank_pipeline.errors import BusyError
-from bank_pipeline.storage.engine import build_watcher
+from bank_pipeline.storage.engine import build_unpooled
 
 _LOOK_AGAIN_S: Final = 0.2
 _log: Final = logging.getLogger(__name__)
@@ -48,11 +48,12 @@ def link_lock(engine: sa.Engine, session_id: LinkSessionId, *, wait_s: float) ->
     Hold a link while the context lasts; yield whether it could be had within `wait_s`.
 
     Its session is none of the pool's: whoever has exchanged what can be exchanged once must find
-    one to store what it got, however many others wait.
+    one to store what it got, however many others wait. Behind a pooler it needs session pooling.
     """
     deadline = time.monotonic() + wait_s
-    alone = build_watcher(engine).execution_options(isolation_level="AUTOCOMMIT")
-    key, pause = {"key": _to_key(f"bank_pipeline.link:{session_id.lower()}")}, threading.Event()
+    alone = build_unpooled(engine).execution_options(isolation_level="AUTOCOMMIT")
+    key = {"key": _to_key(f"bank_pipeline.link:{session_id.lower()}")}
+    pause = threading.Event()
     with alone.connect() as session:  # its end lets go
         while not (is_mine := bool(session.scalar(_TRY_LOCK, key))):
             if time.monotonic() >= deadline:

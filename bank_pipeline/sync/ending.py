@@ -31,6 +31,7 @@ from bank_pipeline.storage.erase import erase_connection, load_erasable, load_ol
 from bank_pipeline.storage.locks import connection_lock
 from bank_pipeline.sync.audit import note, note_act
 from bank_pipeline.sync.context import SyncContext
+from bank_pipeline.sync.linked import abandon_renewals
 
 PER_RUN_MAX: Final = 200
 ENDED: Final = "disconnected"
@@ -147,6 +148,7 @@ def _erase(context: SyncContext, connection_id: ConnectionId) -> bool:
                 connection = lock_connection(db, connection_id)
                 if is_any_to_end(db, connection_id):  # a renewal that came back meanwhile
                     return False
+                abandon_renewals(context, db, connection)  # nobody could name them afterwards
                 erase_connection(db, connection, now=now)
                 note_act(context, db, AuditAction.ERASED, connection)
                 erased = load_connection(db, connection_id)

@@ -62,8 +62,8 @@ from bank_pipeline.sync.renewal import (
 from bank_pipeline.sync.webhooks import take_up_events
 
 _STATE_BYTES: Final = 32
-_EXPIRED: Final = LinkProgress(is_finished=True, exit_reason=EXPIRED)
-_OTHERS_TAKE_S: Final = 10.0  # to keep a link; whoever waits for longer asks again
+_TOO_LATE: Final = LinkProgress(is_finished=True, exit_reason=EXPIRED)
+_LINK_WAIT_S: Final = 10.0  # for whoever keeps it just now; then one asks again
 
 
 @dataclass(frozen=True)
@@ -216,9 +216,8 @@ def complete_link(
     Ask how far the customer has come and keep every connection that the link yielded.
 
     `returned` is what came back with them, where anything did. May be called any number of
-    times, at once too: one keeps what there is, the others wait and are told the same. A
-    credential is stored in the moment it arrives; the new connection asks for its first sync at
-    once.
+    times, at once too: one keeps what there is, the others wait some seconds to be told what. A
+    credential is stored in the moment it arrives; the new connection's first sync is due at once.
 
     Raises:
         ConfigurationError: the exchange token was spent by a try that died before it could
@@ -227,13 +226,13 @@ def complete_link(
     session = _load(context, session_id)
     if session.outcome is not None:
         return to_ended(session)
-    progress = _EXPIRED
+    progress = _TOO_LATE
     if context.clock() < session.expires_at + GRACE:
         client = context.provider(session.provider)
         progress = client.fetch_link_progress(session.state, returned=returned)
     if not progress.is_finished:
         return LinkState(is_finished=False)
-    with link_lock(context.engine, session_id, wait_s=_OTHERS_TAKE_S) as is_mine:
+    with link_lock(context.engine, session_id, wait_s=_LINK_WAIT_S) as is_mine:
         return _finish(context, session_id, progress) if is_mine else LinkState(is_finished=False)
 
 
@@ -242,12 +241,14 @@ def _finish(context: SyncContext, session_id: LinkSessionId, progress: LinkProgr
     session = _load(context, session_id)
     if session.outcome is not None:
         return to_ended(session)
+    if progress.exit_reason is not None:
+        return finish_without(context, session, progress.exit_reason)
     can = context.provider(session.provider).capabilities
-    is_renewal = _is_same_provider(context, session) and progress.exit_reason is None
-    if is_renewal and not can.is_renewed_by_new_connection and not can.is_finished_by_return:
+    is_in_place = not can.is_renewed_by_new_connection and not can.is_finished_by_return
+    if is_in_place and _is_same_provider(context, session):
         return finish_renewal(context, session)
     if not progress.exchange_tokens:
-        return finish_without(context, session, progress.exit_reason or "left")
+        return finish_without(context, session, "left")
     return _exchange(context, session, progress.exchange_tokens)
 
 
@@ -385,7 +386,7 @@ def _keep(
         take_up_events(db, connection_id, now=now)
         kept_one = load_connection(db, connection_id)
         note_act(context, db, AuditAction.LINKED, kept_one, provider=provider.value)
-        if twin is not None:
+        if twin is not None and not twin.is_certain:
             reason = f"looks like the login of connection {twin.connection.id}"
             insert_notice(db, kept_one, reason, now=now)
         if closes is not None:

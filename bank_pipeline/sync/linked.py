@@ -96,7 +96,8 @@ def expire_links(context: SyncContext) -> int:
     closed_count = 0
     for session in overdue:
         with link_lock(context.engine, session.id, wait_s=0) as is_mine:
-            closed_count += is_mine and _close(context, session, EXPIRED)
+            if is_mine and _close(context, session, EXPIRED):
+                closed_count += 1
     return closed_count
 
 
@@ -107,6 +108,16 @@ def _close(context: SyncContext, session: LinkSession, reason: str) -> bool:
         if is_closed:
             _abandon(context, db, session, now)
     return is_closed
+
+
+def abandon_renewals(context: SyncContext, db: sa.Connection, connection: Connection) -> None:
+    """Give up the renewals of a connection that have begun."""
+    now = context.clock()
+    begun = load_open_link_sessions(
+        db, connection.team_id, renews=connection.id, vault=context.vault
+    )
+    for session in begun:
+        _abandon(context, db, session, now)
 
 
 def abandon_links(context: SyncContext, db: sa.Connection, team_id: TeamId) -> int:

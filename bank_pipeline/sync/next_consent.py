@@ -148,8 +148,8 @@ def _note_failure(
         else:
             wait = growing_wait(RETRY_WAITS, consent.attempts + 1)
             due = now + wait
-            set_next_consent_failed(db, consent, code=failure.code, next_attempt_at=due)
-            if consent.attempts == 0:
+            is_next = set_next_consent_failed(db, consent, code=failure.code, next_attempt_at=due)
+            if is_next and consent.attempts == 0:
                 reason = f"new consent not in use yet: {failure.code}"
                 insert_notice(db, connection, reason, now=now)
     return is_given_up

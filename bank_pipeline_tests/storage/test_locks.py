@@ -7,10 +7,11 @@ from datetime import datetime
 import pytest
 import sqlalchemy as sa
 
-from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline.domain.ids import ConnectionId, LinkSessionId
 from bank_pipeline.errors import ConcurrentSyncError
+from bank_pipeline.storage.engine import build_engine
 from bank_pipeline.storage.identifiers import new_id
-from bank_pipeline.storage.locks import connection_lock, load_held, lock_key
+from bank_pipeline.storage.locks import connection_lock, link_lock, load_held, lock_key
 
 _HOLDER = """
 import sys
@@ -90,6 +91,41 @@ def test_a_killed_process_leaves_no_lock(
     _wait_until_free(engine, connection_id)
     with connection_lock(engine, connection_id):
         pass
+
+
+def test_a_link_is_held_by_one_and_free_when_it_lets_go(engine: sa.Engine) -> None:
+    """Whoever waits is told in time whether it could be had."""
+    session_id = LinkSessionId(new_id())
+    with link_lock(engine, session_id, wait_s=0) as is_mine:
+        with link_lock(engine, session_id, wait_s=0.3) as is_theirs:
+            assert (is_mine, is_theirs) == (True, False)
+        with link_lock(engine, LinkSessionId(new_id()), wait_s=0) as is_theirs:
+            assert is_theirs
+    with link_lock(engine, session_id, wait_s=0) as is_theirs:
+        assert is_theirs
+
+
+def test_a_link_is_held_without_a_session_of_the_pool(engine: sa.Engine) -> None:
+    """What was exchanged once must find one, however many wait for it."""
+    small = build_engine(engine.url.render_as_string(hide_password=False), connections_max=1)
+    session_id = LinkSessionId(new_id())
+    with small.connect(), link_lock(small, session_id, wait_s=0) as is_mine:
+        assert is_mine
+    small.dispose()
+
+
+def test_a_link_is_free_when_whoever_held_it_lost_its_session(engine: sa.Engine) -> None:
+    """Behind it the provider's calls go on: what they bring is stored all the same."""
+    session_id = LinkSessionId(new_id())
+    end = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> 0"
+    with link_lock(engine, session_id, wait_s=0):
+        with engine.connect() as db:
+            database = (
+                "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            )
+            assert db.scalar(sa.text(f"{end} {database}"))
+        with link_lock(engine, session_id, wait_s=10) as is_mine:
+            assert is_mine
 
 
 def _wait_until_free(engine: sa.Engine, connection_id: ConnectionId) -> None:

@@ -16,6 +16,7 @@ from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline.sandbox.ledger import AccountKind
 from bank_pipeline.storage.account_questions import ListedQuestion, list_questions
 from bank_pipeline.storage.faults import FaultName, FaultSource
+from bank_pipeline.sync import link, renewal
 from bank_pipeline.sync.disconnect import disconnect
 from bank_pipeline.sync.ending import end_consents
 from bank_pipeline.sync.faults import clear_faults, load_faults, note_fault
@@ -44,7 +45,8 @@ def consents(stage: Stage) -> set[str]:
 def end_at_once(stage: Stage, login: str, *, renews: ConnectionId | None) -> set[ConnectionId]:
     """End a link as often at once as a customer, a page and an app may; return what all hear of."""
     end = stage.agreed(login, AccountKind.CHECKING, renews=renews)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with pytest.MonkeyPatch.context() as patched, ThreadPoolExecutor(AT_ONCE) as pool:
+        patched.setattr(link, "_LINK_WAIT_S", 60)
         states = [*pool.map(lambda _: end(), range(AT_ONCE))]
     assert {len(state.connection_ids) for state in states} == {1}
     return {state.connection_ids[0] for state in states}
@@ -100,6 +102,40 @@ def test_a_login_whose_connection_is_ended_while_it_is_linked_anew_gets_another(
     stage.sync(connection)
     assert stage.differences(connection) == []
     assert consents(stage) - before == {stage.connection(connection).external_id}
+
+
+@pytest.mark.parametrize("stage", GOCARDLESS, ids=str, indirect=True)
+def test_a_consent_that_is_told_twice_is_not_ended(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where nothing keeps two apart, as when the session that does is lost."""
+    login, connection = stage.linked()
+    end = stage.agreed(login, AccountKind.CHECKING, renews=connection)
+    monkeypatch.setattr(link, "to_ended", lambda _: pytest.fail("it ended"))
+    monkeypatch.setattr(renewal, "finish_link_session", lambda *_, **__: False)
+
+    assert [end().connection_ids for _ in range(2)] == [(connection,)] * 2
+
+    assert stage.query("SELECT 1 FROM bank.consents_to_end") == []
+
+
+@pytest.mark.parametrize("stage", GOCARDLESS, ids=str, indirect=True)
+def test_a_renewal_that_was_begun_before_its_connection_is_erased_ends_with_it(
+    stage: Stage,
+) -> None:
+    """Its customer may still agree, and then nobody could name the consent any more."""
+    login, connection = stage.linked()
+    before = consents(stage)
+    stage.agreed(login, AccountKind.CHECKING, renews=connection)
+    assert len(consents(stage)) == len(before) + 1
+
+    assert disconnect(stage.context, connection, erase=True).is_erased
+    end_consents(stage.context)
+
+    assert consents(stage) < before
+    assert (
+        stage.query("SELECT 1 FROM bank.link_sessions WHERE renews_connection_id IS NOT NULL") == []
+    )
 
 
 @pytest.mark.parametrize("stage", GOCARDLESS, ids=str, indirect=True)

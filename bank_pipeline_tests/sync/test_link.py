@@ -19,6 +19,8 @@ from bank_pipeline.errors import (
 )
 from bank_pipeline.sandbox.serve import SandboxServer
 from bank_pipeline.storage.credentials import load_credential
+from bank_pipeline.storage.locks import link_lock
+from bank_pipeline.sync import link
 from bank_pipeline.sync.link import link_with_token, start_link
 from bank_pipeline.sync.linked import LinkState
 from bank_pipeline_tests.sync.ground import CHECKING, SYNC, Ground
@@ -92,8 +94,11 @@ def test_a_second_completion_is_harmless_and_says_that_the_link_succeeded(
     assert ground.count("connections") == 1
 
 
-def test_completions_at_once_keep_one_connection(ground: Ground) -> None:
+def test_completions_at_once_keep_one_connection(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whoever comes too late waits and is told the same; nobody makes a second connection."""
+    monkeypatch.setattr(link, "_LINK_WAIT_S", 60)
     session_id, url = ground.begin_link()
     ground.decide(url)
 
@@ -104,6 +109,19 @@ def test_completions_at_once_keep_one_connection(ground: Ground) -> None:
     assert all(state.connection_ids for state in states)
     assert ground.count("connections") == 1
     assert ground.count("credentials") == 1
+    assert ground.complete(session_id).is_finished
+
+
+def test_whoever_waits_too_long_for_another_asks_again(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "_LINK_WAIT_S", 0)
+    session_id, url = ground.begin_link()
+    ground.decide(url)
+
+    with link_lock(ground.engine, session_id, wait_s=0):
+        assert ground.complete(session_id) == LinkState(is_finished=False)
+
     assert ground.complete(session_id).is_finished
 
 

@@ -105,8 +105,10 @@ def _take_up(
         text = "The bank's answer could not be read just now. Please start again."
         return message_page("That did not work", text, status=HTTPStatus.BAD_GATEWAY, visit=visit)
     if not state.is_finished:
+        if not may_wait:
+            return message_page("Nearly there", "Your bank is being connected: look in a minute.")
         text = "Your bank has not confirmed yet. This page looks again by itself."
-        return message_page("Nearly there", text, again_s=AGAIN_S if may_wait else None)
+        return message_page("Nearly there", text, again_s=AGAIN_S)
     target = None if visit is None else _target(services, visit, state)
     return _tell(state, visit) if target is None else RedirectResponse(target, HTTPStatus.SEE_OTHER)
 
