@@ -11,11 +11,11 @@ _EACH: Final = 3_000
 _WORKERS_MAX: Final = 4
 _WORKER: Final = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 _OWN: Final = _FIRST + _WORKER % _WORKERS_MAX * _EACH
-_ports: Final = itertools.cycle(range(_OWN, _OWN + _EACH))
+_ports: Final = (_OWN + count % _EACH for count in itertools.count(os.getpid()))
 
 
 def free_ports(count: int) -> list[int]:
-    """Find ports that nobody listens on now, and that are given out only here."""
+    """Find ports that nobody listens on now, and that no other worker is given."""
     found: list[int] = []
     while len(found) < count:
         port = next(_ports)

@@ -185,6 +185,7 @@ def test_whoever_follows_a_connection_hears_of_its_change_at_once(office: Office
     office.gate.ground.pass_time(timedelta(minutes=6))
     office.ask("DELETE", f"/connections/{office.connection}")
     assert ended.wait(10), heard
+    listener.join(5)
     assert '"status":"disconnected"' not in heard[0]
 
 

@@ -146,7 +146,7 @@ def test_a_database_that_hangs_is_told_within_two_seconds(
 ) -> None:
     """Even when every thread that serves requests hangs with it; and it stays alive."""
     assert health.READY_S_MAX <= 1.5
-    monkeypatch.setattr(health, "READY_S_MAX", 0.3)  # this machine's own pauses are not its
+    monkeypatch.setattr(health, "READY_S_MAX", 0.3)  # the rest is room for this machine's pauses
     server = SilentServer()
     url = f"postgresql://someone:canary@127.0.0.1:{server.port}/somewhere"
     engine = build_engine(url, connections_max=ASKERS)

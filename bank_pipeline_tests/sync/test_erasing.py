@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -17,6 +18,7 @@ from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.erasure import REMAINDERS, ErasureState
 from bank_pipeline.domain.ids import ConnectionId, TeamId
 from bank_pipeline.errors import BankPipelineError, NotFoundError, RefusedError
+from bank_pipeline.providers.retry import Retry
 from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline.storage.api_keys import insert_api_key
 from bank_pipeline.storage.audit import AuditFilter, list_audit
@@ -32,7 +34,7 @@ from bank_pipeline.sync.erasing import (
     load_erasure_due,
 )
 from bank_pipeline_tests.scanning import places, scan_cluster, scan_files
-from bank_pipeline_tests.sync.ground import CHECKING, READY, SYNC, Ground
+from bank_pipeline_tests.sync.ground import CHECKING, READY, SYNC, Ground, build_provider
 from bank_pipeline_tests.sync.killing import Killer
 from bank_pipeline_tests.sync.leaks import Canaries
 from bank_pipeline_tests.waiting import wait_until
@@ -247,8 +249,10 @@ def test_a_consent_of_an_abandoned_link_is_ended_after_its_team_is_gone(teams: T
 def test_a_sync_under_way_brings_nothing_back(teams: Teams) -> None:
     """It waits for its bank while the team is erased, and writes when all should be gone."""
     teams.ground.fail(SYNC, FaultKind.HANG, seconds=60)
-    with ThreadPoolExecutor(1) as pool:
-        syncing = pool.submit(teams.ground.sync, teams.going_connection)
+    patient = build_provider(teams.ground.sandbox.url, Retry(1, 60.0, lambda _: None), timeout_s=60)
+    context = replace(teams.ground.context, providers={Provider.PLAID: patient})
+    with closing(patient), ThreadPoolExecutor(1) as pool:
+        syncing = pool.submit(replace(teams.ground, context=context).sync, teams.going_connection)
         wait_until(
             lambda: bool(teams.ground.query("SELECT 1 FROM bank.sync_runs WHERE ended_at IS NULL")),
             seconds=10,
