@@ -132,7 +132,8 @@ def _print_plan(plan: UndoPlan) -> None:
     if plan.restores:
         _line(f"  put back as before: {', '.join(plan.restores)}")
     if plan.annotated_ids:
-        _line(f"  {len(plan.annotated_ids)} of the deleted ones have notes, tags or categories:")
+        count = len(plan.annotated_ids)
+        _line(f"  {count} of the deleted ones have notes, tags, categories or decisions:")
         for id_ in plan.annotated_ids[:EXAMPLES_MAX]:
             _line(f"      {id_}")
     if not plan.is_synced_again:

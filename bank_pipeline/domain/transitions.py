@@ -218,10 +218,11 @@ def settle(
     * a warning is not overwritten by a success that knew nothing of it;
     * a try that was asked for meanwhile is not put off;
     * what a sync found under a consent that was replaced says nothing of the new one;
-    * a connection that we ended stays ended, whatever a sync under way found.
+    * a connection that we ended stays ended, whatever a sync under way found or a provider says.
     """
-    if is_sync and stored.status is ConnectionStatus.DISCONNECTED:
-        is_own_lease = stored.next_attempt_at == seen.next_attempt_at
+    is_end = wanted.status is ConnectionStatus.DISCONNECTED
+    if stored.status is ConnectionStatus.DISCONNECTED and (is_sync or not is_end):
+        is_own_lease = is_sync and stored.next_attempt_at == seen.next_attempt_at
         due = None if is_own_lease else stored.next_attempt_at
         return Transition(stored.status, stored.status_reason, due, stored.error_retries)
     if is_sync and stored.external_id != seen.external_id:

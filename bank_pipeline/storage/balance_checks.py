@@ -186,6 +186,13 @@ def list_differences(
     return [ListedDifference(**row) for row in rows]
 
 
+def load_account_of(db: sa.Connection, check_id: int) -> AccountId | None:
+    """Load the account that a difference is of; None where there is no such difference."""
+    query = sa.select(balance_checks.c.account_id).where(balance_checks.c.id == check_id)
+    found: AccountId | None = db.scalar(query)
+    return found
+
+
 def set_resolved(db: sa.Connection, check_id: int, *, now: datetime) -> bool:
     """Note that a person has dealt with a difference; say whether there was one to deal with."""
     found = db.execute(

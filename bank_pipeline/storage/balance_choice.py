@@ -173,12 +173,6 @@ def set_rule(db: sa.Connection, account_id: AccountId, rule: BalanceRule, *, now
     db.execute(statement.on_conflict_do_update(index_elements=["account_id"], set_=values))
 
 
-def account_exists(db: sa.Connection, account_id: AccountId) -> bool:
-    """Say whether there is such an account, whatever is given as its id."""
-    is_this = sa.cast(accounts.c.id, sa.Text) == account_id
-    return db.scalar(sa.select(sa.exists().where(is_this))) is True
-
-
 def load_told_types(db: sa.Connection, account_id: AccountId) -> frozenset[str]:
     """Load the types of balances that were ever told of an account."""
     rows = series_by_account(db, [account_id]).get(account_id, ())

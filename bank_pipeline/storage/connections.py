@@ -210,7 +210,7 @@ def request_sync(
     ended stays ended. Its status begins anew even where it is the same, so that a sync which
     began before has no say in it (`domain.transitions.settle`).
     """
-    connection = load_connection(db, connection_id)
+    connection = lock_connection(db, connection_id)
     if connection.status is ConnectionStatus.DISCONNECTED:
         return
     is_new = connection.history_stage is HistoryStage.AWAITING_INITIAL

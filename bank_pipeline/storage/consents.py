@@ -147,6 +147,12 @@ def load_next_consent(
     )
 
 
+def has_next_consent(db: sa.Connection, connection_id: ConnectionId) -> bool:
+    """Say whether a connection has a new consent that has not read an account yet."""
+    query = sa.exists().where(next_consents.c.connection_id == connection_id)
+    return db.scalar(sa.select(query)) is True
+
+
 def set_next_consent_failed(
     db: sa.Connection, consent: NextConsent, *, code: str, next_attempt_at: datetime
 ) -> bool:

@@ -65,6 +65,12 @@ def load_erasable(
     return [ConnectionId(id_) for id_ in db.execute(query).scalars()]
 
 
+def is_erased(db: sa.Connection, connection_id: ConnectionId) -> bool:
+    """Say whether what was stored of a connection is gone."""
+    query = sa.select(connections.c.erased_at).where(connections.c.id == connection_id)
+    return db.scalar(query) is not None
+
+
 def load_oldest_erasable(db: sa.Connection) -> datetime | None:
     """Load since when a connection waits to be erased that can be; None when none does."""
     ids = load_erasable(db, limit=1)

@@ -54,13 +54,22 @@ def load_written(db: sa.Connection, sync_run_id: SyncRunId) -> WrittenRows:
             for column, (old, new) in revision.items():
                 known[column] = (old, known.get(column, (None, new))[1])
     annotated = db.execute(
-        sa.select(transaction_annotations.c.transaction_id).where(
-            transaction_annotations.c.transaction_id.in_(inserted)
+        sa.select(transaction_annotations.c.transaction_id)
+        .where(transaction_annotations.c.transaction_id.in_(inserted))
+        .union(
+            sa.select(transactions.c.id).where(
+                transactions.c.id.in_(inserted), transactions.c.duplicate_decision.is_not(None)
+            )
         )
     ).scalars()
     is_its = balances.c.sync_run_id == sync_run_id
     count = db.execute(sa.select(sa.func.count()).where(is_its)).scalar_one()
     return WrittenRows(inserted, changes, count, frozenset(map(TransactionId, annotated)))
+
+
+def lock_inserted(db: sa.Connection, sync_run_id: SyncRunId) -> None:
+    """Keep people from saying anything of the rows that a run inserted, until they are gone."""
+    db.execute(sa.text(f"{_INSERTED.text} FOR UPDATE OF t"), {"run": sync_run_id})
 
 
 def load_writers_since(

@@ -63,6 +63,7 @@ def apply_fetched(
         writer = RowWriter(db, started, now, vault=vault, moved_from=moved_from)
         end = _End(db, started, now, after_trouble, stored=None if fetched.consent else stored)
         accounts = writer.write_accounts(fetched)
+        fetched = writer.without_left_out(fetched)
         balances = writer.write_balances(fetched)
         transactions = writer.write_transactions(fetched)
         checks = writer.check_balances(fetched)
@@ -267,7 +268,7 @@ class _End:
             "consent_expires_at": expires_at,
             **_described(self._connection, fetched),
         }
-        if fetched.accounts.is_complete:
+        if fetched.accounts.is_complete and not self._is_list_asked_again():
             facts["last_full_accounts_at"] = self._now
         facts |= write_depth(self._db, self._started, fetched, trouble, now=self._now)
         self._remember_history(fetched)
@@ -291,6 +292,14 @@ class _End:
                 now=self._now,
             )
         return transition
+
+    def _is_list_asked_again(self) -> bool:
+        """Say whether somebody has wanted the list of accounts read since this sync began."""
+        stored, seen = self._stored, self._connection
+        return stored is not None and (stored.last_full_accounts_at, stored.status_since) != (
+            seen.last_full_accounts_at,
+            seen.status_since,
+        )
 
     def _to_transition(
         self,

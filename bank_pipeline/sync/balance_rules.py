@@ -9,15 +9,16 @@ from bank_pipeline.domain.audit import SYSTEM, Actor, AuditAction
 from bank_pipeline.domain.balance_choice import BalanceRule
 from bank_pipeline.domain.ids import AccountId
 from bank_pipeline.errors import NotFoundError
+from bank_pipeline.storage.accounts import load_account
 from bank_pipeline.storage.audit import insert_row_audit
-from bank_pipeline.storage.balance_checks import forget_checkpoints, set_resolved
+from bank_pipeline.storage.balance_checks import forget_checkpoints, load_account_of, set_resolved
 from bank_pipeline.storage.balance_choice import (
-    account_exists,
     load_rules,
     load_told_types,
     save_choices,
     set_rule,
 )
+from bank_pipeline.storage.connections import lock_connection
 
 _CHANGED: Final = AuditAction.SETTINGS_CHANGED
 
@@ -37,7 +38,7 @@ def set_balance_rule(
         NotFoundError: there is no such account, or its bank never told a balance of that type.
     """
     with engine.begin() as db:
-        _check_account(db, account_id)
+        _lock_account(db, account_id)
         told = load_told_types(db, account_id)
         for word in (rule.booked_type, rule.available_type):
             if word is not None and word not in told:
@@ -58,7 +59,7 @@ def reset_balance_rule(
         NotFoundError: there is no such account.
     """
     with engine.begin() as db:
-        _check_account(db, account_id)
+        _lock_account(db, account_id)
         before = load_rules(db, [account_id]).get(account_id, BalanceRule())
         _decide(db, account_id, before, BalanceRule(), now)
         insert_row_audit(db, _CHANGED, actor=actor, now=now, account_id=account_id)
@@ -72,6 +73,9 @@ def resolve_difference(engine: sa.Engine, check_id: int, *, now: datetime) -> No
         NotFoundError: there is no such difference, or it is resolved already.
     """
     with engine.begin() as db:
+        account_id = load_account_of(db, check_id)
+        if account_id is not None:
+            _lock_account(db, account_id)
         if not set_resolved(db, check_id, now=now):
             raise NotFoundError(f"no unresolved balance difference {check_id}")
 
@@ -85,6 +89,7 @@ def _decide(
         forget_checkpoints(db, account_id)
 
 
-def _check_account(db: sa.Connection, account_id: AccountId) -> None:
-    if not account_exists(db, account_id):
-        raise NotFoundError(f"no account {account_id}; see `bank-pipeline accounts --json`")
+def _lock_account(db: sa.Connection, account_id: AccountId) -> None:
+    """Keep syncs from choosing by another rule than the one that is being decided."""
+    connection_id, _ = load_account(db, account_id)
+    lock_connection(db, connection_id)

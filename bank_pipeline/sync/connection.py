@@ -24,7 +24,7 @@ from bank_pipeline.providers.base import FeedProvider, WindowProvider
 from bank_pipeline.providers.metering import metered_by
 from bank_pipeline.storage.accounts import load_stored_accounts
 from bank_pipeline.storage.beginnings import Beginning, load_beginning
-from bank_pipeline.storage.connections import apply_transition, lease_connection, load_connection
+from bank_pipeline.storage.connections import apply_transition, lease_connection, lock_connection
 from bank_pipeline.storage.credentials import load_credential
 from bank_pipeline.storage.locks import connection_lock
 from bank_pipeline.storage.sync_runs import finish_sync_run, is_synced_by, start_sync_run
@@ -128,7 +128,7 @@ def _to_line(report: SyncReport) -> dict[str, object]:
 def _start(context: SyncContext, request: SyncRequest) -> StartedSync:
     now = context.clock()
     with context.engine.begin() as db:
-        connection = load_connection(db, request.connection_id)
+        connection = lock_connection(db, request.connection_id)  # who asks for one comes after
         beginning = load_beginning(db, connection)
         _check_needed(db, connection, beginning, request, now)
         return StartedSync(

@@ -14,7 +14,7 @@ from bank_pipeline.storage.consents import (
     is_any_to_end,
     retire_credential,
 )
-from bank_pipeline.storage.erase import load_erasable, set_erase_asked
+from bank_pipeline.storage.erase import is_erased, set_erase_asked
 from bank_pipeline.storage.notices import insert_stop_notice
 from bank_pipeline.sync.audit import note_act
 from bank_pipeline.sync.context import SyncContext
@@ -71,10 +71,10 @@ def disconnect(
     with context.engine.connect() as db:
         is_ended = not is_any_to_end(db, connection.id)
         after = load_connection(db, connection.id)
-        is_waiting = bool(load_erasable(db, limit=1, connection_id=connection.id))
+        is_gone = is_erased(db, connection.id)
     return DisconnectReport(
         is_ended=is_ended,
-        is_erased=erase and is_ended and not is_waiting,
+        is_erased=erase and is_gone,
         reason=after.status_reason,
         next_attempt_at=after.next_attempt_at,
     )

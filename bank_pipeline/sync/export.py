@@ -98,8 +98,8 @@ def export_team(
             "columns_left_out": hidden,
         }
         _write_manifest(partial / MANIFEST, manifest)
-        (partial / _LOCK_NAME).unlink()
         partial.rename(folder)
+        (folder / _LOCK_NAME).unlink()  # only now: who finds no lock may take the folder
         sync_folder(folder.parent)
     rows_count = sum(one.rows for one in files) // len(formats)
     _note(context, team_id, state="done", rows=rows_count, files=len(files))

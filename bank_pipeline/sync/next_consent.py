@@ -40,6 +40,7 @@ from bank_pipeline.sync.windows import Held
 
 TRIES_MAX: Final = 10  # about a week of waits: what has not read by then never will
 OTHER_ACCOUNTS: Final = "OTHER_ACCOUNTS"
+WAITS: Final = "NEW_CONSENT_WAITS"
 _log: Final = logging.getLogger(__name__)
 
 
@@ -63,8 +64,10 @@ def try_next_consent(
     What it read is applied together with the exchange of the consents. A failure is written
     down with its next try; a consent that never will read is given up, and ended.
     """
-    if Step.TRANSACTIONS not in started.request.steps or not started.has_next_consent:
+    if not started.has_next_consent:
         return Tried()
+    if Step.TRANSACTIONS not in started.request.steps:  # the old one's end is nobody's to mend
+        return Tried(failure=TransientError(started.connection.provider, "accounts", code=WAITS))
     consent = load_next_consent(session, started.connection.id, context.vault)
     if consent is None:
         return Tried()

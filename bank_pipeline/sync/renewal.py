@@ -16,7 +16,6 @@ from bank_pipeline.providers.base import LinkedConnection
 from bank_pipeline.storage.accounts import load_accounts, load_stored_accounts
 from bank_pipeline.storage.connections import (
     insert_notice,
-    load_connection,
     load_connection_by_external_id,
     load_open_connections,
     lock_connection,
@@ -84,33 +83,39 @@ def renew_same_consent(
     linked: LinkedConnection,
 ) -> LinkState:
     """End a renewal that keeps its connection, if what came back is that connection."""
-    with context.engine.connect() as db:
-        is_other = load_connection(db, connection_id).external_id != linked.external_id
-    if is_other:
-        with context.engine.begin() as db:
-            _give_back(context, db, connection_id, session, linked)
-        end_consents(context, connection_id=connection_id)
-        return finish_without(context, session, OTHER_ACCOUNTS)
     with context.engine.begin() as db:
-        vault, now = context.vault, context.clock()
-        store_credential(db, connection_id, linked.credential, vault=vault, now=now)
-    return finish_renewal(context, session)
+        connection = lock_connection(db, connection_id)
+        refused = _refusal(connection, None)
+        if connection.external_id != linked.external_id:
+            refused = OTHER_ACCOUNTS
+        if refused is None:
+            vault, now = context.vault, context.clock()
+            store_credential(db, connection_id, linked.credential, vault=vault, now=now)
+            return _renewed(context, db, session, connection)
+        _give_back(context, db, connection_id, session, linked)
+    end_consents(context, connection_id=connection_id)
+    return finish_without(context, session, refused)
 
 
 def finish_renewal(context: SyncContext, session: LinkSession) -> LinkState:
     """End a renewal in which the provider kept everything: look at once."""
-    now, connection_id = context.clock(), session.renews_connection_id
-    assert connection_id is not None, "only a renewal ends here"
+    assert session.renews_connection_id is not None, "only a renewal ends here"
     with context.engine.begin() as db:
-        request_sync(db, connection_id, reason="consent renewed", now=now)
-        renewed = load_connection(db, connection_id)
-        note_act(context, db, AuditAction.RENEWED, renewed, provider=renewed.provider.value)
-        finish_link_session(
-            db, session.id, outcome=RENEWED, now=now, connection_ids=[connection_id]
-        )
-    return LinkState(
-        is_finished=True, connection_ids=(connection_id,), renewed_ids=(connection_id,)
-    )
+        connection = lock_connection(db, session.renews_connection_id)
+        refused = _refusal(connection, None)
+        if refused is None:
+            return _renewed(context, db, session, connection)
+    return finish_without(context, session, refused)
+
+
+def _renewed(
+    context: SyncContext, db: sa.Connection, session: LinkSession, connection: Connection
+) -> LinkState:
+    now, ids = context.clock(), (connection.id,)
+    request_sync(db, connection.id, reason="consent renewed", now=now)
+    note_act(context, db, AuditAction.RENEWED, connection, provider=connection.provider.value)
+    finish_link_session(db, session.id, outcome=RENEWED, now=now, connection_ids=ids)
+    return LinkState(is_finished=True, connection_ids=ids, renewed_ids=ids)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from bank_pipeline.storage.undoing import (
     WrittenRows,
     load_writers_since,
     load_written,
+    lock_inserted,
     take_back,
 )
 from bank_pipeline.sync.audit import note_act
@@ -99,11 +100,13 @@ def undo(context: SyncContext, sync_run_id: str, *, discards_annotations: bool) 
         connection_id = load_sync_run(db, sync_run_id).connection_id
     with connection_lock(context.engine, connection_id), context.engine.begin() as db:
         connection = lock_connection(db, connection_id)
-        known = _plan(db, load_sync_run(db, sync_run_id))
+        run = load_sync_run(db, sync_run_id)
+        lock_inserted(db, run.id)
+        known = _plan(db, run)
         if known.plan.annotated_ids and not discards_annotations:
             raise RefusedError(
-                f"{len(known.plan.annotated_ids)} of the rows that would go have notes, tags or "
-                "categories of yours, which would go with them; say --yes if they may"
+                f"{len(known.plan.annotated_ids)} of the rows that would go have notes, tags, "
+                "categories or decisions of yours, which would go with them; say --yes if they may"
             )
         return _undo(db, context, known, connection.team_id)
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from bank_pipeline.domain.connection import Connection, ConnectionStatus
+from bank_pipeline.domain.connection import Connection, ConnectionStatus, Provider
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.domain.transitions import Transition
 from bank_pipeline.errors import StorageError
@@ -16,9 +16,11 @@ from bank_pipeline.storage.connections import (
     apply_transition,
     load_connection,
     load_connection_by_external_id,
+    lock_connection,
     request_accounts,
     request_sync,
 )
+from bank_pipeline.storage.consents import has_next_consent
 from bank_pipeline.storage.notices import insert_stop_notice
 from bank_pipeline.storage.webhook_events import insert_event, insert_events, take_up
 from bank_pipeline.sync.context import SyncContext
@@ -115,11 +117,19 @@ def _store(db: sa.Connection, event: ProviderEvent, now: datetime) -> None:
     connection = None
     is_asked = touches_connection(event)
     if is_asked and event.external_id is not None:
-        connection = load_connection_by_external_id(db, event.provider, event.external_id)
+        connection = _lock_named(db, event.provider, event.external_id)
     is_early = is_asked and connection is None and event.kind in _ABOUT_THE_CONSENT
     is_new = insert_event(db, event, needs_sync=event.kind in NEEDS_SYNC or is_early, now=now)
     if is_new and connection is not None:
         _apply(db, event, connection, now)
+
+
+def _lock_named(db: sa.Connection, provider: Provider, external_id: str) -> Connection | None:
+    """Keep others from a connection of this name, unless they have just given it another."""
+    known = load_connection_by_external_id(db, provider, external_id)
+    locked = known and lock_connection(db, known.id)
+    is_named = locked and (locked.provider, locked.external_id) == (provider, external_id)
+    return locked if is_named else None
 
 
 def _apply(db: sa.Connection, event: ProviderEvent, connection: Connection, now: datetime) -> None:
@@ -127,8 +137,10 @@ def _apply(db: sa.Connection, event: ProviderEvent, connection: Connection, now:
         request_accounts(db, connection.id)
     if event.kind is EventKind.REPAIRED and connection.status in _REPAIRABLE:
         request_sync(db, connection.id, reason="repaired at the bank", now=now)
-    elif event.kind in _STATUS_OF_KIND and (
-        connection.status.is_syncable or _is_final_word(event, connection)
+    elif (
+        event.kind in _STATUS_OF_KIND
+        and (connection.status.is_syncable or _is_final_word(event, connection))
+        and not has_next_consent(db, connection.id)  # it is of the old one, on its way out
     ):
         transition = _warned(connection, _STATUS_OF_KIND[event.kind], event.code)
         apply_transition(db, connection, transition, sync_run_id=None, now=now)

@@ -111,6 +111,22 @@ class RowWriter:
                 self._note_closed(missing)
         return StepCounts(saved.inserted, saved.updated, closed_count, saved.unchanged)
 
+    def without_left_out(self, fetched: Fetched) -> Fetched:
+        """Return what is to be written: nothing of accounts that a person left out meanwhile."""
+        out = {name for name, one in self._held.items() if one.is_excluded}
+        if not out:
+            return fetched
+        told, windows = fetched.accounts, fetched.windows
+        balances = tuple(one for one in told.balances if one.account_external_id not in out)
+        if windows is not None:
+            windows = tuple(one for one in windows if one.account_external_id not in out)
+        return replace(
+            fetched,
+            accounts=replace(told, balances=balances),
+            windows=windows,
+            readings=tuple(one for one in fetched.readings if one.account_external_id not in out),
+        )
+
     def _open_names(self) -> frozenset[str]:
         return frozenset(name for name, one in self._held.items() if not one.is_closed)
 

@@ -1,5 +1,6 @@
 """Let something happen between two statements of somebody else. For tests of races."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -9,14 +10,14 @@ import sqlalchemy as sa
 @contextmanager
 def just_before(engine: sa.Engine, *statements: str, act: Callable[[], object]) -> Iterator[None]:
     """
-    Do `act` once: before the first statement with the last of these texts is sent.
+    Do `act` once: before the first statement is sent in which the last of these patterns is found.
 
-    The others name statements that have to come before, in their order.
+    The others are found in statements that have to come before, in their order.
     """
     awaited = [*statements]
 
     def look(_db: object, _cursor: object, sql: str, *_: object) -> None:
-        if awaited and awaited[0] in sql:
+        if awaited and re.search(awaited[0], sql, re.DOTALL):
             awaited.pop(0)
             if not awaited:
                 act()

@@ -1,7 +1,7 @@
 """What a verified webhook does: it changes what no sync could learn, and asks for syncs."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from datetime import timedelta
 from decimal import Decimal
 
@@ -13,26 +13,16 @@ from bank_pipeline.domain.transitions import LOOK_EVERY
 from bank_pipeline.errors import ReauthRequiredError
 from bank_pipeline.sync.disconnect import disconnect
 from bank_pipeline.sync.reports import Step, SyncReason
+from bank_pipeline_tests.sync.between import just_before
 from bank_pipeline_tests.sync.ground import CHECKING, READY, Ground
 
 COFFEE = Decimal("-4.50")
 
 
-@contextmanager
-def during_a_sync(engine: sa.Engine, happen: Callable[[], None]) -> Iterator[None]:
+def during_a_sync(engine: sa.Engine, happen: Callable[[], None]) -> AbstractContextManager[None]:
     """Let something happen once, when a sync has the provider's answers, and writes nothing yet."""
-    pending = [happen]
-
-    def look(_db: object, _cursor: object, sql: str, *_: object) -> None:
-        if "FROM bank.connections" in sql and sql.endswith("FOR UPDATE") and pending:
-            pending.pop()()
-
-    sa.event.listen(engine, "before_cursor_execute", look)
-    try:
-        yield
-    finally:
-        sa.event.remove(engine, "before_cursor_execute", look)
-        assert not pending, "the sync never came to that"
+    begins, applies = "INSERT INTO bank.sync_runs", "FROM bank.connections.*FOR UPDATE"
+    return just_before(engine, begins, applies, act=happen)
 
 
 def test_news_ask_for_a_sync_and_it_answers_them(announced: Ground) -> None:
