@@ -222,6 +222,7 @@ def request_sync(
         transition,
         sync_run_id=None,
         now=now,
+        stored=connection,
         last_full_accounts_at=None,
         status_since=now,
     )

@@ -25,7 +25,7 @@ _CLEARED: Final[dict[str, dict[str, Any]]] = {
 def load_unopenable(db: sa.Connection, key_id: str) -> list[ConnectionId]:
     """Load the connections whose credential a key has sealed."""
     query = sa.select(credentials.c.connection_id).where(credentials.c.key_id == key_id)
-    return [ConnectionId(id_) for id_ in db.scalars(query)]
+    return [ConnectionId(id_) for id_ in db.scalars(query.order_by(credentials.c.connection_id))]
 
 
 def forget_sealed(db: sa.Connection, key_id: str) -> dict[str, int]:

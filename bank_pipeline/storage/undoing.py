@@ -18,7 +18,6 @@ from bank_pipeline.storage.revisions import Changes, insert_revisions
 from bank_pipeline.storage.rows import BANK_COLUMNS
 from bank_pipeline.storage.tables import (
     balances,
-    transaction_annotations,
     transaction_revisions,
     transactions,
 )
@@ -53,15 +52,7 @@ def load_written(db: sa.Connection, sync_run_id: SyncRunId) -> WrittenRows:
             known = changes.setdefault(TransactionId(id_), {})
             for column, (old, new) in revision.items():
                 known[column] = (old, known.get(column, (None, new))[1])
-    annotated = db.execute(
-        sa.select(transaction_annotations.c.transaction_id)
-        .where(transaction_annotations.c.transaction_id.in_(inserted))
-        .union(
-            sa.select(transactions.c.id).where(
-                transactions.c.id.in_(inserted), transactions.c.duplicate_decision.is_not(None)
-            )
-        )
-    ).scalars()
+    annotated = db.scalars(sa.text(_INSERTED.text + _SAID), run)
     is_its = balances.c.sync_run_id == sync_run_id
     count = db.execute(sa.select(sa.func.count()).where(is_its)).scalar_one()
     return WrittenRows(inserted, changes, count, frozenset(map(TransactionId, annotated)))
@@ -162,6 +153,10 @@ _INSERTED: Final = sa.text(
     WHERE t.first_sync_run_id = :run AND t.account_id IN ({_IN_CONNECTION})
     """  # noqa: S608 - our own names, here and below
 )
+_SAID: Final = """
+    AND (t.duplicate_decision IS NOT NULL OR EXISTS
+        (SELECT FROM bank.transaction_annotations a WHERE a.transaction_id = t.id))
+"""
 _REVISIONS: Final = sa.text(
     f"""
     SELECT CAST(v.transaction_id AS text), v.changes FROM bank.transaction_revisions v

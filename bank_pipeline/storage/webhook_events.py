@@ -85,6 +85,14 @@ def take_up(
     return [(row.kind, row.code) for row in sorted(db.execute(statement).all())]
 
 
+def is_told_since(
+    db: sa.Connection, connection: Connection, kinds: Collection[str], *, after: int
+) -> bool:
+    """Say whether an event of these kinds waits that came after the one with this id."""
+    waits = (*_waiting(connection), webhook_events.c.kind.in_(kinds), webhook_events.c.id > after)
+    return db.scalar(sa.select(sa.exists().where(*waits))) is True
+
+
 def delete_old_events(db: sa.Connection, *, before: datetime, limit: int) -> int:
     """
     Delete the oldest events received before a time, at most `limit`; return how many.

@@ -24,7 +24,7 @@ from bank_pipeline.storage.consents import NextConsent, adopt_next_consent
 from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.institutions import learn_history_days
 from bank_pipeline.storage.sync_runs import SYNCED, finish_sync_run
-from bank_pipeline.storage.webhook_events import mark_events_handled
+from bank_pipeline.storage.webhook_events import is_told_since, mark_events_handled
 from bank_pipeline.sync.audit import note_synced
 from bank_pipeline.sync.deepening import write_depth
 from bank_pipeline.sync.failures import classify, outcome_of, request_id_of, to_transition
@@ -33,6 +33,7 @@ from bank_pipeline.sync.notices import note_applied
 from bank_pipeline.sync.quota import CallBook
 from bank_pipeline.sync.reports import Step, SyncReport
 from bank_pipeline.sync.started import StartedSync
+from bank_pipeline.sync.webhooks import ABOUT_ACCOUNTS
 from bank_pipeline.sync.writer import RowWriter
 
 _STAGES: Final = (HistoryStage.AWAITING_INITIAL, HistoryStage.INITIAL, HistoryStage.COMPLETE)
@@ -296,10 +297,14 @@ class _End:
     def _is_list_asked_again(self) -> bool:
         """Say whether somebody has wanted the list of accounts read since this sync began."""
         stored, seen = self._stored, self._connection
-        return stored is not None and (stored.last_full_accounts_at, stored.status_since) != (
-            seen.last_full_accounts_at,
-            seen.status_since,
-        )
+        if stored is None:
+            return False
+        before = seen.last_full_accounts_at, seen.status_since
+        if (stored.last_full_accounts_at, stored.status_since) != before:
+            return True
+        # Where the list was wanted when it began, its being wanted again leaves no other trace.
+        newest = self._started.newest_event_id
+        return before[0] is None and is_told_since(self._db, stored, ABOUT_ACCOUNTS, after=newest)
 
     def _to_transition(
         self,

@@ -93,3 +93,4 @@ def _lock_account(db: sa.Connection, account_id: AccountId) -> None:
     """Keep syncs from choosing by another rule than the one that is being decided."""
     connection_id, _ = load_account(db, account_id)
     lock_connection(db, connection_id)
+    load_account(db, account_id)  # whoever held it may have erased it

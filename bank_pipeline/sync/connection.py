@@ -7,7 +7,7 @@ Everything that starts a sync (schedule, webhook, first sync, a person) ends her
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -240,11 +240,14 @@ def _fetch(
     if tried.fetched is not None:
         return tried.fetched
     try:
-        return _read(context, session, started, calls, archive)
+        fetched = _read(context, session, started, calls, archive)
     except UserActionError as error:
         if tried.failure is None:
             raise
         raise tried.failure from error  # the new consent will be tried again: nobody has to act
+    if tried.failure is not None and isinstance(fetched.trouble, UserActionError):
+        return replace(fetched, trouble=tried.failure)
+    return fetched
 
 
 def _read(

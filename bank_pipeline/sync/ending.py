@@ -106,13 +106,11 @@ def _note_failure(context: SyncContext, consent: ConsentToEnd, error: BankPipeli
     next_attempt_at = now + max(wait, timedelta(seconds=asked_s or 0))
     _log.warning("a consent was not ended at %s: %s", consent.provider, code)
     with context.engine.begin() as db:
+        own_id = consent.connection_id
+        connection = None if own_id is None else lock_connection(db, own_id)
         set_consent_failed(db, consent.id, code=code, next_attempt_at=next_attempt_at)
-        if consent.connection_id is None:
-            _note_act(context, db, AuditAction.CREDENTIAL_READ, consent, None)
-            return
-        connection = lock_connection(db, consent.connection_id)
         _note_act(context, db, AuditAction.CREDENTIAL_READ, consent, connection)
-        if connection.status is ConnectionStatus.DISCONNECTED:
+        if connection is not None and connection.status is ConnectionStatus.DISCONNECTED:
             reason = f"not ended at the provider yet: {code}"
             attempts = consent.attempts + 1
             waiting = Transition(connection.status, reason, next_attempt_at, attempts)

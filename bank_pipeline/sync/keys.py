@@ -12,7 +12,7 @@ from bank_pipeline.domain.connection import ConnectionStatus
 from bank_pipeline.domain.transitions import Transition
 from bank_pipeline.errors import NotFoundError, RefusedError, SetupError
 from bank_pipeline.storage.audit import insert_audit
-from bank_pipeline.storage.connections import apply_transition, load_connection
+from bank_pipeline.storage.connections import apply_transition, lock_connection
 from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.encryption_keys import list_keys, register_key, retire_key
 from bank_pipeline.storage.keys import FileKeys, KeySource, key_id_of, new_key
@@ -153,11 +153,11 @@ def forget_lost_key(
         raise RefusedError(f"key {key_id} is here and opens what it sealed: nothing is lost")
     with engine.begin() as db:
         connection_ids = load_unopenable(db, key_id)
+        stopped = [lock_connection(db, one) for one in connection_ids]
         forgotten = forget_sealed(db, key_id)
         if not retire_key(db, key_id, now=now):
             raise NotFoundError(f"no key {key_id} is in use here")
-        for connection_id in connection_ids:
-            connection = load_connection(db, connection_id)
+        for connection in stopped:
             lost = Transition(
                 ConnectionStatus.REVOKED, "its credential was lost with its key", None, 0
             )

@@ -23,7 +23,7 @@ from bank_pipeline.errors import (
     UserActionError,
 )
 from bank_pipeline.storage.accounts import load_stored_accounts
-from bank_pipeline.storage.connections import insert_notice
+from bank_pipeline.storage.connections import insert_notice, lock_connection
 from bank_pipeline.storage.consents import (
     NextConsent,
     drop_next_consent,
@@ -144,6 +144,7 @@ def _note_failure(
     )
     _log.warning("a new consent of connection %s reads nothing: %s", connection.id, failure.code)
     with context.engine.begin() as db:
+        lock_connection(db, connection.id)  # as whoever exchanges or ends a consent does
         if is_given_up:
             drop_next_consent(db, connection.id, now=now, external_id=consent.external_id)
             reason = f"new consent given up: {failure.code}"

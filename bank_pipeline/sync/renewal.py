@@ -85,9 +85,8 @@ def renew_same_consent(
     """End a renewal that keeps its connection, if what came back is that connection."""
     with context.engine.begin() as db:
         connection = lock_connection(db, connection_id)
-        refused = _refusal(connection, None)
-        if connection.external_id != linked.external_id:
-            refused = OTHER_ACCOUNTS
+        is_other = connection.external_id != linked.external_id
+        refused = _refusal(connection, None) or (OTHER_ACCOUNTS if is_other else None)
         if refused is None:
             vault, now = context.vault, context.clock()
             store_credential(db, connection_id, linked.credential, vault=vault, now=now)

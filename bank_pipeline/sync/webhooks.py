@@ -42,7 +42,7 @@ That a login broke is one of them: providers repeat for a day what they think wa
 and by then it may be mended. The sync asks how it stands now.
 """
 
-_ABOUT_ACCOUNTS: Final = frozenset({EventKind.ACCOUNT_REVOKED, EventKind.NEW_ACCOUNTS})
+ABOUT_ACCOUNTS: Final = frozenset({EventKind.ACCOUNT_REVOKED, EventKind.NEW_ACCOUNTS})
 
 _STATUS_OF_KIND: Final = {
     EventKind.REVOKED: ConnectionStatus.REVOKED,
@@ -50,7 +50,7 @@ _STATUS_OF_KIND: Final = {
 }
 
 _ABOUT_THE_CONSENT: Final = frozenset(_STATUS_OF_KIND)
-_TOUCHES_CONNECTION: Final = _ABOUT_THE_CONSENT | _ABOUT_ACCOUNTS | {EventKind.REPAIRED}
+_TOUCHES_CONNECTION: Final = _ABOUT_THE_CONSENT | ABOUT_ACCOUNTS | {EventKind.REPAIRED}
 
 _REPAIRABLE: Final = frozenset({ConnectionStatus.NEEDS_REAUTH, ConnectionStatus.EXPIRING})
 
@@ -61,7 +61,8 @@ def store_event(context: SyncContext, event: ProviderEvent, *, now: datetime) ->
 
     A repeated delivery is stored once. Events that say what a person must do, or that it
     was done, change the connection's status here, because a sync could not learn it or
-    would not be tried. Where the connection is not known yet, they wait for it.
+    would not be tried. Where the connection is not known yet, they wait for it; where a new
+    consent takes the place of the one they are about, nothing changes.
 
     Raises:
         StorageError: the database did not take it.
@@ -133,7 +134,7 @@ def _lock_named(db: sa.Connection, provider: Provider, external_id: str) -> Conn
 
 
 def _apply(db: sa.Connection, event: ProviderEvent, connection: Connection, now: datetime) -> None:
-    if event.kind in _ABOUT_ACCOUNTS:
+    if event.kind in ABOUT_ACCOUNTS:
         request_accounts(db, connection.id)
     if event.kind is EventKind.REPAIRED and connection.status in _REPAIRABLE:
         request_sync(db, connection.id, reason="repaired at the bank", now=now)

@@ -112,7 +112,7 @@ class RowWriter:
         return StepCounts(saved.inserted, saved.updated, closed_count, saved.unchanged)
 
     def without_left_out(self, fetched: Fetched) -> Fetched:
-        """Return what is to be written: nothing of accounts that a person left out meanwhile."""
+        """Return what is to be written: nothing of accounts that a person left out, by now."""
         out = {name for name, one in self._held.items() if one.is_excluded}
         if not out:
             return fetched
@@ -125,6 +125,7 @@ class RowWriter:
             accounts=replace(told, balances=balances),
             windows=windows,
             readings=tuple(one for one in fetched.readings if one.account_external_id not in out),
+            sources=tuple(one for one in fetched.sources if one.account_external_id not in out),
         )
 
     def _open_names(self) -> frozenset[str]:

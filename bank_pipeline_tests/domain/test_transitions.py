@@ -173,6 +173,16 @@ def test_a_stop_that_a_sync_found_before_a_renewal_does_not_undo_the_renewal() -
     assert (settled.status, settled.next_attempt_at) == (ConnectionStatus.ACTIVE, LATER)
 
 
+@pytest.mark.parametrize("is_sync", [False, True])
+@pytest.mark.parametrize("status", set(ConnectionStatus) - {ConnectionStatus.DISCONNECTED})
+def test_nothing_leads_out_of_an_end(status: ConnectionStatus, *, is_sync: bool) -> None:
+    """Neither a sync under way nor a provider's word that was read before it."""
+    stored = changed(ConnectionStatus.DISCONNECTED, next_attempt_at=LATER)
+    settled = settle(wanted(status), seen=SEEN, stored=stored, is_sync=is_sync)
+    assert (settled.status, settled.reason) == (ConnectionStatus.DISCONNECTED, "THEIRS")
+    assert settled.next_attempt_at == LATER
+
+
 @pytest.mark.parametrize("status", ConnectionStatus)
 def test_what_a_sync_found_under_a_replaced_consent_says_nothing_of_the_new_one(
     status: ConnectionStatus,

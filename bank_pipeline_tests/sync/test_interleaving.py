@@ -192,7 +192,8 @@ def test_a_consent_that_fails_does_not_put_off_the_one_that_replaced_it(stage: S
         stage.heal()
         renew()
 
-    with just_before(stage.context.engine, "UPDATE bank.next_consents", act=renew_again):
+    begins, notes = "INSERT INTO bank.sync_runs", "FROM bank.connections.*FOR UPDATE"
+    with just_before(stage.context.engine, begins, notes, act=renew_again):
         stage.sync(connection)
 
     due = stage.connection(connection).next_attempt_at

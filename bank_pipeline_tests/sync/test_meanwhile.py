@@ -225,6 +225,29 @@ def test_a_sync_that_is_asked_for_while_another_begins_is_made(ground: Ground) -
     assert held.next_attempt_at <= ground.context.clock()
 
 
+def test_blocked_accounts_of_the_old_consent_stop_no_connection_whose_new_one_waits(
+    stage: Stage,
+) -> None:
+    """It tells so without a failure of the whole, and the new one is tried again all the same."""
+    login, connection = stage.linked()
+    stage.pass_time(DAY)
+    old = stage.connection(connection).external_id
+    account = stage.account(login)
+    blocked = stage.account_id(connection, account)
+    stage.consent(login, AccountKind.CHECKING, renews=connection)
+    new = stage.next_account_id(account)
+    for operation in stage.case.operations.values():
+        stage.fail(operation, "access_forbidden", subject=blocked, times=None)
+        stage.fail(operation, FaultKind.HTTP_STATUS, subject=new, status=503, times=None)
+
+    with pytest.raises(TransientError):
+        stage.sync(connection)
+
+    held = stage.connection(connection)
+    assert (held.external_id, held.status.is_syncable) == (old, True)
+    assert held.next_attempt_at is not None
+
+
 @pytest.mark.parametrize("stage", AMERICAN, ids=str, indirect=True)
 def test_a_renewal_of_a_connection_that_is_ended_meanwhile_says_so(stage: Stage) -> None:
     """Nothing is stored by which it would live on."""
@@ -242,11 +265,14 @@ def test_a_renewal_of_a_connection_that_is_ended_meanwhile_says_so(stage: Stage)
     assert stage.query("SELECT 1 FROM bank.consents_to_end WHERE ended_at IS NULL") == []
 
 
+@pytest.mark.parametrize("is_told_before", [False, True])
 def test_new_accounts_that_are_told_of_during_a_sync_are_asked_for_after_it(
-    announced: Ground,
+    announced: Ground, *, is_told_before: bool
 ) -> None:
     connection = announced.link_ready("login-1", CHECKING)
     announced.pass_time(8 * DAY)  # the list is read once a week
+    if is_told_before:
+        announced.fire(connection, "NEW_ACCOUNTS_AVAILABLE")
     announced.world.add_booked(CHECKING, COFFEE)  # a feed with rows brings their accounts along
     fire = partial(announced.fire, connection, "NEW_ACCOUNTS_AVAILABLE")
     with during_a_sync(announced.engine, fire):
