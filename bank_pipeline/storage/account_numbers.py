@@ -6,14 +6,15 @@ find the number by trying.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from bank_pipeline.domain.account import Account
 from bank_pipeline.domain.account_matching import strong_keys
-from bank_pipeline.domain.ids import AccountId
+from bank_pipeline.domain.ids import AccountId, ConnectionId, TeamId
 from bank_pipeline.storage.credentials import Sealed, Vault
 from bank_pipeline.storage.tables import accounts
 
@@ -63,6 +64,21 @@ def find_by_number(db: sa.Connection, number: str, *, vault: Vault) -> list[Acco
     wanted = [vault.fingerprint(f"{scheme}:{_plain(number)}") for scheme in _SCHEMES]
     query = sa.select(accounts.c.id).where(accounts.c.number_fingerprints.overlap(wanted))
     return [AccountId(id_) for id_ in db.scalars(query.order_by(accounts.c.id))]
+
+
+def load_alike(
+    db: sa.Connection, team_id: TeamId, shown: Sequence[Account], *, vault: Vault
+) -> set[ConnectionId]:
+    """Load a team's connections that may have one of these accounts, without opening any."""
+    prints = [one for account in shown for one in to_fingerprints(account, vault)]
+    masks = {account.identifiers.masked_number for account in shown} - {None}
+    query = sa.select(accounts.c.connection_id).where(
+        accounts.c.team_id == team_id,
+        accounts.c.number_fingerprints.overlap(sa.cast(prints, ARRAY(sa.LargeBinary)))
+        | accounts.c.masked_number.in_(masks)
+        | accounts.c.external_id.in_({account.external_id for account in shown}),
+    )
+    return {ConnectionId(id_) for id_ in db.scalars(query.distinct())}
 
 
 _SCHEMES: Final = ("iban", "bban", "number")

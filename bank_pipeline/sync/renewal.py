@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -13,6 +14,7 @@ from bank_pipeline.domain.ids import ConnectionId, TeamId
 from bank_pipeline.errors import ProviderError
 from bank_pipeline.providers.answers import AccountsAnswer, keep_nothing
 from bank_pipeline.providers.base import LinkedConnection
+from bank_pipeline.storage.account_numbers import load_alike
 from bank_pipeline.storage.accounts import load_accounts, load_stored_accounts
 from bank_pipeline.storage.connections import (
     insert_notice,
@@ -35,6 +37,12 @@ from bank_pipeline.sync.linked import (
     finish_without,
     keep_next_consent,
 )
+
+_UNREAD_MAX: Final = 5
+"""
+Of so many that were linked last and never read a new link asks the provider: the same customer
+comes back within minutes, and of a crowd of others each would ask about all before it.
+"""
 
 
 def renew_by_new_consent(
@@ -140,7 +148,6 @@ def find_twin(
         if load_connection_by_external_id(db, provider, linked.external_id) is not None:
             return None  # the same, told twice
         others = load_open_connections(db, team_id, provider, bank)
-        known = {one.id: load_accounts(db, one.id, vault=context.vault) for one in others}
     answer = _shown(context, provider, linked) if others else None
     if answer is None:
         return None
@@ -148,9 +155,10 @@ def find_twin(
     if bank is None and answer.status is not None:
         bank = answer.status.institution_external_id  # some tell it with the first answer only
     others = [one for one in others if one.institution_external_id in (bank, None)]
+    unread = [one for one in others if one.last_success_at is None][-_UNREAD_MAX:]
     alike = None
-    for one in others:
-        matches = match_accounts(known[one.id] or _unread(context, one), shown)
+    for one, known in _load_known(context, team_id, others, shown, {one.id for one in unread}):
+        matches = match_accounts(known or _unread(context, one), shown)
         if matches.is_strong:
             return Twin(one, is_certain=True)
         masked = [tier for tier in matches.evidence.values() if tier is Evidence.MASKED_NUMBER]
@@ -160,6 +168,23 @@ def find_twin(
         elif masked and len(matches.same) == len(shown):
             alike = alike or Twin(one, is_certain=False)
     return alike
+
+
+def _load_known(
+    context: SyncContext,
+    team_id: TeamId,
+    others: Sequence[Connection],
+    shown: Sequence[Account],
+    unread: set[ConnectionId],
+) -> list[tuple[Connection, list[Account]]]:
+    """Load the accounts of those that may have one of the `shown`, and of those never read."""
+    with context.engine.connect() as db:
+        alike = load_alike(db, team_id, shown, vault=context.vault) | unread
+        return [
+            (one, load_accounts(db, one.id, vault=context.vault))
+            for one in others
+            if one.id in alike
+        ]
 
 
 def _unread(context: SyncContext, connection: Connection) -> Sequence[Account]:

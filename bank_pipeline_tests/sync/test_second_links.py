@@ -1,7 +1,12 @@
 """A login that is linked twice is told of, whatever is known of the first link."""
 
-import pytest
+from typing import Any
 
+import pytest
+import sqlalchemy as sa
+
+from bank_pipeline.providers.answers import AccountsAnswer
+from bank_pipeline.providers.plaid.provider import PlaidProvider
 from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline.sandbox.ledger import AccountKind
 from bank_pipeline_tests.providers.contract.stage import Stage
@@ -31,3 +36,41 @@ def test_a_second_link_waits_for_no_bank_that_does_not_answer(stage: Stage) -> N
     stage.fail("/accounts/get", FaultKind.HTTP_STATUS, status=503, times=None)
 
     assert stage.link(login, AccountKind.CHECKING) != first
+
+
+@pytest.mark.parametrize("stage", AMERICAN[:1], ids=str, indirect=True)
+def test_a_crowd_that_links_at_once_is_not_asked_for_again_by_each(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of those never read a few are: as many calls for the twelfth link as for the eighth."""
+    asked: list[object] = []
+    fetch = PlaidProvider.fetch_accounts
+
+    def counted(provider: PlaidProvider, *args: Any, **named: Any) -> AccountsAnswer:
+        asked.append(args)
+        return fetch(provider, *args, **named)
+
+    monkeypatch.setattr(PlaidProvider, "fetch_accounts", counted)
+    counts = []
+    for _ in range(12):
+        before = len(asked)
+        stage.link(stage.new_login(), AccountKind.CHECKING)
+        counts.append(len(asked) - before)
+
+    assert counts[0] < counts[2] < counts[7] == counts[11], counts
+
+
+@pytest.mark.parametrize("stage", AMERICAN[:1], ids=str, indirect=True)
+def test_a_link_costs_no_more_beside_many_connections_of_its_bank(stage: Stage) -> None:
+    statements: list[str] = []
+    sa.event.listen(
+        stage.context.engine, "before_cursor_execute", lambda *args: statements.append(args[2])
+    )
+    counts = []
+    for _ in range(8):
+        before = len(statements)
+        connection = stage.link(stage.new_login(), AccountKind.CHECKING)
+        counts.append(len(statements) - before)
+        stage.sync(connection)
+
+    assert counts[1] == counts[7]
