@@ -66,7 +66,7 @@ class Size:
 
 SIZES: Final = {
     "short": Size(turns=2, batched=40, plain=24, single=2, bare=200),
-    "full": Size(turns=2, batched=500, plain=200, single=8, bare=800),
+    "full": Size(turns=2, batched=500, plain=120, single=4, bare=600),
 }
 
 

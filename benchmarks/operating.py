@@ -27,7 +27,7 @@ class Size:
 
 SIZES: Final = {
     "short": Size(ticks=(1_000,), pages=1_000, batch=None),
-    "full": Size(ticks=(10_000, 100_000), pages=10_000, batch=1_000),
+    "full": Size(ticks=(10_000, 100_000), pages=10_000, batch=400),
 }
 
 
