@@ -122,14 +122,15 @@ def load_account(db: sa.Connection, account_id: AccountId) -> tuple[ConnectionId
     Raises:
         NotFoundError: there is none of this id, or it is no id at all.
     """
+    nothing = NotFoundError(f"no account {account_id}; see `bank-pipeline accounts --json`")
     try:
         own_id = str(uuid.UUID(account_id))
     except ValueError:
-        raise NotFoundError(f"{account_id!r} is not the id of an account") from None
+        raise nothing from None
     query = sa.select(accounts.c.connection_id, accounts.c.external_id)
     row = db.execute(query.where(accounts.c.id == own_id)).one_or_none()
     if row is None:
-        raise NotFoundError(f"no account {account_id}; see `bank-pipeline accounts --json`")
+        raise nothing
     return ConnectionId(row.connection_id), row.external_id
 
 
