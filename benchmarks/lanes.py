@@ -16,8 +16,9 @@ import dagster as dg
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline_tests.dagster_ui import launch
 from bank_pipeline_tests.e2e.crowd import MODULE, Crowd, linked_crowd
+from bank_pipeline_tests.ports import free_ports
 from bank_pipeline_tests.waiting import wait_until
-from benchmarks.processes import free_port, wait_for
+from benchmarks.processes import wait_for
 
 IDLE_SAMPLES: Final = 6
 BUSY_SAMPLES_MAX: Final = 12
@@ -42,7 +43,7 @@ def measure_lanes(count: int) -> dict[str, Any]:
     folder = Path(tempfile.mkdtemp(prefix="bank-lanes-"))
     try:
         with linked_crowd(folder, count) as crowd:
-            port = free_port()
+            [port] = free_ports(1)
             crowd.start_daemon()
             crowd.start("dagster_webserver", "-m", MODULE, "-p", str(port))
             url = f"http://127.0.0.1:{port}"

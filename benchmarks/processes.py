@@ -1,6 +1,5 @@
 """Dagster's own processes, for what is measured through them."""
 
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -33,9 +32,3 @@ def started(folder: Path, *command: str) -> Iterator[None]:
 def wait_for(url: str) -> None:
     """Wait until something answers."""
     wait_until(lambda: answers(url), seconds=START_S, what=url)
-
-
-def free_port() -> int:
-    """Find a port that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return int(one.getsockname()[1])

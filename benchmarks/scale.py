@@ -25,7 +25,8 @@ from bank_pipeline.storage import embedded
 from bank_pipeline.storage.connections import ensure_team
 from bank_pipeline_tests.dagster_ui import ask
 from bank_pipeline_tests.environment import kept_environment
-from benchmarks.processes import free_port, started, wait_for
+from bank_pipeline_tests.ports import free_ports
+from benchmarks.processes import started, wait_for
 
 TICK_REPEATS: Final = 3
 PAGE_REPEATS: Final = 20
@@ -120,7 +121,7 @@ def measure_pages(count: int) -> dict[str, float]:
     """Return the seconds within which 95 % of the answers to each page's question came."""
     with filled(count) as place:
         run_id = _materialize_all(place, count)
-        port = free_port()
+        [port] = free_ports(1)
         with started(place.folder, "dagster_webserver", "-m", "bank_pipeline.definitions",
                      "-p", str(port)):  # fmt: skip
             url = f"http://127.0.0.1:{port}"

@@ -108,13 +108,18 @@ def lock_connection(db: sa.Connection, connection_id: ConnectionId) -> Connectio
 
 
 def load_connection_by_external_id(
-    db: sa.Connection, provider: Provider, external_id: str
+    db: sa.Connection, provider: Provider, external_id: str, *, for_update: bool = False
 ) -> Connection | None:
-    """Load the connection that the provider calls so; None when it is none of ours."""
+    """
+    Load the connection that the provider calls so; None when it is none of ours.
+
+    With `for_update` as `lock_connection` does; one that is given another name while this waits
+    is none of this name.
+    """
     query = sa.select(*_FIELDS).where(
         connections.c.provider == provider, connections.c.external_id == external_id
     )
-    row = db.execute(query).mappings().one_or_none()
+    row = db.execute(query.with_for_update() if for_update else query).mappings().one_or_none()
     return None if row is None else Connection.model_validate(dict(row))
 
 

@@ -155,9 +155,9 @@ def find_twin(
     if bank is None and answer.status is not None:
         bank = answer.status.institution_external_id  # some tell it with the first answer only
     others = [one for one in others if one.institution_external_id in (bank, None)]
-    unread = [one for one in others if one.last_success_at is None][-_UNREAD_MAX:]
+    unread = [one.id for one in others if one.last_success_at is None][-_UNREAD_MAX:]
     alike = None
-    for one, known in _load_known(context, team_id, others, shown, {one.id for one in unread}):
+    for one, known in _load_known(context, team_id, others, shown, {*unread}):
         matches = match_accounts(known or _unread(context, one), shown)
         if matches.is_strong:
             return Twin(one, is_certain=True)
@@ -189,8 +189,6 @@ def _load_known(
 
 def _unread(context: SyncContext, connection: Connection) -> Sequence[Account]:
     """Return the accounts of a connection that was linked a moment ago and was never read."""
-    if connection.last_success_at is not None:
-        return ()
     with context.engine.connect() as db:
         credential = load_credential(db, connection.id, context.vault)
     try:

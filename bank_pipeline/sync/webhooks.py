@@ -7,7 +7,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from bank_pipeline.domain.connection import Connection, ConnectionStatus, Provider
+from bank_pipeline.domain.connection import Connection, ConnectionStatus
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.domain.transitions import Transition
 from bank_pipeline.errors import StorageError
@@ -16,7 +16,6 @@ from bank_pipeline.storage.connections import (
     apply_transition,
     load_connection,
     load_connection_by_external_id,
-    lock_connection,
     request_accounts,
     request_sync,
 )
@@ -118,19 +117,13 @@ def _store(db: sa.Connection, event: ProviderEvent, now: datetime) -> None:
     connection = None
     is_asked = touches_connection(event)
     if is_asked and event.external_id is not None:
-        connection = _lock_named(db, event.provider, event.external_id)
+        connection = load_connection_by_external_id(
+            db, event.provider, event.external_id, for_update=True
+        )
     is_early = is_asked and connection is None and event.kind in _ABOUT_THE_CONSENT
     is_new = insert_event(db, event, needs_sync=event.kind in NEEDS_SYNC or is_early, now=now)
     if is_new and connection is not None:
         _apply(db, event, connection, now)
-
-
-def _lock_named(db: sa.Connection, provider: Provider, external_id: str) -> Connection | None:
-    """Keep others from a connection of this name, unless they have just given it another."""
-    known = load_connection_by_external_id(db, provider, external_id)
-    locked = known and lock_connection(db, known.id)
-    is_named = locked and (locked.provider, locked.external_id) == (provider, external_id)
-    return locked if is_named else None
 
 
 def _apply(db: sa.Connection, event: ProviderEvent, connection: Connection, now: datetime) -> None:

@@ -174,7 +174,9 @@ def test_a_stop_that_a_sync_found_before_a_renewal_does_not_undo_the_renewal() -
 
 
 @pytest.mark.parametrize("is_sync", [False, True])
-@pytest.mark.parametrize("status", set(ConnectionStatus) - {ConnectionStatus.DISCONNECTED})
+@pytest.mark.parametrize(
+    "status", [one for one in ConnectionStatus if one is not ConnectionStatus.DISCONNECTED]
+)
 def test_nothing_leads_out_of_an_end(status: ConnectionStatus, *, is_sync: bool) -> None:
     """Neither a sync under way nor a provider's word that was read before it."""
     stored = changed(ConnectionStatus.DISCONNECTED, next_attempt_at=LATER)

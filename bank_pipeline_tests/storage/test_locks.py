@@ -117,13 +117,13 @@ def test_a_link_is_held_without_a_session_of_the_pool(engine: sa.Engine) -> None
 def test_a_link_is_free_when_whoever_held_it_lost_its_session(engine: sa.Engine) -> None:
     """Behind it the provider's calls go on: what they bring is stored all the same."""
     session_id = LinkSessionId(new_id())
-    end = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> 0"
+    end = (
+        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' "
+        "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
     with link_lock(engine, session_id, wait_s=0):
         with engine.connect() as db:
-            database = (
-                "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-            )
-            assert db.scalar(sa.text(f"{end} {database}"))
+            assert db.scalar(sa.text(end))
         with link_lock(engine, session_id, wait_s=10) as is_mine:
             assert is_mine
 

@@ -2,9 +2,13 @@
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import Final
 
 import sqlalchemy as sa
+
+LOCK: Final = "FROM bank.connections.*FOR UPDATE"
+"""Whoever is about to write to a connection."""
 
 
 @contextmanager
@@ -28,3 +32,8 @@ def just_before(engine: sa.Engine, *statements: str, act: Callable[[], object]) 
     finally:
         sa.event.remove(engine, "before_cursor_execute", look)
     assert not awaited, f"nobody sent {awaited[0]!r}"
+
+
+def during_a_sync(engine: sa.Engine, happen: Callable[[], object]) -> AbstractContextManager[None]:
+    """Let something happen once, when a sync has the provider's answers, and writes nothing yet."""
+    return just_before(engine, "INSERT INTO bank.sync_runs", LOCK, act=happen)

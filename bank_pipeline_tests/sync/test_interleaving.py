@@ -14,7 +14,6 @@ from bank_pipeline.domain.ids import AccountId, ConnectionId
 from bank_pipeline.errors import CredentialsRefusedError, ReauthRequiredError
 from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline.sandbox.ledger import AccountKind
-from bank_pipeline.storage.account_questions import ListedQuestion, list_questions
 from bank_pipeline.storage.faults import FaultName, FaultSource
 from bank_pipeline.sync import link, renewal
 from bank_pipeline.sync.disconnect import disconnect
@@ -23,14 +22,13 @@ from bank_pipeline.sync.faults import clear_faults, load_faults, note_fault
 from bank_pipeline.sync.linked import GRACE, expire_links
 from bank_pipeline.sync.questions import decide_question
 from bank_pipeline_tests.providers.contract.stage import Stage
-from bank_pipeline_tests.sync.between import just_before
-from bank_pipeline_tests.sync.ground import Ground
+from bank_pipeline_tests.sync.between import LOCK, during_a_sync, just_before
+from bank_pipeline_tests.sync.ground import SYNC, Ground
 from bank_pipeline_tests.sync.staging import staged
 from bank_pipeline_tests.sync.test_reconnect import GOCARDLESS, RENAMING, forget_keys
 
 DAY: Final = timedelta(days=1)
 AT_ONCE: Final = 4
-FEED: Final = "/transactions/sync"
 
 
 stage = staged(RENAMING)
@@ -92,9 +90,7 @@ def test_a_login_whose_connection_is_ended_while_it_is_linked_anew_gets_another(
     login, ended = stage.linked()
     end = stage.agreed(login, AccountKind.CHECKING)
 
-    with just_before(
-        stage.context.engine, "FOR UPDATE", act=partial(disconnect, stage.context, ended)
-    ):
+    with just_before(stage.context.engine, LOCK, act=partial(disconnect, stage.context, ended)):
         [connection] = end().connection_ids
 
     assert connection != ended
@@ -192,18 +188,12 @@ def test_a_consent_that_fails_does_not_put_off_the_one_that_replaced_it(stage: S
         stage.heal()
         renew()
 
-    begins, notes = "INSERT INTO bank.sync_runs", "FROM bank.connections.*FOR UPDATE"
-    with just_before(stage.context.engine, begins, notes, act=renew_again):
+    with during_a_sync(stage.context.engine, renew_again):
         stage.sync(connection)
 
     due = stage.connection(connection).next_attempt_at
     assert due is not None
     assert due <= stage.context.clock()
-
-
-def questions(stage: Stage) -> list[ListedQuestion]:
-    with stage.context.engine.connect() as db:
-        return list_questions(db)
 
 
 @pytest.mark.parametrize("is_new", [False, True], ids=["known", "new"])
@@ -218,7 +208,7 @@ def test_a_question_that_is_decided_while_its_connection_syncs_stays_decided(
     stage.pass_time(DAY)
     stage.consent(login, AccountKind.CHECKING, AccountKind.SAVINGS, renews=connection)
     stage.sync(connection)
-    [question] = questions(stage)
+    [question] = stage.questions()
     stage.pass_time(DAY)
     known = None if is_new else AccountId(question.candidate_ids[0])
     decide = partial(decide_question, stage.context, question.id, same_as=known)
@@ -226,7 +216,7 @@ def test_a_question_that_is_decided_while_its_connection_syncs_stays_decided(
     with just_before(stage.context.engine, "INSERT INTO bank.raw_payloads", act=decide):
         stage.sync(connection)
 
-    assert questions(stage) == []
+    assert stage.questions() == []
     due = stage.connection(connection).next_attempt_at
     assert due is not None
     assert due <= stage.context.clock(), "what was not read of it is read next"
@@ -234,7 +224,7 @@ def test_a_question_that_is_decided_while_its_connection_syncs_stays_decided(
     stage.sync(connection)
     open_names = stage.query("SELECT name FROM bank.accounts WHERE closed_at IS NULL ORDER BY 1")
     assert [row[0] for row in open_names] == ["Girokonto", "Tagesgeld"]
-    assert questions(stage) == []
+    assert stage.questions() == []
     if not is_new:
         assert stage.differences(connection) == []
 
@@ -243,11 +233,11 @@ def test_a_connection_that_is_ended_while_others_are_put_back_stays_ended(ground
     """It was stopped as they were, by our own fault; but then its customer ended it."""
     stopped = sorted(ground.link_ready(f"login-{number}") for number in (1, 2))
     last = ground.link_ready("login-3")
-    ground.fail(FEED, "ITEM_LOGIN_REQUIRED", times=2)
+    ground.fail(SYNC, "ITEM_LOGIN_REQUIRED", times=2)
     for one in stopped:
         with pytest.raises(ReauthRequiredError):
             ground.sync(one)
-    ground.fail(FEED, "INVALID_API_KEYS")
+    ground.fail(SYNC, "INVALID_API_KEYS")
     end: Callable[[], object] = partial(disconnect, ground.context, stopped[1])
 
     found, loads = "JOIN bank.connection_events", "WHERE bank.connections.id ="

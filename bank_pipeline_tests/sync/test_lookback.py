@@ -1,7 +1,6 @@
 """Undo, replay and lineage, through the use cases, with every provider's simulated bank."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -27,6 +26,7 @@ from bank_pipeline.sync.reports import SyncReason
 from bank_pipeline.sync.undo import plan_undo, undo
 from bank_pipeline_tests.providers.contract import conftest as fixtures
 from bank_pipeline_tests.providers.contract.stage import ANCHOR, Stage
+from bank_pipeline_tests.sync.between import just_before
 from bank_pipeline_tests.sync.lookback import contents, last_run_id
 from bank_pipeline_tests.vaults import load_unfit
 
@@ -247,7 +247,7 @@ def test_what_a_sync_archived_and_never_applied_is_not_replayed(stage: Stage, be
     login, connection = stage.linked()
     stage.pass_time(DAY)
     stage.world.add_booked(stage.account(login), AMOUNT, description="Blue Cup")
-    with dying_at_the_end(stage.context.engine), pytest.raises(DeathError):
+    with just_before(stage.context.engine, "lineage=", act=die), pytest.raises(DeathError):
         stage.sync(connection, SyncReason.SCHEDULE)
     assert stage.live() == []
     better()
@@ -264,21 +264,8 @@ class DeathError(Exception):
     """The process ends here."""
 
 
-@contextmanager
-def dying_at_the_end(engine: sa.Engine) -> Iterator[None]:
-    """End a sync at the last statement of its transaction, once."""
-    deaths: list[str] = []
-
-    def die(_: Any, __: Any, statement: str, *___: Any) -> None:
-        if "lineage=" in statement and not deaths:
-            deaths.append(statement)
-            raise DeathError
-
-    sa.event.listen(engine, "before_cursor_execute", die)
-    try:
-        yield
-    finally:
-        sa.event.remove(engine, "before_cursor_execute", die)
+def die() -> None:
+    raise DeathError
 
 
 def test_undo_goes_backwards_in_order(stage: Stage) -> None:

@@ -30,18 +30,16 @@ from bank_pipeline.sync.reports import Step
 from bank_pipeline.sync.undo import undo
 from bank_pipeline.sync.webhooks import store_event
 from bank_pipeline_tests.providers.contract.stage import Stage
-from bank_pipeline_tests.sync.between import just_before
+from bank_pipeline_tests.sync.between import LOCK, during_a_sync, just_before
 from bank_pipeline_tests.sync.ground import CHECKING, READY, SYNC, Ground
 from bank_pipeline_tests.sync.staging import staged
 from bank_pipeline_tests.sync.test_reconnect import AMERICAN, GOCARDLESS
-from bank_pipeline_tests.sync.test_webhooks import during_a_sync
 
 KINDS: Final = (AccountKind.CHECKING, AccountKind.SAVINGS)
 DAY: Final = timedelta(days=1)
 COFFEE: Final = Decimal("-4.50")
 REVOKED: Final = "USER_PERMISSION_REVOKED"
 ANSWERS: Final = "INSERT INTO bank.raw_payloads"
-LOCK: Final = "FROM bank.connections.*FOR UPDATE"
 
 
 stage = staged(GOCARDLESS)

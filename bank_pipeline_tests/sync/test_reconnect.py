@@ -20,7 +20,6 @@ from bank_pipeline.errors import (
 from bank_pipeline.providers.base import LinkedConnection
 from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline.sandbox.ledger import AccountKind
-from bank_pipeline.storage.account_questions import ListedQuestion, list_questions
 from bank_pipeline.storage.connections import apply_transition, load_connection
 from bank_pipeline.storage.locks import connection_lock
 from bank_pipeline.storage.tables import metadata
@@ -176,20 +175,20 @@ def test_an_account_that_may_be_a_known_one_waits_for_a_person(stage: Stage) -> 
     stage.sync(connection)
 
     assert state.questions_count == 1
-    [question] = _questions(stage)
+    [question] = stage.questions()
     assert question.account_name == "Tagesgeld"
     assert {row.id for row in stage.rows() if not row.is_removed} == before
     assert stage.query("SELECT 1 FROM bank.accounts WHERE closed_at IS NOT NULL") == []
     assert [one for one in events(stage) if one and "accounts questions" in one]
     stage.pass_time(DAY)
     stage.sync(connection)
-    assert [one.id for one in _questions(stage)] == [question.id]
+    assert [one.id for one in stage.questions()] == [question.id]
 
     decide_question(stage.context, question.id, same_as=AccountId(question.candidate_ids[0]))
     stage.pass_time(DAY)
     stage.sync(connection)
 
-    assert _questions(stage) == []
+    assert stage.questions() == []
     assert {row.id for row in stage.rows() if not row.is_removed} == before
     assert stage.differences(connection) == []
     with pytest.raises(SetupError, match="decided already"):
@@ -204,7 +203,7 @@ def test_an_account_that_is_decided_to_be_new_gets_rows_of_its_own(stage: Stage)
     stage.pass_time(DAY)
     stage.consent(login, AccountKind.CHECKING, AccountKind.SAVINGS, renews=connection)
     stage.sync(connection)
-    [question] = _questions(stage)
+    [question] = stage.questions()
 
     decide_question(stage.context, question.id, same_as=None)
     stage.pass_time(DAY)
@@ -212,12 +211,7 @@ def test_an_account_that_is_decided_to_be_new_gets_rows_of_its_own(stage: Stage)
 
     names = stage.query("SELECT name, closed_at IS NULL FROM bank.accounts ORDER BY 1, created_at")
     assert [row[0] for row in names] == ["Girokonto", "Old", "Tagesgeld"]
-    assert _questions(stage) == []
-
-
-def _questions(stage: Stage) -> list[ListedQuestion]:
-    with stage.context.engine.connect() as db:
-        return list_questions(db)
+    assert stage.questions() == []
 
 
 def forget_keys(stage: Stage, name: str) -> None:

@@ -13,7 +13,6 @@ from bank_pipeline.domain.connection import ConnectionStatus, Provider
 from bank_pipeline.domain.ids import AccountId, ConnectionId
 from bank_pipeline.errors import SetupError
 from bank_pipeline.sandbox.faults import FaultKind
-from bank_pipeline.storage.account_questions import ListedQuestion, list_questions
 from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.sync.institutions import sync_institutions
 from bank_pipeline.sync.link import accept_return
@@ -123,7 +122,7 @@ def test_sixty_days_go_on_through_another_provider(before: Stage, after: Stage) 
     new = after.connection(connection)
     assert (new.provider, new.status) == (Provider.ENABLE_BANKING, ConnectionStatus.ACTIVE)
     assert old.external_id not in before.external_ids()
-    [question] = _questions(after)
+    [question] = after.questions()
     assert question.candidate_names == ("Kreditkarte Gold",)
     assert booked(after).items() >= rows.items()
     decide_question(after.context, question.id, same_as=AccountId(question.candidate_ids[0]))
@@ -173,8 +172,3 @@ def test_what_cannot_be_switched_says_what_to_do_instead(before: Stage) -> None:
     ):
         with pytest.raises(SetupError, match=told):
             start_switch(before.context, connection, to)
-
-
-def _questions(stage: Stage) -> list[ListedQuestion]:
-    with stage.context.engine.connect() as db:
-        return list_questions(db)

@@ -1,28 +1,20 @@
 """What a verified webhook does: it changes what no sync could learn, and asks for syncs."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-import sqlalchemy as sa
 
 from bank_pipeline.domain.connection import ConnectionStatus
 from bank_pipeline.domain.transitions import LOOK_EVERY
 from bank_pipeline.errors import ReauthRequiredError
 from bank_pipeline.sync.disconnect import disconnect
 from bank_pipeline.sync.reports import Step, SyncReason
-from bank_pipeline_tests.sync.between import just_before
+from bank_pipeline_tests.sync.between import during_a_sync
 from bank_pipeline_tests.sync.ground import CHECKING, READY, Ground
 
 COFFEE = Decimal("-4.50")
-
-
-def during_a_sync(engine: sa.Engine, happen: Callable[[], None]) -> AbstractContextManager[None]:
-    """Let something happen once, when a sync has the provider's answers, and writes nothing yet."""
-    begins, applies = "INSERT INTO bank.sync_runs", "FROM bank.connections.*FOR UPDATE"
-    return just_before(engine, begins, applies, act=happen)
 
 
 def test_news_ask_for_a_sync_and_it_answers_them(announced: Ground) -> None:

@@ -23,6 +23,7 @@ from typing import Final
 import psutil
 
 from bank_pipeline.providers.http import build_http
+from bank_pipeline_tests.ports import free_ports
 from bank_pipeline_tests.waiting import answers, wait_until
 from benchmarks.banks.answers import (
     HISTORY_PAGE_ROWS,
@@ -31,7 +32,6 @@ from benchmarks.banks.answers import (
     build_history_page,
 )
 from benchmarks.banks.rows import NUMBER, PAGE
-from benchmarks.processes import free_port
 
 START_S: Final = 30.0
 LONG: Final = 90_000_000
@@ -168,7 +168,7 @@ class PreparedBanks:
 @contextmanager
 def prepared_banks() -> Iterator[PreparedBanks]:
     """Run the server in a process beside us."""
-    port = free_port()
+    [port] = free_ports(1)
     process = subprocess.Popen([sys.executable, "-m", "benchmarks.banks.server", str(port)])
     try:
         url = f"http://127.0.0.1:{port}"

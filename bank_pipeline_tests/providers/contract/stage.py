@@ -24,6 +24,7 @@ from bank_pipeline.sandbox.faults import Fault, FaultKind
 from bank_pipeline.sandbox.ledger import AccountKind
 from bank_pipeline.sandbox.serve import SandboxServer
 from bank_pipeline.sandbox.world import World
+from bank_pipeline.storage.account_questions import ListedQuestion, list_questions
 from bank_pipeline.storage.connections import load_connection
 from bank_pipeline.storage.credentials import Vault, load_credential
 from bank_pipeline.storage.evidence import load_evidence
@@ -265,6 +266,11 @@ class Stage:
     def next_account_id(self, world_account_id: str) -> str:
         """Return the provider's id of an account under the consent that waits to be read by."""
         return _name_of(world_account_id, self._truth_of(self.next_consent()))
+
+    def questions(self) -> list[ListedQuestion]:
+        """Return what is asked of people, the oldest first."""
+        with self.context.engine.connect() as db:
+            return list_questions(db)
 
     def differences(self, connection_id: ConnectionId) -> list[str]:
         """Return everything in which our tables differ from the banks."""
