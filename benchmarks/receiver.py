@@ -42,6 +42,8 @@ from bank_pipeline_tests.waiting import answers, wait_until
 SENDERS: Final = 64
 SECONDS: Final = {"short": 6.0, "full": 30.0}
 TURNS: Final = 6
+PER_SECOND_MAX: Final = 4_000
+"""So many are signed beforehand: none of the two answers more."""
 READY_S: Final = 60
 OK: Final = b"200"
 
@@ -79,7 +81,8 @@ def measure(size_name: str) -> dict[str, Any]:
             server.seconds, server.lasted_s = [], 0.0
         for turn in range(TURNS):
             for server in (stored, bare) if turn % 2 else (bare, stored):
-                requests = _signed(forger, f"{server.name}-{turn}", 20_000)
+                count = round(PER_SECOND_MAX * seconds / TURNS)
+                requests = _signed(forger, f"{server.name}-{turn}", count)
                 asyncio.run(_turn(server, requests, seconds / TURNS))
         held = _held()
     lost = len(stored.accepted - held)

@@ -87,6 +87,12 @@ PAGES: Final = {
 }
 
 
+_PLAIN: Final = {
+    "BANK_PIPELINE_CLOCK_URL": "",
+    "BANK_PIPELINE_WEBHOOK_WAIT_S": "0",  # what a tick does is asked, not how long it listens
+}
+
+
 @dataclass(frozen=True)
 class Filled:
     """An installation with so many connections, each a partition."""
@@ -103,7 +109,7 @@ def filled(count: int) -> Iterator[Filled]:
     with ExitStack() as stack:
         stack.callback(embedded.stop, folder)
         stack.enter_context(kept_environment())
-        os.environ |= playground_environment(folder, "") | {"BANK_PIPELINE_CLOCK_URL": ""}
+        os.environ |= playground_environment(folder, "") | _PLAIN
         os.environ |= dagster_environment(Settings())
         services = stack.enter_context(closing(build_services(Settings())))
         instance = stack.enter_context(dg.DagsterInstance.get())

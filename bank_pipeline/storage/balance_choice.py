@@ -55,6 +55,11 @@ _GROUNDS: Final = (
     .outerjoin(chosen_balances, chosen_balances.c.account_id == accounts.c.id)
     .where(is_any_id(accounts.c.id))
 )
+_new: Final = insert(chosen_balances).values(team_id=team_of_account(sa.bindparam(OF_GIVEN)))
+_UPSERT: Final = _new.on_conflict_do_update(
+    index_elements=["account_id", "kind"],
+    set_={name: _new.excluded[name] for name in (*_CHOICE, "chosen_at")},
+)
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,7 @@ def save_choices_by(
         is_this = (chosen_balances.c.account_id == account_id) & (chosen_balances.c.kind == kind)
         db.execute(sa.delete(chosen_balances).where(is_this))
     if changed:
-        _upsert(db, [_to_row(key[0], one, now) for key, one in changed])
+        db.execute(_UPSERT, [_to_row(key[0], one, now) for key, one in changed])
     return SavedChoices(len(gone) + len(changed), tuple((key[0], one) for key, one in changed))
 
 
@@ -262,11 +267,3 @@ def _load_chosen(
 
 def _to_row(account_id: AccountId, one: ChosenBalance, now: datetime) -> dict[str, Any]:
     return asdict(one) | {"account_id": account_id, OF_GIVEN: account_id, "chosen_at": now}
-
-
-def _upsert(db: sa.Connection, rows: list[Mapping[str, Any]]) -> None:
-    team_id = team_of_account(sa.bindparam(OF_GIVEN))
-    statement = insert(chosen_balances).values(team_id=team_id)
-    news = {name: statement.excluded[name] for name in (*_CHOICE, "chosen_at")}
-    keys = ["account_id", "kind"]
-    db.execute(statement.on_conflict_do_update(index_elements=keys, set_=news), rows)

@@ -175,16 +175,17 @@ def _save_series(
 
 
 def _upsert_series(db: sa.Connection, rows: Iterable[tuple[Any, ...]], *, team_id: TeamId) -> None:
-    names = ("account_id", "provider_type", "currency_code", "balance_id", "is_shown")
-    values = [dict(zip(names, row, strict=True)) | {"team_id": team_id} for row in rows]
-    if not values:
-        return
-    statement = insert(balance_series)
-    news = {name: statement.excluded[name] for name in ("balance_id", "is_shown")}
-    keys = [balance_series.c[name] for name in names[:3]]
-    db.execute(statement.on_conflict_do_update(index_elements=keys, set_=news), values)
+    values = [dict(zip(_SERIES, row, strict=True)) | {"team_id": team_id} for row in rows]
+    if values:
+        db.execute(_UPSERT, values)
 
 
+_SERIES: Final = ("account_id", "provider_type", "currency_code", "balance_id", "is_shown")
+_new_series: Final = insert(balance_series)
+_UPSERT: Final = _new_series.on_conflict_do_update(
+    index_elements=[balance_series.c[name] for name in _SERIES[:3]],
+    set_={name: _new_series.excluded[name] for name in _SERIES[3:]},
+)
 _NEWEST: Final = (
     sa.select(balance_series, *(balances.c[name] for name in _CONTENT))
     .join(balances, balances.c.id == balance_series.c.balance_id)
