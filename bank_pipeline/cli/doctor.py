@@ -162,7 +162,7 @@ def _check_providers(settings: Settings) -> Iterator[Finding]:
 
 
 def _probe_provider(client: ProviderClient, where: str) -> str:
-    client.check_health()
+    client.check_links()
     return f"keys accepted ({where})"
 
 

@@ -127,6 +127,12 @@ def _is_warned(connection: Connection, consent_expires_at: datetime | None) -> b
     return connection.status is ConnectionStatus.EXPIRING and is_same_consent
 
 
+def _is_warned_without_date(connection: Connection, *, now: datetime) -> bool:
+    """Say whether nothing but the status tells of a warning, which a failure must not take away."""
+    is_told = ends_soon(connection.consent_expires_at, now=now)
+    return connection.status is ConnectionStatus.EXPIRING and not is_told
+
+
 def ends_soon(consent_expires_at: datetime | None, *, now: datetime) -> bool:
     """Say whether a consent seems to end within EXPIRING_WITHIN, or to have ended."""
     return consent_expires_at is not None and consent_expires_at - now <= EXPIRING_WITHIN
@@ -147,6 +153,14 @@ def after_part(connection: Connection, *, planned_attempt_at: datetime | None) -
     )
 
 
+def after_failed_part(transition: Transition, *, planned_attempt_at: datetime | None) -> Transition:
+    """Say the same of one that failed, by what the failure means: no planned try is put off."""
+    due = transition.next_attempt_at
+    if due is None or planned_attempt_at is None:
+        return transition
+    return replace(transition, next_attempt_at=min(due, planned_attempt_at))
+
+
 def after_failure(
     connection: Connection,
     kind: FailureKind,
@@ -159,7 +173,8 @@ def after_failure(
     Say where a connection goes after a failed sync.
 
     A failure that is ours (configuration) or the provider's limit never touches the
-    customer's status; only what a person must mend stops the calls.
+    customer's status; only what a person must mend stops the calls. A warning that has no date
+    stands through failures, too: their next try is planned all the same.
     """
     retries = connection.error_retries + 1
     wait = growing_wait(RETRY_WAITS, retries)
@@ -173,7 +188,7 @@ def after_failure(
     if kind is FailureKind.RATE_LIMITED:
         return after_deferral(connection, due=now + asked, now=now)
     due = now + max(wait, asked)
-    if kind.is_ours:
+    if kind.is_ours or _is_warned_without_date(connection, now=now):
         return Transition(connection.status, connection.status_reason, due, retries)
     return Transition(ConnectionStatus.ERROR, code, due, retries)
 

@@ -311,6 +311,10 @@ class ProviderClient(ABC):
     def check_health(self) -> None:
         """Make the cheapest call that proves our keys and the network. Raises when they fail."""
 
+    def check_links(self) -> None:
+        """Prove what new links need besides, where it can be asked. Raises when it fails."""
+        self.check_health()
+
     @abstractmethod
     def close(self) -> None:
         """Close all idle connections."""

@@ -145,6 +145,7 @@ class HttpSender:
             with self._client().stream(
                 method, url, headers=dict(headers), params=params or None, json=json
             ) as answer:
+                sent.status = answer.status_code  # it counts, whatever becomes of its body
                 body = _read_bounded(answer)
                 names = {name.lower(): value for name, value in answer.headers.items()}
                 whole = HttpAnswer(answer.status_code, names, body)

@@ -57,7 +57,11 @@ class CallFacts:
 
 @dataclass(frozen=True)
 class EndedCall:
-    """How a call ended. No `status`: there was no answer."""
+    """
+    How a call ended. No `status`: there was no answer.
+
+    A success with an `error_code` in its facts is one whose body could not be read.
+    """
 
     status: int | None
     duration_ms: int

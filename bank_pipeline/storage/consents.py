@@ -50,6 +50,8 @@ class NextConsent:
     accounts: tuple[Account, ...] | None
     balances: tuple[Balance, ...]
     attempts: int
+    last_error: str | None
+    created_at: datetime
 
     def applied_to(self, connection: Connection) -> Connection:
         """Return the connection as it is under this consent."""
@@ -144,6 +146,8 @@ def load_next_consent(
         else tuple(Account.model_validate(one) for one in accounts),
         balances=tuple(Balance.model_validate(one) for one in told.get("balances", ())),
         attempts=row.attempts,
+        last_error=row.last_error,
+        created_at=row.created_at,
     )
 
 
@@ -154,7 +158,12 @@ def has_next_consent(db: sa.Connection, connection_id: ConnectionId) -> bool:
 
 
 def set_next_consent_failed(
-    db: sa.Connection, consent: NextConsent, *, code: str, next_attempt_at: datetime
+    db: sa.Connection,
+    consent: NextConsent,
+    *,
+    code: str,
+    attempts: int,
+    next_attempt_at: datetime,
 ) -> bool:
     """
     Note why a new consent is not in use yet, and have its connection synced again soon.
@@ -167,7 +176,7 @@ def set_next_consent_failed(
             next_consents.c.connection_id == consent.connection_id,
             next_consents.c.external_id == consent.external_id,
         )
-        .values(attempts=consent.attempts + 1, last_error=code)
+        .values(attempts=attempts, last_error=code)
     )
     if not noted.rowcount:
         return False

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from bank_pipeline.domain.connection import SYNCABLE, ConnectionStatus, Provider
 from bank_pipeline.domain.ids import ConnectionId, SyncRunId
-from bank_pipeline.storage.tables import connections, webhook_events
+from bank_pipeline.domain.transitions import FailureKind
+from bank_pipeline.storage.tables import connections, sync_runs, webhook_events
 
 OVERDUE_AFTER: Final = timedelta(hours=26)  # a day, and the two hours that a late tick may take
 
@@ -135,12 +136,12 @@ def load_scheduled(db: sa.Connection, *, now: datetime) -> list[ScheduledConnect
 
     Those that wait for their customer among them: a free look whether it was mended
     elsewhere, since the provider's word of it may have been lost. A first sync that waits, as for
-    the choice of accounts, is waited for.
+    the choice of accounts, is waited for, and so is a try that a limit has put off.
     """
     scheduled = [*SYNCABLE, ConnectionStatus.NEEDS_REAUTH.value]
     is_held = connections.c.last_attempt_at.is_(None) & (connections.c.next_attempt_at > now)
     query = sa.select(connections.c.id, connections.c.provider, _LAST_TRIED_AT).where(
-        connections.c.status.in_(scheduled), is_held.is_not(True)
+        connections.c.status.in_(scheduled), is_held.is_not(True), ~_is_put_off(now)
     )
     return [
         ScheduledConnection(ConnectionId(id_), Provider(provider), tried_at)
@@ -194,7 +195,7 @@ def load_unhandled_events(db: sa.Connection, *, now: datetime, limit: int) -> li
 
     While a later try is planned, as after a failure, the events that the last attempt knew
     wait for it: they must not turn a back-off into a drumfire. A first sync that waits, as for
-    the choice of accounts, is waited for.
+    the choice of accounts, is waited for, and so is a try that a limit has put off.
     """
     is_unplanned = connections.c.next_attempt_at.is_(None) | (connections.c.next_attempt_at <= now)
     is_news = webhook_events.c.received_at > connections.c.last_attempt_at
@@ -213,7 +214,7 @@ def load_unhandled_events(db: sa.Connection, *, now: datetime, limit: int) -> li
         .where(
             webhook_events.c.handled_at.is_(None),
             connections.c.status.in_(SYNCABLE),
-            is_unplanned | is_news,
+            is_unplanned | (is_news & ~_is_put_off(now)),
         )
         .group_by(connections.c.id)
         .order_by(sa.func.min(webhook_events.c.received_at))
@@ -223,6 +224,19 @@ def load_unhandled_events(db: sa.Connection, *, now: datetime, limit: int) -> li
         PendingEvents(ConnectionId(id_), Provider(provider), newest, since)
         for id_, provider, newest, since in db.execute(query)
     ]
+
+
+def _is_put_off(now: datetime) -> sa.ColumnElement[bool]:
+    """Say whether the last sync met a limit, and is to be tried again no earlier than planned."""
+    newest = (
+        sa.select(sync_runs.c.error_class)
+        .where(sync_runs.c.connection_id == connections.c.id)
+        .order_by(sync_runs.c.started_at.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    is_limited = newest.is_not_distinct_from(FailureKind.RATE_LIMITED)
+    return sa.func.coalesce(connections.c.next_attempt_at > now, sa.false()) & is_limited
 
 
 def list_connections(db: sa.Connection) -> list[ListedConnection]:

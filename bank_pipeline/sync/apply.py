@@ -10,7 +10,12 @@ import sqlalchemy as sa
 from bank_pipeline.domain.connection import Connection, ConnectionStatus, HistoryStage
 from bank_pipeline.domain.ids import AccountId
 from bank_pipeline.domain.reading import Lineage
-from bank_pipeline.domain.transitions import Transition, after_part, after_success
+from bank_pipeline.domain.transitions import (
+    Transition,
+    after_failed_part,
+    after_part,
+    after_success,
+)
 from bank_pipeline.errors import ConcurrentSyncError, ProviderError
 from bank_pipeline.storage.accounts import set_all_moved
 from bank_pipeline.storage.checkpoints import Checkpoint, load_checkpoint, to_moved
@@ -31,7 +36,7 @@ from bank_pipeline.sync.failures import classify, outcome_of, request_id_of, to_
 from bank_pipeline.sync.fetch import Fetched
 from bank_pipeline.sync.notices import note_applied
 from bank_pipeline.sync.quota import CallBook
-from bank_pipeline.sync.reports import Step, SyncReport
+from bank_pipeline.sync.reports import SyncReport
 from bank_pipeline.sync.started import StartedSync
 from bank_pipeline.sync.webhooks import ABOUT_ACCOUNTS
 from bank_pipeline.sync.writer import RowWriter
@@ -263,8 +268,8 @@ class _End:
         status = fetched.accounts.status
         told = status.consent_expires_at if status else None
         expires_at = told or self._connection.consent_expires_at
-        is_whole = Step.TRANSACTIONS in self._started.request.steps
-        transition = self._to_transition(stage, expires_at, trouble, is_whole=is_whole)
+        is_part = self._started.request.is_part
+        transition = self._to_transition(stage, expires_at, trouble)
         facts: dict[str, Any] = {
             "consent_expires_at": expires_at,
             **_described(self._connection, fetched),
@@ -279,12 +284,12 @@ class _End:
             transition,
             sync_run_id=self._started.id,
             now=self._now,
-            is_success=is_whole and fetched.was_asked and trouble is None,
-            is_part=not is_whole,
+            is_success=not is_part and fetched.was_asked and trouble is None,
+            is_part=is_part,
             stored=self._stored,
             **facts,
         )
-        if is_whole and self._started.newest_event_id:
+        if self._started.newest_event_id and not is_part:
             mark_events_handled(
                 self._db,
                 self._connection,
@@ -311,13 +316,12 @@ class _End:
         stage: HistoryStage,
         expires_at: datetime | None,
         trouble: ProviderError | None,
-        *,
-        is_whole: bool,
     ) -> Transition:
+        is_part, planned = self._started.request.is_part, self._started.planned_attempt_at
         if trouble is not None:
-            return self._after_trouble or to_transition(self._connection, trouble, now=self._now)
-        if not is_whole:
-            planned = self._started.planned_attempt_at
+            after = self._after_trouble or to_transition(self._connection, trouble, now=self._now)
+            return after_failed_part(after, planned_attempt_at=planned) if is_part else after
+        if is_part:
             return after_part(self._connection, planned_attempt_at=planned)
         return after_success(
             self._connection, stage=stage, consent_expires_at=expires_at, now=self._now

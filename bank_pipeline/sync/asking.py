@@ -105,7 +105,7 @@ def _judge(context: SyncContext, db: sa.Connection, connection: Connection) -> A
     return Asking(
         refusal,
         next_at,
-        calls_left=_left(wanted, quotas, past),
+        calls_left=_left(wanted, quotas, past, now),
         is_waiting=is_asked and not is_running and connection.status.is_syncable,
         is_running=is_running,
     )
@@ -166,10 +166,11 @@ def _left(
     account_ids: Collection[str],
     quotas: Collection[Quota],
     past: Mapping[AccountScope, list[PastCall]],
+    now: datetime,
 ) -> int | None:
     return min(
         (
-            calls_left(past.get((one, quota.scope), ()), quota.calls_max)
+            calls_left(past.get((one, quota.scope), ()), quota.calls_max, now=now)
             for quota in quotas
             for one in account_ids
         ),

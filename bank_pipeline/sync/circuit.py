@@ -81,7 +81,7 @@ def judge_failure(context: SyncContext, connection: Connection, error: Exception
     """
     now = context.clock()
     if isinstance(error, CredentialsRefusedError):
-        _open(context, connection.provider, error.code)
+        open_circuit(context, error)
     elif (
         isinstance(error, UserActionError)
         and connection.status.is_syncable
@@ -91,8 +91,9 @@ def judge_failure(context: SyncContext, connection: Connection, error: Exception
     return to_transition(connection, error, now=now)
 
 
-def _open(context: SyncContext, provider: Provider, code: str) -> None:
-    now = context.clock()
+def open_circuit(context: SyncContext, error: CredentialsRefusedError) -> None:
+    """Pause the provider that refused our keys: not always the one that is synced by today."""
+    now, provider, code = context.clock(), error.provider, error.code
     with context.engine.begin() as db:
         before = load_provider_health(db, provider, now=now, for_update=True)
         health = after_refusal(before, code, now=now)
@@ -136,6 +137,8 @@ def _probe(context: SyncContext, health: ProviderHealth) -> ProviderHealth:
         context.provider(provider).check_health()
     except (ConfigurationError, UserActionError, SetupError) as error:  # no customer is in it
         refused_with, is_ours = classify(error)[1], True
+        if isinstance(error, SetupError):
+            _log.error("%s", error)  # it says what to do
     except BankPipelineError:  # an outage proves nothing: it is tried again
         refused_with = health.code or PAUSED
     now = context.clock()

@@ -17,8 +17,13 @@ from structlog.contextvars import bind_contextvars, bound_contextvars
 
 from bank_pipeline.domain.connection import Connection, ConnectionStatus
 from bank_pipeline.domain.depth import Reach, planned_reach
-from bank_pipeline.domain.transitions import LEASE
-from bank_pipeline.errors import CoveredError, ProviderError, UserActionError
+from bank_pipeline.domain.transitions import LEASE, after_failed_part
+from bank_pipeline.errors import (
+    CoveredError,
+    CredentialsRefusedError,
+    ProviderError,
+    UserActionError,
+)
 from bank_pipeline.providers.answers import Archive
 from bank_pipeline.providers.base import FeedProvider, WindowProvider
 from bank_pipeline.providers.metering import metered_by
@@ -31,7 +36,7 @@ from bank_pipeline.storage.sync_runs import finish_sync_run, is_synced_by, start
 from bank_pipeline.sync.answer_book import AnswerBook
 from bank_pipeline.sync.apply import apply_fetched
 from bank_pipeline.sync.audit import actor_of, note_synced
-from bank_pipeline.sync.circuit import judge_failure, pass_circuit
+from bank_pipeline.sync.circuit import judge_failure, open_circuit, pass_circuit
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.deepening import keep_backfill
 from bank_pipeline.sync.ending import end_consents
@@ -239,6 +244,8 @@ def _fetch(
     tried = try_next_consent(context, session, started, read)
     if tried.fetched is not None:
         return tried.fetched
+    if isinstance(tried.failure, CredentialsRefusedError):
+        open_circuit(context, tried.failure)  # the old consent, of another provider, may read on
     try:
         fetched = _read(context, session, started, calls, archive)
     except UserActionError as error:
@@ -347,10 +354,15 @@ def _recorded_failure(
         kind, code = classify(error)
         outcome = outcome_of(error)
         transition = judge_failure(context, connection, error)
+        is_part, planned = started.request.is_part, started.planned_attempt_at
+        if is_part:
+            transition = after_failed_part(transition, planned_attempt_at=planned)
         now = context.clock()
         _log.warning("sync of connection %s %s: %s (%s)", connection.id, outcome, kind, code)
         with context.engine.begin() as db:
-            apply_transition(db, connection, transition, sync_run_id=started.id, now=now)
+            apply_transition(
+                db, connection, transition, sync_run_id=started.id, now=now, is_part=is_part
+            )
             finish_sync_run(
                 db,
                 started.id,

@@ -8,6 +8,7 @@ costs nothing.
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Final
 
 import sqlalchemy as sa
@@ -18,6 +19,7 @@ from bank_pipeline.domain.waits import growing_wait
 from bank_pipeline.errors import (
     ConfigurationError,
     ProviderError,
+    RateLimitedError,
     SetupError,
     TransientError,
     UserActionError,
@@ -34,11 +36,14 @@ from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.fetch import Fetched
 from bank_pipeline.sync.recognise import KnownAccounts
-from bank_pipeline.sync.reports import Step
 from bank_pipeline.sync.started import StartedSync
 from bank_pipeline.sync.windows import Held
 
-TRIES_MAX: Final = 10  # about a week of waits: what has not read by then never will
+TRIES_MAX: Final = 10
+TRIED_FOR: Final = timedelta(days=7)
+"""What has not read after so many tries and so long never will; clicks alone are no week."""
+
+NOT_ITS_OWN_WAIT: Final = timedelta(hours=1)
 OTHER_ACCOUNTS: Final = "OTHER_ACCOUNTS"
 WAITS: Final = "NEW_CONSENT_WAITS"
 _log: Final = logging.getLogger(__name__)
@@ -66,7 +71,7 @@ def try_next_consent(
     """
     if not started.has_next_consent:
         return Tried()
-    if Step.TRANSACTIONS not in started.request.steps:  # the old one's end is nobody's to mend
+    if started.request.is_part:  # the old one's end is nobody's to mend
         return Tried(failure=TransientError(started.connection.provider, "accounts", code=WAITS))
     consent = load_next_consent(session, started.connection.id, context.vault)
     if consent is None:
@@ -135,12 +140,18 @@ def _unread(started: StartedSync, fetched: Fetched) -> ProviderError | None:
 def _note_failure(
     context: SyncContext, started: StartedSync, consent: NextConsent, failure: ProviderError
 ) -> bool:
-    """Write down why a consent is not in use; return whether it was given up."""
+    """
+    Write down why a consent is not in use; return whether it was given up.
+
+    That we are refused, paused or told to wait says nothing of it, and is no try of its own.
+    """
     now, connection = context.clock(), started.connection
+    is_its_own = not isinstance(failure, ConfigurationError | RateLimitedError)
+    tries = consent.attempts + is_its_own
     is_given_up = (
         isinstance(failure, UserActionError)
         or failure.code == OTHER_ACCOUNTS
-        or consent.attempts + 1 >= TRIES_MAX
+        or (is_its_own and tries >= TRIES_MAX and now - consent.created_at >= TRIED_FOR)
     )
     _log.warning("a new consent of connection %s reads nothing: %s", connection.id, failure.code)
     with context.engine.begin() as db:
@@ -150,10 +161,12 @@ def _note_failure(
             reason = f"new consent given up: {failure.code}"
             insert_notice(db, connection, reason, now=now)
         else:
-            wait = growing_wait(RETRY_WAITS, consent.attempts + 1)
-            due = now + wait
-            is_next = set_next_consent_failed(db, consent, code=failure.code, next_attempt_at=due)
-            if is_next and consent.attempts == 0:
+            wait = growing_wait(RETRY_WAITS, tries) if is_its_own else NOT_ITS_OWN_WAIT
+            due = now + max(wait, timedelta(seconds=failure.retry_after_s or 0))
+            is_next = set_next_consent_failed(
+                db, consent, code=failure.code, attempts=tries, next_attempt_at=due
+            )
+            if is_next and consent.last_error is None:
                 reason = f"new consent not in use yet: {failure.code}"
                 insert_notice(db, connection, reason, now=now)
     return is_given_up

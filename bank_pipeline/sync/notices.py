@@ -33,7 +33,6 @@ from bank_pipeline.storage.beginnings import failure_key
 from bank_pipeline.storage.notices import Notice, insert_notices, insert_stop_notice
 from bank_pipeline.sync.failures import classify
 from bank_pipeline.sync.fetch import Fetched
-from bank_pipeline.sync.reports import Step
 from bank_pipeline.sync.started import StartedSync
 
 SHOWN_MAX: Final = 20  # rows of one notice; how many more there are is said
@@ -264,7 +263,7 @@ def _recovered(started: StartedSync, fetched: Fetched) -> Notice:
 
 
 def _is_success(started: StartedSync, fetched: Fetched) -> bool:
-    return Step.TRANSACTIONS in started.request.steps and fetched.was_asked
+    return fetched.was_asked and not started.request.is_part
 
 
 def _outcomes(fetched: Fetched) -> list[dict[str, Any]]:

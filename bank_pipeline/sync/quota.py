@@ -36,7 +36,7 @@ from bank_pipeline.storage.calls import (
     reserve_calls,
 )
 from bank_pipeline.sync.context import Clock
-from bank_pipeline.sync.recording import is_answered, to_result
+from bank_pipeline.sync.recording import is_success, to_result
 from bank_pipeline.sync.reports import SyncReason
 
 SPENT: Final = "QUOTA_SPENT"
@@ -97,8 +97,7 @@ class CallBook(CallMeter):
     ) -> None:
         self._db = db
         self._sync_run_id = sync_run_id
-        # A first sync that failed is repeated by ourselves, with nobody waiting any more.
-        is_repeated = reason is SyncReason.INITIAL and connection.error_retries > 0
+        is_repeated = reason is SyncReason.INITIAL and _was_tried(connection)
         self._is_repetition = reason is SyncReason.RECOVERY or is_repeated
         self._is_scheduled = reason not in _FOR_PEOPLE or is_repeated
         self._is_user_present = is_user_present
@@ -224,7 +223,9 @@ class CallBook(CallMeter):
         past = self._load_past(subject.account_external_id, quota.scope)
         is_counted = subject.cost > 0
         if is_counted:
-            self._check(quota, subject.account_external_id, is_first=not self._goes_on(subject))
+            is_first = not self._goes_on(subject)
+            name = subject.account_external_id
+            self._check(quota, name, is_first=is_first, cost=subject.cost)
         ids = self._insert(replace(row, is_counted=is_counted), subject.cost)
         past.append(PastCall(row.called_at, row.is_scheduled, is_counted, None, None))
         place = len(past) - 1
@@ -235,7 +236,7 @@ class CallBook(CallMeter):
         """Keep how a call ended; that a counted one failed is written now."""
         assert isinstance(ticket, _Ticket), "what `begin` returned"
         counts_failures = ticket.quota is not None and ticket.quota.counts_failures
-        is_counted = bool(ticket.ids) and (is_answered(ended) or counts_failures)
+        is_counted = bool(ticket.ids) and (is_success(ended) or counts_failures)
         result = to_result(ended, is_counted=is_counted, now=self._clock())
         if ticket.place is not None:
             ticket.past[ticket.place] = replace(
@@ -261,7 +262,7 @@ class CallBook(CallMeter):
             return None  # nothing is counted, or nothing was called
         return min(
             (
-                calls_left(past, self._quotas[Scope(scope)].calls_max)
+                calls_left(past, self._quotas[Scope(scope)].calls_max, now=self._clock())
                 for (_, scope), past in self._past.items()
                 if scope in self._quotas
             ),
@@ -300,18 +301,27 @@ class CallBook(CallMeter):
         self._counts_outlive_consents = can is not None and can.counts_outlive_consents
 
     def _due_at(
-        self, quota: Quota, account_external_id: str, *, is_first: bool, now: datetime
+        self,
+        quota: Quota,
+        account_external_id: str,
+        *,
+        is_first: bool,
+        now: datetime,
+        cost: int = 1,
     ) -> datetime:
         return next_call_at(
             self._load_past(account_external_id, quota.scope),
             Allowance(quota.calls_max, quota.scheduled_max),
             is_scheduled=self._is_scheduled and is_first,
             now=now,
+            cost=cost,
         )
 
-    def _check(self, quota: Quota, account_external_id: str, *, is_first: bool) -> None:
+    def _check(
+        self, quota: Quota, account_external_id: str, *, is_first: bool, cost: int = 1
+    ) -> None:
         now = self._clock()
-        due = self._due_at(quota, account_external_id, is_first=is_first, now=now)
+        due = self._due_at(quota, account_external_id, is_first=is_first, now=now, cost=cost)
         if due > now:
             raise RateLimitedError(
                 self._connection.provider,
@@ -365,6 +375,13 @@ class CallBook(CallMeter):
             calls_max=quota.calls_max if quota else None,
             scheduled_max=quota.scheduled_max if quota else None,
         )
+
+
+def _was_tried(connection: Connection) -> bool:
+    """Say whether a first sync was tried since the link: nobody waits for its repetition."""
+    tried_at = connection.last_attempt_at
+    is_since = tried_at is not None and tried_at >= connection.status_since
+    return connection.error_retries > 0 or is_since
 
 
 def _called_at(call: PastCall) -> datetime:

@@ -62,9 +62,14 @@ def to_result(ended: EndedCall, *, is_counted: bool, now: datetime) -> CallResul
     )
 
 
-def is_answered(ended: EndedCall) -> bool:
-    """Say whether a call was a success at the provider."""
+def is_success(ended: EndedCall) -> bool:
+    """Say whether a call was a success at the provider, which counts it, read or not."""
     return ended.status in _OK
+
+
+def is_answered(ended: EndedCall) -> bool:
+    """Say whether its answer came in full, too."""
+    return is_success(ended) and ended.facts.error_code is None
 
 
 def recorded(

@@ -61,6 +61,11 @@ class SyncRequest:
     is_waited_for: bool = False
     repeats: frozenset[str] = frozenset()
 
+    @property
+    def is_part(self) -> bool:
+        """Say whether transactions are left out: that is not the connection's turn."""
+        return Step.TRANSACTIONS not in self.steps
+
     def __post_init__(self) -> None:
         if self.since is not None and self.depth is not Depth.BACKFILL:
             raise ValueError("only a backfill has a first day")

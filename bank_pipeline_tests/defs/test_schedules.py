@@ -22,9 +22,13 @@ from bank_pipeline.defs.schedules import (
 from bank_pipeline.domain.cadence import SLOT_MINUTES, last_slot
 from bank_pipeline.domain.connection import ConnectionStatus, Provider
 from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline.errors import RateLimitedError
+from bank_pipeline.sandbox.faults import Fault, FaultKind
 from bank_pipeline.sandbox.serve import USUAL_START
 from bank_pipeline.storage.calls import NewCall, insert_call
 from bank_pipeline.storage.tables import connections
+from bank_pipeline.sync.connection import sync_connection
+from bank_pipeline.sync.reports import SyncReason, SyncRequest
 from bank_pipeline_tests.defs.runs import Runs
 from bank_pipeline_tests.defs.test_sensors import insert_connections, keys, set_status
 from bank_pipeline_tests.defs.ticks import Ticks, named_in
@@ -220,3 +224,17 @@ def balance_call(connection_id: ConnectionId, at: datetime) -> NewCall:
         is_counted=True,
         called_at=at,
     )
+
+
+def test_a_turn_waits_for_what_the_provider_asked_for(runs: Runs, ticks: Ticks) -> None:
+    [id_] = runs.linked()
+    sandbox, turn = runs.installation.sandbox, turn_of(id_) + DAY
+    sandbox.clock.advance_to(turn - timedelta(hours=1))
+    limit = Fault(FaultKind.RATE_LIMITED, retry_after="7200")
+    sandbox.faults.add("/transactions/sync", limit, times=None)
+    request = SyncRequest(id_, SyncReason.RECOVERY)
+    with pytest.raises(RateLimitedError):
+        sync_connection(runs.installation.services.sync, request)
+
+    assert ticks.schedule(turn) == []
+    assert asked_by(ticks.schedule(turn + timedelta(hours=2))) == [id_]

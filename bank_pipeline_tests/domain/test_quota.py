@@ -1,9 +1,10 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bank_pipeline.domain.quota import PERIOD, Allowance, PastCall, next_call_at
+from bank_pipeline.domain.quota import PERIOD, Allowance, PastCall, calls_left, next_call_at
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 FOUR = Allowance(calls_max=4, scheduled_max=2)
@@ -50,14 +51,32 @@ def test_a_newer_word_replaces_an_older_one() -> None:
     assert next_call_at(past, FOUR, is_scheduled=False, now=NOW) == NOW
 
 
-@given(st.lists(st.tuples(st.integers(0, 3 * 24 * 60), st.booleans()), max_size=60))
-def test_no_24_hours_ever_hold_more_calls_than_allowed(wishes: list[tuple[int, bool]]) -> None:
+def test_what_costs_two_waits_for_room_for_two() -> None:
+    three = [call(20), call(3, is_scheduled=False), call(2, is_scheduled=False)]
+    due = next_call_at(three, FOUR, is_scheduled=False, now=NOW, cost=2)
+    assert due == three[0].called_at + PERIOD
+    assert next_call_at(three, FOUR, is_scheduled=False, now=NOW) == NOW
+    assert next_call_at([], Allowance(1, 1), is_scheduled=True, now=NOW, cost=2) == NOW
+
+
+def test_a_word_that_has_expired_leaves_what_we_count() -> None:
+    """One refusal of a minute is not a day without calls."""
+    refused = call(1, is_counted=False, calls_left=0, resets_at=NOW - MINUTE)
+    assert calls_left([call(2), refused], 4, now=NOW) == 3
+    assert calls_left([replace(refused, resets_at=NOW + MINUTE)], 4, now=NOW) == 0
+    assert calls_left([call(1, calls_left=1)], 4, now=NOW) == 1
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3 * 24 * 60), st.booleans(), st.integers(1, 2)), max_size=60)
+)
+def test_no_24_hours_ever_hold_more_calls_than_allowed(wishes: list[tuple[int, bool, int]]) -> None:
     made: list[PastCall] = []
-    for minute, is_scheduled in sorted(wishes):
+    for minute, is_scheduled, cost in sorted(wishes):
         now = NOW + minute * MINUTE
         past = [one for one in made if one.called_at > now - PERIOD]
-        if next_call_at(past, FOUR, is_scheduled=is_scheduled, now=now) <= now:
-            made.append(call(0, called_at=now, is_scheduled=is_scheduled))
+        if next_call_at(past, FOUR, is_scheduled=is_scheduled, now=now, cost=cost) <= now:
+            made += [call(0, called_at=now, is_scheduled=is_scheduled)] * cost
     for one in made:
         within = [
             other for other in made if timedelta(0) <= other.called_at - one.called_at < PERIOD

@@ -14,6 +14,7 @@ from bank_pipeline.errors import (
     ProviderPausedError,
     ReauthRequiredError,
 )
+from bank_pipeline.providers.enable_banking.link import LinkSettings
 from bank_pipeline.storage.listing import load_due_attempts
 from bank_pipeline.sync.circuit import PAUSED
 from bank_pipeline.sync.reports import SyncReason
@@ -107,6 +108,7 @@ def test_an_outage_at_the_probe_proves_nothing_and_is_tried_again(ground: Ground
 
 
 crowd = staged_at(Provider.TELLER)
+european = staged_at(Provider.ENABLE_BANKING)
 """Many customers of one provider."""
 
 
@@ -165,3 +167,21 @@ def test_customers_are_believed_once_a_probe_has_proven_our_keys(crowd: Stage) -
 
     assert statuses == [ConnectionStatus.NEEDS_REAUTH] * len(connections)
     assert stage.query("SELECT state FROM bank.provider_health")[0][0] == "closed"
+
+
+def test_what_only_links_need_ends_no_pause_late(
+    european: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Our return address is not on Enable Banking's list any more; no sync minds."""
+    stage = european
+    _, connection = stage.linked()
+    elsewhere = LinkSettings("https://elsewhere.example/back", None)
+    monkeypatch.setattr(stage.provider, "_link_settings", elsewhere)
+    stage.fail("enable_banking:*", "UNAUTHORIZED_ACCESS", times=None)
+    stage.pass_time(timedelta(days=1))
+    with pytest.raises(CredentialsRefusedError):
+        stage.sync(connection, SyncReason.SCHEDULE)
+    stage.heal()
+    stage.pass_time(PROBE_WAITS[0] + timedelta(minutes=1))
+    stage.sync(connection, SyncReason.RECOVERY)
+    assert stage.query("SELECT state FROM bank.provider_health") == [("closed",)]

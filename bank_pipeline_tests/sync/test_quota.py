@@ -298,3 +298,60 @@ def test_what_killed_syncs_reserved_counts_and_none_above_the_limit_is_reserved(
         assert stage.query(count) == [(4,)]
         with pytest.raises(RateLimitedError), book.spend(Scope.TRANSACTIONS, "one"):
             pytest.fail("nothing may be called")
+
+
+def test_a_first_sync_that_a_limit_put_off_does_not_read_again_what_came(stage: Stage) -> None:
+    """Nobody waits for its repetition: it is ours, and takes the schedule's share alone."""
+    logins = iter(stage.new_login, None)
+    login = next(one for one in logins if len(stage.world.login_accounts(one)) > 1)
+    connection = stage.link(login)
+    good, bad = [*stage.truth(connection)["accounts"]][:2]
+    limited = {"code": "company_quota_gc"} if stage.case.provider == "gocardless" else {}
+    stage.fail(
+        stage.case.transactions,
+        FaultKind.RATE_LIMITED,
+        subject=bad,
+        times=None,
+        **(limited or {"retry_after": "600"}),
+    )
+    for _ in range(3):
+        with pytest.raises(RateLimitedError):
+            stage.sync(connection, SyncReason.INITIAL)
+        due = stage.connection(connection).next_attempt_at
+        assert due is not None
+        stage.pass_time(due - stage.context.clock() + TICK)
+    assert stage.calls()["transactions", good] == 1
+
+
+def test_a_call_that_counts_twice_is_not_made_when_one_is_left(european: Stage) -> None:
+    stage = european
+    _, connection = stage.linked()
+    with stage.session() as db:
+        book = open_book(stage, db, connection, SyncReason.MANUAL)
+        for _ in range(3):
+            make_call(book, Scope.TRANSACTIONS)
+        with pytest.raises(RateLimitedError):
+            make_call(book, Scope.TRANSACTIONS, cost=2)
+        make_call(book, Scope.TRANSACTIONS)
+
+
+def test_a_success_whose_body_breaks_off_was_counted(stage: Stage) -> None:
+    login, connection = stage.linked()
+    stage.pass_time(2 * DAY)
+    account = stage.account_id(connection, stage.account(login))
+    stage.fail(
+        stage.case.transactions,
+        FaultKind.TRUNCATED_BODY,
+        subject=account,
+        times=None,
+        after_bytes=5,
+    )
+    since = stage.context.clock()
+    with pytest.raises(TransientError):
+        stage.sync(connection, SyncReason.SCHEDULE)
+    calls = stage.query(
+        "SELECT outcome, is_counted, http_status FROM bank.provider_calls "
+        "WHERE scope = 'transactions' AND called_at >= :since",
+        since=since,
+    )
+    assert {*calls} == {("failed", True, 200)}

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Final
@@ -11,11 +12,12 @@ import sqlalchemy as sa
 
 from bank_pipeline.domain.connection import ConnectionStatus, Provider
 from bank_pipeline.domain.ids import AccountId, ConnectionId
-from bank_pipeline.errors import SetupError
+from bank_pipeline.errors import CredentialsRefusedError, RateLimitedError, SetupError
 from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.sync.institutions import sync_institutions
 from bank_pipeline.sync.link import accept_return
+from bank_pipeline.sync.next_consent import TRIES_MAX
 from bank_pipeline.sync.questions import decide_question
 from bank_pipeline.sync.switch import start_switch
 from bank_pipeline_tests.providers.contract.banks import Banks, banks_over, living_world
@@ -172,3 +174,42 @@ def test_what_cannot_be_switched_says_what_to_do_instead(before: Stage) -> None:
     ):
         with pytest.raises(SetupError, match=told):
             start_switch(before.context, connection, to)
+
+
+def test_keys_that_the_new_provider_refuses_pause_that_one(before: Stage, after: Stage) -> None:
+    """Though the old consent has ended, and its connection is still the old provider's."""
+    login, connection = before.linked()
+    before.pass_time(DAY)
+    switch(after, connection, login)
+    after.fail("enable_banking:*", "UNAUTHORIZED_ACCESS", times=None)
+    before.provider.disconnect(before.credential(connection))
+
+    with pytest.raises(CredentialsRefusedError):
+        before.sync(connection)
+
+    paused = "SELECT provider FROM bank.provider_health WHERE state = 'open'"
+    assert before.query(paused) == [("enable_banking",)]
+
+
+@pytest.mark.parametrize("trouble", ["bank down", "we are paused"])
+def test_a_new_consent_outlives_a_day_of_trouble_however_often_it_is_tried(
+    before: Stage, after: Stage, trouble: str
+) -> None:
+    login, connection = before.linked()
+    before.pass_time(DAY)
+    switch(after, connection, login)
+    if trouble == "bank down":
+        for operation in ("transactions", "balances"):
+            after.fail(f"enable_banking:{operation}", FaultKind.HTTP_STATUS, status=503, times=None)
+    else:
+        after.fail("enable_banking:*", "UNAUTHORIZED_ACCESS", times=None)
+    for _ in range(2 * TRIES_MAX):
+        with suppress(RateLimitedError):  # the old bank's own limit
+            before.sync(connection)
+        before.pass_time(timedelta(minutes=30))
+    assert [*before.query("SELECT provider FROM bank.next_consents")] == [("enable_banking",)]
+
+    before.pass_time(DAY)
+    after.heal()
+    before.sync(connection)
+    assert after.connection(connection).provider is Provider.ENABLE_BANKING

@@ -8,11 +8,12 @@ import pytest
 
 from bank_pipeline.domain.connection import ConnectionStatus
 from bank_pipeline.domain.transitions import LOOK_EVERY
-from bank_pipeline.errors import ReauthRequiredError
+from bank_pipeline.errors import RateLimitedError, ReauthRequiredError, TransientError
+from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline.sync.disconnect import disconnect
 from bank_pipeline.sync.reports import Step, SyncReason
 from bank_pipeline_tests.sync.between import during_a_sync
-from bank_pipeline_tests.sync.ground import CHECKING, READY, Ground
+from bank_pipeline_tests.sync.ground import CHECKING, READY, SYNC, Ground
 
 COFFEE = Decimal("-4.50")
 
@@ -275,3 +276,50 @@ def test_the_dead_stay_dead(announced: Ground) -> None:
 
     assert announced.connection(connection).status is ConnectionStatus.DISCONNECTED
     assert announced.waiting() == []
+
+
+def test_a_warning_without_a_date_outlives_an_outage(announced: Ground) -> None:
+    """Data that does not come denies it as little as data that does."""
+    connection = announced.link_ready()
+    announced.execute("UPDATE bank.connections SET consent_expires_at = NULL")
+    announced.fire(connection, "PENDING_DISCONNECT")
+    announced.fail(SYNC, "INTERNAL_SERVER_ERROR", times=None)
+    with pytest.raises(TransientError):
+        announced.sync(connection, SyncReason.SCHEDULE)
+    failed = announced.connection(connection)
+    assert (failed.status, failed.error_retries) == (ConnectionStatus.EXPIRING, 1)
+    assert failed.next_attempt_at is not None
+    announced.sandbox.faults.clear()
+    announced.pass_time(timedelta(minutes=6))
+    announced.sync(connection, SyncReason.RECOVERY)
+    assert announced.connection(connection).status is ConnectionStatus.EXPIRING
+
+
+def test_news_wait_for_what_the_provider_asked_for(announced: Ground) -> None:
+    connection = announced.link_ready()
+    announced.fail(SYNC, FaultKind.RATE_LIMITED, times=None, retry_after="43200")
+    with pytest.raises(RateLimitedError):
+        announced.sync(connection, SyncReason.SCHEDULE)
+    announced.pass_time(timedelta(hours=1))
+    announced.fire(connection, "SYNC_UPDATES_AVAILABLE")
+    assert announced.waiting() == []
+    announced.pass_time(timedelta(hours=11, minutes=1))
+    assert announced.waiting() == [connection]
+
+
+def test_balances_that_fail_put_off_no_try_of_transactions(ground: Ground) -> None:
+    connection = ground.link_ready()
+    ground.fail(SYNC, "INTERNAL_SERVER_ERROR", times=None)
+    with pytest.raises(TransientError):
+        ground.sync(connection, SyncReason.SCHEDULE)
+    before = ground.connection(connection)
+    ground.sandbox.faults.clear()
+    ground.fail("/accounts/get", FaultKind.RATE_LIMITED, times=None, retry_after="72000")
+    ground.pass_time(timedelta(minutes=1))
+    with pytest.raises(RateLimitedError):
+        ground.sync(connection, SyncReason.MANUAL, steps=frozenset({Step.BALANCES}))
+    after = ground.connection(connection)
+    assert (after.next_attempt_at, after.last_attempt_at) == (
+        before.next_attempt_at,
+        before.last_attempt_at,
+    )

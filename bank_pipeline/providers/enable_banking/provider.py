@@ -304,13 +304,31 @@ class EnableBankingProvider(WindowProvider):
 
     def check_health(self) -> None:
         """
-        Ask how our application is: proves the key, and that customers may come back to us.
+        Ask how our application is: proves the key.
 
         Raises:
-            SetupError: it is not active, or our return address is not on its list.
+            SetupError: it is not active.
 
         Source: https://enablebanking.com/docs/api/reference/#get-application
         """
+        self._fetch_application()
+
+    def check_links(self) -> None:
+        """
+        Ask whether customers may come back to us. What is linked goes on without.
+
+        Raises:
+            SetupError: our return address is not on the application's list.
+        """
+        application = self._fetch_application()
+        url = self._link_settings.known_url
+        if url is not None and url not in (application.redirect_urls or ()):
+            raise SetupError(
+                f"the Enable Banking application does not allow the return address {url}: add "
+                "it in their control panel, or set ENABLE_BANKING_REDIRECT_URL to one it has"
+            )
+
+    def _fetch_application(self) -> EbApplication:
         application = parse_model(
             EbApplication, self._client.call("application", "GET", "/application")
         )
@@ -319,12 +337,7 @@ class EnableBankingProvider(WindowProvider):
                 "the Enable Banking application is not active: activate it in their control "
                 "panel, or link your own accounts there to use it for those"
             )
-        url = self._link_settings.known_url
-        if url is not None and url not in (application.redirect_urls or ()):
-            raise SetupError(
-                f"the Enable Banking application does not allow the return address {url}: add "
-                "it in their control panel, or set ENABLE_BANKING_REDIRECT_URL to one it has"
-            )
+        return application
 
     def _confirmed(self, credential: SecretStr, call: Callable[[], _Result]) -> _Result:
         """Make a call; an error that blames the session is believed once the session says so."""

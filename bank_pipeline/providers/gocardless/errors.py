@@ -182,7 +182,7 @@ def _build(
 
 
 def _to_code(operation: str, status: int, complaint: Complaint) -> str:
-    if complaint.account_status is not None:
+    if complaint.account_status is not None and status == _HTTP_CONFLICT:
         code = f"ACCOUNT_{complaint.account_status.strip().upper()}"
         return code if code in ERROR_OF_CODE else "ACCOUNT_PROCESSING"
     if status == _HTTP_TOO_MANY:

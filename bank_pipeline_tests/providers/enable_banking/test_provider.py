@@ -300,7 +300,7 @@ def test_the_list_of_banks_is_fetched_once_a_day_and_anew_on_demand(
     assert len(stub.received) == 1
 
 
-def test_health_is_an_active_application_that_allows_our_address(
+def test_health_is_an_active_application_and_links_need_our_address_besides(
     bank: EnableBankingProvider, stub: Stub, tmp_path: Path
 ) -> None:
     stub.plays(Reply(APPLICATION))
@@ -309,14 +309,15 @@ def test_health_is_an_active_application_that_allows_our_address(
     with pytest.raises(SetupError, match="not active"):
         bank.check_health()
     stub.plays(Reply(APPLICATION | {"redirect_urls": []}))
+    bank.check_health()
     with pytest.raises(SetupError, match=r"https://books\.example/return"):
-        bank.check_health()
+        bank.check_links()
     stub.plays(Reply({"code": 403, "message": "Application does not exist"}, 403))
     with pytest.raises(ConfigurationError, match="APPLICATION_DOES_NOT_EXIST"):
         bank.check_health()
     homeless = build_provider(stub.url, tmp_path, redirect_url=None)
     stub.plays(Reply(APPLICATION))
-    homeless.check_health()
+    homeless.check_links()
     homeless.close()
 
 

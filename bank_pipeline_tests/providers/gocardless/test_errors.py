@@ -95,6 +95,9 @@ def test_the_whole_catalogue_is_mapped_as_it_says(contracts: Path) -> None:
         (409, {"id": "x", "status": "ERROR"}, "ACCOUNT_ERROR", None),
         (409, {"id": "x", "status": "PROCESSING"}, "ACCOUNT_PROCESSING", None),
         (409, {"id": "x", "status": "NEW_WORD"}, "ACCOUNT_PROCESSING", None),
+        # What a gateway in between says is about no account.
+        (503, {"status": "error", "message": "upstream"}, "HTTP_503", TransientError),
+        (429, {"status": "expired"}, "COMPANY_LIMIT", RateLimitedError),
         (409, {"summary": "anything else"}, "ACCOUNT_PROCESSING", None),
         (418, {"summary": "new"}, "HTTP_418", ConfigurationError),
         (403, {"summary": "new", "type": "NewError"}, "NewError", AccountBlockedError),
