@@ -107,7 +107,7 @@ def undo_sync(
     if dry_run:
         console.print("nothing was written")
         return
-    if not yes and not plan.annotated_ids:
+    if not yes and not (plan.annotated_ids or plan.decided_accounts):
         typer.confirm("Take it back?", abort=True)
     report = undo(services.sync, sync_run, discards_annotations=yes)
     console.print(f"undone, by run {report.undone_by}", highlight=False)
@@ -136,6 +136,10 @@ def _print_plan(plan: UndoPlan) -> None:
         _line(f"  {count} of the deleted ones have notes, tags, categories or decisions:")
         for id_ in plan.annotated_ids[:EXAMPLES_MAX]:
             _line(f"      {id_}")
+    if plan.decided_accounts:
+        _line(f"  of {len(plan.decided_accounts)} of the accounts you decided something:")
+        for one in plan.decided_accounts[:EXAMPLES_MAX]:
+            _line(f"      {one}")
     if not plan.is_synced_again:
         _line("  the connection is not synced any more: nothing would bring these rows again")
 

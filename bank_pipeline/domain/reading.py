@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import AccountId
 from bank_pipeline.domain.window import DateWindow
 
@@ -66,16 +67,22 @@ class Reading:
 
 @dataclass(frozen=True)
 class Lineage:
-    """What one sync applied: its readings, and our ids of the accounts by their names then."""
+    """
+    What one sync applied: its readings, and our ids of the accounts by their names then.
+
+    `provider` is whose answers they are; None in older records: the connection's.
+    """
 
     account_ids: Mapping[str, AccountId]
     readings: tuple[Reading, ...]
+    provider: Provider | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON holds it."""
         if not self.readings:
             return {}
-        return {
+        whose = {} if self.provider is None else {"provider": self.provider.value}
+        return whose | {
             "accounts": dict(self.account_ids),
             "readings": [reading.to_json() for reading in self.readings],
         }
@@ -84,7 +91,8 @@ class Lineage:
     def of_json(cls, record: Mapping[str, Any]) -> "Lineage":
         """Read what `to_json` wrote."""
         readings = tuple(Reading.of_json(one) for one in record.get("readings", ()))
-        return cls(record.get("accounts", {}), readings)
+        provider = record.get("provider")
+        return cls(record.get("accounts", {}), readings, provider and Provider(provider))
 
 
 def _to_days(window: DateWindow | None) -> list[str] | None:

@@ -88,6 +88,7 @@ _CONNECTION_COLUMNS: Final = (
     "last_full_accounts_at",
     "refused_beyond_days",
 )
+_WATCHED: Final = (*_CONNECTION_COLUMNS, "provider")  # which does not go back: its consent ended
 # Not what is sealed: rows that are kept for looking back would keep keys from being retired.
 # With the older hash the next sync brings the numbers, as it brings everything else.
 _LEFT_ALONE: Final = frozenset({"id", *COLUMNS})
@@ -109,7 +110,7 @@ _STATE: Final = sa.text(
             WHERE a.connection_id = :id GROUP BY v.account_id
         ) AS one)
     """.format(  # noqa: S608 - our own names
-        connection=", ".join(f"'{name}', c.{name}" for name in _CONNECTION_COLUMNS),
+        connection=", ".join(f"'{name}', c.{name}" for name in _WATCHED),
         sealed=_SEALED,
     )
 )

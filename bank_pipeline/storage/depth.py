@@ -22,10 +22,17 @@ def request_deep_pass(db: sa.Connection, connection_id: ConnectionId, *, now: da
 
 
 def request_backfill(
-    db: sa.Connection, connection_id: ConnectionId, *, since: date, now: datetime
+    db: sa.Connection,
+    connection_id: ConnectionId,
+    *,
+    since: date,
+    now: datetime,
+    is_due: bool = True,
 ) -> None:
     """
     Have the connection's syncs go back to a date until one has done so; the next one is due now.
+
+    Unless `is_due` is False: then it comes when it would have come.
 
     Of two backfills that wait the longer one holds.
     """
@@ -36,7 +43,9 @@ def request_backfill(
         statement.values(
             backfill_since=sa.func.least(columns.backfill_since, since),  # which looks past NULL
             backfill_requested_at=now,
-            next_attempt_at=sa.case((is_syncable, now), else_=columns.next_attempt_at),
+            next_attempt_at=sa.case(
+                (is_syncable & sa.literal(is_due), now), else_=columns.next_attempt_at
+            ),
         )
     )
 

@@ -154,7 +154,8 @@ def _changed_nothing() -> sa.ColumnElement[bool]:
     counts = (
         sa.func.coalesce(rows[name].as_integer(), 0) for name in ("inserted", "updated", "removed")
     )
-    return sum(counts, start=sa.literal(0)) == 0
+    is_named = sa.func.coalesce(sync_runs.c.counts["is_named"].as_boolean(), sa.false())
+    return sa.and_(sum(counts, start=sa.literal(0)) == 0, ~is_named)  # by rows that it replayed
 
 
 def _has_newer(table: sa.Table, order: str) -> sa.ColumnElement[bool]:

@@ -52,6 +52,7 @@ def set_last_writers(
     """
     rows = {"ids": [*writers], "runs": [*writers.values()], "made_by": made_by}
     db.execute(_STAMP, rows)
+    db.execute(_NOTE_NAMED, {"runs": [*{*writers.values()}]})
 
 
 def load_made_by(db: sa.Connection, sync_run_id: SyncRunId) -> dict[tuple[Any, str], TransactionId]:
@@ -69,6 +70,15 @@ _STAMP: Final = sa.text(
     WHERE t.id = given.id AND t.last_sync_run_id = :made_by
     """
 )
+
+
+_NOTE_NAMED: Final = sa.text(
+    """
+    UPDATE bank.sync_runs SET counts = coalesce(counts, '{}') || '{"is_named": true}'
+    WHERE id = ANY(CAST(:runs AS uuid[]))
+    """
+)
+"""Else a quiet one, that changed nothing by itself, would go some day, and the row's origin."""
 
 
 def _ids(ids: Sequence[str]) -> sa.ColumnElement[Any]:

@@ -8,7 +8,7 @@ leaves revisions, too: they are only ever added to.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -17,6 +17,8 @@ from bank_pipeline.domain.ids import SyncRunId, TeamId, TransactionId
 from bank_pipeline.storage.revisions import Changes, insert_revisions
 from bank_pipeline.storage.rows import BANK_COLUMNS
 from bank_pipeline.storage.tables import (
+    accounts,
+    balance_rules,
     balances,
     transaction_revisions,
     transactions,
@@ -72,10 +74,14 @@ def load_writers_since(
     """
     Return those of these runs that changed the same rows.
 
-    Or that wrote into accounts which are new with the run, and go with it.
+    Or that wrote into accounts which are new with the run, and go with it; or that gave another
+    row a name which one of these would take back.
     """
     rows = [*written.inserted, *written.changes]
     runs = [*run_ids]
+    names = [
+        pairs["external_id"][0] for pairs in written.changes.values() if "external_id" in pairs
+    ]
     found = set(
         db.scalars(
             sa.select(transaction_revisions.c.sync_run_id).where(
@@ -93,7 +99,27 @@ def load_writers_since(
     ):
         query = sa.select(column).where(table.c.account_id.in_(new_accounts), column.in_(runs))
         found |= set(db.scalars(query))
+    for pair in db.execute(_NAMED_SO, {"ids": [*written.changes], "names": names}):
+        found |= {*pair} & {*runs}
     return {SyncRunId(one) for one in found}
+
+
+def load_oldest_day(db: sa.Connection, written: WrittenRows) -> date | None:
+    """Return the oldest day of the rows that a run wrote, or that it changed."""
+    is_its = transactions.c.id == sa.any_(_ids([*written.inserted, *written.changes]))
+    day = sa.func.coalesce(transactions.c.booking_date, transactions.c.transaction_date)
+    oldest: date | None = db.scalar(sa.select(sa.func.min(day)).where(is_its))
+    return oldest
+
+
+def load_decided_accounts(db: sa.Connection, account_ids: Sequence[str]) -> list[str]:
+    """Return those of these accounts of which people decided something."""
+    has_rule = sa.exists().where(balance_rules.c.account_id == accounts.c.id)
+    query = sa.select(accounts.c.id).where(
+        accounts.c.id == sa.any_(_ids(account_ids)),
+        accounts.c.excluded_at.is_not(None) | has_rule,
+    )
+    return sorted(db.scalars(query))
 
 
 def take_back(
@@ -157,6 +183,16 @@ _SAID: Final = """
     AND (t.duplicate_decision IS NOT NULL OR EXISTS
         (SELECT FROM bank.transaction_annotations a WHERE a.transaction_id = t.id))
 """
+_NAMED_SO: Final = sa.text(
+    """
+    SELECT CAST(other.first_sync_run_id AS text), CAST(other.last_sync_run_id AS text)
+    FROM bank.transactions other
+    WHERE other.external_id = ANY(CAST(:names AS text[]))
+    AND other.id <> ALL(CAST(:ids AS uuid[]))
+    AND other.account_id IN
+        (SELECT account_id FROM bank.transactions WHERE id = ANY(CAST(:ids AS uuid[])))
+    """
+)
 _REVISIONS: Final = sa.text(
     f"""
     SELECT CAST(v.transaction_id AS text), v.changes FROM bank.transaction_revisions v

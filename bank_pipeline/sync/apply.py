@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from bank_pipeline.domain.connection import Connection, ConnectionStatus, HistoryStage
+from bank_pipeline.domain.connection import Connection, ConnectionStatus, HistoryStage, Provider
 from bank_pipeline.domain.ids import AccountId
 from bank_pipeline.domain.reading import Lineage
 from bank_pipeline.domain.transitions import (
@@ -146,17 +146,17 @@ def _finish(
         error_code=trouble.code if trouble else None,
         request_id=request_id_of(trouble) if trouble else None,
         next_attempt_at=report.next_attempt_at,
-        lineage=_lineage(account_ids, fetched).to_json(),
+        lineage=_lineage(started.connection.provider, account_ids, fetched).to_json(),
         before=to_moved(before, load_checkpoint(db, started.connection.id)),
         now=report.ended_at,
     )
 
 
-def _lineage(account_ids: Mapping[str, AccountId], fetched: Fetched) -> Lineage:
+def _lineage(provider: Provider, account_ids: Mapping[str, AccountId], fetched: Fetched) -> Lineage:
     names = {renamed: old for old, renamed in fetched.renamed_accounts.items()}
     account_ids = dict(account_ids)
     account_ids |= {names[one]: id_ for one, id_ in account_ids.items() if one in names}
-    return Lineage(account_ids, fetched.sources)
+    return Lineage(account_ids, fetched.sources, provider)
 
 
 def _adopt(

@@ -15,7 +15,6 @@ from bank_pipeline.errors import NotFoundError
 from bank_pipeline.providers.base import ProviderClient
 from bank_pipeline.providers.exact_json import dump_json, parse_json
 from bank_pipeline.storage.connections import load_connection
-from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.raw_payloads import StoredAnswer
 from bank_pipeline.storage.revisions import Changes, load_revisions
 from bank_pipeline.storage.row_facts import RowFacts, load_row_facts
@@ -83,8 +82,7 @@ def explain(context: SyncContext, transaction_id: str) -> Explanation:
         facts = load_row_facts(db, transaction_id)
         connection = load_connection(db, facts.connection_id)
         revisions = load_revisions(db, facts.id)
-        provider = context.providers.get(connection.provider)
-        finder = _Finder(db, context.vault, provider, connection, facts)
+        finder = _Finder(db, context, connection, facts)
         steps = tuple(
             Step(one.at, one.sync_run_id, one.reason or _reason(db, one.sync_run_id), seen)
             for one in revisions
@@ -107,8 +105,7 @@ class _Finder:
     """Looks for the record of one row in the answers of a sync."""
 
     db: sa.Connection
-    vault: Vault
-    provider: ProviderClient | None
+    context: SyncContext
     connection: Connection
     facts: RowFacts
 
@@ -121,9 +118,11 @@ class _Finder:
         kept = load_lineage(self.db, sync_run_id)
         if kept is None:
             return Origin(run, None, GONE if run.outcome != "failed" else NOT_RECORDED)
-        if self.provider is None:
+        lineage = Lineage.of_json(kept)
+        provider = self.context.providers.get(lineage.provider or self.connection.provider)
+        if provider is None:
             return Origin(run, None, SWITCHED_OFF)
-        reads = list(self._read(Lineage.of_json(kept)))
+        reads = list(self._read(provider, lineage))
         record = self._find(reads, names)
         if record is not None:
             return Origin(run, record, None)
@@ -131,14 +130,13 @@ class _Finder:
             return Origin(run, None, NOT_READ)
         return Origin(run, None, GONE if any(r.records is None for r in reads) else NOT_FOUND)
 
-    def _read(self, lineage: Lineage) -> Iterable[ReadAgain]:
-        assert self.provider is not None, "asked of a provider that is there"
+    def _read(self, provider: ProviderClient, lineage: Lineage) -> Iterable[ReadAgain]:
         return read_again(
             self.db,
-            self.provider,
+            provider,
             self.connection.id,
             lineage,
-            vault=self.vault,
+            vault=self.context.vault,
             told_apart=_as_named,
         )
 

@@ -23,7 +23,7 @@ from bank_pipeline.domain.reading import Lineage
 from bank_pipeline.domain.stored import day_of
 from bank_pipeline.domain.transaction import Transaction, TransactionDelta
 from bank_pipeline.providers.exact_json import dump_json
-from bank_pipeline.storage.accounts import load_account_ids
+from bank_pipeline.storage.accounts import load_account_ids, load_stored_accounts
 from bank_pipeline.storage.connections import load_connection, lock_connection
 from bank_pipeline.storage.locks import connection_lock
 from bank_pipeline.storage.quarantine import ORPHANED, load_open_quarantine, set_landed
@@ -135,6 +135,8 @@ class _Replay:
         connection_id = self.connection.id
         self._runs = load_applied_runs(self.db, connection_id)
         self._account_ids = load_account_ids(self.db, connection_id)
+        held = load_stored_accounts(self.db, connection_id, vault=self.context.vault)
+        self._left_out = {held.held[name].id for name in held.excluded}  # they grow no more
         names = {id_: name for name, id_ in self._account_ids.items()}
         self._names: Mapping[AccountId, str] = names
         self._stored: dict[Key, StoredTransaction] = {}
@@ -217,12 +219,19 @@ class _Replay:
         return replace(outcome, sync_run_id=run_id)
 
     def _read(self, run: AppliedRun) -> None:
-        provider = self.context.provider(self.connection.provider)
+        today, lineage = self.connection.provider, Lineage.of_json(run.lineage or {})
+        provider = self.context.provider(today)
+        if lineage.provider not in (None, today):  # before a switch
+            before = self.context.providers.get(lineage.provider)
+            if before is None:
+                self.unread_count += len(lineage.readings)
+                return
+            provider = before
         for read in read_again(
             self.db,
             provider,
             self.connection.id,
-            Lineage.of_json(run.lineage or {}),
+            lineage,
             vault=self.context.vault,
             told_apart=self._told_apart,
         ):
@@ -247,7 +256,8 @@ class _Replay:
             )
             quarantined_id = self._quarantined_id(shown)
             stored = self._stored.get(key)
-            if stored is None and quarantined_id is None:
+            is_left_out = stored is None and key[0] in self._left_out
+            if is_left_out or (stored is None and quarantined_id is None):
                 left_out_count += 1
                 continue
             if quarantined_id is not None:

@@ -93,6 +93,10 @@ def read_again(
             yield ReadAgain(reading, account_id, None)
             continue
         answers = tuple(stored[key] for key in reading.answers)
+        if isinstance(provider, WindowProvider) and reading.window is None:
+            # Written before a lineage named its provider, and by another one than today's.
+            yield ReadAgain(reading, account_id, None)
+            continue
         try:
             yield _read(provider, reading, answers, lineage, accounts, told_apart)
         except ProviderError as error:

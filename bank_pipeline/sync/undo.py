@@ -1,18 +1,22 @@
 """Take back what one sync changed, so that the next one brings it again."""
 
 from dataclasses import asdict, dataclass
+from datetime import date, timedelta
 from typing import Final
 
 import sqlalchemy as sa
 
 from bank_pipeline.domain.audit import AuditAction
-from bank_pipeline.domain.ids import ConnectionId, SyncRunId, TeamId, TransactionId
+from bank_pipeline.domain.connection import Connection
+from bank_pipeline.domain.ids import ConnectionId, SyncRunId, TransactionId
 from bank_pipeline.errors import RefusedError
+from bank_pipeline.providers.base import WindowProvider
 from bank_pipeline.storage.accounts import load_account_ids
 from bank_pipeline.storage.balance_choice import save_choices
 from bank_pipeline.storage.balances import rebuild_series
 from bank_pipeline.storage.checkpoints import Moved, restore
 from bank_pipeline.storage.connections import load_connection, lock_connection
+from bank_pipeline.storage.depth import request_backfill
 from bank_pipeline.storage.locks import connection_lock
 from bank_pipeline.storage.quarantine import reopen_resolved_by
 from bank_pipeline.storage.sync_runs import (
@@ -28,6 +32,8 @@ from bank_pipeline.storage.undoing import (
     RENORMALISE,
     UNDO,
     WrittenRows,
+    load_decided_accounts,
+    load_oldest_day,
     load_writers_since,
     load_written,
     lock_inserted,
@@ -37,6 +43,9 @@ from bank_pipeline.sync.audit import note_act
 from bank_pipeline.sync.context import SyncContext
 
 UNDONE: Final = "undone"
+USUAL: Final = timedelta(days=30)
+"""Every sync looks further back than that: what is older comes again only if it is asked for."""
+
 _ORDERED: Final = frozenset({"cursor", "history_stage"})
 """What every sync begins from: put back under a later sync, it would be false."""
 
@@ -46,9 +55,10 @@ class UndoPlan:
     """
     What taking back a run does, before it is done.
 
-    `restores` names what is put back besides rows. `annotated_ids` are rows that would go,
-    of which people said something. `is_synced_again`: calls go on, so the rows come again.
-    `is_replay`: the run asked no provider, so a replay brings them.
+    `restores` names what is put back besides rows. `annotated_ids` are rows that would go, of
+    which people said something, and `decided_accounts` accounts of which they decided something.
+    `is_synced_again`: calls go on, so the rows come again. `is_replay`: the run asked no provider,
+    so a replay brings them.
     """
 
     run_id: SyncRunId
@@ -59,6 +69,7 @@ class UndoPlan:
     accounts_count: int
     restores: tuple[str, ...]
     annotated_ids: tuple[TransactionId, ...]
+    decided_accounts: tuple[str, ...]
     is_synced_again: bool
     is_replay: bool
 
@@ -108,7 +119,13 @@ def undo(context: SyncContext, sync_run_id: str, *, discards_annotations: bool) 
                 f"{len(known.plan.annotated_ids)} of the rows that would go have notes, tags, "
                 "categories or decisions of yours, which would go with them; say --yes if they may"
             )
-        return _undo(db, context, known, connection.team_id)
+        if known.plan.decided_accounts and not discards_annotations:
+            raise RefusedError(
+                f"of {len(known.plan.decided_accounts)} of the accounts that would go you decided "
+                "that they are left out, or what counts as their balance, which would be "
+                "forgotten; say --yes if it may"
+            )
+        return _undo(db, context, known, connection)
 
 
 @dataclass(frozen=True)
@@ -119,8 +136,11 @@ class _Known:
     plan: UndoPlan
 
 
-def _undo(db: sa.Connection, context: SyncContext, known: _Known, team_id: TeamId) -> UndoReport:
-    now, run = context.clock(), known.run
+def _undo(
+    db: sa.Connection, context: SyncContext, known: _Known, connection: Connection
+) -> UndoReport:
+    now, run, team_id = context.clock(), known.run, connection.team_id
+    oldest = load_oldest_day(db, known.written)
     undone_by = start_sync_run(db, run.connection_id, reason=UNDO, dagster_run_id=None, now=now)
     set_undone(db, run.id, undone_by=undone_by, now=now)
     take_back(db, run.id, known.written, team_id=team_id, undone_by=undone_by, now=now)
@@ -128,12 +148,28 @@ def _undo(db: sa.Connection, context: SyncContext, known: _Known, team_id: TeamI
     account_ids = load_account_ids(db, run.connection_id).values()
     rebuild_series(db, account_ids)
     save_choices(db, account_ids, now=now)
+    _ask_for_all(db, context, known, connection, oldest)
     reopened_count = reopen_resolved_by(db, run.id)
     counts = asdict(known.plan) | {"quarantine_reopened": reopened_count}
     finish_sync_run(db, undone_by, outcome=UNDONE, counts=counts, lineage={}, now=now)
     connection = load_connection(db, run.connection_id)
     note_act(context, db, AuditAction.ROWS_UNDONE, connection, sync_run_id=run.id, by=undone_by)
     return UndoReport(known.plan, undone_by)
+
+
+def _ask_for_all(
+    db: sa.Connection,
+    context: SyncContext,
+    known: _Known,
+    connection: Connection,
+    oldest: date | None,
+) -> None:
+    """Have the next sync look back as far as what was taken back, which a usual one may not."""
+    now, client = context.clock(), context.providers.get(connection.provider)
+    if oldest is None or oldest >= now.date() - USUAL or known.plan.is_replay:
+        return
+    if isinstance(client, WindowProvider):  # a feed begins where its cursor is put back to
+        request_backfill(db, connection.id, since=oldest, now=now, is_due=False)
 
 
 def _plan(db: sa.Connection, run: SyncRun) -> _Known:
@@ -150,6 +186,11 @@ def _plan(db: sa.Connection, run: SyncRun) -> _Known:
         )
     if not has_rows and not this.moved:
         raise RefusedError(f"sync {run.id} changed nothing, so there is nothing to undo")
+    if "provider" in this.moved.get("connection", {}):
+        raise RefusedError(
+            f"with sync {run.id} another provider took over, and the consent of the one before has "
+            "ended: there is nothing to go back to"
+        )
     _check_order(db, this, written, applied[place + 1 :])
     plan = UndoPlan(
         run_id=run.id,
@@ -160,6 +201,7 @@ def _plan(db: sa.Connection, run: SyncRun) -> _Known:
         accounts_count=len(this.moved.get("accounts", {})) + len(_new_accounts(this.moved)),
         restores=_restores(this.moved),
         annotated_ids=tuple(sorted(written.annotated)),
+        decided_accounts=tuple(load_decided_accounts(db, _new_accounts(this.moved))),
         is_synced_again=run.reason == RENORMALISE
         or load_connection(db, run.connection_id).status.is_syncable,
         is_replay=run.reason == RENORMALISE,

@@ -1,6 +1,7 @@
 """Undo, replay and lineage, through the use cases, with every provider's simulated bank."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -12,12 +13,13 @@ import sqlalchemy as sa
 from bank_pipeline.domain.account import Account
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.domain.transaction import Transaction
-from bank_pipeline.errors import RefusedError
+from bank_pipeline.errors import ProviderError, RefusedError
 from bank_pipeline.providers import rows
 from bank_pipeline.providers.answers import ChangesAnswer, RawAnswer, WindowAnswer, WindowRequest
 from bank_pipeline.providers.base import FeedProvider, WindowProvider
 from bank_pipeline.providers.exact_json import dump_json, parse_json
 from bank_pipeline.sandbox.faults import FaultKind
+from bank_pipeline.sandbox.ledger import AccountKind
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.explain import GONE, explain
 from bank_pipeline.sync.prune import prune
@@ -229,6 +231,51 @@ def test_a_quarantined_row_lands_once_it_can_be_read(
     undo(stage.context, found.sync_run_id, discards_annotations=False)
     [(opened,)] = stage.query("SELECT id FROM bank.quarantine WHERE resolved_at IS NULL")
     assert opened == quarantine_id
+
+
+def test_an_account_that_was_left_out_grows_by_no_replay(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    login, connection = stage.linked(AccountKind.CHECKING, AccountKind.SAVINGS)
+    stage.pass_time(DAY)
+    account = stage.account(login)
+    name = stage.account_id(connection, account)
+    for amount in (AMOUNT, Decimal("-1.10")):
+        stage.world.add_booked(account, amount, description="Blue Cup")
+    stage.fail(stage.case.transactions, FaultKind.NULL_VALUE, key=stage.case.row_key, times=1)
+    stage.sync(connection)
+    [unfit] = load_unfit(stage.context.engine)
+    out = "UPDATE bank.accounts SET excluded_at = now() WHERE external_id = :name"
+    execute(stage.context, out, name=name)
+    mended = unfit.raw.replace(
+        f'"{stage.case.row_key}": null', f'"{stage.case.row_key}": {_VALUES[str(stage.case)]}'
+    )
+    _read_instead(monkeypatch, unfit.raw, mended)
+
+    found = replay(stage, connection, applies=True)
+
+    assert (found.landed, found.resolved_count) == ((), 0)
+
+
+def test_a_sync_that_a_replayed_row_names_is_not_pruned(stage: Stage, better: Any) -> None:
+    """It was a quiet one, and would go; with it would go where the row came from."""
+    _, connection = with_a_row(stage)
+    for _ in range(2):
+        stage.pass_time(DAY)
+        stage.sync(connection)
+    better()
+    assert replay(stage, connection, applies=True).sync_run_id is not None
+    stage.pass_time(450 * DAY)
+    with suppress(ProviderError):  # the consent has ended by now
+        stage.sync(connection)
+
+    prune(stage.context, retention=90 * DAY)
+
+    lost = (
+        "SELECT id FROM bank.transactions t WHERE NOT EXISTS "
+        "(SELECT FROM bank.sync_runs r WHERE r.id = t.last_sync_run_id)"
+    )
+    assert stage.query(lost) == []
 
 
 def _read_instead(monkeypatch: pytest.MonkeyPatch, raw: str, mended: str) -> None:

@@ -12,14 +12,17 @@ import sqlalchemy as sa
 
 from bank_pipeline.domain.connection import ConnectionStatus, Provider
 from bank_pipeline.domain.ids import AccountId, ConnectionId
-from bank_pipeline.errors import CredentialsRefusedError, RateLimitedError, SetupError
+from bank_pipeline.errors import CredentialsRefusedError, RateLimitedError, RefusedError, SetupError
 from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline.storage.credentials import Vault
+from bank_pipeline.sync.explain import explain
 from bank_pipeline.sync.institutions import sync_institutions
 from bank_pipeline.sync.link import accept_return
 from bank_pipeline.sync.next_consent import TRIES_MAX
 from bank_pipeline.sync.questions import decide_question
+from bank_pipeline.sync.renormalise import renormalise
 from bank_pipeline.sync.switch import start_switch
+from bank_pipeline.sync.undo import undo
 from bank_pipeline_tests.providers.contract.banks import Banks, banks_over, living_world
 from bank_pipeline_tests.providers.contract.cases import CASES, Case
 from bank_pipeline_tests.providers.contract.stage import Stage, stage_of
@@ -213,3 +216,34 @@ def test_a_new_consent_outlives_a_day_of_trouble_however_often_it_is_tried(
     after.heal()
     before.sync(connection)
     assert after.connection(connection).provider is Provider.ENABLE_BANKING
+
+
+def test_what_came_before_a_switch_is_read_as_its_own_provider_told_it(
+    before: Stage, after: Stage
+) -> None:
+    login, connection = before.linked()
+    before.pass_time(DAY)
+    before.sync(connection)
+    row = min((one for one in before.live() if one.status == "booked"), key=lambda one: one.id)
+    switch(after, connection, login)
+    before.pass_time(DAY)
+    after.sync(connection)
+    assert after.connection(connection).provider is Provider.ENABLE_BANKING
+
+    told = explain(after.context, row.id)
+    found = renormalise(after.context, connection, since=None, applies=False)
+
+    assert told.first.record is not None, told.first.why_none
+    assert (found.unread_count, found.failed) == (0, {})
+
+
+def test_a_switch_is_not_taken_back(before: Stage, after: Stage) -> None:
+    """The consent of before has ended, and by its names for rows nothing would come any more."""
+    login, connection = before.linked()
+    before.pass_time(DAY)
+    switch(after, connection, login)
+    after.sync(connection)
+    run = after.last_run(connection).id
+    assert after.connection(connection).provider is Provider.ENABLE_BANKING
+    with pytest.raises(RefusedError, match="another provider took over"):
+        undo(after.context, run, discards_annotations=True)

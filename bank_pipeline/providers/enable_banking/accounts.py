@@ -5,6 +5,7 @@ Source: https://enablebanking.com/docs/api/reference/#accountresource
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -148,15 +149,28 @@ def to_credit_limit(raw: EbAccount, account: Account) -> tuple[Balance, ...]:
 
 def to_balances(rows: Sequence[EbBalance], account: Account, quirks: Quirks) -> tuple[Balance, ...]:
     """
-    Translate one account's balances.
+    Translate one account's balances, the newest of each type and currency.
 
     Amounts are signed already: what is owed on a card is negative. Where a bank states none
     of booked entries, the next best stands for it; else that is kept as what it is.
 
     Source: https://enablebanking.com/docs/api/reference/#balanceresource
     """
-    has_booked = any(_word(row) in _BOOKED for row in rows)
-    return tuple(_to_balance(row, account, quirks, has_booked=has_booked) for row in rows)
+    newest: dict[tuple[str, str | None], EbBalance] = {}
+    for row in rows:
+        key = (_word(row), row.balance_amount.currency)
+        if key not in newest or _age_of(row) >= _age_of(newest[key]):
+            newest[key] = row
+    has_booked = any(word in _BOOKED for word, _ in newest)
+    return tuple(
+        _to_balance(row, account, quirks, has_booked=has_booked) for row in newest.values()
+    )
+
+
+def _age_of(row: EbBalance) -> tuple[date, datetime]:
+    """Return what the newer of two is greater by; one without a time is older than any with one."""
+    moment = to_moment(row.last_change_date_time)
+    return row.reference_date or date.min, moment or datetime.min.replace(tzinfo=UTC)
 
 
 def _word(row: EbBalance) -> str:

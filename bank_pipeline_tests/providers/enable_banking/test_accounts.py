@@ -158,6 +158,17 @@ def test_without_a_booked_balance_the_next_best_stands_for_it() -> None:
     assert len(booked) == 3
 
 
+def test_of_two_balances_of_a_type_the_newer_one_counts() -> None:
+    """Else yesterday's may come last, and both would be news at every sync."""
+    today, before = (
+        balance("120.00", kind="CLBD", reference_date="2026-11-20"),
+        balance("100.00", kind="CLBD", reference_date="2026-11-19"),
+    )
+    for told in ((today, before), (before, today)):
+        [found] = balances(*told)
+        assert found.amount == Decimal(120)
+
+
 def test_a_balance_keeps_its_sign_and_its_time() -> None:
     raw = balance(
         "-1500.00", last_change_date_time="2026-03-05T07:00:00+02:00", reference_date="2026-03-04"
