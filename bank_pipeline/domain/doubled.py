@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Final
@@ -22,9 +23,11 @@ def told_once(
     """
     Leave out what an answer of one account holds a second time.
 
-    Equal rows are two purchases, unless the balance after them proves that one was told twice:
-    the balances of that day follow from row to row with one of them, and do not with both. Rows
-    that are stored already stay: what was two is never made one in silence.
+    Equal rows are two purchases, unless the balances prove that one was told twice: those of
+    that day, and of it together with the days beside it, follow from row to row with one of
+    them, and do not with both. A refund between the two may be booked on a day beside theirs;
+    where a row states no balance, nothing is proven. Rows that are stored already stay: what was
+    two is never made one in silence.
     """
     groups = _equal_rows(shown, rules)
     if not groups:
@@ -32,17 +35,33 @@ def told_once(
     live = {row.external_id for row in held if not row.is_removed or row.is_dropped}
     known = {row.external_id for row in held}
     days = _rows_by_day(shown)
+    untold = {row.booking_date for row in shown if _hides_balance(row)}
     left_out: set[str] = set()
     for day, doubles in groups.items():
-        spare = [one for group in doubles for one in group[1:]]
-        once = Counter(map(_edge, days[day]))
-        once.subtract(map(_edge, spare))
-        if not _is_trail(once) or not _is_proven(once, day, days, rules):
+        near = _with_days_beside(day, days)
+        if not untold.isdisjoint(date_ for date_, _ in near):
+            continue
+        alone, around = _balances([day], days, groups), _balances(near, days, groups)
+        if not _is_proven(alone.once, day, days, rules):
             continue
         for group in doubles:
-            if not _is_trail(once + Counter(map(_edge, group[1:]))):
+            edge = _edge(group[0])
+            if alone.deny_again(edge) and around.deny_again(edge):
                 left_out |= _spare_names(group, live, known)
     return tuple(row for row in shown if row.external_id not in left_out)
+
+
+@dataclass(frozen=True, slots=True)
+class _Balances:
+    """What the balances of some days do: with all rows `told`, and with equal ones `once`."""
+
+    told: Counter[_Edge]
+    once: Counter[_Edge]
+
+    def deny_again(self, edge: _Edge) -> bool:
+        """Say whether they follow from row to row, but not with an equal of this row."""
+        again = self.once + Counter([edge])
+        return _is_trail(self.once) and not _is_trail(again) and not _is_trail(self.told)
 
 
 def _equal_rows(
@@ -76,6 +95,29 @@ def _rows_by_day(shown: Iterable[Transaction]) -> Mapping[_Day, list[Transaction
     return days
 
 
+def _with_days_beside(day: _Day, days: Collection[_Day]) -> list[_Day]:
+    """Return a day and those before and after it that have rows of its currency."""
+    if day[0] is None:
+        return [day]
+    dates = sorted(one for one, currency in days if currency == day[1] and one is not None)
+    place = dates.index(day[0])
+    return [(one, day[1]) for one in dates[max(place - 1, 0) : place + 2]]
+
+
+def _balances(
+    some: Iterable[_Day],
+    days: Mapping[_Day, Sequence[Transaction]],
+    groups: Mapping[_Day, Sequence[Sequence[Transaction]]],
+) -> _Balances:
+    told: Counter[_Edge] = Counter()
+    spare: Counter[_Edge] = Counter()
+    for day in some:
+        told.update(map(_edge, days[day]))
+        for group in groups.get(day, ()):
+            spare.update(map(_edge, group[1:]))
+    return _Balances(told, told - spare)
+
+
 def _spare_names(
     group: Sequence[Transaction], live: Collection[str], known: Collection[str]
 ) -> set[str]:
@@ -92,10 +134,9 @@ def _is_proven(
     rules: IdentityRules,
 ) -> bool:
     """Say whether these balances move with the rows; a single one must join another day's."""
-    edges = +once
-    if rules.running_balances is RunningBalances.TRUSTED or len(edges) > 1:
+    if rules.running_balances is RunningBalances.TRUSTED or len(once) > 1:
         return True
-    [(before, after)] = edges
+    [(before, after)] = once
     others = [
         _edge(row)
         for other, rows in days.items()
@@ -120,6 +161,12 @@ def _has_balance(row: Transaction) -> bool:
         and row.running_balance is not None
         and row.amount is not None
     )
+
+
+def _hides_balance(row: Transaction) -> bool:
+    """Say whether a row moved the balance and does not say to what."""
+    is_booked = row.status is TransactionStatus.BOOKED
+    return is_booked and row.amount != 0 and not _has_balance(row)
 
 
 def _day(row: Transaction) -> _Day:

@@ -130,7 +130,8 @@ def plan_looks(stored: Iterable[StoredTransaction], looks: Sequence[Look]) -> Ch
 
 
 def _gather(look: Look, held: Sequence[StoredTransaction], gathered: _Gathered) -> None:
-    rows = told_once(look.rows, held, look.rules)
+    # A row that could not be read may be the refund between two equal purchases.
+    rows = look.rows if look.unread else told_once(look.rows, held, look.rules)
     moved: Pins = {}
     if look.moved_by is not None:
         moved = find_moved(held, rows, slack=look.moved_by)

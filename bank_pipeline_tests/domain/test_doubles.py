@@ -94,6 +94,71 @@ def test_a_pair_alone_on_its_day_is_one_where_another_day_joins_it() -> None:
     assert count(held) == 1
 
 
+YESTERDAY, TOMORROW = DAY - timedelta(days=1), DAY + timedelta(days=1)
+START = row("start", "-1", "Start", balance="100", day=YESTERDAY)
+REFUND = row("refund", "5", "Tram refund", balance="100")
+
+
+def test_a_balance_of_the_evening_on_every_row_of_a_day_makes_no_two_purchases_one() -> None:
+    held = Held()
+    bread = row("c", "-7", "Bread", balance="83", day=TOMORROW)
+    held.look([START, tram("a", "90"), tram("b", "90"), bread], MARCH)
+    assert (count(held), held.suspects) == (2, {})
+
+
+@pytest.mark.parametrize("day", [YESTERDAY, TOMORROW])
+def test_a_refund_between_two_purchases_may_be_booked_on_a_day_beside_theirs(day: date) -> None:
+    held = Held()
+    refund = REFUND.model_copy(update={"booking_date": day})
+    held.look([START, tram("a", "95"), refund, tram("b", "95")], MARCH)
+    assert count(held) == 2
+
+
+@pytest.mark.parametrize("day", [YESTERDAY, DAY])
+def test_a_refund_without_a_balance_may_lie_between_two_purchases(day: date) -> None:
+    held = Held()
+    refund = REFUND.model_copy(update={"booking_date": day, "running_balance": None})
+    held.look([START, tram("a", "95"), refund, tram("b", "95")], MARCH)
+    assert count(held) == 2
+
+
+def test_a_row_that_cannot_be_read_may_lie_between_two_purchases() -> None:
+    held = Held()
+    held.look([START, tram("a", "95"), tram("b", "95")], MARCH, unread=frozenset({"refund"}))
+    assert count(held) == 2
+
+
+def test_two_purchases_and_two_equal_refunds_are_four_rows_beside_a_fifth() -> None:
+    """Neither pair can be two alone; both together can."""
+    held = Held()
+    refunds = [REFUND, REFUND.model_copy(update={"external_id": "refund-2"})]
+    held.look(
+        [tram("a", "95"), tram("b", "95"), *refunds, row("c", "-7", "Bread", balance="93")], MARCH
+    )
+    assert len(held.live) == 5
+
+
+def test_of_three_equal_rows_around_a_refund_no_purchase_is_lost() -> None:
+    held = Held()
+    held.look([START, *(tram(name, "95") for name in "abc"), REFUND], MARCH)
+    assert count(held) >= 2
+
+
+def test_rows_that_are_told_twice_on_days_beside_each_other_are_one_each() -> None:
+    held = Held()
+    rows = [tram("a", "95"), tram("b", "90", day=TOMORROW)]
+    again = [one.model_copy(update={"external_id": f"{one.external_id}-2"}) for one in rows]
+    held.look([START, *rows, *again], MARCH)
+    assert count(held) == 2
+
+
+def test_a_row_without_a_day_that_is_told_twice_is_judged_by_its_like_alone() -> None:
+    held = Held()
+    rows = [tram("a", "95"), tram("b", "95"), row("c", "-7", "Cafe", balance="88")]
+    held.look([START, *(one.model_copy(update={"booking_date": None}) for one in rows)], MARCH)
+    assert count(held) == 1
+
+
 def test_an_equal_row_that_comes_later_for_a_day_that_was_over_is_kept_and_flagged() -> None:
     held = Held()
     held.look([tram("a")], MARCH)
