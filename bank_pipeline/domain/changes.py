@@ -261,8 +261,8 @@ def missing_keys(
     `covered` are the dates of which the answer holds every row: only rows of these dates are
     judged, pending ones by the day they were paid. `unread` are ids of rows that were shown
     but could not be read, as in `to_reconciling`; `pins` say what rows are whatever their ids
-    say. An answer without a single booked row denies no booked ones: an empty list is more
-    often a failure than a bank that took all back.
+    say. An answer without a single booked row denies no booked ones, whatever else it shows: an
+    empty list is more often a failure than a bank that took all back.
     """
     if None in unread:
         return frozenset()
@@ -271,7 +271,7 @@ def missing_keys(
     for transaction in shown:
         if key_of(transaction) not in known:
             names.add(transaction.external_id)
-        has_booked = has_booked or transaction.status is not TransactionStatus.PENDING
+        has_booked = has_booked or transaction.status is TransactionStatus.BOOKED
     matched = {row.id for row in known.values() if row is not None}
     return frozenset(
         row.key

@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import date, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bank_pipeline.domain.changes import ChangePlan, StoredTransaction, missing_keys
-from bank_pipeline.domain.transaction import Transaction, TransactionDelta
+from bank_pipeline.domain.transaction import Transaction, TransactionDelta, TransactionStatus
 from bank_pipeline.domain.window import DateWindow
 from bank_pipeline_tests.domain.test_changes import DAY, PENDING, Ledger, movement
 
@@ -51,6 +52,16 @@ def test_an_answer_without_booked_rows_denies_pending_ones_only() -> None:
     held = stored(movement("booked"), movement("held", PENDING, amount="-7"))
     assert missing(held, []) == {"held"}
     assert missing(held, [movement("new", PENDING, amount="-8")]) == {"held"}
+
+
+@pytest.mark.parametrize(
+    "status", [one for one in TransactionStatus if one is not TransactionStatus.BOOKED]
+)
+def test_only_a_booked_row_shows_that_the_list_of_booked_ones_did_not_fail(
+    status: TransactionStatus,
+) -> None:
+    held = stored(movement("booked"))
+    assert missing(held, [movement("standing order", status, amount="-50")]) == set()
 
 
 def test_a_row_that_was_shown_but_could_not_be_read_is_not_gone() -> None:
