@@ -131,13 +131,16 @@ def believed_window(
 
     From `sure_from` on it is believed, and from the oldest row that it shows. Older days are
     not denied when rows that we hold are not among the `shown` ones: so many are hardly taken
-    back at once. And days from before all that we know, since `known_from`, are not covered for
-    being asked for. All are booking dates.
+    back at once. Nor is the day of the oldest row where rows of it are missed, too: a bank that
+    gives so many rows cuts in the middle of a day. And days from before all that we know, since
+    `known_from`, are not covered for being asked for. All are booking dates.
     """
     floor = min([sure_from, *shown])
     if covered.first >= floor:
         return covered
     is_cut = any(covered.first <= day < floor for day in missed)
+    if is_cut and floor < sure_from and floor in missed:
+        floor += _DAY
     first = floor if is_cut or known_from is None else min(floor, max(covered.first, known_from))
     return DateWindow(first=min(first, covered.last), last=covered.last)
 

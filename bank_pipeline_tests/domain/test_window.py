@@ -199,6 +199,17 @@ def test_rows_that_an_answer_leaves_out_with_all_older_ones_are_not_denied() -> 
     assert believed(oldest, date(2025, 10, 1), missed=old, known_from=first) == first
 
 
+def test_a_bank_that_cuts_in_the_middle_of_a_day_denies_no_row_of_that_day() -> None:
+    """It gives so many rows, not days; older rows that it leaves out show that it cuts."""
+    first, old, oldest = GAPPED[0].first, date(2025, 12, 1), date(2026, 1, 10)
+
+    assert believed(oldest, missed=(old, oldest), known_from=first) == oldest + DAY
+    assert believed(oldest, missed=(oldest,), known_from=first) == first
+    assert believed(oldest, missed=(old, oldest + DAY), known_from=first) == oldest
+    sure = date(2026, 2, 1)
+    assert believed(sure, missed=(old, sure), known_from=first) == sure
+
+
 def test_a_quiet_account_keeps_its_coverage_and_gets_none_from_before_it_was_known() -> None:
     assert believed(known_from=date(2025, 11, 15)) == date(2025, 11, 15)
     assert believed(known_from=date(2026, 2, 20)) == date(2026, 2, 1)
