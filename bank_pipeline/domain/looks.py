@@ -137,7 +137,8 @@ def _gather(look: Look, held: Sequence[StoredTransaction], gathered: _Gathered) 
         moved = find_moved(held, rows, slack=look.moved_by)
     found = {row.id for row in moved.values() if row is not None}
     readable = [row for row in held if row.external_id not in look.unread and row.id not in found]
-    matched = match_rows([row for row in rows if key_of(row) not in moved], readable, look.rules)
+    unmoved = [row for row in rows if key_of(row) not in moved]
+    matched = match_rows(unmoved, readable, look.rules, judged=look.judged)
     shown = (*matched.shown, *(row for row in rows if key_of(row) in moved))
     pins = {**matched.pins, **moved}
     gathered.shown[look.account] = shown

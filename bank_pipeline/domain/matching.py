@@ -28,6 +28,7 @@ from bank_pipeline.domain.stored import (
     words_of,
 )
 from bank_pipeline.domain.transaction import Transaction, TransactionStatus
+from bank_pipeline.domain.window import DateWindow
 
 Row = Transaction | StoredTransaction
 Pins = Mapping[Key, StoredTransaction | None]
@@ -49,12 +50,18 @@ class Matched:
 
 
 def match_rows(
-    shown: Sequence[Transaction], held: Sequence[StoredTransaction], rules: IdentityRules
+    shown: Sequence[Transaction],
+    held: Sequence[StoredTransaction],
+    rules: IdentityRules,
+    *,
+    judged: DateWindow | None,
 ) -> Matched:
     """
     Say what the booked rows of one answer of one account are, those whose ids do not tell.
 
-    `held` are the stored rows of that account: at least those of the days and ids shown.
+    `held` are the stored rows of that account: at least those of the days and ids shown. `judged`
+    are the days whose rows the answer denies, None for one that broke off: elsewhere a row that
+    is only alike may be another one, and the stored one be shown by the next answer.
     """
     comparison = _compare(shown, held, rules)
     others = {
@@ -65,7 +72,7 @@ def match_rows(
     if others:
         shown = renamed(shown, others)
         comparison = _compare(shown, held, rules)
-    return Matched(tuple(shown), comparison.to_pins())
+    return Matched(tuple(shown), comparison.to_pins(judged))
 
 
 def strict_content(row: Row) -> _Content:
@@ -114,7 +121,7 @@ class _Comparison:
         )
         return is_gone or not self.moved_days.isdisjoint({day_of(row), stored.day})
 
-    def to_pins(self) -> Pins:
+    def to_pins(self, judged: DateWindow | None) -> Pins:
         """Match what is not settled by content, and among equals by balance and occurrence."""
         moved = [pair for pair in self.differing if self.is_open(*pair)]
         if not self.fresh and not moved:
@@ -125,8 +132,9 @@ class _Comparison:
             [row for row in rows if row.status is _BOOKED],
             [stored for stored in free if stored.status is _BOOKED],
         )
-        for content in (strict_content, loose_content):
-            pool.match(content)
+        pool.match(strict_content)
+        pool.free = [stored for stored in pool.free if _is_gone(stored, judged)]
+        pool.match(loose_content)
         for row, stored in moved:
             if key_of(row) in pool.pins:
                 continue
@@ -214,6 +222,12 @@ def _find_moved(found: _Comparison) -> None:
         ):
             found.explained.add(key_of(row))
             found.moved_days |= {day_of(row), stored.day}
+
+
+def _is_gone(stored: StoredTransaction, judged: DateWindow | None) -> bool:
+    """Say whether a row is not there under its own words: the answer would show it."""
+    is_denied = judged is not None and stored.day is not None and stored.day in judged
+    return stored.is_removed or is_denied
 
 
 def _is_correction(row: Transaction, stored: StoredTransaction) -> bool:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bank_pipeline.domain.changes import ChangePlan
 from bank_pipeline.domain.identity import FINGERPRINT_PREFIX
-from bank_pipeline.domain.identity_rules import LASTING
+from bank_pipeline.domain.identity_rules import DOUBTED, LASTING, IdentityRules
 from bank_pipeline.domain.ids import TransactionId
 from bank_pipeline.domain.matching import RETIRED_PREFIX
 from bank_pipeline.domain.transaction import Transaction
@@ -181,6 +181,25 @@ def test_a_partial_answer_whose_ids_moved_removes_nothing() -> None:
     look(held, TRAM, CAFE, BREAD)
     assert texts(held) == {"row-0001": "Tram", "row-0002": "Cafe", "row-0003": "Bread"}
     assert held.names["ref 1"] == "row-0001"
+
+
+@pytest.mark.parametrize("rules", [DOUBTED, LASTING])
+def test_a_row_that_a_partial_answer_did_not_reach_is_not_one_that_is_only_alike(
+    rules: IdentityRules,
+) -> None:
+    held, anchor = Held(), row("anchor", *CAFE)
+    first, second = row("a", "-5", "Tram 111"), row("b", "-5", "Tram 222")
+    held.look([anchor, first], MARCH, rules=rules)
+    held.look([second], None, rules=rules)
+    held.look([anchor, first, second], MARCH, rules=rules)
+    assert texts(held) == {"row-0001": "Cafe", "row-0002": "Tram 111", "row-0003": "Tram 222"}
+
+
+def test_a_row_whose_numbers_change_with_its_id_stays_itself_in_a_whole_answer() -> None:
+    held, anchor = Held(), row("anchor", *CAFE)
+    held.look([anchor, row("a", "-5", "Tram 111")], MARCH)
+    held.look([anchor, row("b", "-5", "Tram 222")], MARCH)
+    assert texts(held) == {"row-0001": "Cafe", "row-0002": "Tram 222"}
 
 
 def held_up(name: str, amount: str, text: str) -> Transaction:
