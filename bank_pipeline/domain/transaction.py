@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -175,6 +175,20 @@ class Transaction(BaseModel):
         """
         content = self.__pydantic_serializer__.to_json(self, exclude_none=True)
         return hashlib.blake2b(content, digest_size=16).digest()
+
+
+def paid_until(row: Transaction, today: date, *, ahead: timedelta) -> Transaction:
+    """
+    Date a pending row today at the latest: nobody has paid tomorrow.
+
+    Dated later, it would be no part of what an answer covers: it could not end, and what books
+    before its date would not be known for it. But a bank east of us may be a day `ahead`. A row
+    without an id is named before: its name holds the date that the bank states.
+    """
+    day = row.transaction_date
+    if row.status is not TransactionStatus.PENDING or day is None or day <= today + ahead:
+        return row
+    return row.model_copy(update={"transaction_date": today})
 
 
 class TransactionDelta(BaseModel):

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any, Final
 
 import pytest
@@ -27,6 +27,7 @@ from bank_pipeline.sandbox.enable_banking.aspsp_table import ASPSPS
 from bank_pipeline.sandbox.enable_banking.profiles import Aspsp, Balances, Profile, Remittance
 from bank_pipeline.sandbox.enable_banking.transaction_json import Row, Telling, transaction_json
 from bank_pipeline.sandbox.enable_banking.words import (
+    Dates,
     amount_text,
     dates_of,
     money_shown,
@@ -214,13 +215,20 @@ def _true(profile: Profile, movement: Movement) -> Said:
         unofficial=code if code == "USDC" else None,
         booking_date=day,
         value_date=dates.value,
-        transaction_date=dates.transaction,
+        transaction_date=_paid_on(movement, dates),
         description=joined([lines] if isinstance(lines, str) else lines),
         counterparty=movement.party_name if told_extra else None,
         running=plain(running),
         foreign=_foreign(entry) if told_extra else None,
         reference=stated(entry.reference) if has_pairs else None,
     )
+
+
+def _paid_on(movement: Movement, dates: Dates) -> date | None:
+    """Nobody has paid tomorrow, unless the bank is a day ahead of us; a value date may be any."""
+    day = dates.transaction
+    latest = TODAY if day == dates.value else TODAY + timedelta(days=1)
+    return TODAY if movement.is_pending and day is not None and day > latest else day
 
 
 def _foreign(entry: Entry) -> tuple[str | None, str | None, str | None] | None:

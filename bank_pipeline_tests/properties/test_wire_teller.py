@@ -183,6 +183,8 @@ def _true(kind: AccountKind, account: Account, movement: Movement) -> Said:
     if status is TransactionStatus.BOOKED and day > TODAY + timedelta(days=1):
         status = TransactionStatus.SCHEDULED
     is_booked = status is TransactionStatus.BOOKED
+    if movement.is_pending and day > TODAY + timedelta(days=1):
+        day = TODAY  # nobody has paid tomorrow, unless the bank is a day ahead of us
     name = None if _is_early(movement) else movement.party_name
     running = None if kind is AccountKind.CREDIT_CARD else movement.running
     return Said(

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlencode
 from bank_pipeline.domain.account import Account
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.identity import fingerprint, identified
-from bank_pipeline.domain.transaction import Transaction, TransactionStatus
+from bank_pipeline.domain.transaction import Transaction, TransactionStatus, paid_until
 from bank_pipeline.domain.window import DateWindow
 from bank_pipeline.errors import (
     FeedMovedError,
@@ -40,7 +40,11 @@ from bank_pipeline.providers.enable_banking.schemas import (
     EbTransaction,
     EbTransactionsPage,
 )
-from bank_pipeline.providers.enable_banking.transform import is_name, to_transaction
+from bank_pipeline.providers.enable_banking.transform import (
+    FUTURE_DAYS_MAX,
+    is_name,
+    to_transaction,
+)
 from bank_pipeline.providers.rows import Rows
 
 OPERATION: Final = "accounts/transactions"
@@ -202,9 +206,10 @@ def to_window(
     covers nothing until it was looked at again, and nothing older than a gap before that look.
     """
     read = _read(answers, account, request)
+    rows = identified(_merged(read.series))
     return WindowAnswer(
         account_external_id=account.external_id,
-        transactions=identified(_merged(read.series)),
+        transactions=tuple(_capped(row, request.window.last) for row in rows),
         covered=read.covered(request),
         quarantined=read.unread,
         identity_rules=_quirks_of(answers).identity_rules,
@@ -331,6 +336,13 @@ def _can_end(row: Transaction) -> bool:
     until it is booked.
     """
     return row.status is not TransactionStatus.PENDING or row.transaction_date is not None
+
+
+def _capped(row: Transaction, today: date) -> Transaction:
+    """A bank east of us may be a day ahead; but a value date says nothing of when it was paid."""
+    is_value_date = row.transaction_date == row.value_date
+    ahead = timedelta(0) if is_value_date else timedelta(days=FUTURE_DAYS_MAX)
+    return paid_until(row, today, ahead=ahead)
 
 
 def _booked_days(series: Sequence[Sequence[_Pair]]) -> list[date]:

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlencode
 from bank_pipeline.domain.account import Account
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.identity import fingerprint, identified
-from bank_pipeline.domain.transaction import Transaction, TransactionStatus
+from bank_pipeline.domain.transaction import Transaction, paid_until
 from bank_pipeline.domain.window import DateWindow
 from bank_pipeline.providers import calls
 from bank_pipeline.providers.answers import QuarantinedRow, RawAnswer, WindowAnswer, WindowRequest
@@ -147,16 +147,9 @@ def _unbooked(pending: Sequence[_Named], booked: Sequence[_Named]) -> list[_Name
 
 
 def _capped(row: Transaction, context: Context) -> Transaction:
-    """
-    Date a pending row today at the latest: nobody has paid tomorrow. It keeps its name.
-
-    But a bank east of us may be a day ahead, unless it is known to date ahead.
-    """
-    day = row.transaction_date
-    if row.status is not TransactionStatus.PENDING or day is None:
-        return row
-    latest = context.today if context.quirks.dates_pending_ahead else context.today + AHEAD
-    return row if day <= latest else row.model_copy(update={"transaction_date": context.today})
+    """A bank east of us may be a day ahead, unless it is known to date ahead."""
+    ahead = timedelta(0) if context.quirks.dates_pending_ahead else AHEAD
+    return paid_until(row, context.today, ahead=ahead)
 
 
 def _covered(window: DateWindow, whole_since: str | None) -> DateWindow | None:

@@ -25,6 +25,7 @@ from bank_pipeline.domain.transaction import (
     ProviderCategory,
     Transaction,
     TransactionStatus,
+    paid_until,
 )
 from bank_pipeline.providers.exact_json import object_in, text_in, to_plain, without_nulls
 from bank_pipeline.providers.teller.schemas import (
@@ -146,8 +147,8 @@ def to_transaction(
     """
     Translate one transaction of `account`, whose currency it has.
 
-    `date` is when a posted row was booked, and when a pending one was paid. A posted row of
-    a day to come is scheduled.
+    `date` is when a posted row was booked, and when a pending one was paid, today at the latest.
+    A posted row of a day to come is scheduled.
     """
     amount = _to_ours(raw.amount, account)
     status = _to_booking(raw, today=today)
@@ -156,7 +157,7 @@ def to_transaction(
     details = raw.details or {}
     category = text_in(details, "category")
     running = raw.running_balance
-    return Transaction(
+    row = Transaction(
         account_external_id=raw.account_id,
         external_id=raw.id,
         status=status,
@@ -174,6 +175,7 @@ def to_transaction(
         running_balance=None if running is None else _to_ours(running, account),
         details=_to_details(raw, unreadable, account),
     )
+    return paid_until(row, today, ahead=_A_DAY)
 
 
 def to_institution(raw: TellerInstitution, _unreadable: Mapping[str, Any]) -> Institution:

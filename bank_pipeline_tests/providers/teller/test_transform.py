@@ -99,6 +99,13 @@ def test_a_pending_row_was_paid_on_its_date_and_is_not_booked() -> None:
     assert (row.booking_date, row.transaction_date) == (None, date(2026, 11, 17))
 
 
+def test_nobody_has_paid_tomorrow() -> None:
+    """But a bank may be a day ahead of us."""
+    days = {"2026-11-21": date(2026, 11, 21), "2026-11-22": TODAY, "2027-01-01": TODAY}
+    for stated, day in days.items():
+        assert translated(status="pending", date=stated).transaction_date == day
+
+
 @pytest.mark.parametrize(
     ("day", "status"),
     [
