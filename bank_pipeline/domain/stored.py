@@ -68,6 +68,13 @@ def day_of(transaction: Transaction) -> date | None:
     return transaction.booking_date or transaction.transaction_date
 
 
+def unlinked_on(transaction: Transaction) -> date | None:
+    """Return the day of a row that may go on with one that ended near it; None if none can be."""
+    is_linked = transaction.pending_external_id is not None
+    can_go_on = transaction.status in (TransactionStatus.BOOKED, TransactionStatus.PENDING)
+    return day_of(transaction) if can_go_on and not is_linked else None
+
+
 def plain_text(text: str) -> str:
     """Return a text without what banks change between two looks: case and spaces."""
     return " ".join(text.casefold().split())

@@ -13,8 +13,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from bank_pipeline.domain.ids import AccountId
-from bank_pipeline.domain.stored import Key, day_of
-from bank_pipeline.domain.transaction import Transaction, TransactionDelta, TransactionStatus
+from bank_pipeline.domain.stored import Key, day_of, unlinked_on
+from bank_pipeline.domain.transaction import Transaction, TransactionDelta
 from bank_pipeline.domain.window import DateWindow
 from bank_pipeline.storage.copying import driver_of, without_details
 
@@ -92,12 +92,11 @@ class ShownRows:
         return frozenset((account, name) for account, name in self._fetch(_REMOVED_KEYS))
 
     def days_of_new(self) -> DateWindow | None:
-        """Return the days of booked rows that are neither stored nor linked to pending ones."""
+        """Return the days of rows that are neither stored nor linked to pending ones."""
         [(first, last)] = self._fetch(_DAYS_OF_NEW)
         return None if first is None else DateWindow(first=first, last=last)
 
     def _to_shown(self, number: int, row: Transaction) -> Sequence[Any]:
-        is_alone = row.status is TransactionStatus.BOOKED and row.pending_external_id is None
         return (
             number,
             _SHOWN,
@@ -108,7 +107,7 @@ class ShownRows:
             row.content_hash,
             row.amount,
             day_of(row),
-            row.booking_date if is_alone else None,
+            unlinked_on(row),
         )
 
     def _execute(self, statement: str, given: Mapping[str, Any] | None = None) -> None:
@@ -126,13 +125,13 @@ _UNREAD: Final = "unread"
 _NOTHING_KNOWN: Final = (None,) * 5
 _COPY: Final = """
     COPY pg_temp.shown (page, kind, account, account_id, name, pending_name, hash, amount, day,
-                        booked_on) FROM STDIN
+                        unlinked_on) FROM STDIN
 """
 _CREATE: Final = """
     DROP TABLE IF EXISTS pg_temp.shown, pg_temp.last_shown, pg_temp.continuable, pg_temp.fates;
     CREATE TEMPORARY TABLE shown (
         page integer, kind text, account text, account_id uuid, name text, pending_name text,
-        hash bytea, amount numeric, day date, booked_on date
+        hash bytea, amount numeric, day date, unlinked_on date
     ) ON COMMIT DROP;
 """
 _SETTLE: Final = """
@@ -183,7 +182,7 @@ _CONTINUABLE: Final = """
 # book; `named` and `naming` are other entries of this update that name the row, and that it names.
 _FATES_TABLE: Final = """
     CREATE TEMPORARY TABLE fates ON COMMIT DROP AS
-    SELECT l.page, l.account, l.name, l.booked_on, stored.name IS NOT NULL AS is_stored,
+    SELECT l.page, l.account, l.name, l.unlinked_on, stored.name IS NOT NULL AS is_stored,
         CASE
             WHEN l.account_id IS NULL THEN 'orphan'
             WHEN named.name IS NOT NULL OR naming.name IS NOT NULL THEN 'linked'
@@ -245,6 +244,6 @@ _REMOVED_KEYS: Final = """
     WHERE l.kind = 'removed'
 """
 _DAYS_OF_NEW: Final = """
-    SELECT min(booked_on), max(booked_on) FROM pg_temp.fates
+    SELECT min(unlinked_on), max(unlinked_on) FROM pg_temp.fates
     WHERE NOT is_stored AND fate <> 'orphan'
 """

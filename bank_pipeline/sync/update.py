@@ -11,8 +11,8 @@ from bank_pipeline.domain.changes import ChangePlan, keys_of, plan_changes
 from bank_pipeline.domain.ids import AccountId, SyncRunId, TeamId
 from bank_pipeline.domain.looks import Look, believed, keys_of_looks, plan_looks
 from bank_pipeline.domain.matching import Pins
-from bank_pipeline.domain.stored import BOOKING_DELAY_MAX, StoredTransaction, key_of
-from bank_pipeline.domain.transaction import Transaction, TransactionDelta, TransactionStatus
+from bank_pipeline.domain.stored import BOOKING_DELAY_MAX, StoredTransaction, key_of, unlinked_on
+from bank_pipeline.domain.transaction import Transaction, TransactionDelta
 from bank_pipeline.domain.unchanged import without_unchanged
 from bank_pipeline.domain.window import DateWindow
 from bank_pipeline.storage.transaction_writes import apply_plan
@@ -92,9 +92,10 @@ def write_compared(  # noqa: PLR0913 - keyword-only
     """
     Write what differs of an update, or of that part of it which has to be compared row by row.
 
-    `days` are those of new booked rows without a link, None: those of `delta`. What was paid
-    within eight days before them, as a pending row, may have booked. `is_first`: no row is stored
-    as it was last told, so that to read all takes less than to name what is looked for.
+    `days` are those of new rows without a link, None: those of `delta`. What was paid on them or
+    within eight days before, as a pending row, may have booked, or go on under another id.
+    `is_first`: no row is stored as it was last told, so that to read all takes less than to name
+    what is looked for.
     """
     keys = None if is_first else keys_of(delta)
     stored = load_stored(db, account_ids=account_ids, keys=keys)
@@ -154,14 +155,8 @@ def _to_counts(plan: ChangePlan, *, unchanged: int) -> StepCounts:
 
 
 def _days_of_new(delta: TransactionDelta, stored: Sequence[StoredTransaction]) -> DateWindow | None:
-    """Return the days of new booked rows without a link."""
+    """Return the days of new rows without a link, booked or pending."""
     known = {row.key for row in stored}
-    days = [
-        row.booking_date
-        for row in delta.upserts
-        if row.status is TransactionStatus.BOOKED
-        and row.pending_external_id is None
-        and row.booking_date is not None
-        and key_of(row) not in known
-    ]
+    unlinked = [unlinked_on(row) for row in delta.upserts if key_of(row) not in known]
+    days = [day for day in unlinked if day is not None]
     return DateWindow(first=min(days), last=max(days)) if days else None

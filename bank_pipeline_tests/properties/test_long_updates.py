@@ -131,6 +131,15 @@ def test_a_row_that_vanished_days_before_goes_on_in_the_only_new_one(feed: "Feed
     assert row.known_id is not None
 
 
+def test_a_pending_row_that_was_taken_back_goes_on_under_another_name(feed: "Feed") -> None:
+    shown, again = (to_row(LISTED[0], name, None, 1, 0, is_pending=True) for name in "ab")
+
+    [row] = _compare(feed, [[to_page(shown)], [to_page(removed=shown)]], [to_page(again)])
+
+    assert (row.status, row.is_live) == ("pending", True)
+    assert row.known_id is not None
+
+
 def test_a_row_that_is_stored_as_it_is_still_ends_the_live_one_that_it_books(
     feed: "Feed",
 ) -> None:
