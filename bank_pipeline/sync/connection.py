@@ -47,7 +47,6 @@ from bank_pipeline.sync.institutions import remember_institution
 from bank_pipeline.sync.next_consent import load_known, try_next_consent, under_consent
 from bank_pipeline.sync.notices import note_failed
 from bank_pipeline.sync.quota import CallBook
-from bank_pipeline.sync.recognise import recognise_fetched
 from bank_pipeline.sync.reports import ALL_STEPS, SyncReason, SyncReport, SyncRequest
 from bank_pipeline.sync.started import StartedSync
 from bank_pipeline.sync.windows import Held, fetch_windows, load_held
@@ -150,6 +149,7 @@ def _start(context: SyncContext, request: SyncRequest) -> StartedSync:
             ),
             planned_attempt_at=connection.next_attempt_at,
             known_account_ids=beginning.open_accounts,
+            closed_account_ids=beginning.closed_accounts,
             awaited_account_ids=beginning.awaited_accounts - beginning.asked_accounts,
             newest_event_id=beginning.newest_event_id,
             started_at=now,
@@ -295,20 +295,14 @@ def _read(
             archive=archive,
         )
     assert isinstance(provider, FeedProvider), "a provider tells changes, or dates"
-    fetched = fetch_all(
+    return fetch_all(
         provider,
-        connection,
+        started,
         credential,
-        steps=started.request.steps,
-        known_account_ids=started.known_account_ids,
-        awaited_account_ids=started.awaited_account_ids,
+        load_known=lambda: load_known(session, started, vault=context.vault),
         archive=archive,
-        now=started.started_at,
         reach=reach,
     )
-    if not fetched.accounts.is_complete:
-        return fetched  # known ones are told by whole lists alone
-    return recognise_fetched(load_known(session, started, vault=context.vault), fetched)
 
 
 def _fetch_windows(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -27,6 +27,8 @@ from bank_pipeline.sync.started import StartedSync
 from bank_pipeline.sync.update import WrittenUpdate, write_compared, write_update
 
 SetAside = Callable[[Sequence[QuarantinedRow]], None]
+_Moving = dict[str, tuple[timedelta, list[StoredTransaction]]]
+"""Accounts under another id: by how much dates may differ, and the rows we hold, by external id."""
 
 
 def write_feed(
@@ -42,8 +44,9 @@ def write_feed(
     """
     Bring the transactions to what an update says, inside one open database transaction.
 
-    Rows of accounts that the provider does not list are set aside: kept, not guessed. `inserts` of
-    a long update are those alone that somebody may want to be told of.
+    Rows of accounts that the provider does not list are set aside: kept, not guessed. Those that
+    we hold are not, which a replay tells once more by the id that their account had before.
+    `inserts` of a long update are those alone that somebody may want to be told of.
     """
     feed = _Feed(db, started, held, now, set_aside)
     is_ready = changes.stage is not HistoryStage.AWAITING_INITIAL
@@ -86,12 +89,14 @@ class _Feed:
         quarantined: Sequence[QuarantinedRow],
     ) -> WrittenUpdate:
         """Write an update; `judged` are the accounts of which it is the whole history."""
+        moving = self._load_moving(delta)
         orphans = [t for t in delta.upserts if t.account_external_id not in self._account_ids]
         if orphans:
-            self._set_aside(_to_orphans(orphans))
+            former = {row.external_id for _, held in moving.values() for row in held}
+            self._set_aside(_to_orphans(t for t in orphans if t.external_id not in former))
             kept = (t for t in delta.upserts if t.account_external_id in self._account_ids)
             delta = delta.model_copy(update={"upserts": tuple(kept)})
-        moved = self._find_moved(delta)
+        moved = self._find_moved(delta, moving)
         if judged is not None:
             known = {row.id for row in moved.values() if row is not None}
             stored = load_stored(self._db, account_ids=self._account_ids, keys=None)
@@ -163,19 +168,22 @@ class _Feed:
             now=self._now,
         )
 
-    def _find_moved(self, delta: TransactionDelta) -> Pins:
-        """Find the rows of accounts that a feed tells of under other ids than before."""
+    def _load_moving(self, delta: TransactionDelta) -> _Moving:
+        """Load the rows of accounts that a feed tells of under other ids than before."""
         slack = slack_of(self._held, self._started.connection)
         told = {row.account_external_id for row in delta.upserts} if slack else set()
-        arrived = {name: days for name, days in slack.items() if name in told}
-        if not arrived:
-            return {}
-        ids = {name: self._account_ids[name] for name in arrived}
-        stored = load_stored(self._db, account_ids=ids, keys=None)
-        set_arrived(self._db, self._started.connection.id, arrived.keys())
+        found: _Moving = {name: (days, []) for name, days in slack.items() if name in told}
+        if found:
+            ids = {name: self._account_ids[name] for name in found}
+            for row in load_stored(self._db, account_ids=ids, keys=None):
+                found[row.account_external_id][1].append(row)
+        return found
+
+    def _find_moved(self, delta: TransactionDelta, moving: _Moving) -> Pins:
+        """Say which of these rows are told, by whatever name."""
+        set_arrived(self._db, self._started.connection.id, moving.keys())
         moved: dict[Key, StoredTransaction | None] = {}
-        for name, days in arrived.items():
-            held = [row for row in stored if row.account_external_id == name]
+        for name, (days, held) in moving.items():
             shown = [row for row in delta.upserts if row.account_external_id == name]
             moved |= find_moved(held, shown, slack=days)
         return moved

@@ -4,9 +4,9 @@ The half of a sync that talks to a provider with a change feed.
 No database transaction is open here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from pydantic import SecretStr
@@ -22,7 +22,9 @@ from bank_pipeline.providers.base import FeedProvider
 from bank_pipeline.storage.consents import NextConsent
 from bank_pipeline.sync.collected import Collected
 from bank_pipeline.sync.history import Horizon
+from bank_pipeline.sync.recognise import KnownAccounts, recognise, recognise_part
 from bank_pipeline.sync.reports import AccountReading, Step
+from bank_pipeline.sync.started import StartedSync
 
 FULL_ACCOUNTS_EVERY: Final = timedelta(days=7)
 _NO_ACCOUNTS: Final = AccountsAnswer(accounts=(), balances=(), is_complete=False, status=None)
@@ -75,25 +77,23 @@ class Fetched:
         return sum(answer.pages_count for answer in self.windows or ())
 
 
-def fetch_all(  # noqa: PLR0913 - what is known of the connection, one by one
+def fetch_all(
     provider: FeedProvider,
-    connection: Connection,
+    started: StartedSync,
     credential: SecretStr,
     *,
-    steps: frozenset[Step],
-    known_account_ids: frozenset[str],
-    awaited_account_ids: frozenset[str],
+    load_known: Callable[[], KnownAccounts],
     archive: Archive,
-    now: datetime,
     reach: Reach = AS_USUAL,
 ) -> Fetched:
     """
-    Fetch what the steps need with the fewest calls.
+    Fetch what the steps need with the fewest calls, and recognise the accounts of a whole list.
 
     A `reach` beyond the usual replays the history: the feed then tells every row as it is now.
 
     Rows of `awaited_account_ids` were set aside because the provider did not list their
-    account. When it does, the history is replayed: that brings the rows as they are now.
+    account. When it does, and the account is recognised, the history is replayed: that brings
+    the rows as they are now.
 
     A change feed that brings its accounts along saves the accounts call, unless something
     asks for the full list (see `_needs_full_accounts`).
@@ -101,16 +101,16 @@ def fetch_all(  # noqa: PLR0913 - what is known of the connection, one by one
     Raises:
         TransientError: the provider has no data any more for a connection that had some.
     """
+    connection = started.connection
     changes, must_reconcile, calls_count, collected = None, False, 0, Collected(archive)
-    if Step.TRANSACTIONS in steps:
+    if Step.TRANSACTIONS in started.request.steps:
         changes, must_reconcile, collected = _fetch_changes(
             provider, connection, credential, archive, is_replay=reach.depth is not Depth.NORMAL
         )
         calls_count += changes.calls_count
     accounts = changes.accounts if changes is not None else _NO_ACCOUNTS
     trouble = None
-    is_full_list_due = _needs_full_accounts(connection, changes, accounts, known_account_ids, now)
-    if is_full_list_due or awaited_account_ids:
+    if started.awaited_account_ids or _needs_full_accounts(started, changes, accounts):
         calls_count += 1
         try:
             accounts = provider.fetch_accounts(credential, archive=archive)
@@ -120,16 +120,25 @@ def fetch_all(  # noqa: PLR0913 - what is known of the connection, one by one
             trouble = error  # the feed came whole: its rows need not wait for the list
     if accounts.status is not None and accounts.status.error_code is not None:
         trouble = provider.to_error(accounts.status.error_code)
-    listed = {account.external_id for account in accounts.accounts}
-    if changes is not None and changes.cursor_before is not None and listed & awaited_account_ids:
+    if accounts.is_complete:
+        found = recognise(load_known(), accounts)
+    else:
+        stored = started.known_account_ids | started.closed_account_ids
+        found = recognise_part(stored, accounts)
+    listed = {account.external_id for account in found.answer.accounts}
+    is_awaited = not listed.isdisjoint(started.awaited_account_ids)
+    if changes is not None and changes.cursor_before is not None and is_awaited:
         collected = Collected(archive)
         changes = provider.fetch_changes(credential, cursor=None, archive=collected)
         must_reconcile = True
         calls_count += changes.calls_count
     is_whole = changes is not None and changes.cursor_before is None
-    told = (accounts, changes, must_reconcile, calls_count, trouble)
+    told = (found.answer, changes, must_reconcile, calls_count, trouble)
     return Fetched(
         *told,
+        renamed_accounts=found.renamed,
+        asked=found.asked,
+        is_foreign=found.is_foreign,
         readings=tuple(AccountReading(one, asked=None) for one in sorted(listed) if is_whole),
         reach=reach,
         is_deep=is_whole,
@@ -171,11 +180,7 @@ def _fetch_changes(
 
 
 def _needs_full_accounts(
-    connection: Connection,
-    changes: ChangesAnswer | None,
-    accounts: AccountsAnswer,
-    known_account_ids: frozenset[str],
-    now: datetime,
+    started: StartedSync, changes: ChangesAnswer | None, accounts: AccountsAnswer
 ) -> bool:
     """
     Say whether the full list of accounts is worth a call.
@@ -187,9 +192,10 @@ def _needs_full_accounts(
     """
     if accounts.is_complete:
         return False
+    connection, now = started.connection, started.started_at
     last = connection.last_full_accounts_at
     if last is None or now - last > FULL_ACCOUNTS_EVERY:
         return True
     if changes is None or ends_soon(connection.consent_expires_at, now=now):
         return True
-    return {account.external_id for account in accounts.accounts} != known_account_ids
+    return {account.external_id for account in accounts.accounts} != started.known_account_ids

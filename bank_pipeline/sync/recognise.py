@@ -1,12 +1,11 @@
-"""Tell which of the accounts that a provider shows are known ones, before anything is read."""
+"""Tell which of the accounts that a provider shows are known ones, before rows are written."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from bank_pipeline.domain.account import Account
 from bank_pipeline.domain.account_matching import AskedAccount, match_accounts
 from bank_pipeline.providers.answers import AccountsAnswer
-from bank_pipeline.sync.fetch import Fetched
 
 
 @dataclass(frozen=True)
@@ -32,9 +31,9 @@ class Recognised:
     """
 
     answer: AccountsAnswer
-    renamed: dict[str, str]
-    asked: tuple[AskedAccount, ...]
-    is_foreign: bool
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    asked: tuple[AskedAccount, ...] = ()
+    is_foreign: bool = False
 
 
 def recognise(known: KnownAccounts, answer: AccountsAnswer) -> Recognised:
@@ -59,29 +58,30 @@ def recognise(known: KnownAccounts, answer: AccountsAnswer) -> Recognised:
     held_back = matches.questions.keys()
     asked = tuple(AskedAccount(listed[one], names) for one, names in matches.questions.items())
     return Recognised(
-        answer=replace(
-            answer,
-            accounts=tuple(one for one in answer.accounts if one.external_id not in held_back),
-            balances=tuple(
-                one for one in answer.balances if one.account_external_id not in held_back
-            ),
-            troubles={
-                name: error for name, error in answer.troubles.items() if name not in held_back
-            },
-        ),
+        answer=_without(answer, held_back),
         renamed=matches.renamed,
         asked=asked if answer.is_complete else (),
         is_foreign=bool(judged) and matches.is_foreign,
     )
 
 
-def recognise_fetched(known: KnownAccounts, fetched: Fetched) -> Fetched:
-    """Recognise the accounts of a whole list; the rows of those left out are set aside."""
-    found = recognise(known, fetched.accounts)
+def recognise_part(stored: Collection[str], answer: AccountsAnswer) -> Recognised:
+    """
+    Keep the accounts of an answer that is not complete which are `stored` under these very ids.
+
+    Any other may be one of them under another id, which only a whole list tells: until then its
+    rows are set aside, or they would double. Where nothing is stored, nothing can double.
+    """
+    if not stored:
+        return Recognised(answer)
+    listed = {one.external_id for one in answer.accounts}
+    return Recognised(_without(answer, listed.difference(stored)))
+
+
+def _without(answer: AccountsAnswer, names: Collection[str]) -> AccountsAnswer:
     return replace(
-        fetched,
-        accounts=found.answer,
-        renamed_accounts=found.renamed,
-        asked=found.asked,
-        is_foreign=found.is_foreign,
+        answer,
+        accounts=tuple(one for one in answer.accounts if one.external_id not in names),
+        balances=tuple(one for one in answer.balances if one.account_external_id not in names),
+        troubles={name: error for name, error in answer.troubles.items() if name not in names},
     )

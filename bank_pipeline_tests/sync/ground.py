@@ -227,6 +227,12 @@ class Ground:
         """Heal the Item elsewhere; `tell` sends the webhook."""
         self.switch(f"items/{self.connection(connection_id).external_id}/repair", webhook=tell)
 
+    def churn(self, connection_id: ConnectionId, world_account_id: str) -> None:
+        """Have Plaid lose track of an account, and tell of it under another id."""
+        external_id = self.connection(connection_id).external_id
+        account_id = self.account_id(connection_id, world_account_id)
+        self.switch(f"items/{external_id}/churn", account_id=account_id)
+
     def fire(self, connection_id: ConnectionId, code: str) -> None:
         """Have Plaid send a webhook, true or not, and wait until it was tried."""
         item = self.sandbox.plaid.item(self.connection(connection_id).external_id)

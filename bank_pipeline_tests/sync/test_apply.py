@@ -342,9 +342,8 @@ def test_an_account_that_plaid_lost_track_of_is_closed_and_its_successor_stored(
     """Plaid gives it a new id and shows its history again, under new ids too."""
     ground.world.add_booked(CHECKING, COFFEE)
     connection = ground.link_ready()
-    item_id = ground.connection(connection).external_id
 
-    ground.switch(f"items/{item_id}/churn", account_id=ground.account_id(connection, CHECKING))
+    ground.churn(connection, CHECKING)
     ground.sync(connection)
 
     open_ones = ground.query(

@@ -1,0 +1,54 @@
+"""An account that a feed tells of under another id: its rows go on, each of them once."""
+
+from decimal import Decimal
+from typing import Final
+
+import pytest
+
+from bank_pipeline.errors import TransientError
+from bank_pipeline.sandbox.banks import Offer
+from bank_pipeline.sandbox.ledger import AccountKind
+from bank_pipeline_tests.sync.ground import ACCOUNTS, CHECKING, Ground
+
+COFFEE: Final = Decimal("-4.50")
+
+pytestmark = pytest.mark.usefixtures("every_way")
+
+
+def test_rows_of_another_id_wait_until_a_whole_list_tells_whose_they_are(ground: Ground) -> None:
+    ground.world.add_booked(CHECKING, COFFEE)
+    connection = ground.link_ready()
+    accounts, [row] = ground.count("accounts"), ground.rows()
+    ground.churn(connection, CHECKING)
+
+    ground.fail(ACCOUNTS, "INTERNAL_SERVER_ERROR", times=3)
+    with pytest.raises(TransientError, match="INTERNAL_SERVER_ERROR"):
+        ground.sync(connection)
+
+    assert ground.rows() == [row]
+    assert ground.query("SELECT resolved_at FROM bank.quarantine") == [(None,)]
+    ground.sync(connection)
+    assert [one.id for one in ground.rows()] == [row.id]
+    assert ground.count("accounts") == accounts
+    assert ground.differences(connection) == []
+    assert ground.query("SELECT 1 FROM bank.quarantine WHERE resolved_at IS NULL") == []
+
+
+def test_rows_of_an_account_opened_while_the_list_fails_land_with_the_list(ground: Ground) -> None:
+    ground.world.add_booked(CHECKING, COFFEE)
+    connection = ground.link_ready()
+    offer = Offer(AccountKind.CHECKING, "Joint", None, "USD", "10.00")
+    added = ground.world.add_account("login-1", offer)
+    item = ground.sandbox.plaid.item(ground.connection(connection).external_id)
+    with ground.sandbox.plaid.lock:
+        ground.sandbox.plaid.items.grant(item, added.id, ground.sandbox.clock.now())
+    ground.world.add_booked(added.id, COFFEE)
+
+    ground.fail(ACCOUNTS, "INTERNAL_SERVER_ERROR", times=3)
+    with pytest.raises(TransientError, match="INTERNAL_SERVER_ERROR"):
+        ground.sync(connection)
+    assert len(ground.rows()) == 1
+    ground.sync(connection)
+
+    assert len(ground.rows()) == 2
+    assert ground.differences(connection) == []
