@@ -18,8 +18,9 @@ class Beginning:
     What is true when a sync begins. Accounts are external ids.
 
     `open_accounts` are those that the bank still lists, `closed_accounts` the others that are
-    stored. `awaited_accounts` are those that rows wait for which were set aside,
-    `asked_accounts` those of which a person must tell whether they are known ones.
+    stored; rows of `moved_accounts` go by names of another id. `awaited_accounts` are those
+    that rows wait for which were set aside, `asked_accounts` those of which a person must tell
+    whether they are known ones.
     `newest_event_id` is that of the newest webhook event that waits, 0 without. `wishes` are what
     the team wants to be told of, None without a target. `is_failure_told`: it was told that this
     connection fails, since it last succeeded. `is_provider_paused`: it refuses us.
@@ -28,6 +29,7 @@ class Beginning:
 
     open_accounts: frozenset[str]
     closed_accounts: frozenset[str]
+    moved_accounts: frozenset[str]
     awaited_accounts: frozenset[str]
     asked_accounts: frozenset[str]
     newest_event_id: int
@@ -59,6 +61,7 @@ def load_beginning(db: sa.Connection, connection: Connection) -> Beginning:
     return Beginning(
         open_accounts=frozenset(row.open_accounts),
         closed_accounts=frozenset(row.closed_accounts),
+        moved_accounts=frozenset(row.moved_accounts),
         awaited_accounts=frozenset(row.awaited_accounts),
         asked_accounts=frozenset(row.asked_accounts),
         newest_event_id=row.newest_event_id or 0,
@@ -83,6 +86,8 @@ _BEGINNING: Final = sa.text(
               WHERE connection_id = :id AND closed_at IS NULL) AS open_accounts,
         ARRAY(SELECT external_id FROM bank.accounts
               WHERE connection_id = :id AND closed_at IS NOT NULL) AS closed_accounts,
+        ARRAY(SELECT external_id FROM bank.accounts
+              WHERE connection_id = :id AND moved_from IS NOT NULL) AS moved_accounts,
         ARRAY(SELECT DISTINCT account_external_id FROM bank.quarantine
               WHERE connection_id = :id AND operation = :orphaned AND resolved_at IS NULL
              ) AS awaited_accounts,

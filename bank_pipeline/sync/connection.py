@@ -150,6 +150,7 @@ def _start(context: SyncContext, request: SyncRequest) -> StartedSync:
             planned_attempt_at=connection.next_attempt_at,
             known_account_ids=beginning.open_accounts,
             closed_account_ids=beginning.closed_accounts,
+            moved_account_ids=beginning.moved_accounts,
             awaited_account_ids=beginning.awaited_accounts - beginning.asked_accounts,
             newest_event_id=beginning.newest_event_id,
             started_at=now,

@@ -22,7 +22,7 @@ from bank_pipeline.providers.base import FeedProvider
 from bank_pipeline.storage.consents import NextConsent
 from bank_pipeline.sync.collected import Collected
 from bank_pipeline.sync.history import Horizon
-from bank_pipeline.sync.recognise import KnownAccounts, recognise, recognise_part
+from bank_pipeline.sync.recognise import KnownAccounts, Recognised, recognise, recognise_part
 from bank_pipeline.sync.reports import AccountReading, Step
 from bank_pipeline.sync.started import StartedSync
 
@@ -93,7 +93,8 @@ def fetch_all(
 
     Rows of `awaited_account_ids` were set aside because the provider did not list their
     account. When it does, and the account is recognised, the history is replayed: that brings
-    the rows as they are now.
+    the rows as they are now. So it is when rows of an account come under another id: of what
+    it ended under the old one, a feed tells nothing.
 
     A change feed that brings its accounts along saves the accounts call, unless something
     asks for the full list (see `_needs_full_accounts`).
@@ -125,13 +126,12 @@ def fetch_all(
     else:
         stored = started.known_account_ids | started.closed_account_ids
         found = recognise_part(stored, accounts)
-    listed = {account.external_id for account in found.answer.accounts}
-    is_awaited = not listed.isdisjoint(started.awaited_account_ids)
-    if changes is not None and changes.cursor_before is not None and is_awaited:
+    if changes is not None and _is_replay_due(changes, found, started):
         collected = Collected(archive)
         changes = provider.fetch_changes(credential, cursor=None, archive=collected)
         must_reconcile = True
         calls_count += changes.calls_count
+    listed = {account.external_id for account in found.answer.accounts}
     is_whole = changes is not None and changes.cursor_before is None
     told = (found.answer, changes, must_reconcile, calls_count, trouble)
     return Fetched(
@@ -144,6 +144,24 @@ def fetch_all(
         is_deep=is_whole,
         sources=_sources(changes, collected, is_replay=must_reconcile),
     )
+
+
+def _is_replay_due(changes: ChangesAnswer, found: Recognised, started: StartedSync) -> bool:
+    if changes.cursor_before is None:
+        return False  # it is one
+    listed = {account.external_id for account in found.answer.accounts}
+    if not listed.isdisjoint(started.awaited_account_ids):
+        return True
+    moved = started.moved_account_ids.union(found.renamed.values())
+    return bool(moved) and not moved.isdisjoint(_told_accounts(changes))
+
+
+def _told_accounts(changes: ChangesAnswer) -> set[str]:
+    """Return the accounts whose rows an update shows; it may list others besides."""
+    if changes.long is None:
+        return {row.account_external_id for row in changes.delta.upserts}
+    pages = map(changes.long.read, range(len(changes.long)))
+    return {row.account_external_id for page in pages for row in page.delta.upserts}
 
 
 def _sources(

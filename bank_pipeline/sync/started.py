@@ -18,7 +18,8 @@ class StartedSync:
 
     `connection.next_attempt_at` is the lease: the repetition in case we are killed;
     `planned_attempt_at` is what was planned before. `known_account_ids` are the accounts that we
-    hold as open, `closed_account_ids` the others. `awaited_account_ids` are accounts that the
+    hold as open, `closed_account_ids` the others; rows of `moved_account_ids` go by names of
+    another id until a whole history was read. `awaited_account_ids` are accounts that the
     provider did not list when rows of theirs came; `has_orphans` says that any such row is set
     aside, `has_questions` that a person is asked about an account. Webhook events up to
     `newest_event_id` are covered by this sync; later ones ask for another. `has_next_consent`: a
@@ -38,6 +39,7 @@ class StartedSync:
     newest_event_id: int
     started_at: datetime
     closed_account_ids: frozenset[str] = frozenset()
+    moved_account_ids: frozenset[str] = frozenset()
     has_orphans: bool = False
     has_questions: bool = False
     has_next_consent: bool = False

@@ -8,6 +8,7 @@ import pytest
 from bank_pipeline.errors import TransientError
 from bank_pipeline.sandbox.banks import Offer
 from bank_pipeline.sandbox.ledger import AccountKind
+from bank_pipeline.sync.reports import Step
 from bank_pipeline_tests.sync.ground import ACCOUNTS, CHECKING, Ground
 
 COFFEE: Final = Decimal("-4.50")
@@ -51,4 +52,29 @@ def test_rows_of_an_account_opened_while_the_list_fails_land_with_the_list(groun
     ground.sync(connection)
 
     assert len(ground.rows()) == 2
+    assert ground.differences(connection) == []
+
+
+@pytest.mark.parametrize("is_known_before", [False, True])
+def test_what_ended_while_an_account_went_by_another_id_has_ended(
+    ground: Ground, *, is_known_before: bool
+) -> None:
+    """A feed never tells the end of what it showed under the old id; the whole history does."""
+    ground.world.add_booked(CHECKING, COFFEE)
+    gone = ground.world.add_booked(CHECKING, Decimal(-7))
+    vanished = ground.world.add_pending(CHECKING, Decimal(-20))
+    meal = ground.world.add_pending(CHECKING, Decimal(-30))
+    connection = ground.link_ready()
+    coffee = ground.row(amount=COFFEE)
+    ground.churn(connection, CHECKING)
+    if is_known_before:
+        ground.sync(connection, steps=frozenset({Step.BALANCES}))
+
+    ground.world.remove(gone.id)
+    ground.world.vanish(vanished.id)
+    ground.world.book(meal.id, amount=Decimal(-36))
+    ground.sync(connection)
+
+    assert sorted(row.amount or 0 for row in ground.rows()) == [Decimal(-36), COFFEE]
+    assert ground.row(amount=COFFEE).id == coffee.id
     assert ground.differences(connection) == []
