@@ -48,7 +48,8 @@ def write_feed(
     we hold are not, which a replay tells once more by the id that their account had before.
     `inserts` of a long update are those alone that somebody may want to be told of.
     """
-    feed = _Feed(db, started, held, now, set_aside)
+    is_whole = changes.cursor_before is None and changes.stage is HistoryStage.COMPLETE
+    feed = _Feed(db, started, held, now, set_aside, is_whole=is_whole)
     is_ready = changes.stage is not HistoryStage.AWAITING_INITIAL
     judged: Collection[str] | None = None
     if fetched.must_reconcile and is_ready:
@@ -74,6 +75,8 @@ class _Feed:
         held: Mapping[str, HeldAccount],
         now: datetime,
         set_aside: SetAside,
+        *,
+        is_whole: bool,
     ) -> None:
         self._db = db
         self._started = started
@@ -81,6 +84,7 @@ class _Feed:
         self._account_ids: Mapping[str, AccountId] = {name: one.id for name, one in held.items()}
         self._now = now
         self._set_aside = set_aside
+        self._is_whole = is_whole
 
     def write(
         self,
@@ -180,8 +184,13 @@ class _Feed:
         return found
 
     def _find_moved(self, delta: TransactionDelta, moving: _Moving) -> Pins:
-        """Say which of these rows are told, by whatever name."""
-        set_arrived(self._db, self._started.connection.id, moving.keys())
+        """
+        Say which of these rows are told, by whatever name.
+
+        The rest of them may still come: only a whole history says that they have not moved.
+        """
+        if self._is_whole:
+            set_arrived(self._db, self._started.connection.id, moving.keys())
         moved: dict[Key, StoredTransaction | None] = {}
         for name, (days, held) in moving.items():
             shown = [row for row in delta.upserts if row.account_external_id == name]
