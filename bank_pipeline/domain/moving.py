@@ -23,16 +23,20 @@ def find_moved(
     """
     Say which stored row each shown row is whose name nobody has, in one account that moved.
 
-    A row that is shown under the name it has stays what it is.
+    A row that is shown under the name it has stays what it is. What people dropped takes of what
+    the live rows leave, so that the bank's copy of it does not count again.
     """
     held, told = [*stored], [*shown]
     names, taken = {key_of(row) for row in told}, {row.key for row in held}
-    free = [row for row in held if not row.is_removed and row.key not in names]
-    moved = match_moved(free, [row for row in told if key_of(row) not in taken], slack=slack)
+    free = [row for row in held if row.key not in names]
+    live = [row for row in free if not row.is_removed]
+    dropped = [row for row in free if row.is_dropped and row.is_removed]
     pins: dict[Key, StoredTransaction | None] = {}
-    for row in free:
-        if row.id in moved:
-            pins[row.account_external_id, moved[row.id]] = row
+    for rows in (live, dropped):
+        left = [row for row in told if key_of(row) not in taken]
+        moved = match_moved(rows, left, slack=slack)
+        pins |= {(row.account_external_id, moved[row.id]): row for row in rows if row.id in moved}
+        taken |= pins.keys()
     return pins
 
 

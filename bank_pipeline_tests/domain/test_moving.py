@@ -1,5 +1,6 @@
 """Rows that came under other ids are found by what no bank changes, one to one."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -9,8 +10,10 @@ from hypothesis import strategies as st
 
 from bank_pipeline.domain.changes import StoredTransaction
 from bank_pipeline.domain.ids import TransactionId
-from bank_pipeline.domain.moving import match_moved
+from bank_pipeline.domain.looks import Look, plan_looks
+from bank_pipeline.domain.moving import find_moved, match_moved
 from bank_pipeline.domain.transaction import Transaction, TransactionStatus
+from bank_pipeline.domain.window import DateWindow
 from bank_pipeline_tests.builders import transaction
 
 DAY = timedelta(days=1)
@@ -74,6 +77,40 @@ def test_what_was_pending_may_have_booked_meanwhile() -> None:
 def test_another_currency_is_another_row() -> None:
     held = [stored(paid("old", "-5", 0, currency="USD"), "a")]
     assert match_moved(held, [paid("x", "-5", 0)], slack=DAY) == {}
+
+
+def dropped(row: StoredTransaction) -> StoredTransaction:
+    return replace(row, is_removed=True, is_dropped=True)
+
+
+def test_what_people_dropped_takes_what_the_live_rows_leave() -> None:
+    copy, kept = (stored(paid("old", "-5", 1), own_id) for own_id in ("a", "b"))
+    both = [dropped(copy), kept]
+    name = kept.account_external_id
+    shown = [paid("x", "-5", 1), paid("y", "-5", 1)]
+    assert find_moved(both, shown, slack=DAY) == {(name, "x"): kept, (name, "y"): both[0]}
+    assert find_moved(both, shown[:1], slack=DAY) == {(name, "x"): kept}
+
+
+def test_what_the_bank_took_back_has_not_moved() -> None:
+    gone = replace(stored(paid("old", "-5", 1), "a"), is_removed=True)
+    assert find_moved([gone], [paid("x", "-5", 1)], slack=DAY) == {}
+
+
+def test_what_people_dropped_stays_away_whatever_words_another_provider_has() -> None:
+    held = [
+        dropped(stored(paid("old", "-5", 1, "REWE SAGT DANKE"), "a")),
+        stored(paid("old", "-7", 1, "Miete"), "b"),
+    ]
+    look = Look(
+        account=held[0].account_external_id,
+        rows=(paid("x", "-5", 2, "Kartenzahlung"), paid("y", "-7", 1, "Rent")),
+        covered=DateWindow(first=FIRST - 5 * DAY, last=FIRST + 5 * DAY),
+        moved_by=DAY,
+    )
+    plan = plan_looks(held, [look])
+    assert [update.id for update in plan.updates] == ["a", "b"]
+    assert not plan.inserts
 
 
 _ROWS = st.lists(st.tuples(st.sampled_from(["-5", "-7", "3"]), st.integers(0, 6)), max_size=9)

@@ -8,6 +8,7 @@ import pytest
 from bank_pipeline.errors import TransientError
 from bank_pipeline.sandbox.banks import Offer
 from bank_pipeline.sandbox.ledger import AccountKind
+from bank_pipeline.storage.duplicates import drop_duplicate
 from bank_pipeline.sync.reports import Step
 from bank_pipeline_tests.sync.ground import ACCOUNTS, CHECKING, Ground
 
@@ -78,3 +79,19 @@ def test_what_ended_while_an_account_went_by_another_id_has_ended(
     assert sorted(row.amount or 0 for row in ground.rows()) == [Decimal(-36), COFFEE]
     assert ground.row(amount=COFFEE).id == coffee.id
     assert ground.differences(connection) == []
+
+
+def test_what_a_person_dropped_stays_away_under_another_id(ground: Ground) -> None:
+    for _ in range(2):
+        ground.world.add_booked(CHECKING, COFFEE, description="Blue Bottle")
+    connection = ground.link_ready()
+    copy, kept = ground.rows()
+    with ground.engine.begin() as db:
+        drop_duplicate(db, copy.id, now=ground.context.clock())
+    ground.churn(connection, CHECKING)
+
+    ground.sync(connection)
+
+    assert [row.id for row in ground.rows()] == [kept.id]
+    [gone] = ground.rows(removed=True)
+    assert (gone.id, gone.external_id != copy.external_id) == (copy.id, True)
