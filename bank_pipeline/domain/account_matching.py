@@ -84,10 +84,10 @@ def match_accounts(
     """
     Tell which of the `fresh` accounts are known ones.
 
-    `closed` are external ids of known accounts that no question is asked about; by a certain
-    key they are recognised all the same. `is_other_provider`: the two speak of different
-    providers, whose ids, hashes and domestic numbers are written each in its own way: that they
-    differ says nothing.
+    `closed` are external ids of known accounts that a question is asked about only where something
+    speaks for them: of two alike that both come back nobody can tell which is which.
+    `is_other_provider`: the two speak of different providers, whose ids, hashes and domestic
+    numbers are written each in its own way: that they differ says nothing.
     """
     known_ids = {account.external_id for account in known}
     same = (
@@ -103,7 +103,7 @@ def match_accounts(
         same[name] = other
         evidence[name] = tier
     taken = {*same.values()}
-    free = [a for a in left if a.external_id not in taken and a.external_id not in closed]
+    free = [account for account in left if account.external_id not in taken]
     questions: dict[str, tuple[str, ...]] = {}
     for external_id, one in new.items():
         if external_id in same:
@@ -111,7 +111,11 @@ def match_accounts(
         could_be = sorted(
             account.external_id
             for account in free
-            if not _is_excluded(account, one, is_other_provider=is_other_provider)
+            if (external_id, account.external_id) in scores
+            or (
+                account.external_id not in closed
+                and not _is_excluded(account, one, is_other_provider=is_other_provider)
+            )
         )
         if could_be:
             questions[external_id] = tuple(could_be)

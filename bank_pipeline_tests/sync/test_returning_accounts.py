@@ -1,0 +1,83 @@
+"""Accounts that were away for a while: known again, or asked about; never there twice."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Final
+
+import sqlalchemy as sa
+
+from bank_pipeline.domain.ids import AccountId, ConnectionId
+from bank_pipeline.sandbox.banks import Offer
+from bank_pipeline.sandbox.ledger import AccountKind
+from bank_pipeline.storage.account_questions import load_question
+from bank_pipeline.storage.accounts import load_account_ids, load_accounts
+from bank_pipeline.sync.questions import decide_question
+from bank_pipeline_tests.providers.contract.stage import Stage
+from bank_pipeline_tests.sync.staging import staged
+from bank_pipeline_tests.sync.test_reconnect import RENAMING
+
+DAY: Final = timedelta(days=1)
+COFFEE: Final = Decimal("-4.50")
+TEA: Final = Decimal("-3.20")
+
+stage = staged(RENAMING)
+
+
+def test_two_alike_that_one_renewal_left_out_are_asked_about_and_go_on(stage: Stage) -> None:
+    """Whoever looks at them says which is which; each goes on with its own rows then."""
+    login = stage.new_login()
+    alike = Offer(AccountKind.SAVINGS, "Tagesgeld", None, "EUR", "10")
+    stage.world.add_booked(stage.world.add_account(login, alike).id, COFFEE)
+    stage.world.add_booked(stage.account(login, AccountKind.SAVINGS), TEA)
+    connection = stage.link(login, AccountKind.CHECKING, AccountKind.SAVINGS)
+    stage.sync(connection)
+    before = {row.id for row in stage.live()}
+    remembered = by_number(stage, connection)
+    forget_numbers(stage, "Tagesgeld")
+    stage.pass_time(DAY)
+    stage.consent(login, AccountKind.CHECKING, renews=connection)
+    stage.sync(connection)
+    closed = [row[0] for row in stage.query(CLOSED)]
+    assert len(closed) == len(before) == 2
+
+    stage.pass_time(DAY)
+    stage.consent(login, AccountKind.CHECKING, AccountKind.SAVINGS, renews=connection)
+    stage.sync(connection)
+
+    assert {row.id for row in stage.live()} == before
+    assert [row[0] for row in stage.query(CLOSED)] == closed
+    asked = stage.questions()
+    assert [sorted(one.candidate_ids) for one in asked] == [closed] * 2
+    for one in asked:
+        with stage.context.engine.connect() as db:
+            shown = load_question(db, one.id, vault=stage.context.vault).shown
+        decide_question(stage.context, one.id, same_as=remembered[shown.identifiers.last_four])
+    stage.pass_time(DAY)
+    stage.sync(connection)
+    assert stage.query(CLOSED) == []
+    assert {row.id for row in stage.live()} == before
+    assert stage.differences(connection) == []
+
+
+CLOSED: Final = "SELECT id::text FROM bank.accounts WHERE closed_at IS NOT NULL ORDER BY id"
+
+
+def by_number(stage: Stage, connection: ConnectionId) -> dict[str | None, AccountId]:
+    """Return our ids of a connection's accounts, by the last digits of their numbers."""
+    with stage.context.engine.connect() as db:
+        ids = load_account_ids(db, connection)
+        known = load_accounts(db, connection, vault=stage.context.vault)
+    return {one.identifiers.last_four: ids[one.external_id] for one in known}
+
+
+def forget_numbers(stage: Stage, name: str) -> None:
+    """Let the accounts of a name be such as their bank tells no number of."""
+    with stage.context.engine.begin() as db:
+        db.execute(
+            sa.text(
+                "UPDATE bank.accounts SET numbers_ciphertext = NULL, numbers_key_id = NULL, "
+                "number_fingerprints = '{}', masked_number = NULL, content_hash = '' "
+                "WHERE name = :name"
+            ),
+            {"name": name},
+        )
