@@ -99,7 +99,7 @@ def match_accounts(
     left = [account for account in known if account.external_id not in same]
     new = {one.external_id: one for one in fresh if one.external_id not in same}
     scores = _to_scores(left, new.values(), is_other_provider=is_other_provider)
-    for name, other, tier in _certain(scores, has_company=bool(same)):
+    for name, other, tier in _certain(scores, has_company=bool(same), closed=closed):
         same[name] = other
         evidence[name] = tier
     taken = {*same.values()}
@@ -149,12 +149,13 @@ def _to_scores(
 
 
 def _certain(
-    scores: Mapping[tuple[str, str], _Score], *, has_company: bool
+    scores: Mapping[tuple[str, str], _Score], *, has_company: bool, closed: Collection[str]
 ) -> list[tuple[str, str, Evidence]]:
     """
     Return the pairs in which each is the other's only best, and then what those leave.
 
-    A name alone is no proof: it counts in the company of an account that is known better.
+    A name alone is no proof: it counts in the company of an account that is known better, and
+    never for a closed account: banks give many the same name, one after the other.
     """
     found: list[tuple[str, str, Evidence]] = []
     left = dict(scores)
@@ -163,7 +164,12 @@ def _certain(
             pair: score for pair, score in left.items() if has_company or score[0] > Evidence.NAME
         }
         best = _only_best(usable, 0), _only_best(usable, 1)
-        certain = [pair for pair in usable if best[0].get(pair[0]) == best[1].get(pair[1]) == pair]
+        certain = [
+            pair
+            for pair, score in usable.items()
+            if best[0].get(pair[0]) == best[1].get(pair[1]) == pair
+            and (score[0] > Evidence.NAME or pair[1] not in closed)
+        ]
         if not certain:
             return found
         has_company = True

@@ -106,6 +106,14 @@ def test_of_two_alike_a_closed_one_may_be_meant_as_well(closed: set[str]) -> Non
     assert matches.questions == {"card-a": both, "card-b": both}
 
 
+def test_a_name_alone_never_reopens_a_closed_account() -> None:
+    """It may be the next one that the bank calls so: a person is asked, in whatever company."""
+    known = [plain("giro", iban="DE1"), plain("gone", name="Certificate")]
+    fresh = [plain("x", iban="DE1"), plain("y", name="Certificate")]
+    matches = match_accounts(known, fresh, closed={"gone"})
+    assert (dict(matches.same), dict(matches.questions)) == ({"x": "giro"}, {"y": ("gone",)})
+
+
 _KEYS = st.sampled_from(["1", "2", "3"])
 _ACCOUNTS = st.builds(
     lambda stable, iban, mask, name, currency, kind: {

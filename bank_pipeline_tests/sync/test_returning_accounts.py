@@ -4,6 +4,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Final
 
+import pytest
 import sqlalchemy as sa
 
 from bank_pipeline.domain.ids import AccountId, ConnectionId
@@ -12,6 +13,7 @@ from bank_pipeline.sandbox.ledger import AccountKind
 from bank_pipeline.storage.account_questions import load_question
 from bank_pipeline.storage.accounts import load_account_ids, load_accounts
 from bank_pipeline.sync.questions import decide_question
+from bank_pipeline_tests.providers.contract.cases import CASES
 from bank_pipeline_tests.providers.contract.stage import Stage
 from bank_pipeline_tests.sync.staging import staged
 from bank_pipeline_tests.sync.test_reconnect import RENAMING
@@ -57,6 +59,49 @@ def test_two_alike_that_one_renewal_left_out_are_asked_about_and_go_on(stage: St
     assert stage.query(CLOSED) == []
     assert {row.id for row in stage.live()} == before
     assert stage.differences(connection) == []
+
+
+@pytest.mark.parametrize("stage", CASES[:1], ids=str, indirect=True)
+def test_a_new_account_does_not_take_over_one_of_its_name_that_closed_long_ago(
+    stage: Stage,
+) -> None:
+    """Plaid tells no number of a certificate of deposit, and banks call all of them the same."""
+    login = stage.new_login()
+    certificate = Offer(AccountKind.SAVINGS, "Certificate", None, "USD", "0", masked=False)
+    old = stage.world.add_account(login, certificate)
+    stage.world.add_booked(old.id, COFFEE)
+    connection = stage.link(login)
+    stage.sync(connection)
+    before = {row.id for row in stage.live()}
+    stage.world.close_account(old.id)
+    for _ in range(9):
+        stage.pass_time(10 * DAY)
+        stage.sync(connection)
+    [(closed,)] = stage.query(CLOSED)
+
+    new = stage.world.add_account(login, certificate)
+    stage.world.add_booked(new.id, TEA)
+    share_all_open(stage, login, connection)
+    stage.pass_time(8 * DAY)
+    stage.sync(connection)
+
+    [question] = stage.questions()
+    assert question.candidate_ids == (closed,)
+    assert {row.id for row in stage.live()} == before
+    decide_question(stage.context, question.id, same_as=None)
+    stage.pass_time(DAY)
+    stage.sync(connection)
+    assert stage.query(CLOSED) == [(closed,)]
+    assert [row.amount for row in stage.live() if row.id not in before] == [TEA]
+    assert stage.differences(connection) == []
+
+
+def share_all_open(stage: Stage, login: str, connection: ConnectionId) -> None:
+    """Have a customer of Plaid share what they have by now."""
+    plaid, now = stage.sandbox.plaid, stage.world.clock.now()
+    ids = [one.id for one in stage.world.login_accounts(login) if one.closed_at is None]
+    with plaid.lock:
+        plaid.items.select_accounts(plaid.item(stage.connection(connection).external_id), ids, now)
 
 
 CLOSED: Final = "SELECT id::text FROM bank.accounts WHERE closed_at IS NOT NULL ORDER BY id"
