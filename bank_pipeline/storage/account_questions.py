@@ -39,7 +39,7 @@ class AccountQuestion:
 
 @dataclass(frozen=True)
 class ListedQuestion:
-    """One open question as a person reads it."""
+    """One open question as a person reads it: the candidates' names in the order of their ids."""
 
     id: str
     connection_id: str
@@ -84,7 +84,7 @@ def save_questions(
         id_ = known.get(name) or new_id()
         values = {
             "shown": one.account.model_dump(mode="json", exclude=set(SEALED_FIELDS)),
-            "candidate_ids": [account_ids[name] for name in one.candidates],
+            "candidate_ids": sorted(account_ids[name] for name in one.candidates),
             **seal_numbers(one.account, question_numbers(id_), vault),
         }
         if name in known:
@@ -151,7 +151,8 @@ def list_questions(
     """List the open questions of one connection or of all, the oldest first."""
     query = sa.text(
         "SELECT question_id::text AS id, connection_id::text, institution_name, account_name, "
-        "account_type, account_currency, candidate_ids::text[], candidate_names, asked_at "
+        "account_type, account_currency, candidate_names, asked_at, "
+        "ARRAY(SELECT unnest(candidate_ids) ORDER BY 1)::text[] AS candidate_ids "
         "FROM analytics.account_questions WHERE decided_at IS NULL "
         "AND (CAST(:connection_id AS uuid) IS NULL "
         "     OR connection_id = CAST(:connection_id AS uuid)) ORDER BY asked_at, question_id"
