@@ -20,7 +20,7 @@ from bank_pipeline.errors import SetupError, TransientError
 from bank_pipeline.gateway.serve import GatewayThread
 from bank_pipeline.storage.connections import load_connection, load_team
 from bank_pipeline.sync.link import LinkStarted, check_not_linked, complete_link, start_link
-from bank_pipeline.sync.linked import LinkState
+from bank_pipeline.sync.linked import OTHER_ACCOUNTS, OTHER_ACCOUNTS_TOLD, LinkState
 from bank_pipeline.sync.page_links import make_connect_link, make_renewal_link
 
 POLL_S: Final = 2.0
@@ -204,6 +204,8 @@ def _tell(state: LinkState | None, session_id: LinkSessionId) -> None:
         raise typer.Exit(1)
     if state.exit_reason is not None:
         console.print(f"ended without a connection: {state.exit_reason}")
+        if state.exit_reason == OTHER_ACCOUNTS:
+            console.print(f"{OTHER_ACCOUNTS_TOLD}: bank-pipeline link PROVIDER --anyway")
         raise typer.Exit(1)
     for connection_id in state.connection_ids:
         is_renewed = connection_id in state.renewed_ids

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from bank_pipeline.domain.account import Account
+from bank_pipeline.domain.account import Account, AccountType
 
 
 class Evidence(IntEnum):
@@ -39,12 +39,16 @@ class AccountMatches:
 
     `same` are those that are known for certain: {fresh: known}, and `evidence` says by what.
     `questions` could be one of the known ones, which a person must tell. `new` are no known one.
+    `strangers` are those of the last two that have a strong key of their own and are like none of
+    ours that is left; `missing` are ours that are wanted, and that nothing shown is like.
     """
 
     same: Mapping[str, str]
     evidence: Mapping[str, Evidence]
     questions: Mapping[str, tuple[str, ...]]
     new: frozenset[str]
+    strangers: frozenset[str] = frozenset()
+    missing: frozenset[str] = frozenset()
 
     @property
     def renamed(self) -> dict[str, str]:
@@ -56,9 +60,13 @@ class AccountMatches:
         """
         Say whether the fresh accounts look like those of another login.
 
-        None is known for certain, and some are certainly none of ours.
+        Some are none of ours, and of ours no more are there than are not: a joint account is shown
+        to each of its owners, and says nothing of whose the others are. But who closes one account
+        of many and opens another is still the same.
         """
-        return not self.same and bool(self.new)
+        if not self.same:
+            return bool(self.new)
+        return bool(self.strangers) and len(self.missing) >= len(self.same)
 
     @property
     def is_strong(self) -> bool:
@@ -79,13 +87,15 @@ def match_accounts(
     fresh: Sequence[Account],
     *,
     closed: Collection[str] = (),
+    unwanted: Collection[str] = (),
     is_other_provider: bool = False,
 ) -> AccountMatches:
     """
     Tell which of the `fresh` accounts are known ones.
 
     `closed` are external ids of known accounts that a question is asked about only where something
-    speaks for them: of two alike that both come back nobody can tell which is which.
+    speaks for them: of two alike that both come back nobody can tell which is which. `unwanted`
+    are those that a person left out: where one is not shown, nothing is missing.
     `is_other_provider`: the two speak of different providers, whose ids, hashes and domestic
     numbers are written each in its own way: that they differ says nothing.
     """
@@ -96,31 +106,42 @@ def match_accounts(
         else {one.external_id: one.external_id for one in fresh if one.external_id in known_ids}
     )
     evidence = dict.fromkeys(same, Evidence.SAME_ID)
-    left = [account for account in known if account.external_id not in same]
+    left = [one for one in known if one.external_id not in same]
     new = {one.external_id: one for one in fresh if one.external_id not in same}
     scores = _to_scores(left, new.values(), is_other_provider=is_other_provider)
     for name, other, tier in _certain(scores, has_company=bool(same), closed=closed):
         same[name] = other
         evidence[name] = tier
-    taken = {*same.values()}
-    free = [account for account in left if account.external_id not in taken]
-    questions: dict[str, tuple[str, ...]] = {}
-    for external_id, one in new.items():
-        if external_id in same:
-            continue
-        could_be = sorted(
-            account.external_id
-            for account in free
-            if (external_id, account.external_id) in scores
+    free = [one for one in left if one.external_id not in {*same.values()}]
+    unknown = {name: one for name, one in new.items() if name not in same}
+    could_be = {
+        name: [
+            other.external_id
+            for other in free
+            if (name, other.external_id) in scores
             or (
-                account.external_id not in closed
-                and not _is_excluded(account, one, is_other_provider=is_other_provider)
+                other.external_id not in closed
+                and not _is_excluded(other, one, is_other_provider=is_other_provider)
             )
-        )
-        if could_be:
-            questions[external_id] = tuple(could_be)
-    rest = new.keys() - same.keys() - questions.keys()
-    return AccountMatches(same, evidence, questions, frozenset(rest))
+        ]
+        for name, one in unknown.items()
+    }
+    alike = _to_alike(free, unknown, could_be, scores)
+    strangers = {
+        name
+        for name in unknown.keys() - {one for one, _ in alike}
+        if _is_told_apart(unknown[name], known, is_other_provider=is_other_provider)
+    }
+    expected = {one.external_id for one in free} - {*closed, *unwanted}
+    questions = {name: tuple(sorted(others)) for name, others in could_be.items() if others}
+    return AccountMatches(
+        same,
+        evidence,
+        questions,
+        new=frozenset(unknown.keys() - questions.keys()),
+        strangers=frozenset(strangers),
+        missing=frozenset(expected - {other for _, other in alike}),
+    )
 
 
 def strong_keys(account: Account) -> frozenset[str]:
@@ -220,6 +241,39 @@ def _is_excluded(known: Account, fresh: Account, *, is_other_provider: bool) -> 
         return True
     keys = _to_keys(known, fresh, is_other_provider=is_other_provider)
     return bool(keys) and not next(iter(keys.values()))
+
+
+def _to_alike(
+    known: Iterable[Account],
+    fresh: Mapping[str, Account],
+    could_be: Mapping[str, Collection[str]],
+    scores: Collection[tuple[str, str]],
+) -> set[tuple[str, str]]:
+    """Return the pairs that could be one and of which something says so, however little."""
+    by_id = {account.external_id: account for account in known}
+    return {
+        (name, other)
+        for name, others in could_be.items()
+        for other in others
+        if (name, other) in scores or _is_alike(by_id[other], fresh[name])
+    }
+
+
+def _is_alike(known: Account, fresh: Account) -> bool:
+    """Say whether anything a bank shows of them goes together; it may not tell the type."""
+    masks = (known.identifiers.masked_number, fresh.identifiers.masked_number)
+    return (
+        known.type is fresh.type
+        or AccountType.OTHER in (known.type, fresh.type)
+        or (masks[0] is not None and masks[0] == masks[1])
+        or _fold(known.name) == _fold(fresh.name)
+    )
+
+
+def _is_told_apart(fresh: Account, known: Iterable[Account], *, is_other_provider: bool) -> bool:
+    """Say whether a strong key of it is one that ours have, too, and is none of theirs."""
+    keys = [_to_keys(one, fresh, is_other_provider=is_other_provider) for one in known]
+    return any(keys) and not any(any(one.values()) for one in keys)
 
 
 def _strongest(known: Account, fresh: Account, *, is_other_provider: bool) -> Evidence | None:

@@ -274,6 +274,12 @@ class World:
         self._tell(account.id)
         return account
 
+    def share_account(self, account_id: str, login_id: str) -> None:
+        """Make an account a joint one: another login shows it, too."""
+        with self._lock:
+            login = self._logins[login_id]
+            self._logins[login_id] = replace(login, account_ids=(*login.account_ids, account_id))
+
     def add_login(self, bank_id: str | None = None, *, quiet: bool | None = None) -> Login:
         """
         Bring a new customer, of the bank whose turn it is unless one is given.

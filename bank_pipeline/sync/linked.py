@@ -50,6 +50,12 @@ GRACE: Final = timedelta(minutes=10)
 RENEWED: Final = "renewed"
 OTHER_ACCOUNTS: Final = "other_accounts"
 """The customer consented to accounts that are not those of the connection to be renewed."""
+OTHER_ACCOUNTS_TOLD: Final = (
+    "the bank showed accounts of another login, and not all that are read: nothing was changed. "
+    "Renew with the login it was connected with, and share all of its accounts; leave out first "
+    "what is closed or shall be read no more. Another login is a connection of its own"
+)
+"""What happened then and what to do, for whoever looks after the connection."""
 DISCONNECTED: Final = "disconnected"
 """The connection to be renewed was ended meanwhile."""
 

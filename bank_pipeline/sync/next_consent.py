@@ -35,6 +35,7 @@ from bank_pipeline.storage.consents import (
 from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.fetch import Fetched
+from bank_pipeline.sync.linked import OTHER_ACCOUNTS_TOLD
 from bank_pipeline.sync.recognise import KnownAccounts
 from bank_pipeline.sync.started import StartedSync
 from bank_pipeline.sync.windows import Held
@@ -104,6 +105,7 @@ def load_known(db: sa.Connection, started: StartedSync, *, vault: Vault) -> Know
     return KnownAccounts(
         accounts=stored.accounts,
         closed=stored.closed,
+        unwanted=stored.excluded,
         is_other_provider=started.is_switch,
     )
 
@@ -158,7 +160,8 @@ def _note_failure(
         lock_connection(db, connection.id)  # as whoever exchanges or ends a consent does
         if is_given_up:
             drop_next_consent(db, connection.id, now=now, external_id=consent.external_id)
-            reason = f"new consent given up: {failure.code}"
+            why = OTHER_ACCOUNTS_TOLD if failure.code == OTHER_ACCOUNTS else failure.code
+            reason = f"new consent given up: {why}"
             insert_notice(db, connection, reason, now=now)
         else:
             wait = growing_wait(RETRY_WAITS, tries) if is_its_own else NOT_ITS_OWN_WAIT

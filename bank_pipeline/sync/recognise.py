@@ -13,11 +13,13 @@ class KnownAccounts:
     """
     The accounts of a connection as last told, and what they may be compared with.
 
-    `closed` are external ids of those that the bank listed no more.
+    `closed` are external ids of those that the bank listed no more, `unwanted` of those that a
+    person left out.
     """
 
     accounts: Sequence[Account]
     closed: Collection[str] = ()
+    unwanted: Collection[str] = ()
     is_other_provider: bool = False
 
 
@@ -53,6 +55,7 @@ def recognise(known: KnownAccounts, answer: AccountsAnswer) -> Recognised:
         judged,
         [*listed.values()],
         closed=known.closed,
+        unwanted=known.unwanted,
         is_other_provider=known.is_other_provider,
     )
     held_back = matches.questions.keys()

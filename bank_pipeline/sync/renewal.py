@@ -1,7 +1,7 @@
 """End the renewal of a consent: the connection and its accounts keep their rows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import sqlalchemy as sa
@@ -15,7 +15,7 @@ from bank_pipeline.errors import ProviderError
 from bank_pipeline.providers.answers import AccountsAnswer, keep_nothing
 from bank_pipeline.providers.base import LinkedConnection
 from bank_pipeline.storage.account_numbers import load_alike
-from bank_pipeline.storage.accounts import load_accounts, load_stored_accounts
+from bank_pipeline.storage.accounts import StoredAccounts, load_stored_accounts
 from bank_pipeline.storage.connections import (
     insert_notice,
     load_connection_by_external_id,
@@ -32,6 +32,7 @@ from bank_pipeline.sync.ending import end_consents
 from bank_pipeline.sync.linked import (
     DISCONNECTED,
     OTHER_ACCOUNTS,
+    OTHER_ACCOUNTS_TOLD,
     RENEWED,
     LinkState,
     finish_without,
@@ -54,8 +55,8 @@ def renew_by_new_consent(
     """
     Keep the new consent of a connection; the old one is in use until the new one has read.
 
-    A consent for none of its accounts is somebody's mistake: nothing is changed, and the new
-    consent is given back.
+    A consent for none of its accounts is somebody's mistake, and so is one for another login that
+    has an account in common: nothing is changed, and the new consent is given back.
     """
     now = context.clock()
     with context.engine.begin() as db:
@@ -66,6 +67,8 @@ def renew_by_new_consent(
             keep_next_consent(context, db, connection, session.provider, linked)
         else:
             _give_back(context, db, connection_id, session, linked)
+            if refused == OTHER_ACCOUNTS:
+                insert_notice(db, connection, f"not renewed: {OTHER_ACCOUNTS_TOLD}", now=now)
         finish_link_session(
             db,
             session.id,
@@ -139,7 +142,8 @@ def find_twin(
     """
     Find the open connection of the team whose login a new link is: by the accounts it shows.
 
-    Certain is what a strong key says. Where masked numbers, types and names of all accounts
+    Certain is what a strong key says, unless others of its accounts say that it is the login of
+    somebody else with whom one is shared. Where masked numbers, types and names of all accounts
     say so, it only looks like it, and stays a connection of its own: unless that one was revoked
     for good. Whoever links the same accounts anew then goes on with it; nothing else can.
     """
@@ -158,14 +162,14 @@ def find_twin(
     unread = [one.id for one in others if one.last_success_at is None][-_UNREAD_MAX:]
     alike = None
     for one, known in _load_known(context, team_id, others, shown, {*unread}):
-        matches = match_accounts(known or _unread(context, one), shown)
-        if matches.is_strong:
+        matches = _compare(known if known.accounts else _unread(context, one), answer)
+        if matches.is_strong and not matches.is_foreign:
             return Twin(one, is_certain=True)
         masked = [tier for tier in matches.evidence.values() if tier is Evidence.MASKED_NUMBER]
         is_revoked = one.status is ConnectionStatus.REVOKED
-        if masked and is_revoked and not matches.questions:
+        if masked and is_revoked and not matches.questions and not matches.is_foreign:
             alike = Twin(one, is_certain=True)
-        elif masked and len(matches.same) == len(shown):
+        elif matches.is_strong or (masked and len(matches.same) == len(shown)):
             alike = alike or Twin(one, is_certain=False)
     return alike
 
@@ -176,26 +180,27 @@ def _load_known(
     others: Sequence[Connection],
     shown: Sequence[Account],
     unread: set[ConnectionId],
-) -> list[tuple[Connection, list[Account]]]:
+) -> list[tuple[Connection, StoredAccounts]]:
     """Load the accounts of those that may have one of the `shown`, and of those never read."""
     with context.engine.connect() as db:
         alike = load_alike(db, team_id, shown, vault=context.vault) | unread
         return [
-            (one, load_accounts(db, one.id, vault=context.vault))
+            (one, load_stored_accounts(db, one.id, vault=context.vault))
             for one in others
             if one.id in alike
         ]
 
 
-def _unread(context: SyncContext, connection: Connection) -> Sequence[Account]:
+def _unread(context: SyncContext, connection: Connection) -> StoredAccounts:
     """Return the accounts of a connection that was linked a moment ago and was never read."""
     with context.engine.connect() as db:
         credential = load_credential(db, connection.id, context.vault)
     try:
         client = context.provider(connection.provider)
-        return client.fetch_accounts(credential, archive=keep_nothing).accounts
+        told = client.fetch_accounts(credential, archive=keep_nothing).accounts
     except ProviderError:
-        return ()  # as below
+        told = ()  # as below
+    return StoredAccounts(told, held={})
 
 
 def renew_twin(
@@ -239,15 +244,25 @@ def _match(
 ) -> AccountMatches | None:
     """Match what the link told; None where it told nothing, and the first read will."""
     known = load_stored_accounts(db, connection.id, vault=context.vault)
-    shown = linked.accounts.accounts if linked.accounts else ()
-    if not known.accounts or not shown:
+    if not known.accounts or not linked.accounts or not linked.accounts.accounts:
         return None
-    return match_accounts(
+    is_other_provider = provider is not connection.provider
+    return _compare(known, linked.accounts, is_other_provider=is_other_provider)
+
+
+def _compare(
+    known: StoredAccounts, answer: AccountsAnswer, *, is_other_provider: bool = False
+) -> AccountMatches:
+    matches = match_accounts(
         known.accounts,
-        shown,
+        answer.accounts,
         closed=known.closed,
-        is_other_provider=provider is not connection.provider,
+        unwanted=known.excluded,
+        is_other_provider=is_other_provider,
     )
+    if answer.is_complete:
+        return matches
+    return replace(matches, missing=frozenset())  # what is not in it may come yet
 
 
 def _refusal(connection: Connection, matches: AccountMatches | None) -> str | None:

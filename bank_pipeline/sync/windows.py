@@ -87,7 +87,8 @@ class Held:
 
     def known(self) -> KnownAccounts:
         """Return what the accounts that are shown are compared with."""
-        return KnownAccounts(self.accounts, self.closed, is_other_provider=self.is_other_provider)
+        is_other = self.is_other_provider
+        return KnownAccounts(self.accounts, self.closed, self.excluded, is_other_provider=is_other)
 
     def renamed(self, names: Mapping[str, str]) -> "Held":
         """Return the same under the ids that accounts go by now: {old: new}."""

@@ -1,6 +1,6 @@
 """Accounts of a new consent: known for certain, a question, or new; never two at once."""
 
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from hypothesis import given
@@ -112,6 +112,77 @@ def test_a_name_alone_never_reopens_a_closed_account() -> None:
     fresh = [plain("x", iban="DE1"), plain("y", name="Certificate")]
     matches = match_accounts(known, fresh, closed={"gone"})
     assert (dict(matches.same), dict(matches.questions)) == ({"x": "giro"}, {"y": ("gone",)})
+
+
+def told_by_its_bank(name: str, type_: AccountType) -> Account:
+    """Return an account as a bank of Europe tells it: each kind by another key."""
+    scheme = {AccountType.CHECKING: "iban", AccountType.CREDIT_CARD: "resource"}.get(type_, "bban")
+    return account(
+        1,
+        external_id=name,
+        stable_external_ids=(f"{scheme}:{name}",),
+        identifiers=AccountIdentifiers(),
+        type=type_,
+        name=type_.value,
+    )
+
+
+HERS: Final = [
+    told_by_its_bank(f"h-{type_}", type_)
+    for type_ in (AccountType.CHECKING, AccountType.CREDIT_CARD, AccountType.SAVINGS)
+]
+HIS: Final = [told_by_its_bank(one.external_id.replace("h-", "s-"), one.type) for one in HERS]
+JOINT: Final = plain("joint", iban="DE-joint", name="Haushalt")
+AGAIN: Final = JOINT.model_copy(update={"external_id": "joint-again"})
+
+
+@pytest.mark.parametrize("shown", [HIS, HIS[:1], HIS[1:2], HIS[2:]], ids=len)
+def test_a_shared_account_does_not_make_a_partners_login_ours(shown: list[Account]) -> None:
+    """Hers are not there and his are none of hers: to go on with his would close hers."""
+    matches = match_accounts([JOINT, *HERS], [AGAIN, *shown])
+    assert matches.same == {"joint-again": "joint"}
+    assert matches.is_foreign
+
+
+def test_fewer_accounts_or_more_are_still_the_same_login() -> None:
+    assert not match_accounts([JOINT, *HERS], [AGAIN]).is_foreign
+    assert not match_accounts([JOINT], [AGAIN, *HIS]).is_foreign
+    assert not match_accounts([*HERS], [*HERS, *HIS]).is_foreign
+
+
+def test_of_what_is_closed_or_left_out_nothing_is_missing() -> None:
+    """So whoever has another account in the place of one that is gone can say so."""
+    known, fresh = [JOINT, HERS[1]], [AGAIN, HIS[1]]
+    assert match_accounts(known, fresh).is_foreign
+    gone = {HERS[1].external_id}
+    assert not match_accounts(known, fresh, closed=gone).is_foreign
+    assert not match_accounts(known, fresh, unwanted=gone).is_foreign
+
+
+@pytest.mark.parametrize(
+    ("name", "type_", "mask"),
+    [
+        ("Spar", AccountType.SAVINGS, None),
+        ("Spar", AccountType.OTHER, None),
+        ("Tagesgeld", AccountType.CHECKING, None),
+        ("Spar", AccountType.CHECKING, "1234"),
+    ],
+)
+def test_what_may_be_a_known_one_is_asked_about_and_no_stranger(
+    name: str, type_: AccountType, mask: str | None
+) -> None:
+    """Nothing is known of it but what it was called, or what kind it was, or its last digits."""
+    known = [JOINT, plain("old", mask=mask, name=name, type=type_)]
+    savings = plain("x", iban="DE2", mask="1234", name="Tagesgeld", type=AccountType.SAVINGS)
+    matches = match_accounts(known, [AGAIN, savings])
+    assert matches.questions == {"x": ("old",)}
+    assert not matches.is_foreign
+
+
+def test_a_second_account_of_one_number_is_no_stranger() -> None:
+    known = [plain("eur", iban="DE1", currency="EUR"), plain("other", iban="DE2")]
+    fresh = [plain("x", iban="DE1", currency="EUR"), plain("y", iban="DE1", currency="USD")]
+    assert not match_accounts(known, fresh).is_foreign
 
 
 _KEYS = st.sampled_from(["1", "2", "3"])

@@ -195,7 +195,7 @@ def test_a_repair_is_over_only_with_the_enrollment_that_it_repairs(
 
     page = httpx.post(f"{station.url}/link/return/teller", data=form)
 
-    assert ("Not connected" in page.text) is not is_same
+    assert ("Not renewed" in page.text) is not is_same
     with context.engine.connect() as db:
         after = load_connection(db, connection)
         credential = load_credential(db, connection, context.vault)

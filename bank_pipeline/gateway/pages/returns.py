@@ -23,7 +23,7 @@ from bank_pipeline.storage.accounts import load_stored_accounts
 from bank_pipeline.storage.connections import load_connection
 from bank_pipeline.sync.account_choice import can_choose
 from bank_pipeline.sync.link import accept_return, find_link_widget
-from bank_pipeline.sync.linked import LinkState
+from bank_pipeline.sync.linked import OTHER_ACCOUNTS, LinkState
 
 router = APIRouter(include_in_schema=False)
 
@@ -35,6 +35,12 @@ _log: Final = logging.getLogger(__name__)
 _UNKNOWN: Final = "This address belongs to no link that is under way. Please start again."
 _OTHER: Final = (
     "You began to connect your bank in another browser. Please go back to it, or start again here."
+)
+_OTHER_LOGIN: Final = (
+    "Your bank showed accounts of another login, and not all that were connected here. Nothing was "
+    "changed. Please log in as the one who connected them, and share all of them again. Is one of "
+    "them closed? Then whoever looks after this service leaves it out first, with Choose accounts. "
+    "Another login is connected on its own, with Connect a bank."
 )
 
 
@@ -132,6 +138,8 @@ def _target(services: Services, visit: Visit, state: LinkState) -> str | None:
 def _tell(state: LinkState, visit: Visit | None) -> Response:
     if state.exit_reason is not None:
         onward = None if visit is None else ("/", "Start again")
+        if state.exit_reason == OTHER_ACCOUNTS:
+            return message_page("Not renewed", _OTHER_LOGIN, visit=visit, onward=onward)
         text = "No account was connected. You may close this window."
         return message_page("Not connected", text, visit=visit, onward=onward)
     if state.questions_count:

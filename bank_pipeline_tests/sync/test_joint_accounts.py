@@ -1,0 +1,104 @@
+"""Two logins of one household that show the same account: each stays a connection of its own."""
+
+from datetime import timedelta
+from typing import Final
+
+import pytest
+
+from bank_pipeline.domain.ids import AccountId, ConnectionId
+from bank_pipeline.sandbox.banks import Offer
+from bank_pipeline.sandbox.faults import FaultKind
+from bank_pipeline.sandbox.ledger import AccountKind
+from bank_pipeline.sync.account_choice import choose_accounts
+from bank_pipeline.sync.ending import end_consents
+from bank_pipeline_tests.providers.contract.stage import Stage
+from bank_pipeline_tests.sync.staging import staged
+from bank_pipeline_tests.sync.test_reconnect import GOCARDLESS, RENAMING, events
+
+DAY: Final = timedelta(days=1)
+CLOSED: Final = "SELECT name FROM bank.accounts WHERE closed_at IS NOT NULL"
+
+stage = staged(RENAMING)
+
+
+def household(stage: Stage) -> tuple[str, str]:
+    """Bring two customers, of whom the first has the other share a current account."""
+    hers, his = stage.new_login(), stage.new_login()
+    stage.world.share_account(stage.account(hers), his)
+    return hers, his
+
+
+def linked(stage: Stage, login: str) -> tuple[ConnectionId, str]:
+    """Link all accounts of a login and read them; return the connection and its consent."""
+    connection = stage.link(login)
+    stage.sync(connection)
+    return connection, stage.connection(connection).external_id
+
+
+def test_a_renewal_by_the_partners_login_takes_nothing_away(stage: Stage) -> None:
+    hers, his = household(stage)
+    connection, _ = linked(stage, hers)
+    consents = stage.external_ids()
+    accounts = stage.query("SELECT id FROM bank.accounts ORDER BY id")
+    stage.pass_time(DAY)
+
+    state = stage.consent(his, renews=connection)
+    stage.sync(connection)
+
+    assert (state.connection_ids, state.exit_reason) == ((), "other_accounts")
+    assert stage.external_ids() == consents
+    assert stage.query("SELECT id FROM bank.accounts ORDER BY id") == accounts
+    assert stage.query(CLOSED) == []
+    assert [one for one in events(stage) if one and one.startswith("not renewed: ")]
+
+
+def test_a_link_of_the_partners_login_is_a_connection_of_its_own(stage: Stage) -> None:
+    hers, his = household(stage)
+    connection, consent = linked(stage, hers)
+    stage.pass_time(DAY)
+
+    second, other = linked(stage, his)
+
+    assert second != connection
+    assert {consent, other} <= set(stage.external_ids())
+    assert stage.query(CLOSED) == []
+    assert f"looks like the login of connection {connection}" in events(stage)
+
+
+@pytest.mark.parametrize("stage", GOCARDLESS, ids=str, indirect=True)
+def test_a_partners_consent_whose_accounts_come_later_is_given_up(stage: Stage) -> None:
+    """The link could not be asked what it shows: the first read finds out, in time."""
+    hers, his = household(stage)
+    connection, _ = linked(stage, hers)
+    consents = stage.external_ids()
+    stage.pass_time(DAY)
+    stage.fail("gocardless:account", FaultKind.HTTP_STATUS, status=503, times=None)
+    assert stage.consent(his, renews=connection).connection_ids == (connection,)
+    stage.heal()
+    stage.pass_time(DAY)
+
+    stage.sync(connection)
+    end_consents(stage.context)
+
+    assert stage.external_ids() == consents
+    assert stage.query(CLOSED) == []
+    assert [one for one in events(stage) if one and "of another login" in one]
+
+
+def test_who_has_another_account_instead_of_one_renews_once_that_is_left_out(stage: Stage) -> None:
+    login = stage.new_login()
+    connection, _ = linked(stage, login)
+    stage.world.close_account(stage.account(login, AccountKind.CREDIT_CARD))
+    stage.world.add_account(login, Offer(AccountKind.CREDIT_CARD, "Karte Neu", None, "EUR", "10"))
+    stage.pass_time(DAY)
+    assert stage.consent(login, renews=connection).exit_reason == "other_accounts"
+
+    wanted = "SELECT id::text FROM bank.accounts WHERE type <> 'credit_card'"
+    kept = [AccountId(row[0]) for row in stage.query(wanted)]
+    choose_accounts(stage.context, connection, kept)
+    assert stage.consent(login, renews=connection).renewed_ids == (connection,)
+    stage.pass_time(DAY)
+    stage.sync(connection)
+
+    assert len(stage.query(CLOSED)) == 1
+    assert stage.query("SELECT 1 FROM bank.accounts WHERE name = 'Karte Neu'")
