@@ -91,13 +91,9 @@ def fetch_all(
 
     A `reach` beyond the usual replays the history: the feed then tells every row as it is now.
 
-    Rows of `awaited_account_ids` were set aside because the provider did not list their
-    account. When it does, and the account is recognised, the history is replayed: that brings
-    the rows as they are now. So it is when rows of an account come under another id: of what
-    it ended under the old one, a feed tells nothing.
-
     A change feed that brings its accounts along saves the accounts call, unless something
-    asks for the full list (see `_needs_full_accounts`).
+    asks for the full list (see `_needs_full_accounts`). `_is_replay_due` says what asks for the
+    history once more.
 
     Raises:
         TransientError: the provider has no data any more for a connection that had some.
@@ -121,11 +117,7 @@ def fetch_all(
             trouble = error  # the feed came whole: its rows need not wait for the list
     if accounts.status is not None and accounts.status.error_code is not None:
         trouble = provider.to_error(accounts.status.error_code)
-    if accounts.is_complete:
-        found = recognise(load_known(), accounts)
-    else:
-        stored = started.known_account_ids | started.closed_account_ids
-        found = recognise_part(stored, accounts)
+    found = _recognised(accounts, started, load_known)
     if changes is not None and _is_replay_due(changes, found, started):
         collected = Collected(archive)
         changes = provider.fetch_changes(credential, cursor=None, archive=collected)
@@ -146,7 +138,22 @@ def fetch_all(
     )
 
 
+def _recognised(
+    accounts: AccountsAnswer, started: StartedSync, load_known: Callable[[], KnownAccounts]
+) -> Recognised:
+    if accounts.is_complete:
+        return recognise(load_known(), accounts)
+    return recognise_part(started.known_account_ids | started.closed_account_ids, accounts)
+
+
 def _is_replay_due(changes: ChangesAnswer, found: Recognised, started: StartedSync) -> bool:
+    """
+    Say whether an update has to make way for the whole history, which brings rows as they are now.
+
+    Rows of `awaited_account_ids` were set aside until the provider lists their account, and it is
+    recognised. Of an account that goes by another id, a feed never tells the end of what it
+    showed under the old one.
+    """
     if changes.cursor_before is None:
         return False  # it is one
     listed = {account.external_id for account in found.answer.accounts}

@@ -66,7 +66,7 @@ class Feed:
                 changes,
                 held=load_stored_accounts(db, self.connection_id, vault=context.vault).held,
                 now=context.clock(),
-                set_aside=list,
+                set_aside=lambda _: None,
             )
 
 
