@@ -85,20 +85,37 @@ def test_a_partners_consent_whose_accounts_come_later_is_given_up(stage: Stage) 
     assert [one for one in events(stage) if one and "of another login" in one]
 
 
-def test_who_has_another_account_instead_of_one_renews_once_that_is_left_out(stage: Stage) -> None:
+NEW_CARD: Final = Offer(AccountKind.CREDIT_CARD, "Karte Neu", None, "EUR", "10")
+
+
+def test_who_has_another_card_beside_the_same_accounts_renews_as_ever(stage: Stage) -> None:
     login = stage.new_login()
     connection, _ = linked(stage, login)
     stage.world.close_account(stage.account(login, AccountKind.CREDIT_CARD))
-    stage.world.add_account(login, Offer(AccountKind.CREDIT_CARD, "Karte Neu", None, "EUR", "10"))
+    stage.world.add_account(login, NEW_CARD)
     stage.pass_time(DAY)
-    assert stage.consent(login, renews=connection).exit_reason == "other_accounts"
 
-    wanted = "SELECT id::text FROM bank.accounts WHERE type <> 'credit_card'"
-    kept = [AccountId(row[0]) for row in stage.query(wanted)]
-    choose_accounts(stage.context, connection, kept)
     assert stage.consent(login, renews=connection).renewed_ids == (connection,)
     stage.pass_time(DAY)
     stage.sync(connection)
 
     assert len(stage.query(CLOSED)) == 1
     assert stage.query("SELECT 1 FROM bank.accounts WHERE name = 'Karte Neu'")
+
+
+def test_who_has_another_half_of_their_accounts_leaves_the_old_one_out_first(stage: Stage) -> None:
+    """A partner's login looks the same: one account that both have, and one of each."""
+    kinds = (AccountKind.CHECKING, AccountKind.CREDIT_CARD)
+    login = stage.new_login()
+    connection = stage.link(login, *kinds)
+    stage.sync(connection)
+    stage.world.close_account(stage.account(login, AccountKind.CREDIT_CARD))
+    stage.world.add_account(login, NEW_CARD)
+    stage.pass_time(DAY)
+    refused = stage.consent(login, *kinds, renews=connection)
+    assert refused.exit_reason == "other_accounts"
+
+    wanted = "SELECT id::text FROM bank.accounts WHERE type <> 'credit_card'"
+    kept = [AccountId(row[0]) for row in stage.query(wanted)]
+    choose_accounts(stage.context, connection, kept)
+    assert stage.consent(login, *kinds, renews=connection).renewed_ids == (connection,)
