@@ -54,6 +54,7 @@ class Watcher:
         )
         self._seen: dict[tuple[ConnectionId, str], Pair] = {}  # by entry, as of the last look
         self._notes: dict[str, Pair] = {}  # by our row's id, as it was when the note was put
+        self._begins: dict[tuple[ConnectionId, str], date] = {}  # the first day ever seen covered
 
     def ask_for_look(self, members: list[Member], *, is_last: bool = False) -> None:
         """Look at each member after their next sync; the last look compares everything."""
@@ -83,10 +84,11 @@ class Watcher:
         if is_last:
             self._verified.add(member.connection_id)
             compare(comparison, self.findings)
-            self._check_coverage(member, comparison)
+            self._check_coverage(member, member.connection_id, comparison)
             self._check_notes(member.connection_id, comparison)
         else:
             self._annotate(member.connection_id, comparison)
+            self._note_coverage(member.connection_id, comparison)
 
     def remember(self, member: Member) -> None:
         """Write down what the provider shows of a connection now, and under which ids."""
@@ -260,8 +262,22 @@ class Watcher:
                     words = f"the note on row {row_id} is about {entry_id}, row {pair.held.id}"
                     self.findings.add(Checker.LOST_ANNOTATION, comparison.where, words)
 
-    def _check_coverage(self, member: Member, comparison: Comparison) -> None:
-        """Check that a window's coverage tells of all days since the link, or shows the gap."""
+    def _note_coverage(self, connection_id: ConnectionId, comparison: Comparison) -> None:
+        """Write down where coverage begins: history that is lost takes its coverage along."""
+        for name, held in comparison.by_world_account().items():
+            begins = [first for account in held for first, _ in account.covered]
+            if begins:
+                key = connection_id, name
+                self._begins[key] = min([*begins, self._begins.get(key, date.max)])
+
+    def _check_coverage(
+        self, member: Member, connection_id: ConnectionId, comparison: Comparison
+    ) -> None:
+        """
+        Check that a window's coverage tells of all days since the link, or shows the gap.
+
+        It never begins later than the link, nor than an earlier look saw it begin.
+        """
         if not comparison.is_windowed or member.linked_at is None:
             return
         today = self._place.context.clock().date()
@@ -276,6 +292,12 @@ class Watcher:
             newest = max((last for _, last in covered), default=None)
             if newest is None or newest < today - timedelta(days=1):
                 words = f"covered until {newest}, although a sync ended well on {today}"
+                self.findings.add(Checker.HIDDEN_GAP, where, words)
+            oldest = min((first for first, _ in covered), default=None)
+            linked_on = member.linked_at.date()
+            seen = self._begins.get((connection_id, name), linked_on)
+            if oldest is not None and oldest > min(seen, linked_on):
+                words = f"covered from {oldest}, linked on {linked_on}, once covered from {seen}"
                 self.findings.add(Checker.HIDDEN_GAP, where, words)
             if len(covered) > len(held):
                 told = ", ".join(f"{first} to {last}" for first, last in covered)

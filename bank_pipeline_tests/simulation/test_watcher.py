@@ -90,6 +90,39 @@ def test_what_is_planted_in_the_tables_is_found_after_a_sync(
     assert {one.checker for one in findings.found} == {checker}
 
 
+@pytest.mark.parametrize(
+    ("looks", "kept_days"),
+    [
+        pytest.param(0, 3, id="days since the link"),
+        pytest.param(1, 6, id="days that an earlier look saw covered"),
+    ],
+)
+def test_history_that_is_lost_together_with_its_coverage_is_found(
+    place: Installation, member: Member, looks: int, kept_days: int
+) -> None:
+    assert member.connection_id is not None
+    findings = Findings()
+    watcher = Watcher(place, findings)
+    driver = Driver(place, lambda _, __: None)
+    driver.sync(member.connection_id, SyncReason.INITIAL)
+    for _ in range(looks):
+        watcher.look_at(member, is_last=False)
+    for _ in range(6):
+        place.world.clock.advance(timedelta(days=1))
+        driver.sync(member.connection_id, SyncReason.SCHEDULE)
+    watcher.look_at(member, is_last=True)
+    assert findings.found == []
+
+    bound = {"day": place.world.clock.now().date() - timedelta(days=kept_days)}
+    with place.context.engine.begin() as db:
+        db.execute(sa.text("DELETE FROM bank.transactions WHERE booking_date < :day"), bound)
+        db.execute(sa.text("UPDATE bank.account_coverage SET first_day = :day"), bound)
+    watcher.look_at(member, is_last=True)
+
+    assert Checker.HIDDEN_GAP in {one.checker for one in findings.found}
+    assert findings.looked[Checker.MISSING] > 20
+
+
 def test_two_triggers_at_once_make_one_sync(place: Installation, member: Member) -> None:
     assert member.connection_id is not None
     driver = Driver(place, lambda _, __: None)
