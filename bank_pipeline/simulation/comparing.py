@@ -30,7 +30,7 @@ class Comparison:
 
     `world_accounts` tells which of the world's accounts each account id stood for, `names`
     which entry each row id did. `older` are rows that an earlier consent showed and the
-    present one no longer reaches. `is_windowed`: only covered dates are promised.
+    present one may no longer reach. `is_windowed`: only covered dates are promised.
     """
 
     where: str
@@ -55,7 +55,7 @@ class Comparison:
         """Pair the rows of one of the world's accounts."""
         shown = self.shown.get(name)
         rows = dict(shown.rows) if shown else {}
-        first_day = (shown.first_day if shown else None) or date.min
+        first_day = date.max if shown is None else shown.first_day or date.min
         for entry_id, row in self.older.get(name, {}).items():
             if row.day < first_day:
                 rows.setdefault(entry_id, row)
@@ -76,9 +76,30 @@ def compare(one: Comparison, findings: Findings) -> None:
         _compare_account(one, name, shown, held, findings)
         _compare_balances(one, shown, held, findings)
     for name, held in grouped.items():
-        for account in held:
-            if account.is_open:  # one that was closed before the last consent is not in it
-                findings.add(Checker.INVENTED, one.where, f"the bank has no account {name}")
+        _compare_unshown(one, name, held, findings)
+
+
+def _compare_unshown(
+    one: Comparison, name: str, held: list[HeldAccount], findings: Findings
+) -> None:
+    """
+    Compare what the present consent does not show, as accounts closed before it.
+
+    Their rows are those that earlier consents showed; where nothing ever was, none is.
+    """
+    for account in held:
+        if account.is_open:
+            findings.add(Checker.INVENTED, one.where, f"the bank has no account {name}")
+    matching = one.matching(name)
+    where = f"{one.where} ({name})"
+    count = len(matching.pairs) + len(matching.doubles) + len(matching.invented)
+    findings.look(Checker.DOUBLED, count)
+    findings.look(Checker.INVENTED, count)
+    for row in matching.doubles:
+        findings.add(Checker.DOUBLED, where, _told(row))
+    for row in matching.invented:
+        if name not in one.older or not row.is_pending:
+            findings.add(Checker.INVENTED, where, _told(row))
 
 
 def _compare_account(

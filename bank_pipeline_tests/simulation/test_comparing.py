@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -48,7 +48,7 @@ BANK: Final = (shown(1), shown(2, "-9.00"), shown(3, "12.00"))
 TABLES: Final = tuple(held(row) for row in BANK)
 
 
-def found(
+def compared(
     tables: Sequence[HeldRow],
     bank: Sequence[ShownRow] = BANK,
     *,
@@ -56,7 +56,7 @@ def found(
     available: str | None = "90",
     covered: tuple[tuple[date, date], ...] = ((DAY, DAY),),
     set_aside: frozenset[str] = frozenset(),
-) -> set[Checker]:
+) -> Comparison:
     account = ShownAccount(
         name="Giro",
         is_listed=True,
@@ -75,8 +75,7 @@ def found(
         covered=covered,
         rows=tuple(tables),
     )
-    findings = Findings()
-    one = Comparison(
+    return Comparison(
         where="bank",
         provider=Provider.TELLER,
         shown={"acc-1-1": account},
@@ -87,9 +86,17 @@ def found(
         set_aside=set_aside,
         is_windowed=True,
     )
+
+
+def found_in(one: Comparison) -> set[Checker]:
+    findings = Findings()
     compare(one, findings)
-    assert findings.looked[Checker.MISSING] == len(bank)
+    assert findings.looked[Checker.MISSING] == len(one.shown["acc-1-1"].rows)
     return {finding.checker for finding in findings.found}
+
+
+def found(tables: Sequence[HeldRow], bank: Sequence[ShownRow] = BANK, **named: Any) -> set[Checker]:
+    return found_in(compared(tables, bank, **named))
 
 
 def test_equal_tables_have_no_findings() -> None:
@@ -157,6 +164,39 @@ def test_a_row_beyond_the_covered_dates_is_a_gap_that_shows() -> None:
 
 def test_a_row_in_quarantine_is_not_lost() -> None:
     assert found(TABLES[1:], set_aside=frozenset({"tx-1"})) == set()
+
+
+def closed_beside(one: Comparison, rows: Sequence[HeldRow]) -> Comparison:
+    """Put a closed account beside ours, under an id that the present consent does not have."""
+    (ours,) = one.held
+    again = tuple(
+        replace(row, id=f"again {row.id}", account="former", external_id=f"once {row.external_id}")
+        for row in rows
+    )
+    closed = replace(ours, id="2", external_id="former", is_open=False, rows=again)
+    return replace(one, held=[ours, closed])
+
+
+def test_a_second_set_of_rows_in_a_closed_account_of_an_unknown_id_is_found() -> None:
+    assert found_in(closed_beside(compared(TABLES), TABLES)) == {Checker.INVENTED}
+    assert found_in(closed_beside(compared(TABLES), [])) == set()
+
+
+def test_an_account_closed_before_the_present_consent_has_the_rows_that_were_shown() -> None:
+    one = replace(
+        closed_beside(compared(TABLES), TABLES[:2]),
+        world_accounts={"account": "acc-1-1", "former": "acc-1-2"},
+        older={"acc-1-2": {row.entry_id: row for row in BANK[:2]}},
+    )
+    ours, closed = one.held
+    twice = replace(closed, rows=(*closed.rows, replace(closed.rows[0], id="twice")))
+    other = replace(closed, rows=(*closed.rows, held(shown(9, "-1.23"))))
+    waiting = replace(closed, rows=(*closed.rows, held(shown(9, "-1.23", pending=True))))
+
+    assert found_in(one) == set()
+    assert found_in(replace(one, held=[ours, twice])) == {Checker.DOUBLED}
+    assert found_in(replace(one, held=[ours, other])) == {Checker.INVENTED}
+    assert found_in(replace(one, held=[ours, waiting])) == set()
 
 
 def test_wrong_and_unknown_balances_are_found() -> None:
