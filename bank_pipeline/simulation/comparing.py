@@ -30,7 +30,8 @@ class Comparison:
 
     `world_accounts` tells which of the world's accounts each account id stood for, `names`
     which entry each row id did. `older` are rows that an earlier consent showed and the
-    present one may no longer reach. `is_windowed`: only covered dates are promised.
+    present one may no longer reach. `is_windowed`: only covered dates are promised. `paired` are
+    booked entries that an earlier look found in both: they were read, so they stay.
     """
 
     where: str
@@ -42,6 +43,7 @@ class Comparison:
     older: Mapping[str, Mapping[str, ShownRow]]
     set_aside: Collection[str]
     is_windowed: bool
+    paired: Collection[str] = frozenset()
 
     def by_world_account(self) -> dict[str, list[HeldAccount]]:
         """Return the held accounts by the world's account they stand for."""
@@ -73,6 +75,7 @@ def compare(one: Comparison, findings: Findings) -> None:
             if shown.is_listed:
                 findings.add(Checker.MISSING_ACCOUNT, one.where, f"{shown.name} ({name})")
             continue
+        _compare_state(one, name, shown, held, findings)
         _compare_account(one, name, shown, held, findings)
         _compare_balances(one, shown, held, findings)
     for name, held in grouped.items():
@@ -100,6 +103,28 @@ def _compare_unshown(
     for row in matching.invented:
         if name not in one.older or not row.is_pending:
             findings.add(Checker.INVENTED, where, _told(row))
+    _compare_lost(one, matching, where, findings)
+
+
+def _compare_state(
+    one: Comparison,
+    name: str,
+    shown: ShownAccount,
+    held: list[HeldAccount],
+    findings: Findings,
+) -> None:
+    findings.look(Checker.WRONG_ACCOUNT_STATE)
+    is_open = any(account.is_open for account in held)
+    if is_open != shown.is_listed:
+        words = "open, and no longer listed" if is_open else "closed, and still listed"
+        findings.add(Checker.WRONG_ACCOUNT_STATE, one.where, f"{shown.name} ({name}): {words}")
+
+
+def _compare_lost(one: Comparison, matching: Matching, where: str, findings: Findings) -> None:
+    """Find the rows of a closed account that were read once, and are gone now."""
+    for missing in matching.missing:
+        if missing.entry_id in one.paired:
+            findings.add(Checker.MISSING, where, _told(missing))
 
 
 def _compare_account(
@@ -121,6 +146,7 @@ def _compare_account(
         if shown.is_listed or kind is Checker.INVENTED:
             findings.add(kind, where, _told(row))
     if not shown.is_listed:
+        _compare_lost(one, matching, where, findings)
         return  # it was closed or withdrawn: what came after our last look was never shown
     for missing in matching.missing:
         is_promised = not one.is_windowed or any(each.covers(missing.day) for each in held)

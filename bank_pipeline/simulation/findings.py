@@ -20,6 +20,7 @@ class Checker(StrEnum):
     WRONG_DESCRIPTION = "wrong description"
     WRONG_BALANCE = "wrong balance"
     MISSING_ACCOUNT = "account missing"
+    WRONG_ACCOUNT_STATE = "account open here and closed there"
     HIDDEN_GAP = "gap that coverage does not show"
     GAP_LEFT = "gap left open"
     ENDLESS_PENDING = "pending row that never ends"

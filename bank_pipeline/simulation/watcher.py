@@ -188,6 +188,11 @@ class Watcher:
             older=self._older[connection_id],
             set_aside=set_aside,
             is_windowed=member.provider in _WINDOWED,
+            paired={
+                entry_id
+                for (looked_at, entry_id), pair in self._seen.items()
+                if looked_at == connection_id and not pair.held.is_pending
+            },
         )
 
     def _check_stability(self, connection_id: ConnectionId, comparison: Comparison) -> None:

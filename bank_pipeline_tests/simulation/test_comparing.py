@@ -91,7 +91,7 @@ def compared(
 def found_in(one: Comparison) -> set[Checker]:
     findings = Findings()
     compare(one, findings)
-    assert findings.looked[Checker.MISSING] == len(one.shown["acc-1-1"].rows)
+    assert findings.looked[Checker.MISSING] == sum(len(each.rows) for each in one.shown.values())
     return {finding.checker for finding in findings.found}
 
 
@@ -197,6 +197,33 @@ def test_an_account_closed_before_the_present_consent_has_the_rows_that_were_sho
     assert found_in(replace(one, held=[ours, twice])) == {Checker.DOUBLED}
     assert found_in(replace(one, held=[ours, other])) == {Checker.INVENTED}
     assert found_in(replace(one, held=[ours, waiting])) == set()
+
+
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_an_account_that_is_open_on_one_side_only_is_found(is_listed: bool) -> None:
+    one = compared(TABLES)
+    (ours,), shown_one = one.held, one.shown["acc-1-1"]
+    there = {"acc-1-1": replace(shown_one, is_listed=is_listed)}
+    same, other = (replace(ours, is_open=is_open) for is_open in (is_listed, not is_listed))
+
+    assert found_in(replace(one, shown=there, held=[same])) == set()
+    assert found_in(replace(one, shown=there, held=[other])) == {Checker.WRONG_ACCOUNT_STATE}
+
+
+@pytest.mark.parametrize("is_shown", [True, False])
+def test_rows_that_a_closed_account_had_at_an_earlier_look_stay(is_shown: bool) -> None:
+    one = compared(TABLES)
+    (ours,), shown_one = one.held, one.shown["acc-1-1"]
+    closed = replace(
+        one,
+        shown={"acc-1-1": replace(shown_one, is_listed=False)} if is_shown else {},
+        held=[replace(ours, is_open=False, rows=TABLES[1:])],
+        older={} if is_shown else {"acc-1-1": shown_one.rows},
+    )
+
+    assert found_in(closed) == set()
+    assert found_in(replace(closed, paired={BANK[1].entry_id})) == set()
+    assert found_in(replace(closed, paired={BANK[0].entry_id})) == {Checker.MISSING}
 
 
 def test_wrong_and_unknown_balances_are_found() -> None:
