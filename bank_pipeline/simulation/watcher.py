@@ -1,13 +1,14 @@
 """Looks at one year as it goes: remembers what the banks showed, and asks the checkers."""
 
 from collections import defaultdict
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
 from bank_pipeline.domain.connection import Connection, ConnectionStatus, HistoryStage, Provider
 from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline.domain.transitions import RATE_SPREAD, RETRY_WAITS, WAIT_MAX
 from bank_pipeline.sandbox.chance import dice
 from bank_pipeline.simulation import banks
 from bank_pipeline.simulation.comparing import Comparison, compare
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 SILENT_AFTER: Final = timedelta(days=3)
 """Without a success for so long, a connection has to say why and what comes next."""
+
+LONGEST_WAIT: Final = max(*RETRY_WAITS, WAIT_MAX) + RATE_SPREAD
+"""No next try is planned further ahead."""
 
 _NOTES_PER_LOOK: Final = 3
 _WINDOWED: Final = frozenset({Provider.GOCARDLESS, Provider.TELLER, Provider.ENABLE_BANKING})
@@ -164,11 +168,7 @@ class Watcher:
                     f"{connection.status_since:%Y-%m-%d}, but the bank serves it"
                 )
             )
-        last = connection.last_success_at or connection.created_at
-        if now - last <= SILENT_AFTER or connection.next_attempt_at is not None:
-            return None
-        has_told = connection.error_retries > 0 or connection.status is ConnectionStatus.ERROR
-        return None if has_told else f"no success since {last:%Y-%m-%d}, and no word of why"
+        return _untold_failure(connection, now=now)
 
     def _comparison(
         self,
@@ -307,6 +307,20 @@ class Watcher:
             if len(covered) > len(held):
                 told = ", ".join(f"{first} to {last}" for first, last in covered)
                 self.findings.add(Checker.GAP_LEFT, where, f"covered: {told}")
+
+
+def _untold_failure(connection: Connection, *, now: datetime) -> str | None:
+    """Return what is not said of days without a success; None when there are none, or it is."""
+    last = connection.last_success_at or connection.created_at
+    if now - last <= SILENT_AFTER:
+        return None
+    words = f"no success since {last:%Y-%m-%d}, and "
+    if connection.status_reason is None and connection.error_retries == 0:
+        return f"{words}no word of why"
+    due = connection.next_attempt_at
+    if due is None or due - now > LONGEST_WAIT:
+        return f"{words}the next try is at {due}"
+    return None
 
 
 def _content(row: ShownRow) -> tuple[object, ...]:

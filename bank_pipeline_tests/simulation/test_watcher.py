@@ -60,6 +60,33 @@ def test_days_without_a_success_and_without_a_plan_are_found(
 
 
 @pytest.mark.parametrize(
+    ("reason", "retries", "due_in", "found"),
+    [
+        ("X", 0, timedelta(hours=12), set()),
+        (None, 3, timedelta(hours=12), set()),
+        (None, 0, timedelta(hours=12), {Checker.SILENT_STOP}),
+        (None, 3, timedelta(days=300), {Checker.SILENT_STOP}),
+        ("X", 3, timedelta(days=300), {Checker.SILENT_STOP}),
+    ],
+)
+def test_a_planned_try_excuses_silence_only_with_a_reason_and_in_time(
+    place: Installation,
+    member: Member,
+    reason: str | None,
+    retries: int,
+    due_in: timedelta,
+    found: set[Checker],
+) -> None:
+    place.world.clock.advance(timedelta(days=4))
+    bound = {"reason": reason, "retries": retries, "due": place.world.clock.now() + due_in}
+    with place.context.engine.begin() as db:
+        words = "status_reason = :reason, error_retries = :retries, next_attempt_at = :due"
+        db.execute(sa.text(f"UPDATE bank.connections SET status = 'active', {words}"), bound)
+
+    assert checked(place, member) == found
+
+
+@pytest.mark.parametrize(
     ("harm", "checker"),
     [
         (f"UPDATE bank.transactions SET removed_at = now() WHERE id = {_ONE}", Checker.MISSING),
