@@ -138,17 +138,23 @@ class Watcher:
                 words = f"{killed} look killed, of which {kills} were"
                 self.findings.add(Checker.OPEN_SYNC_RUN, "sync runs", words)
         for member in members:
-            if not member.is_here or member.connection_id is None:
-                continue
-            self.findings.look(Checker.UNVERIFIED)
-            if member.connection_id not in self._verified:
-                connection = member.connection(self._place)
-                where = f"{member.provider} {member.customer.institution} {connection.id}"
-                words = (
-                    f"{connection.status} ({connection.status_reason}), last success "
-                    f"{connection.last_success_at}, next {connection.next_attempt_at}"
-                )
-                self.findings.add(Checker.UNVERIFIED, where, words)
+            if not member.has_left:
+                self._check_verified(member)
+
+    def _check_verified(self, member: Member) -> None:
+        """Check that a customer was looked at in the end: who cannot link again is lost, too."""
+        self.findings.look(Checker.UNVERIFIED)
+        where = f"{member.provider} {member.customer.institution}"
+        if member.connection_id is None:
+            words = f"no connection, after {len(member.earlier)} that are gone for good"
+            self.findings.add(Checker.UNVERIFIED, where, words)
+        elif member.connection_id not in self._verified:
+            connection = member.connection(self._place)
+            words = (
+                f"{connection.status} ({connection.status_reason}), last success "
+                f"{connection.last_success_at}, next {connection.next_attempt_at}"
+            )
+            self.findings.add(Checker.UNVERIFIED, f"{where} {connection.id}", words)
 
     def _silence(self, member: Member, connection: Connection) -> str | None:
         """Return what a connection fails to say; None when it is well, or explains itself."""

@@ -8,11 +8,14 @@ import pytest
 import sqlalchemy as sa
 
 from bank_pipeline.simulation import banks
+from bank_pipeline.simulation.agenda import Agenda
 from bank_pipeline.simulation.driver import Driver
 from bank_pipeline.simulation.findings import Checker, Finding, Findings, Known
 from bank_pipeline.simulation.installation import Installation
 from bank_pipeline.simulation.logs import LogChecker, listening, secrets_of
 from bank_pipeline.simulation.members import Member
+from bank_pipeline.simulation.plan import NONE
+from bank_pipeline.simulation.troubles import Span, Troubles
 from bank_pipeline.simulation.watcher import Watcher
 from bank_pipeline.sync.reports import SyncReason, SyncReport
 
@@ -57,6 +60,22 @@ def test_days_without_a_success_and_without_a_plan_are_found(
     place.world.clock.advance(timedelta(days=4))
 
     assert checked(place, member) == {Checker.SILENT_STOP}
+
+
+@pytest.mark.parametrize(("has_left", "found"), [(False, {Checker.UNVERIFIED}), (True, set())])
+def test_a_customer_who_came_and_has_no_connection_in_the_end_is_found(
+    place: Installation, member: Member, has_left: bool, found: set[Checker]
+) -> None:
+    assert member.connection_id is not None
+    member.earlier.append(member.connection_id)
+    member.connection_id, member.has_left = None, has_left
+    now = place.world.clock.now()
+    troubles = Troubles(place, Agenda(), seed=1, plan=NONE, span=Span(now, now))
+    watcher = Watcher(place, Findings())
+
+    watcher.conclude([member], troubles, kills=0)
+
+    assert {one.checker for one in watcher.findings.found} == found
 
 
 @pytest.mark.parametrize(
