@@ -232,6 +232,18 @@ def test_wrong_and_unknown_balances_are_found() -> None:
     assert found(TABLES, available=None) == {Checker.WRONG_BALANCE}
 
 
+def test_a_balance_that_no_bank_told_is_found() -> None:
+    one = compared(TABLES)
+    untold = {"acc-1-1": replace(one.shown["acc-1-1"], booked=None, available=None)}
+    (ours,) = one.held
+    nothing = replace(ours, booked=None, available=None)
+
+    assert found_in(replace(one, shown=untold, held=[nothing])) == set()
+    for made_up in ({"booked": Decimal(0)}, {"available": Decimal(0)}):
+        held_one = replace(nothing, **made_up)  # type: ignore[arg-type]
+        assert found_in(replace(one, shown=untold, held=[held_one])) == {Checker.WRONG_BALANCE}
+
+
 def test_one_call_too_many_in_any_24_hours_is_found() -> None:
     moments = [NOON + timedelta(hours=5 * n) for n in range(4)]
     within, after = NOON + timedelta(hours=23, minutes=59), NOON + timedelta(hours=24)
