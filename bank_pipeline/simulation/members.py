@@ -16,7 +16,8 @@ class Member:
     One customer who came.
 
     `external_ids` are the names that the connection had at the provider, oldest first.
-    `earlier` are connections that were revoked for good and followed by a new one.
+    `earlier` are connections that were revoked for good and followed by a new one. `renewals`
+    counts the consents that were renewed, `renames` those that came into use under another id.
     """
 
     customer: Customer
@@ -28,6 +29,8 @@ class Member:
     has_left: bool = False
     stopped_since: datetime | None = None
     patience: timedelta = timedelta(days=1)
+    renewals: int = 0
+    renames: int = 0
 
     @property
     def provider(self) -> Provider:
@@ -50,5 +53,6 @@ class Member:
         external_id = self.connection(place).external_id
         if self.external_ids[-1:] == [external_id]:
             return False
+        self.renames += bool(self.external_ids)
         self.external_ids.append(external_id)
         return True

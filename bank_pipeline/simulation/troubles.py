@@ -175,7 +175,10 @@ class Troubles:
         ]
 
     def _do(self, member: Member, kind: Trouble, make: Callable[[], bool]) -> None:
-        if member.is_here and make():
+        if not member.is_here:
+            return
+        member.note_external_id(self._place)  # after a renewal the old consent is nobody's
+        if make():
             self.injected[kind] += 1
 
     def _spoil_next(self, member: Member, kind: Trouble, _: Random) -> bool:

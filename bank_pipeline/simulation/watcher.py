@@ -49,6 +49,7 @@ class Watcher:
         self._wanted: set[int] = set()  # members by the customer's number
         self._is_last = False
         self._verified: set[ConnectionId] = set()
+        self._remembered: dict[ConnectionId, str] = {}  # the last id that was looked up there
         self._world_accounts: dict[ConnectionId, dict[str, str]] = defaultdict(dict)
         self._names: dict[ConnectionId, dict[str, dict[str, str]]] = defaultdict(
             lambda: defaultdict(dict)
@@ -67,12 +68,13 @@ class Watcher:
 
     def after_sync(self, member: Member, report: SyncReport) -> None:
         """Look at a member whose sync just ended well, if it is their turn."""
-        if member.customer.number not in self._wanted:
+        if member.connection_id is None:
             return
-        if report.stage is not HistoryStage.COMPLETE or member.connection_id is None:
+        is_renewed = self.keep_up(member)
+        if member.customer.number not in self._wanted or report.stage is not HistoryStage.COMPLETE:
             return
-        if member.note_external_id(self._place):
-            return  # renewed a moment ago: there is a better moment
+        if is_renewed:
+            return  # a moment ago: there is a better moment
         self._wanted.discard(member.customer.number)
         self.look_at(member, is_last=self._is_last)
 
@@ -94,11 +96,24 @@ class Watcher:
             self._annotate(member.connection_id, comparison)
             self._note_coverage(member.connection_id, comparison)
 
+    def keep_up(self, member: Member) -> bool:
+        """
+        Learn under which id the provider serves a connection; return whether that is new.
+
+        A renewed consent comes into use with a later sync, and the old one's word ends with it.
+        """
+        assert member.connection_id is not None
+        is_new = member.note_external_id(self._place)
+        if self._remembered.get(member.connection_id) != member.external_ids[-1]:
+            self.remember(member)
+        return is_new
+
     def remember(self, member: Member) -> None:
         """Write down what the provider shows of a connection now, and under which ids."""
         connection_id = member.connection_id
         assert connection_id is not None
         external_id = member.external_ids[-1]
+        self._remembered[connection_id] = external_id
         names = load_names(self._place, member.provider, external_id)
         for account, (world_account, entries) in names.items():
             self._world_accounts[connection_id][account] = world_account
@@ -117,6 +132,8 @@ class Watcher:
         for member in members:
             if member.connection_id is None:
                 continue
+            if member.is_here:
+                self.keep_up(member)
             connection = member.connection(self._place)
             self.findings.look(Checker.SILENT_STOP)
             words = self._silence(member, connection)

@@ -113,7 +113,15 @@ class Year:
         self.injected += self.troubles.injected + self.mailbox.injected
         self.injected += self.troubles.count_calls()
         self.watcher.conclude(self.members, self.troubles, kills=self._killer.kills)
+        self._count_renewals()
         self._tell(self.driver.tally)
+
+    def _count_renewals(self) -> None:
+        """Count them by what came of them: other ids come into use with a later sync."""
+        renames = sum(one.renames for one in self.members)
+        renewals = sum(one.renewals for one in self.members)
+        self.injected[Trouble.RECONNECTED_WITH_OTHER_IDS] += renames
+        self.injected[Trouble.RECONNECTED] += max(0, renewals - renames)
 
     def _tell(self, tally: Tally) -> None:
         findings = self.watcher.findings
@@ -244,6 +252,7 @@ class Year:
             member.stopped_since = None
             self._join_again(member)
             return True
+        self.watcher.keep_up(member)
         self.watcher.remember(member)
         try:
             state = link(self._place, member.customer, member.login_id, renews=member.connection_id)
@@ -251,9 +260,7 @@ class Year:
             return False
         if not state.connection_ids:
             return False
-        has_other_ids = member.note_external_id(self._place)
-        kind = Trouble.RECONNECTED_WITH_OTHER_IDS if has_other_ids else Trouble.RECONNECTED
-        self.injected[kind] += 1
+        member.renewals += 1
         member.stopped_since = None
         self.driver.is_stale = True
         return True
@@ -266,6 +273,7 @@ class Year:
         """End the connection; what the provider refuses is tried again."""
         if not member.is_here or member.connection_id is None:
             return
+        self.watcher.keep_up(member)
         self.watcher.remember(member)
         try:
             disconnect(self._place.context, member.connection_id)
@@ -280,6 +288,7 @@ class Year:
         """Do what is a customer's or our own machine's doing."""
         if not member.is_here or member.connection_id is None or self.troubles.is_machine_off:
             return
+        self.watcher.keep_up(member)
         match kind:
             case Trouble.RECONNECTED | Trouble.RECONNECTED_WITH_OTHER_IDS:
                 self._renew(member)

@@ -53,6 +53,13 @@ def test_a_stop_of_what_the_bank_still_serves_is_found(place: Installation, memb
     assert checked(place, member) == set()
 
 
+def test_a_stop_after_a_renewal_is_found(place: Installation, renewed: Member) -> None:
+    update(place, "status = 'needs_reauth', status_reason = 'X', next_attempt_at = NULL")
+    place.world.clock.advance(timedelta(days=4))
+
+    assert checked(place, renewed) == {Checker.SILENT_STOP}
+
+
 def test_days_without_a_success_and_without_a_plan_are_found(
     place: Installation, member: Member
 ) -> None:
@@ -167,6 +174,22 @@ def test_history_that_is_lost_together_with_its_coverage_is_found(
 
     assert Checker.HIDDEN_GAP in {one.checker for one in findings.found}
     assert findings.looked[Checker.MISSING] > 20
+
+
+def test_a_renewed_consent_is_known_from_its_first_sync_on(
+    place: Installation, renewed: Member
+) -> None:
+    assert renewed.connection_id is not None
+    reports: list[SyncReport] = []
+    Driver(place, lambda _, report: reports.append(report)).sync(
+        renewed.connection_id, SyncReason.SCHEDULE
+    )
+    watcher = Watcher(place, Findings())
+
+    watcher.after_sync(renewed, reports[-1])
+
+    assert renewed.external_ids[1:] == [renewed.connection(place).external_id]
+    assert renewed.renames == 1
 
 
 def test_two_triggers_at_once_make_one_sync(place: Installation, member: Member) -> None:

@@ -5,10 +5,12 @@ from typing import Final
 
 import pytest
 
+from bank_pipeline.simulation.customers import Customer
 from bank_pipeline.simulation.findings import Checker
 from bank_pipeline.simulation.plan import FULL, NONE, Plan, Trouble, load_plan, to_plan
 from bank_pipeline.simulation.report import Report, never_injected
 from bank_pipeline.simulation.run import live
+from bank_pipeline_tests.simulation.stages import GOCARDLESS, TELLER
 
 DENSE: Final = replace(FULL, rates={kind: rate * 12 for kind, rate in FULL.rates.items()})
 """What usually fills a year, in a month; single calls and webhooks fail as often as ever."""
@@ -41,6 +43,25 @@ def test_the_same_seed_gives_the_same_year(server_url: str) -> None:
         return replace(report, seconds=0)
 
     assert lived() == lived()
+
+
+def test_a_renewal_is_counted_by_the_ids_that_came_of_it(server_url: str) -> None:
+    plan = Plan("renewed", rates={Trouble.RECONNECTED: 365.0})
+
+    def kinds(customer: Customer) -> set[str]:
+        report = live(
+            1,
+            days=6,
+            connections=1,
+            plan=plan,
+            server_url=server_url,
+            listens=False,
+            people=[customer],
+        )
+        return {one for one in report.injected if one.startswith("reconnected")}
+
+    assert kinds(GOCARDLESS) == {Trouble.RECONNECTED_WITH_OTHER_IDS}
+    assert kinds(TELLER) == {Trouble.RECONNECTED}
 
 
 def test_a_trouble_that_never_happened_is_told(server_url: str) -> None:
