@@ -136,11 +136,16 @@ class FaultRule:
 
 @dataclass(frozen=True)
 class InjectedFault:
-    """A fault that was handed out, for tests that must explain every failure."""
+    """
+    A fault that was handed out, for tests that must explain every failure.
+
+    `rule_id` names the rule that struck; None where it was the dice.
+    """
 
     operation: str
     subject: str
     fault: Fault
+    rule_id: int | None = None
 
 
 class FaultPlan:
@@ -214,11 +219,13 @@ class FaultPlan:
     def take(self, operation: str, subject: str = "") -> Fault | None:
         """Count this call and return what goes wrong with it, or None when all is well."""
         with self._lock:
-            fault = self._take_rule(operation, subject)
-            if fault is None and self._chances is not None:
+            rule = self._take_rule(operation, subject)
+            fault = None if rule is None else rule.fault
+            if rule is None and self._chances is not None:
                 fault = self._chances.take(operation, subject)
             if fault is not None:
-                self._injected.append(InjectedFault(operation, subject, fault))
+                rule_id = None if rule is None else rule.id
+                self._injected.append(InjectedFault(operation, subject, fault, rule_id))
             return fault
 
     def remove(self, rule_id: int) -> bool:
@@ -257,13 +264,13 @@ class FaultPlan:
             plan.add_json({name: value for name, value in rule.items() if name != "id"})
         return plan
 
-    def _take_rule(self, operation: str, subject: str) -> Fault | None:
+    def _take_rule(self, operation: str, subject: str) -> FaultRule | None:
         matching = [rule for rule in self._rules if rule.matches(operation, subject)]
         striking = next((rule for rule in matching if not rule.after), None)
         counted = {rule.id: _counted(rule, strikes=rule is striking) for rule in matching}
         rules = [counted.get(rule.id, rule) for rule in self._rules]
         self._rules = [rule for rule in rules if rule.times != 0]
-        return striking.fault if striking else None
+        return striking
 
 
 @dataclass

@@ -66,6 +66,9 @@ _NEXT_CALL: Final[Mapping[Trouble, tuple[frozenset[Provider], Fault]]] = {
 }
 """What strikes the next reading of a connection, and at whom."""
 
+_Rules = frozenset[int]
+"""The ids of the rules by which a trouble strikes calls."""
+
 _KINDS: Final = tuple(FaultKind(kind.value) for kind in SHARES_OF_CALLS)
 
 
@@ -93,7 +96,8 @@ class Troubles:
         self._plan = plan
         self._span = span
         self._faults: FaultPlan = place.sandbox.faults
-        self.injected: Counter[Trouble] = Counter()
+        self._done: Counter[Trouble] = Counter()
+        self._planned: list[tuple[Trouble, _Rules]] = []
         self.quota_taken: Counter[str] = Counter()  # by what the account is called there
         self.is_machine_off = False
 
@@ -117,7 +121,7 @@ class Troubles:
     def draw_own(self, member: Member, act: Callable[[Trouble, Random], None]) -> None:
         """Draw what concerns one connection; `act` does what is no matter of the providers."""
         since = self._place.world.clock.now() + _SETTLING_IN
-        by_us: dict[Trouble, Callable[[Random], bool]] = {
+        by_us: dict[Trouble, Callable[[Random], bool | _Rules]] = {
             Trouble.LOGIN_REQUIRED: lambda _: banks.require_login(self._place, member),
             Trouble.CONSENT_EXPIRED: lambda _: banks.expire(self._place, member),
             Trouble.CONSENT_REVOKED: lambda _: banks.revoke(self._place, member),
@@ -141,6 +145,12 @@ class Troubles:
         ):
             for at, rolled in self._times(kind, since, member.customer.number):
                 self._agenda.add(at, partial(act, kind, rolled))
+
+    @property
+    def injected(self) -> Counter[Trouble]:
+        """What went wrong by now. What waits for a call that nobody made did not."""
+        struck = {one.rule_id for one in self._faults.injected()}
+        return self._done + Counter(kind for kind, rules in self._planned if rules & struck)
 
     def count_calls(self) -> Counter[Trouble]:
         """Return what was injected into calls, by kind, beside what was counted as it began."""
@@ -174,20 +184,22 @@ class Troubles:
             for number in range(count)
         ]
 
-    def _do(self, member: Member, kind: Trouble, make: Callable[[], bool]) -> None:
+    def _do(self, member: Member, kind: Trouble, make: Callable[[], bool | _Rules]) -> None:
         if not member.is_here:
             return
         member.note_external_id(self._place)  # after a renewal the old consent is nobody's
-        if make():
-            self.injected[kind] += 1
+        made = make()
+        if isinstance(made, bool):
+            self._done[kind] += made
+        else:
+            self._planned.append((kind, made))
 
-    def _spoil_next(self, member: Member, kind: Trouble, _: Random) -> bool:
+    def _spoil_next(self, member: Member, kind: Trouble, _: Random) -> bool | _Rules:
         at_whom, fault = _NEXT_CALL[kind]
         if member.provider not in at_whom:
             return False
         subject = banks.subjects(self._place, member)[-1]
-        self._faults.add(_READING[member.provider], fault, subject=subject)
-        return True
+        return frozenset({self._faults.add(_READING[member.provider], fault, subject=subject).id})
 
     def _take_quota(self, member: Member) -> bool:
         taken = banks.take_quota(self._place, member)
@@ -197,35 +209,34 @@ class Troubles:
 
     def _bank_out(
         self, member: Member, rolled: Random, bounds: tuple[int, int], hours: int
-    ) -> bool:
+    ) -> _Rules:
         fault = _DOWN_AT_BANK[member.provider]
         rules = [
             (_ALL_OF[member.provider], subject, fault)
             for subject in banks.subjects(self._place, member)
         ]
-        self._begin(rules, timedelta(hours=rolled.randint(*bounds) * hours))
-        return True
+        return self._begin(rules, timedelta(hours=rolled.randint(*bounds) * hours))
 
     def _strike(self, kind: Trouble, rules: list[tuple[str, str, Fault]], lasts: timedelta) -> None:
-        self.injected[kind] += 1
-        self._begin(rules, lasts)
+        self._planned.append((kind, self._begin(rules, lasts)))
 
-    def _begin(self, rules: list[tuple[str, str, Fault]], lasts: timedelta) -> None:
-        begun = [
+    def _begin(self, rules: list[tuple[str, str, Fault]], lasts: timedelta) -> _Rules:
+        begun = frozenset(
             self._faults.add(operation, fault, subject=subject, times=None).id
             for operation, subject, fault in rules
-        ]
+        )
         ends_at = self._place.world.clock.now() + lasts
         self._agenda.add(ends_at, partial(self._forget, begun))
+        return begun
 
-    def _forget(self, rule_ids: list[int]) -> None:
+    def _forget(self, rule_ids: _Rules) -> None:
         for rule_id in rule_ids:
             self._faults.remove(rule_id)
 
     def _switch_off(self, switch_on: Callable[[], None]) -> None:
         if self.is_machine_off:
             return
-        self.injected[Trouble.MACHINE_OFF] += 1
+        self._done[Trouble.MACHINE_OFF] += 1
         self.is_machine_off = True
 
         def back() -> None:

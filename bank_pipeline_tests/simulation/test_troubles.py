@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+import pytest
+
 from bank_pipeline.simulation.agenda import Agenda
 from bank_pipeline.simulation.driver import Driver
 from bank_pipeline.simulation.installation import Installation
@@ -40,3 +42,18 @@ def test_trouble_after_a_renewal_strikes_the_new_consent(
 
     assert report is None
     assert troubles.injected[Trouble.BANK_OUT_FOR_DAYS] == 1
+
+
+@pytest.mark.parametrize("kind", [Trouble.SLOW_DRIP, Trouble.BANK_OUT_FOR_DAYS])
+def test_a_trouble_is_counted_when_it_strikes_a_call(
+    place: Installation, member: Member, kind: Trouble
+) -> None:
+    assert member.connection_id is not None
+    troubles = draw(place, member, kind)
+    assert troubles.injected[kind] == 0
+
+    Driver(place, lambda _, __: None).sync(member.connection_id, SyncReason.INITIAL)
+
+    assert troubles.injected[kind] == 1
+    troubles.end()
+    assert troubles.injected[kind] == 1
