@@ -6,7 +6,7 @@ from datetime import date
 from typing import Final
 
 from bank_pipeline.domain.connection import Provider
-from bank_pipeline.simulation.evidence import HeldAccount, ShownAccount
+from bank_pipeline.simulation.evidence import HeldAccount, SetAside, ShownAccount
 from bank_pipeline.simulation.findings import Checker, Findings
 from bank_pipeline.simulation.matching import HeldRow, Matching, Pair, ShownRow, match_rows
 
@@ -41,7 +41,7 @@ class Comparison:
     world_accounts: Mapping[str, str]
     names: Mapping[str, Mapping[str, str]]
     older: Mapping[str, Mapping[str, ShownRow]]
-    set_aside: Collection[str]
+    set_aside: Collection[SetAside]
     is_windowed: bool
     paired: Collection[str] = frozenset()
 
@@ -68,6 +68,10 @@ class Comparison:
 def compare(one: Comparison, findings: Findings) -> None:
     """Compare all accounts of one connection, both ways."""
     grouped = one.by_world_account()
+    findings.look(Checker.UNREAD)
+    for row in one.set_aside:
+        if row.account is None:  # no bank here sends what nobody can read, odd ones included
+            findings.add(Checker.UNREAD, one.where, f"{row.external_id}: {row.reason}")
     for name, shown in one.shown.items():
         held = grouped.pop(name, [])
         findings.look(Checker.MISSING_ACCOUNT)
@@ -148,9 +152,11 @@ def _compare_account(
     if not shown.is_listed:
         _compare_lost(one, matching, where, findings)
         return  # it was closed or withdrawn: what came after our last look was never shown
+    accounts = {*shown.external_ids, *(account.external_id for account in held)}
+    waiting = {row.external_id for row in one.set_aside if row.account in accounts}
     for missing in matching.missing:
         is_promised = not one.is_windowed or any(each.covers(missing.day) for each in held)
-        if is_promised and missing.external_id not in one.set_aside:
+        if is_promised and missing.external_id not in waiting:
             findings.add(Checker.MISSING, where, _told(missing))
     for pair in matching.pairs:
         _compare_pair(pair, where, findings)

@@ -50,6 +50,20 @@ class HeldAccount:
         return any(first <= day <= last for first, last in self.covered)
 
 
+@dataclass(frozen=True)
+class SetAside:
+    """
+    A row that waits in quarantine.
+
+    `account` is the one that it waits for, where its account is not listed yet; None where the
+    row could not be read.
+    """
+
+    external_id: str | None
+    account: str | None
+    reason: str
+
+
 def load_shown(
     place: Installation, provider: Provider, external_id: str
 ) -> dict[str, ShownAccount]:
@@ -119,9 +133,12 @@ def load_held(db: sa.Connection, connection_id: ConnectionId) -> list[HeldAccoun
     ]
 
 
-def load_set_aside(db: sa.Connection, connection_id: ConnectionId) -> frozenset[str]:
-    """Load the ids of rows that wait in quarantine, where somebody sees them."""
-    return frozenset(db.scalars(_SET_ASIDE, {"connection_id": connection_id}))
+def load_set_aside(db: sa.Connection, connection_id: ConnectionId) -> list[SetAside]:
+    """Load the rows that wait in quarantine, where somebody sees them."""
+    return [
+        SetAside(row.external_id, row.account_external_id, row.reason)
+        for row in db.execute(_SET_ASIDE, {"connection_id": connection_id})
+    ]
 
 
 def _to_shown(account: Mapping[str, Any], provider: Provider) -> ShownAccount:
@@ -197,6 +214,6 @@ _ACCOUNTS: Final = sa.text(
     "FROM analytics.accounts WHERE connection_id = :connection_id ORDER BY account_id"
 )
 _SET_ASIDE: Final = sa.text(
-    "SELECT DISTINCT external_id FROM bank.quarantine "
-    "WHERE connection_id = :connection_id AND resolved_at IS NULL AND external_id IS NOT NULL"
+    "SELECT external_id, account_external_id, reason FROM bank.quarantine "
+    "WHERE connection_id = :connection_id AND resolved_at IS NULL ORDER BY id"
 )

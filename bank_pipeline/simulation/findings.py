@@ -11,6 +11,7 @@ class Checker(StrEnum):
     """What must not be there, one checker each."""
 
     MISSING = "row missing in covered dates"
+    UNREAD = "row that could not be read"
     DOUBLED = "row doubled"
     INVENTED = "row invented"
     WRONG_AMOUNT = "wrong amount"

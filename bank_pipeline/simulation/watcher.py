@@ -14,6 +14,7 @@ from bank_pipeline.simulation import banks
 from bank_pipeline.simulation.comparing import Comparison, compare
 from bank_pipeline.simulation.evidence import (
     HeldAccount,
+    SetAside,
     load_held,
     load_names,
     load_set_aside,
@@ -198,7 +199,7 @@ class Watcher:
         member: Member,
         connection_id: ConnectionId,
         held: list[HeldAccount],
-        set_aside: frozenset[str],
+        set_aside: list[SetAside],
     ) -> Comparison:
         name = member.customer.institution or member.customer.bank_id
         return Comparison(

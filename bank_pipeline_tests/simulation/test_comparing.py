@@ -10,7 +10,7 @@ import pytest
 
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.simulation.comparing import Comparison, compare
-from bank_pipeline.simulation.evidence import HeldAccount, ShownAccount
+from bank_pipeline.simulation.evidence import HeldAccount, SetAside, ShownAccount
 from bank_pipeline.simulation.findings import Checker, Findings
 from bank_pipeline.simulation.limits import over_limit
 from bank_pipeline.simulation.matching import HeldRow, ShownRow
@@ -55,7 +55,7 @@ def compared(
     booked: str | None = "100",
     available: str | None = "90",
     covered: tuple[tuple[date, date], ...] = ((DAY, DAY),),
-    set_aside: frozenset[str] = frozenset(),
+    set_aside: Sequence[SetAside] = (),
 ) -> Comparison:
     account = ShownAccount(
         name="Giro",
@@ -162,8 +162,20 @@ def test_a_row_beyond_the_covered_dates_is_a_gap_that_shows() -> None:
     assert found(TABLES[1:], covered=covered) == set()
 
 
-def test_a_row_in_quarantine_is_not_lost() -> None:
-    assert found(TABLES[1:], set_aside=frozenset({"tx-1"})) == set()
+@pytest.mark.parametrize(
+    ("account", "checkers"),
+    [
+        ("account", set()),
+        ("another", {Checker.MISSING}),
+        (None, {Checker.MISSING, Checker.UNREAD}),
+    ],
+)
+def test_a_row_in_quarantine_is_not_lost_if_it_waits_for_this_account(
+    account: str | None, checkers: set[Checker]
+) -> None:
+    waiting = SetAside("tx-1", account, "its account is not listed")
+
+    assert found(TABLES[1:], set_aside=[waiting]) == checkers
 
 
 def closed_beside(one: Comparison, rows: Sequence[HeldRow]) -> Comparison:
