@@ -48,6 +48,19 @@ DEFECTS: Final = (
         Checker.HIDDEN_GAP,
     ),
     _d(
+        plants.old_history_pruned,
+        stages.SHALLOW,
+        "Housekeeping takes old rows, and the days that they stood for.",
+        Checker.HIDDEN_GAP,
+    ),
+    _d(
+        plants.purchases_unreadable,
+        stages.TELLER_WILD,
+        "No purchase can be read: all of them wait in quarantine.",
+        Checker.UNREAD,
+        Checker.MISSING,
+    ),
+    _d(
         plants.occurrence_ignored,
         stages.NAMELESS_WILD,
         "The second equal purchase of a day has the name of the first.",
@@ -220,6 +233,12 @@ DEFECTS: Final = (
         stages.TELLER_WILD,
         "Of several accounts only the first is read.",
         Checker.HIDDEN_GAP,
+    ),
+    _d(
+        states.closed_accounts_stay_open,
+        stages.CLOSED,
+        "What the bank does not list any more stays open.",
+        Checker.WRONG_ACCOUNT_STATE,
     ),
     _d(
         states.token_logged,

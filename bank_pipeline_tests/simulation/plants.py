@@ -18,6 +18,7 @@ from bank_pipeline.domain.window import DateWindow
 from bank_pipeline.providers.enable_banking import transform as enable_banking
 from bank_pipeline.providers.gocardless import transform as gocardless
 from bank_pipeline.providers.plaid import transform as plaid
+from bank_pipeline.providers.rows import read_row
 from bank_pipeline.providers.teller import transform as teller
 from bank_pipeline.storage import transaction_writes
 from bank_pipeline.storage.coverage import save_coverage
@@ -25,6 +26,7 @@ from bank_pipeline.storage.locks import connection_lock
 from bank_pipeline.storage.rows import BANK_COLUMNS, to_values
 from bank_pipeline.storage.sync_runs import finish_sync_run
 from bank_pipeline.sync import apply, fetch
+from bank_pipeline.sync.prune import prune
 from bank_pipeline_tests.simulation.planting import (
     always,
     everywhere,
@@ -71,6 +73,24 @@ def gaps_papered_over(patch: Patch) -> None:
     everywhere(patch, window.merged, one_range)
 
 
+def old_history_pruned(patch: Patch) -> None:
+    def forgetful(context: Any, **named: Any) -> Any:
+        bound = {"day": context.clock().date() - 5 * DAY, "now": context.clock()}
+        with context.engine.begin() as db:
+            db.execute(_FORGET_ROWS, bound)
+            db.execute(_FORGET_DAYS, bound)
+        return prune(context, **named)
+
+    everywhere(patch, prune, forgetful)
+
+
+_FORGET_ROWS: Final = sa.text(
+    "UPDATE bank.transactions SET removed_at = :now WHERE booking_date < :day"
+)
+_FORGET_DAYS: Final = sa.text(
+    "UPDATE bank.account_coverage SET first_day = :day WHERE first_day < :day AND last_day >= :day"
+)
+
 # Identity.
 
 
@@ -105,6 +125,14 @@ def plaid_sign_kept(patch: Patch) -> None:
         return other_row({"amount": -row.amount if row.amount else row.amount})(row)  # type: ignore[no-any-return]
 
     everywhere(patch, plaid.to_transaction, with_answer(plaid.to_transaction, flip))
+
+
+def purchases_unreadable(patch: Patch) -> None:
+    def picky(model: Any, raw: Any, **named: Any) -> Any:
+        is_purchase = str(raw.get("amount", "")).startswith("-")
+        return read_row(model, {"id": raw["id"]} if is_purchase else raw, **named)
+
+    everywhere(patch, read_row, picky)
 
 
 def card_sign_kept(patch: Patch) -> None:

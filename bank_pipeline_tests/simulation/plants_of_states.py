@@ -18,6 +18,7 @@ from bank_pipeline.domain.connection import ConnectionStatus
 from bank_pipeline.domain.quota import next_call_at
 from bank_pipeline.domain.transitions import FailureKind
 from bank_pipeline.providers.plaid import client as plaid_client
+from bank_pipeline.storage import accounts
 from bank_pipeline.storage.balances import save_balances
 from bank_pipeline.sync import circuit, failures
 from bank_pipeline.sync.recognise import recognise
@@ -132,6 +133,10 @@ def only_first_account(patch: Patch) -> None:
         return recognise(known, replace(answer, accounts=answer.accounts[:1]))
 
     everywhere(patch, recognise, first)
+
+
+def closed_accounts_stay_open(patch: Patch) -> None:
+    patch.setattr(accounts, "_close", always(0))
 
 
 def token_logged(patch: Patch) -> None:

@@ -96,6 +96,9 @@ OUT: Final = Stage(
 )
 KEYS: Final = Stage("keys refused", TELLER, _plan("keys", "calm", keys_refused=_ALL_YEAR / 4))
 EXPIRED: Final = Stage("expired", GOCARDLESS, _plan("expired", "calm", consent_expired=40))
+CLOSED: Final = Stage(
+    "an account closed", TELLER, _plan("closed", "calm", account_closed=_ALL_YEAR / 2), days=8
+)
 HEARD: Final = Stage("heard", PLAID, _plan("heard", "calm"), days=2, listens=True)
 
 EVERY_TIME: Final = (PLAID_ABROAD, CONCURRENT, HEARD)
