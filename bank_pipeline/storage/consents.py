@@ -158,15 +158,10 @@ def has_next_consent(db: sa.Connection, connection_id: ConnectionId) -> bool:
 
 
 def set_next_consent_failed(
-    db: sa.Connection,
-    consent: NextConsent,
-    *,
-    code: str,
-    attempts: int,
-    next_attempt_at: datetime,
+    db: sa.Connection, consent: NextConsent, *, code: str, next_attempt_at: datetime
 ) -> bool:
     """
-    Note why a new consent is not in use yet, and have its connection synced again soon.
+    Note why a new consent is not in use yet, after so many attempts, and have it tried again.
 
     Return whether it is still the next one: what a newer one has replaced puts off nobody.
     """
@@ -176,7 +171,7 @@ def set_next_consent_failed(
             next_consents.c.connection_id == consent.connection_id,
             next_consents.c.external_id == consent.external_id,
         )
-        .values(attempts=attempts, last_error=code)
+        .values(attempts=consent.attempts, last_error=code)
     )
     if not noted.rowcount:
         return False

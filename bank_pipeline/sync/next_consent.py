@@ -166,9 +166,8 @@ def _note_failure(
         else:
             wait = growing_wait(RETRY_WAITS, tries) if is_its_own else NOT_ITS_OWN_WAIT
             due = now + max(wait, timedelta(seconds=failure.retry_after_s or 0))
-            is_next = set_next_consent_failed(
-                db, consent, code=failure.code, attempts=tries, next_attempt_at=due
-            )
+            tried = replace(consent, attempts=tries)
+            is_next = set_next_consent_failed(db, tried, code=failure.code, next_attempt_at=due)
             if is_next and consent.last_error is None:
                 reason = f"new consent not in use yet: {failure.code}"
                 insert_notice(db, connection, reason, now=now)
