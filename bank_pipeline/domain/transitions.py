@@ -22,6 +22,14 @@ LEASE: Final = timedelta(minutes=15)
 RATE_SPREAD: Final = timedelta(seconds=30)
 """Connections that met one limit together come back apart, within this time."""
 
+REFUSAL_WAITS: Final = (
+    timedelta(minutes=1),
+    timedelta(minutes=5),
+    timedelta(minutes=15),
+    timedelta(hours=1),
+)
+"""The least waits after the second, third, … refusal for too many calls in a row."""
+
 RETRY_WAITS: Final = (
     timedelta(minutes=5),
     timedelta(minutes=15),
@@ -191,6 +199,20 @@ def after_failure(
     if kind.is_ours or _is_warned_without_date(connection, now=now):
         return Transition(connection.status, connection.status_reason, due, retries)
     return Transition(ConnectionStatus.ERROR, code, due, retries)
+
+
+def after_refusals(transition: Transition, *, refusals: int, now: datetime) -> Transition:
+    """
+    Say the same of a refusal for too many calls that so many others came right before.
+
+    A provider that asks for a second's patience each time is not believed for ever.
+    """
+    due = transition.next_attempt_at
+    if not refusals or due is None:
+        return transition
+    return replace(
+        transition, next_attempt_at=max(due, now + growing_wait(REFUSAL_WAITS, refusals))
+    )
 
 
 def after_deferral(connection: Connection, *, due: datetime, now: datetime) -> Transition:

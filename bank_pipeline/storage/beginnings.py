@@ -1,6 +1,7 @@
 """What a sync begins with, besides its connection: everything in one statement."""
 
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Final
 
 import sqlalchemy as sa
@@ -8,6 +9,7 @@ import sqlalchemy as sa
 from bank_pipeline.domain.circuit import CircuitState
 from bank_pipeline.domain.connection import Connection
 from bank_pipeline.domain.notices import Wishes
+from bank_pipeline.domain.transitions import FailureKind
 from bank_pipeline.storage.notice_targets import to_wishes
 from bank_pipeline.storage.quarantine import ORPHANED
 
@@ -24,7 +26,8 @@ class Beginning:
     `newest_event_id` is that of the newest webhook event that waits, 0 without. `wishes` are what
     the team wants to be told of, None without a target. `is_failure_told`: it was told that this
     connection fails, since it last succeeded. `is_provider_paused`: it refuses us.
-    `is_bank_known`: its bank is described among the institutions.
+    `is_bank_known`: its bank is described among the institutions. `limited_count`: so many syncs
+    in a row, up to now, met a limit; more than `_LIMITED_MAX` are not counted.
     """
 
     open_accounts: frozenset[str]
@@ -38,6 +41,10 @@ class Beginning:
     is_failure_told: bool
     is_provider_paused: bool
     is_bank_known: bool
+    limited_count: int
+
+
+_LIMITED_MAX: Final = 6
 
 
 def load_beginning(db: sa.Connection, connection: Connection) -> Beginning:
@@ -56,6 +63,7 @@ def load_beginning(db: sa.Connection, connection: Connection) -> Beginning:
         "orphaned": ORPHANED,
         "team_id": connection.team_id,
         "failing_since": failure_key(connection),
+        "most": _LIMITED_MAX,
     }
     row = db.execute(_BEGINNING, parameters).one()
     return Beginning(
@@ -70,6 +78,7 @@ def load_beginning(db: sa.Connection, connection: Connection) -> Beginning:
         is_failure_told=row.is_failure_told,
         is_provider_paused=row.is_provider_paused,
         is_bank_known=row.is_bank_known,
+        limited_count=len([*takewhile(FailureKind.RATE_LIMITED.__eq__, row.newest_classes)]),
     )
 
 
@@ -107,6 +116,8 @@ _BEGINNING: Final = sa.text(
         EXISTS (SELECT FROM bank.provider_health
                 WHERE provider = :provider AND state <> :closed) AS is_provider_paused,
         EXISTS (SELECT FROM bank.institutions
-                WHERE provider = :provider AND external_id = :institution) AS is_bank_known
+                WHERE provider = :provider AND external_id = :institution) AS is_bank_known,
+        ARRAY(SELECT coalesce(error_class, '') FROM bank.sync_runs
+              WHERE connection_id = :id ORDER BY started_at DESC LIMIT :most) AS newest_classes
     """
 )

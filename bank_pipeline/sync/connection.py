@@ -17,16 +17,23 @@ from structlog.contextvars import bind_contextvars, bound_contextvars
 
 from bank_pipeline.domain.connection import Connection, ConnectionStatus
 from bank_pipeline.domain.depth import Reach, planned_reach
-from bank_pipeline.domain.transitions import LEASE, after_failed_part
+from bank_pipeline.domain.transitions import (
+    LEASE,
+    Transition,
+    after_failed_part,
+    after_refusals,
+)
 from bank_pipeline.errors import (
     CoveredError,
     CredentialsRefusedError,
     ProviderError,
+    RateLimitedError,
     UserActionError,
 )
 from bank_pipeline.providers.answers import Archive
 from bank_pipeline.providers.base import FeedProvider, WindowProvider
 from bank_pipeline.providers.metering import metered_by
+from bank_pipeline.providers.throttle import THROTTLED
 from bank_pipeline.storage.accounts import load_stored_accounts
 from bank_pipeline.storage.beginnings import Beginning, load_beginning
 from bank_pipeline.storage.connections import apply_transition, lease_connection, lock_connection
@@ -46,7 +53,7 @@ from bank_pipeline.sync.history import horizon_of
 from bank_pipeline.sync.institutions import remember_institution
 from bank_pipeline.sync.next_consent import load_known, try_next_consent, under_consent
 from bank_pipeline.sync.notices import note_failed
-from bank_pipeline.sync.quota import CallBook
+from bank_pipeline.sync.quota import SPENT, CallBook
 from bank_pipeline.sync.reports import ALL_STEPS, SyncReason, SyncReport, SyncRequest
 from bank_pipeline.sync.started import StartedSync
 from bank_pipeline.sync.windows import Held, fetch_windows, load_held
@@ -162,6 +169,7 @@ def _start(context: SyncContext, request: SyncRequest) -> StartedSync:
             actor=actor_of(context, request.dagster_run_id),
             is_provider_paused=beginning.is_provider_paused,
             is_bank_known=beginning.is_bank_known,
+            limited_count=beginning.limited_count,
         )
 
 
@@ -220,7 +228,7 @@ def _sync(
         vault=context.vault,
         now=context.clock(),
         calls=calls,
-        after_trouble=judge_failure(context, started.connection, trouble) if trouble else None,
+        after_trouble=_judge(context, started, trouble) if trouble else None,
     )
     status = fetched.accounts.status
     institution_external_id = status.institution_external_id if status else None
@@ -337,6 +345,15 @@ def _fetch_windows(
     )
 
 
+def _judge(context: SyncContext, started: StartedSync, error: Exception) -> Transition:
+    """Say where a failure leads; whoever is refused again and again waits ever longer."""
+    transition = judge_failure(context, started.connection, error)
+    is_refused = isinstance(error, RateLimitedError) and error.code not in (SPENT, THROTTLED)
+    return after_refusals(
+        transition, refusals=started.limited_count if is_refused else 0, now=context.clock()
+    )
+
+
 @contextmanager
 def _recorded_failure(
     context: SyncContext, started: StartedSync, calls: CallBook, answers: AnswerBook
@@ -348,7 +365,7 @@ def _recorded_failure(
         connection = started.connection
         kind, code = classify(error)
         outcome = outcome_of(error)
-        transition = judge_failure(context, connection, error)
+        transition = _judge(context, started, error)
         is_part, planned = started.request.is_part, started.planned_attempt_at
         if is_part:
             transition = after_failed_part(transition, planned_attempt_at=planned)

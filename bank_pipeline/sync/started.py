@@ -28,6 +28,7 @@ class StartedSync:
     the team wants to be told of, None: nothing. `is_failure_told`: it was told that this
     connection fails, and nothing else since. `actor`: who has it synced. `is_provider_paused`:
     the provider refuses us. `is_bank_known`: the bank is described among the institutions.
+    `limited_count`: so many syncs in a row before this one met a limit.
     """
 
     id: SyncRunId
@@ -50,3 +51,4 @@ class StartedSync:
     actor: Actor = SYSTEM
     is_provider_paused: bool = False
     is_bank_known: bool = False
+    limited_count: int = 0

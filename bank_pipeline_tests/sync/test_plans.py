@@ -7,8 +7,9 @@ import pytest
 
 from bank_pipeline.domain.connection import ConnectionStatus
 from bank_pipeline.domain.ids import ConnectionId
-from bank_pipeline.domain.transitions import LEASE
-from bank_pipeline.errors import ReauthRequiredError
+from bank_pipeline.domain.transitions import LEASE, REFUSAL_WAITS
+from bank_pipeline.errors import RateLimitedError, ReauthRequiredError
+from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline.storage.listing import load_due_attempts, load_scheduled_ids
 from bank_pipeline.sync.connection import sync_connection
 from bank_pipeline.sync.reports import SyncReason, SyncRequest
@@ -70,3 +71,30 @@ def test_a_connection_that_waits_for_its_customer_is_looked_at_once_a_day(ground
     ground.repair_item(connection)
     ground.sync(connection)
     assert ground.connection(connection).status is ConnectionStatus.ACTIVE
+
+
+def test_whoever_is_refused_again_and_again_waits_ever_longer(ground: Ground) -> None:
+    """Plaid asks for one second each time; a day of that would be ten thousand syncs."""
+    connection = ground.link_ready()
+    ground.pass_time(timedelta(days=1))
+
+    def refused() -> timedelta:
+        with pytest.raises(RateLimitedError):
+            ground.sync(connection, SyncReason.RECOVERY)
+        due = ground.connection(connection).next_attempt_at
+        assert due is not None
+        return due - ground.context.clock()
+
+    ground.fail(SYNC, FaultKind.RATE_LIMITED, times=None, retry_after="1")
+    waits: list[timedelta] = []
+    for _ in range(6):
+        waits.append(refused())
+        ground.pass_time(waits[-1])
+    assert waits == sorted(waits)
+    assert waits[0] < REFUSAL_WAITS[0] <= waits[1]
+    assert waits[-1] == REFUSAL_WAITS[-1]
+
+    ground.sandbox.faults.clear()
+    ground.sync(connection, SyncReason.RECOVERY)
+    ground.fail(SYNC, FaultKind.RATE_LIMITED, times=None, retry_after="1")
+    assert refused() == waits[0]
