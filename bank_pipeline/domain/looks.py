@@ -14,6 +14,7 @@ from decimal import Decimal
 
 from bank_pipeline.domain.account import AccountType
 from bank_pipeline.domain.changes import ChangePlan, missing_keys, plan_changes
+from bank_pipeline.domain.days import day_after, day_before
 from bank_pipeline.domain.doubled import told_once
 from bank_pipeline.domain.identity_rules import DOUBTED, IdentityRules, RunningBalances
 from bank_pipeline.domain.ids import TransactionId
@@ -55,7 +56,9 @@ class Look:
         if self.covered is not None:
             known += [self.covered.first, self.covered.last]
         slack = self.moved_by or timedelta(0)
-        return DateWindow(first=min(known) - slack, last=max(known) + slack) if known else None
+        if not known:
+            return None
+        return DateWindow(first=day_before(min(known), slack), last=day_after(max(known), slack))
 
     @property
     def judged(self) -> DateWindow | None:
@@ -251,4 +254,4 @@ def _are_two(one: Decimal | None, other: Decimal | None, rules: IdentityRules) -
 
 def pending_since(days: DateWindow) -> date:
     """Return since when pending rows may become booked rows of these days."""
-    return days.first - BOOKING_DELAY_MAX
+    return day_before(days.first, BOOKING_DELAY_MAX)

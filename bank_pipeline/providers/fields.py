@@ -30,6 +30,12 @@ _CURRENCY: Final = re.compile("[A-Z]{3}")
 _DECIMAL: Final = re.compile(r"[+-]?[0-9]{1,60}(\.[0-9]{1,60})?")
 _ISO_DATE_LENGTH = len("2026-01-31")
 
+FIRST_YEAR: Final = 1900
+"""What is dated earlier is not dated: 0001-01-01 is what some banks' systems write for no date."""
+
+ID_LENGTH_MAX: Final = 512
+"""Longer than any id that was seen, and short enough for an index of PostgreSQL in any script."""
+
 
 def _number(value: object) -> Decimal:
     if type(value) is Decimal:
@@ -47,7 +53,9 @@ def _number_text(value: object) -> Decimal:
 
 def _date(value: object) -> date:
     if isinstance(value, str) and len(value) == _ISO_DATE_LENGTH:
-        return date.fromisoformat(value)
+        day = date.fromisoformat(value)
+        if day.year >= FIRST_YEAR:
+            return day
     raise ValueError("a calendar date, YYYY-MM-DD")
 
 
@@ -83,7 +91,8 @@ NumberText = Annotated[Decimal, PlainValidator(_number_text)]
 Stated = Annotated[Decimal, PlainValidator(_stated)]
 """An amount beside the one that matters: what is no amount fails here, where it may."""
 CalendarDate = Annotated[date, PlainValidator(_date)]
-Identifier = Annotated[StrictStr, Field(min_length=1)]
+Filled = Annotated[StrictStr, Field(min_length=1)]
+Identifier = Annotated[Filled, Field(max_length=ID_LENGTH_MAX)]
 OR_NONE: Final = WrapValidator(_or_none)
 """What cannot be read is unknown, and nothing else is lost for it."""
 Label = Annotated[Annotated[str, AfterValidator(read_storable)] | None, OR_NONE]

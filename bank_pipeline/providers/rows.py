@@ -18,19 +18,34 @@ from bank_pipeline.providers.answers import QuarantinedRow
 from bank_pipeline.providers.exact_json import dump_json, escape_odd, is_storable, to_storable
 from bank_pipeline.providers.fields import Row
 
+DEPTH_MAX: Final = 100
+"""Levels within levels. No bank sends ten; what writes a row down gives up after some 250."""
+
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
+_NESTS: Final = (dict, list)
 _ODD_TEXT: Final = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 
 _Schema = TypeVar("_Schema", bound=Row)
 _Row = TypeVar("_Row")
 
 
-class OddTextError(Exception):
-    """Text that no database can hold, where the row cannot do without it."""
+class UnfitValueError(Exception):
+    """A value that cannot be kept, where the row cannot do without it."""
+
+
+class OddTextError(UnfitValueError):
+    """Text that no database can hold."""
 
     def __init__(self) -> None:
         super().__init__("text that no database can hold")
+
+
+class TooDeepError(UnfitValueError):
+    """A value that is nested beyond reason."""
+
+    def __init__(self) -> None:
+        super().__init__("nested too deeply")
 
 
 @dataclass
@@ -68,18 +83,19 @@ class Rows:
         try:
             row = transform(*read_row(model, raw, has_odd_text=self.has_odd_text))
         except ValidationError as error:
-            self._set_aside(raw, to_reason(error), id_key=id_key)
-        except OddTextError as error:
-            self._set_aside(raw, str(error), id_key=id_key)
+            self.set_aside(raw, to_reason(error), id_key=id_key)
+        except UnfitValueError as error:
+            self.set_aside(raw, str(error), id_key=id_key)
         else:
             tracing.note(raw, row)
             return row
         return None
 
-    def _set_aside(self, raw: Any, reason: str, *, id_key: str) -> None:  # noqa: ANN401
+    def set_aside(self, raw: Any, reason: str, *, id_key: str) -> None:  # noqa: ANN401
+        """Keep something that is no row, as it came."""
         value = raw.get(id_key) if isinstance(raw, dict) else None
         external_id = escape_odd(value) if isinstance(value, str) else None
-        row = QuarantinedRow(self.operation, external_id, dump_json(raw), reason)
+        row = QuarantinedRow(self.operation, external_id, _spelt(raw), reason)
         self.quarantined.append(row)
 
 
@@ -100,12 +116,14 @@ def read_row(
     Read a row, and return what is unreadable in it apart, by field.
 
     Text that no database can hold is unreadable too; it is returned as JSON spells it, in
-    ASCII. A text for people is mended (U+FFFD) and read besides.
+    ASCII. A text for people is mended (U+FFFD) and read besides. So is what is nested too deeply.
 
     Raises:
         ValidationError: a vital field is missing or does not fit.
-        OddTextError: a vital field holds text that no database can.
+        UnfitValueError: a vital field holds what no database can.
     """
+    if _is_deeper(raw, DEPTH_MAX):
+        return _read_deep(model, raw, has_odd_text=has_odd_text)
     if has_odd_text and not is_storable(raw):
         return _read_odd_text(model, raw)
     try:
@@ -134,6 +152,45 @@ def _read_odd_text(model: type[_Schema], raw: Any) -> tuple[_Schema, Mapping[str
             fit[key] = _mended(value)
     row, unreadable = read_row(model, fit, has_odd_text=False)
     return row, {**unreadable, **odd}
+
+
+def _read_deep(
+    model: type[_Schema],
+    raw: Any,  # noqa: ANN401
+    *,
+    has_odd_text: bool,
+) -> tuple[_Schema, Mapping[str, Any]]:
+    if not isinstance(raw, dict):
+        raise TooDeepError
+    deep = {key: value for key, value in raw.items() if _is_deeper(value, DEPTH_MAX - 1)}
+    if deep.keys() & model.VITAL:
+        raise TooDeepError
+    fit = {key: value for key, value in raw.items() if key not in deep}
+    row, unreadable = read_row(model, fit, has_odd_text=has_odd_text)
+    return row, {**unreadable, **{escape_odd(key): _spelt(deep[key]) for key in deep}}
+
+
+def _is_deeper(value: Any, levels: int) -> bool:  # noqa: ANN401
+    """Say whether objects and lists are nested in more levels than so many: level by level."""
+    nests = [value] if type(value) in _NESTS else []
+    for _ in range(levels):
+        if not nests:
+            return False
+        nests = [
+            inner
+            for one in nests
+            for inner in (one.values() if type(one) is dict else one)
+            if type(inner) in _NESTS
+        ]
+    return bool(nests)
+
+
+def _spelt(raw: Any) -> str:  # noqa: ANN401
+    """Return JSON as text. What is nested too deeply even for that is in the archive alone."""
+    try:
+        return dump_json(raw)
+    except RecursionError:
+        return dump_json(str(TooDeepError()))
 
 
 def _mended(value: Any) -> Any:  # noqa: ANN401 - a text, or lines of text

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from bank_pipeline.domain.days import day_before
 from bank_pipeline.domain.ids import AccountId, ConnectionId
 from bank_pipeline.domain.matching import RETIRED_PREFIX
 from bank_pipeline.domain.stored import Key, StoredTransaction
@@ -84,7 +85,7 @@ def load_looked_at(
         "days_of": [*asked],
         "firsts": [window.first for window in asked.values()],
         "lasts": [window.last for window in asked.values()],
-        "pending_since": [window.first - pending_before for window in asked.values()],
+        "pending_since": [day_before(one.first, pending_before) for one in asked.values()],
     }
     rows = _load_rows(db, _OF_DAYS, parameters)
     found = {row.id: row for row in rows}

@@ -8,6 +8,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from bank_pipeline.domain.changes import ChangePlan, keys_of, plan_changes
+from bank_pipeline.domain.days import day_before
 from bank_pipeline.domain.ids import AccountId, SyncRunId, TeamId
 from bank_pipeline.domain.looks import Look, believed, keys_of_looks, plan_looks
 from bank_pipeline.domain.matching import Pins
@@ -102,7 +103,7 @@ def write_compared(  # noqa: PLR0913 - keyword-only
     days = days or _days_of_new(delta, stored)
     if days is not None:
         known = {row.id for row in stored}
-        paid = DateWindow(first=days.first - BOOKING_DELAY_MAX, last=days.last)
+        paid = DateWindow(first=day_before(days.first, BOOKING_DELAY_MAX), last=days.last)
         ended = load_ended(db, account_ids=account_ids, days=paid)
         stored += [row for row in ended if row.id not in known]
     known = {row.id for row in stored}

@@ -97,6 +97,18 @@ def test_looks_load_what_they_may_mean_and_nothing_twice(
     assert sorted(names) == ["txn-1", "txn-28", "txn-30", "txn-31", "txn-5"]
 
 
+def test_looks_at_the_first_day_of_all_can_be_loaded(db: sa.Connection, linked: Linked) -> None:
+    first = DateWindow(first=date.min, last=date(2026, 2, 1))
+    loaded = storage.load_looked_at(
+        db,
+        account_ids=linked.account_ids,
+        keys=(),
+        days={"acc-1": first},
+        pending_before=timedelta(days=8),
+    )
+    assert loaded == []
+
+
 def _write(db: sa.Connection, linked: Linked, plan_: ChangePlan, now: datetime) -> None:
     apply_plan(
         db,

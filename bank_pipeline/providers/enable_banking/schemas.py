@@ -16,6 +16,7 @@ from bank_pipeline.domain.money import normalise_amount
 from bank_pipeline.providers.fields import (
     OR_NONE,
     CalendarDate,
+    Filled,
     Identifier,
     Label,
     NumberText,
@@ -184,7 +185,7 @@ class EbSession(Schema):
 class EbNewSession(Schema):
     """Answer of POST /sessions, its accounts still unread. All but the id may be missing."""
 
-    session_id: Identifier
+    session_id: Filled
     accounts: Annotated[list[Any] | None, OR_NONE] = None
     aspsp: Annotated[EbAspspName | None, OR_NONE] = None
     psu_type: Label = None
@@ -194,7 +195,7 @@ class EbNewSession(Schema):
 class EbAuthorization(Schema):
     """Answer of POST /auth."""
 
-    url: Identifier
+    url: Filled
 
 
 class EbApplication(Schema):

@@ -10,9 +10,10 @@ Source: https://plaid.com/docs/api/products/transactions/#transactionssync
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, StrictBool, StrictStr
+from pydantic import AfterValidator, ConfigDict, Field, StrictBool, StrictStr
 
 from bank_pipeline.providers.fields import (
+    ID_LENGTH_MAX,
     OR_NONE,
     CalendarDate,
     Identifier,
@@ -61,7 +62,7 @@ class PlaidTransaction(Row):
 
     account_id: Identifier
     transaction_id: Identifier
-    pending_transaction_id: str | None = None
+    pending_transaction_id: Annotated[str, Field(max_length=ID_LENGTH_MAX)] | None = None
     pending: StrictBool
     amount: Number
     iso_currency_code: str | None = None

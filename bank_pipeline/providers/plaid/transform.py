@@ -23,6 +23,7 @@ from bank_pipeline.domain.transaction import (
     TransactionStatus,
 )
 from bank_pipeline.providers.exact_json import object_in, text_in, to_plain, without_nulls
+from bank_pipeline.providers.fields import FIRST_YEAR
 from bank_pipeline.providers.plaid.account_types import to_account_type
 from bank_pipeline.providers.plaid.categories import to_category
 from bank_pipeline.providers.plaid.payments import to_payment_method
@@ -185,6 +186,8 @@ def _to_moment(text: str | None, *, midnight_is_unknown: bool = False) -> dt.dat
     try:
         moment = dt.datetime.fromisoformat(text) if text else None
         if moment is None or (midnight_is_unknown and moment.time() == _MIDNIGHT):
+            return None
+        if moment.year < FIRST_YEAR:
             return None
         # A wall clock somewhere is not a moment.
         return moment.astimezone(dt.UTC) if moment.tzinfo else None

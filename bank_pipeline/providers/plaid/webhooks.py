@@ -20,7 +20,8 @@ from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.webhooks import Refusal
 from bank_pipeline.errors import AccessRevokedError, ReauthRequiredError, WebhookRejectedError
 from bank_pipeline.providers.base import EventKind, ProviderEvent
-from bank_pipeline.providers.exact_json import is_storable, parse_json
+from bank_pipeline.providers.exact_json import dump_json, escape_odd, is_storable, parse_json
+from bank_pipeline.providers.fields import ID_LENGTH_MAX
 from bank_pipeline.providers.plaid.errors import ERROR_OF_CODE, to_word
 from bank_pipeline.providers.plaid.webhook_keys import WebhookKeys
 from bank_pipeline.providers.webhook_kinds import kind_of
@@ -76,18 +77,28 @@ def to_event(body: bytes, *, event_key: str) -> ProviderEvent:
         payload = parse_json(body)
     except ValueError:
         payload = None
-    if not isinstance(payload, dict) or not is_storable(payload):
+    if not isinstance(payload, dict):
         return ProviderEvent(Provider.PLAID, EventKind.IGNORE, "UNREADABLE", None, event_key)
     code = f"{payload.get('webhook_type')}/{payload.get('webhook_code')}"
     item_id = payload.get("item_id")
+    is_named = isinstance(item_id, str) and 0 < len(item_id) <= ID_LENGTH_MAX
     return ProviderEvent(
         provider=Provider.PLAID,
         kind=_to_kind(code, payload.get("error")),
-        code=code,
-        external_id=item_id if isinstance(item_id, str) and item_id else None,
+        code=escape_odd(code),
+        external_id=item_id if is_named and is_storable(item_id) else None,
         event_key=event_key,
-        payload={key: value for key, value in payload.items() if key not in _SECRETS},
+        payload=_without_odd_text(payload),
     )
+
+
+def _without_odd_text(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a database can hold: a field with an odd character as JSON spells it."""
+    return {
+        escape_odd(key): value if is_storable(value) else dump_json(value)
+        for key, value in payload.items()
+        if key not in _SECRETS
+    }
 
 
 def _to_kind(code: str, error: object) -> EventKind:

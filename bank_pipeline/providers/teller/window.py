@@ -33,7 +33,8 @@ from bank_pipeline.providers.answers import (
     WindowRequest,
 )
 from bank_pipeline.providers.calls import JsonAnswer, to_json
-from bank_pipeline.providers.exact_json import dump_json
+from bank_pipeline.providers.exact_json import dump_json, escape_odd
+from bank_pipeline.providers.fields import FIRST_YEAR
 from bank_pipeline.providers.rows import Rows
 from bank_pipeline.providers.teller.client import TellerClient, account_path, rows_of
 from bank_pipeline.providers.teller.schemas import TellerTransaction
@@ -265,7 +266,7 @@ def _to_stranger(raw: dict[str, Any]) -> QuarantinedRow:
     external_id = raw.get("id")
     return QuarantinedRow(
         operation=TRANSACTIONS,
-        external_id=external_id if isinstance(external_id, str) else None,
+        external_id=escape_odd(external_id) if isinstance(external_id, str) else None,
         raw=dump_json(raw),
         reason="account_id: another account",
     )
@@ -277,10 +278,12 @@ def _each_once(rows: Sequence[QuarantinedRow]) -> tuple[QuarantinedRow, ...]:
 
 
 def _to_date(value: object) -> date | None:
+    """Return a real date: one of the year 1 does not say that no older page is asked for."""
     try:
-        return date.fromisoformat(value) if isinstance(value, str) else None
+        day = date.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
         return None
+    return day if day is not None and day.year >= FIRST_YEAR else None
 
 
 def _payload_error(code: str) -> PayloadError:

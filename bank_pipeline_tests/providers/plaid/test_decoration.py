@@ -126,6 +126,54 @@ def test_what_cannot_be_read_is_unknown_and_kept_as_it_came(field: str, odd: obj
     assert row.model_copy(update={"details": {}}) == plain
 
 
+def nested(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize("levels", [101, 300, 700])
+def test_what_is_nested_too_deeply_is_kept_as_text_and_the_money_lands(levels: int) -> None:
+    """What writes a row down gives up at a depth that what reads it can still take."""
+    raw = transaction(1) | {"surprise": nested(levels), "counterparties": [nested(levels)]}
+    answer = changes(page() | {"added": [raw]})
+    (row,) = answer.delta.upserts
+    assert answer.quarantined == ()
+    assert row.details["surprise"] == dump_json(nested(levels))
+    assert row.counterparty is None
+    assert len(row.content_hash) == 16
+
+
+def test_what_is_nested_as_deep_as_may_be_stays_as_it_came() -> None:
+    (row,) = changes(page(added=[transaction(1, surprise=nested(99))])).delta.upserts
+    assert row.details["surprise"] == nested(99)
+
+
+def test_a_row_whose_vital_part_is_nested_too_deeply_is_set_aside_and_its_sibling_lands() -> None:
+    answer = changes(page(added=[transaction(1, date=nested(300)), transaction(2), [nested(300)]]))
+    assert [row.external_id for row in answer.delta.upserts] == ["transaction-2"]
+    assert [row.reason for row in answer.quarantined] == ["nested too deeply"] * 2
+    assert answer.quarantined[0].external_id == "transaction-1"
+
+
+def test_a_row_of_the_year_1_is_set_aside_and_its_sibling_lands() -> None:
+    answer = changes(page(added=[transaction(1, date="0001-01-01"), transaction(2)]))
+    assert [row.external_id for row in answer.delta.upserts] == ["transaction-2"]
+    assert [row.reason for row in answer.quarantined] == ["date: value_error"]
+
+
+def test_an_id_that_is_too_long_to_be_found_by_is_no_id() -> None:
+    """An index of PostgreSQL refuses it, and with it the whole sync."""
+    long = "x" * 513
+    rows = [transaction(1, transaction_id=long), transaction(2, pending_transaction_id=long)]
+    answer = changes(page(added=rows))
+    (row,) = answer.delta.upserts
+    assert (row.external_id, row.pending_external_id) == ("transaction-2", None)
+    assert row.details == {"pending_transaction_id": long}
+    assert [bad.reason for bad in answer.quarantined] == ["transaction_id: string_too_long"]
+
+
 def test_several_oddities_in_one_row_are_all_kept() -> None:
     odd = {"check_number": 12, "payment_meta": [], "website": "a\0b", "a\0": None}
     (row,) = changes(page(added=[transaction(1, **odd)])).delta.upserts

@@ -16,6 +16,7 @@ from bank_pipeline.errors import (
     WebhookRejectedError,
 )
 from bank_pipeline.providers.base import EventKind
+from bank_pipeline.providers.exact_json import is_storable
 from bank_pipeline.providers.plaid import webhooks
 from bank_pipeline.providers.plaid.provider import PlaidProvider
 from bank_pipeline.providers.plaid.webhooks import WebhookVerifier
@@ -252,6 +253,22 @@ def test_an_item_error_stops_calls_only_when_a_person_must_act(
 def test_a_signed_body_we_cannot_read_is_kept_and_ignored(body: bytes) -> None:
     event = WebhookVerifier(Keys()).verify(signed(body), body, now=NOW)
     assert (event.kind, event.external_id) == (EventKind.IGNORE, None)
+
+
+def test_an_odd_character_in_a_text_does_not_hide_that_a_login_broke() -> None:
+    error = {"error_code": "ITEM_LOGIN_REQUIRED", "display_message": "a\0b"}
+    payload = {"webhook_type": "ITEM", "webhook_code": "ERROR", "item_id": "item-1", "error": error}
+    event = event_of(payload)
+    assert (event.kind, event.external_id) == (EventKind.NEEDS_REAUTH, "item-1")
+    assert is_storable(event.payload)
+    assert json.loads(event.payload["error"]) == error
+
+
+def test_an_item_that_is_odd_or_endless_is_nobodys() -> None:
+    for item_id in ("a\0", "x" * 513):
+        event = event_of({"webhook_type": "ITEM", "webhook_code": "\0", "item_id": item_id})
+        assert (event.kind, event.external_id) == (EventKind.IGNORE, None)
+        assert is_storable([event.code, event.payload])
 
 
 def test_tokens_never_reach_the_stored_event() -> None:
