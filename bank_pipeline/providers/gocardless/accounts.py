@@ -105,7 +105,7 @@ def to_consent_end(agreement: GcAgreement) -> dt.datetime | None:
     days = agreement.access_valid_for_days
     if accepted is None or days is None:
         return None
-    return accepted + dt.timedelta(days=days)
+    return _moved(accepted, days=days)
 
 
 def to_history_start(agreement: GcAgreement) -> dt.date | None:
@@ -114,7 +114,16 @@ def to_history_start(agreement: GcAgreement) -> dt.date | None:
     days = agreement.max_historical_days
     if accepted is None or days is None:
         return None
-    return (accepted - dt.timedelta(days=days)).date()
+    first = _moved(accepted, days=-days)
+    return first.date() if first else None
+
+
+def _moved(moment: dt.datetime, *, days: int) -> dt.datetime | None:
+    """Return a time so many days later; None where there is none, as after the year 9999."""
+    try:
+        return moment + dt.timedelta(days=days)
+    except OverflowError:
+        return None
 
 
 def to_status(

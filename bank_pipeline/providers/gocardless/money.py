@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
-from bank_pipeline.domain.money import to_currency
+from bank_pipeline.domain.money import normalise_amount, to_currency
 from bank_pipeline.domain.transaction import ForeignExchange
 from bank_pipeline.providers.exact_json import object_in
 from bank_pipeline.providers.fields import NumberText
@@ -65,8 +65,8 @@ def read_currency(code: str | None) -> Currency:
 def to_number(value: object) -> Decimal | None:
     """Read an amount that a row can do without; None when it is none."""
     try:
-        return _NUMBER.validate_python(value)
-    except ValidationError:
+        return normalise_amount(_NUMBER.validate_python(value))
+    except ValueError:  # a ValidationError is one
         return None
 
 
@@ -118,10 +118,17 @@ def to_foreign_exchange(value: object, money: Money) -> ForeignExchange | None:
     return ForeignExchange(source_amount=amount, source_currency=foreign, rate=rate or None)
 
 
-def to_running_balance(value: object) -> Decimal | None:
-    """Read `balanceAfterTransaction`: nested as specified, flat, or no object at all."""
+def to_running_balance(value: object, money: Money) -> Decimal | None:
+    """
+    Read `balanceAfterTransaction`: nested as specified, flat, or no object at all.
+
+    One in another currency than the row's is no sum of its amounts.
+    """
     part = object_in(value, "balanceAmount") or (value if isinstance(value, dict) else {})
-    return to_number(part.get("amount"))
+    code = part.get("currency")
+    known = read_currency(code).official if isinstance(code, str) else None
+    is_other = known is not None and money.currency is not None and known != money.currency
+    return None if is_other else to_number(part.get("amount"))
 
 
 def _is_purchase(raw: GcTransaction, quirks: Quirks, description: str) -> bool:

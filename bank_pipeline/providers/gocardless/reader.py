@@ -290,7 +290,17 @@ def _merged(known: Account, fresh: Account) -> Account:
         return fresh
     unknown = (None, "", ())
     kept = {name: value for name, value in known if value not in unknown}
-    return fresh.model_copy(update={**kept, "provider_subtype": known.provider_subtype})
+    numbers = {name: value for name, value in known.identifiers if value is not None}
+    return fresh.model_copy(
+        update={
+            **kept,
+            "provider_subtype": known.provider_subtype,
+            "identifiers": fresh.identifiers.model_copy(update=numbers),
+            "stable_external_ids": tuple(
+                dict.fromkeys((*known.stable_external_ids, *fresh.stable_external_ids))
+            ),
+        }
+    )
 
 
 def _facts_key(account_id: str) -> str:

@@ -7,12 +7,14 @@ bank to bank: those are read as they come (`Any`), and understood in the transfo
 Source: https://bankaccountdata.gocardless.com/api/v2/swagger.json
 """
 
+from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
+from bank_pipeline.domain.money import normalise_amount
 from bank_pipeline.providers.fields import OR_NONE, Identifier, Label, NumberText, Row, Schema
 from bank_pipeline.providers.gocardless.dates import to_day
 
@@ -27,10 +29,16 @@ Text = Annotated[str | None, BeforeValidator(_number_as_text)]
 _BERLIN: ConfigDict = ConfigDict(alias_generator=to_camel, validate_by_name=True, extra="allow")
 
 
+def _an_amount(number: Decimal) -> Decimal:
+    """Refuse what is no amount of money. It stays as it was spelt: so `details` tell of it."""
+    normalise_amount(number)
+    return number
+
+
 class GcAmount(Schema):
     """An amount as text, and its currency: `XXX` or blank when unknown."""
 
-    amount: NumberText
+    amount: Annotated[NumberText, AfterValidator(_an_amount)]
     currency: Label = None
 
 
@@ -99,10 +107,10 @@ class GcBooked(GcTransaction):
 
 
 class GcBookings(Schema):
-    """The two lists of one answer, their rows unread; `pending` may be missing."""
+    """The two lists of one answer, their rows unread; `pending` may be missing, or no list."""
 
     booked: list[Any]
-    pending: Annotated[list[Any] | None, OR_NONE] = None
+    pending: Any = None
 
 
 class GcTransactionsAnswer(Schema):

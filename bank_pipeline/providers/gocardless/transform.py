@@ -93,7 +93,7 @@ def to_transaction(
         check_number=to_text(raw.check_id),
         category=_to_category(raw, code, is_credit=money.is_credit),
         foreign_exchange=exchange,
-        running_balance=to_running_balance(raw.balance_after_transaction),
+        running_balance=to_running_balance(raw.balance_after_transaction, money),
     )
     details = _to_details(raw, row, money, unreadable)
     return row.model_copy(update={"details": details})

@@ -21,6 +21,7 @@ from bank_pipeline.domain.transaction import Transaction, paid_until
 from bank_pipeline.domain.window import DateWindow
 from bank_pipeline.providers import calls
 from bank_pipeline.providers.answers import QuarantinedRow, RawAnswer, WindowAnswer, WindowRequest
+from bank_pipeline.providers.fields import ID_LENGTH_MAX
 from bank_pipeline.providers.gocardless.quirks import Quirks, quirks_of
 from bank_pipeline.providers.gocardless.schemas import (
     GcBooked,
@@ -82,25 +83,39 @@ def to_window(
     answer = answers[-1]
     facts = parse_qs(answer.operation.partition("?")[2])
     institution_id = next(iter(facts.get("institution", ())), None)
+    since = next(iter(facts.get("since", ())), None)
     body = calls.to_json(Provider.GOCARDLESS, TRANSACTIONS, answer.body)
     parsed = calls.parse_model(Provider.GOCARDLESS, TRANSACTIONS, GcTransactionsAnswer, body)
     rows = Rows.of(TRANSACTIONS, [answer.body])
     context = Context(account, quirks_of(institution_id), request.window.last)
     booked = _read(parsed.transactions.booked, rows, context, is_pending=False)
-    pending = _read(parsed.transactions.pending or (), rows, context, is_pending=True)
+    listed = _listed(parsed.transactions.pending, rows, context.quirks)
+    pending = _read(listed or (), rows, context, is_pending=True)
     pairs = [(named.external_id, named.row) for named in [*booked, *_unbooked(pending, booked)]]
     return WindowAnswer(
         account_external_id=account.external_id,
         transactions=tuple(_capped(row, context) for row in identified(pairs)),
-        covered=_covered(request.window, next(iter(facts.get("since", ())), None)),
+        covered=None if listed is None else _covered(request.window, since),
         quarantined=tuple(map(_unnamed, rows.quarantined)),
         identity_rules=context.quirks.identity_rules,
     )
 
 
+def _listed(stated: Any, rows: Rows, quirks: Quirks) -> Sequence[Any] | None:  # noqa: ANN401
+    """
+    Return what is pending; None of a shape that nobody can read, which is kept aside.
+
+    That is not "nothing": the rows that we hold would count as gone.
+    """
+    if quirks.drops_pending or not stated:
+        return ()
+    if isinstance(stated, list):
+        return stated
+    rows.set_aside(stated, "pending: no list", id_key=_ID_KEY)
+    return None
+
+
 def _read(raws: Sequence[Any], rows: Rows, context: Context, *, is_pending: bool) -> list[_Named]:
-    if is_pending and context.quirks.drops_pending:
-        return []
     translate = partial(_translate, context=context, is_pending=is_pending)
     model = GcTransaction if is_pending else GcBooked
     read = (rows.read(raw, model, translate, id_key=_ID_KEY) for raw in raws)
@@ -109,7 +124,12 @@ def _read(raws: Sequence[Any], rows: Rows, context: Context, *, is_pending: bool
 
 def _unnamed(bad: QuarantinedRow) -> QuarantinedRow:
     """Leave out an id that names no row: then the bad row could be any that we hold."""
-    return replace(bad, external_id=None) if is_placeholder(bad.external_id) else bad
+    return bad if _is_name(bad.external_id) else replace(bad, external_id=None)
+
+
+def _is_name(stated: str | None) -> bool:
+    """Say whether a row may go by an id: it says something, and can be kept."""
+    return stated is not None and not is_placeholder(stated) and len(stated) <= ID_LENGTH_MAX
 
 
 def _translate(
@@ -122,13 +142,13 @@ def _translate(
     bank_id = _trusted(raw.transaction_id, quirks)
     if is_pending:  # GoCardless's own id comes with the booking
         return _Named(bank_id, bank_id, row)
-    own_id = None if is_placeholder(raw.internal_transaction_id) else raw.internal_transaction_id
+    own_id = raw.internal_transaction_id if _is_name(raw.internal_transaction_id) else None
     return _Named(own_id or bank_id or _trusted(raw.entry_reference, quirks), bank_id, row)
 
 
 def _trusted(bank_id: str | None, quirks: Quirks) -> str | None:
-    """Return a bank's id, None when it is blank, a placeholder, or none at this bank."""
-    if quirks.has_only_internal_ids or bank_id is None or is_placeholder(bank_id):
+    """Return a bank's id, None when it names no row, or is none at this bank."""
+    if quirks.has_only_internal_ids or bank_id is None or not _is_name(bank_id):
         return None
     is_odd = quirks.id_lengths is not None and len(bank_id) not in quirks.id_lengths
     return None if is_odd else bank_id

@@ -192,3 +192,17 @@ def test_a_bank_without_limits_has_the_usual_history_and_no_stated_consent() -> 
     assert (bank.bic, bank.customer_kinds) == (None, ())
     number = to_institution(GcInstitution.model_validate(institution(transaction_total_days=540)))
     assert number.history_days_max == 540
+
+
+@pytest.mark.parametrize("accepted", ["0001-01-01T00:00:00+01:00", "0001-01-01T00:00:00Z"])
+def test_an_agreement_accepted_on_no_real_day_ends_and_begins_nothing(accepted: str) -> None:
+    odd = GcAgreement.model_validate(agreement(accepted=accepted))
+    assert (to_consent_end(odd), to_history_start(odd)) == (None, None)
+
+
+def test_an_agreement_of_endless_days_ends_and_begins_nothing() -> None:
+    days = {"access_valid_for_days": 10**9, "max_historical_days": 10**6}
+    odd = GcAgreement.model_validate(agreement(**days))
+    assert (to_consent_end(odd), to_history_start(odd)) == (None, None)
+    late = GcAgreement.model_validate(agreement(accepted="9999-12-31T23:59:59-01:00"))
+    assert to_consent_end(late) is None

@@ -76,6 +76,12 @@ def test_of_two_of_one_type_the_newest_counts_and_the_other_is_not_told() -> Non
         assert balances[0].as_of_date == date(2026, 11, 19)
 
 
+def test_a_balance_of_the_year_1_has_no_day() -> None:
+    undated = {"referenceDate": "0001-01-01", "lastChangeDateTime": "0001-01-01T09:00:00Z"}
+    (found,) = read(stated("closingBooked", "1", **undated))
+    assert (found.as_of, found.as_of_date) == (None, None)
+
+
 def test_two_currencies_of_one_type_are_two_balances() -> None:
     raws = (stated("interimBooked", "1"), stated("interimBooked", "2", "DKK"))
     assert len(read(*raws)) == 2

@@ -105,6 +105,24 @@ def test_details_are_read_once_and_kept(
     assert (first.calls_count, later.calls_count) == (3, 2)
 
 
+def test_an_iban_that_comes_after_the_details_is_kept(
+    stub: Stub, gocardless: GoCardlessProvider, archived: Archived
+) -> None:
+    linked, said = Reply(requisition()), Reply(details(bic="REVOLT21", maskedPan="XX4321"))
+    stub.plays(TOKEN_REPLY, linked, Reply(metadata(iban="")), said, Reply(agreement()))
+    first = gocardless.fetch_accounts(REQUISITION, archive=archived)
+    assert first.accounts[0].identifiers.iban is None
+    stub.plays(linked, Reply(metadata()))
+    later = gocardless.fetch_accounts(REQUISITION, archive=archived, known=first.accounts)
+    numbers = later.accounts[0].identifiers
+    assert (numbers.iban, numbers.bic) == ("GB33BUKB20201555555555", "REVOLT21")
+    assert numbers.masked_number == "4321"
+    assert later.accounts[0].stable_external_ids == (
+        "resource:resource-1",
+        "iban:GB33BUKB20201555555555",
+    )
+
+
 def test_details_that_fail_leave_an_account_known_by_its_metadata(
     stub: Stub, gocardless: GoCardlessProvider, archived: Archived
 ) -> None:
@@ -277,6 +295,21 @@ def test_balances_come_with_what_is_left_of_the_day(
     assert {one.amount for one in answer.balances} == {Decimal("1534.21")}
     assert len(answer.quarantined) == 1
     assert archived[-1].operation == "accounts/balances?account=account-1"
+
+
+@pytest.mark.parametrize("amount", [b"1e70", b'"%s.50"' % (b"1" * 60)])
+def test_one_absurd_balance_costs_no_other(
+    stub: Stub, gocardless: GoCardlessProvider, archived: Archived, amount: bytes
+) -> None:
+    body = (
+        b'{"balances": [{"balanceAmount": {"amount": "5.00", "currency": "EUR"},'
+        b' "balanceType": "interimBooked"}, {"balanceAmount": {"amount": %s, "currency": "EUR"},'
+        b' "balanceType": "information"}]}'
+    )
+    stub.plays(TOKEN_REPLY, Reply(requisition()), Reply(body % amount))
+    answer = gocardless.fetch_balances(REQUISITION, account(), archive=archived)
+    assert [one.amount for one in answer.balances] == [5]
+    assert [row.reason for row in answer.quarantined] == ["balanceAmount.amount: value_error"]
 
 
 def test_no_balances_are_none_and_never_a_zero(

@@ -67,6 +67,8 @@ def test_a_currency_is_official_another_one_or_unknown(
         ({"bookingDate": None, "valueDate": "2026-11-18"}, date(2026, 11, 18)),
         ({"bookingDate": "", "valueDateTime": "2026-11-16T03:30Z"}, date(2026, 11, 16)),
         ({"bookingDate": "31.11.2026", "valueDate": "2026-11-15"}, date(2026, 11, 15)),
+        ({"bookingDate": "0001-01-01", "valueDate": "2026-11-15"}, date(2026, 11, 15)),
+        ({"bookingDate": "1900-01-01"}, date(1900, 1, 1)),
     ],
 )
 def test_the_booking_date_is_the_first_that_is_stated_and_never_shifted(
@@ -76,9 +78,10 @@ def test_the_booking_date_is_the_first_that_is_stated_and_never_shifted(
 
 
 def test_a_booked_row_without_any_date_is_set_aside() -> None:
-    answer = answered([row(bookingDate=None), row()])
-    assert len(answer.transactions) == 1
-    assert "no_date" in answer.quarantined[0].reason
+    for none in (None, "0001-01-01", "1899-12-31"):
+        answer = answered([row(bookingDate=none), row()])
+        assert len(answer.transactions) == 1
+        assert "no_date" in answer.quarantined[0].reason
 
 
 def test_a_pending_row_has_a_day_of_payment_and_no_booking() -> None:
@@ -137,7 +140,7 @@ def test_a_row_booked_ahead_is_scheduled() -> None:
 
 def test_a_row_of_the_first_or_the_last_day_of_all_can_be_read() -> None:
     """Such a date stands for none at some banks; the text names another."""
-    for day, text in (("0001-01-01", "2026-11-18"), ("9999-12-31", "9999-12-31")):
+    for day, text in (("1900-01-01", "2026-11-18"), ("9999-12-31", "9999-12-31")):
         card = booked(
             "LHV_LHVBEE22",
             bookingDate=day,
@@ -149,7 +152,8 @@ def test_a_row_of_the_first_or_the_last_day_of_all_can_be_read() -> None:
 def test_a_time_counts_only_when_a_bank_gives_a_real_one() -> None:
     real = booked(bookingDateTime="2026-11-19T14:02:11.1234567+01:00")
     assert real.booked_at == datetime(2026, 11, 19, 13, 2, 11, 123456, tzinfo=UTC)
-    for text in ("2026-11-19T00:00:00.000Z", "2026-11-19T14:02:11", "soon"):
+    odd = ("2026-11-19T00:00:00.000Z", "2026-11-19T14:02:11", "0001-01-01T09:00:00Z", "soon")
+    for text in odd:
         unreal = booked(bookingDateTime=text)
         assert unreal.booked_at is None
         assert unreal.details["bookingDateTime"] == text
@@ -248,6 +252,18 @@ def test_an_account_may_be_an_object_or_a_text(stated: object, identifiers: dict
         ),
         ({"sourceCurrency": "EUR", "exchangeRate": "1.0"}, None),
         ([{"sourceCurrency": "XXX", "exchangeRate": "0.0"}], None),
+        (
+            # No amount of money: it is unknown, and the row lands.
+            {"sourceCurrency": "USD", "exchangeRate": f"1.{'1' * 60}"},
+            ForeignExchange(source_currency="USD"),
+        ),
+        (
+            {
+                "sourceCurrency": "USD",
+                "instructedAmount": {"amount": f"1.{'1' * 60}", "currency": "USD"},
+            },
+            ForeignExchange(source_currency="USD"),
+        ),
         ([], None),
         (None, None),
         ("USD 1.1", None),
@@ -266,12 +282,26 @@ def test_an_exchange_may_be_a_list_an_object_or_nothing(
         ({"balanceAmount": {"amount": "9.52", "currency": "EUR"}}, Decimal("9.52")),
         ({"amount": "9.52", "currency": "EUR"}, Decimal("9.52")),
         ("9.52 EUR", None),
+        ({"balanceAmount": {"amount": "9.52", "currency": "XXX"}}, Decimal("9.52")),
         ({"balanceAmount": {"amount": "?"}}, None),
+        ({"balanceAmount": {"amount": f"1.{'1' * 60}"}}, None),
         (None, None),
     ],
 )
 def test_the_running_balance_has_three_shapes(stated: object, balance: Decimal | None) -> None:
     assert booked(balanceAfterTransaction=stated).running_balance == balance
+
+
+@pytest.mark.parametrize(
+    ("code", "own", "balance"), [("SEK", "EUR", None), ("SEK", "XXX", 9), ("SEK", "sek", 9)]
+)
+def test_a_balance_in_another_currency_is_no_running_balance(
+    code: str, own: str, balance: int | None
+) -> None:
+    stated = {"balanceAmount": {"amount": "9", "currency": code}}
+    found = booked(currency=own, balanceAfterTransaction=stated)
+    assert found.running_balance == balance
+    assert found.details["balanceAfterTransaction"] == stated
 
 
 def test_codes_say_how_and_what_for() -> None:

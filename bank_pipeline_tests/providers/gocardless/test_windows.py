@@ -2,6 +2,7 @@
 
 import json
 from datetime import date
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,8 @@ from bank_pipeline.domain.identity import FINGERPRINT_PREFIX
 from bank_pipeline.domain.transaction import TransactionStatus
 from bank_pipeline.domain.window import DateWindow
 from bank_pipeline.errors import PayloadError
-from bank_pipeline.providers.answers import RawAnswer
+from bank_pipeline.providers.answers import RawAnswer, WindowAnswer
+from bank_pipeline.providers.gocardless.quirks import QUIRKS_OF_BANK
 from bank_pipeline.providers.gocardless.windows import (
     OWN_DATES_MARGIN,
     to_date_from,
@@ -26,6 +28,8 @@ from bank_pipeline_tests.providers.gocardless.builders import (
     window,
 )
 
+DROPS_PENDING = next(bank for bank, quirks in QUIRKS_OF_BANK.items() if quirks.drops_pending)
+
 
 def test_gocardless_own_id_names_a_booked_row_before_the_banks() -> None:
     ids = {"internalTransactionId": "i-1", "transactionId": "t-1", "entryReference": "e-1"}
@@ -38,6 +42,16 @@ def test_gocardless_own_id_names_a_booked_row_before_the_banks() -> None:
 def test_a_placeholder_names_no_row(text: str | None) -> None:
     named = booked(transactionId=text, internalTransactionId=text, entryReference=text)
     assert named.external_id.startswith(FINGERPRINT_PREFIX)
+
+
+def test_an_id_that_is_too_long_to_be_found_by_names_no_row() -> None:
+    """An index of PostgreSQL refuses it, and with it the whole sync."""
+    long = "7ab" * 171
+    ids = {"internalTransactionId": long, "transactionId": long, "entryReference": long}
+    assert booked(**ids).external_id.startswith(FINGERPRINT_PREFIX)
+    assert booked(**(ids | {"transactionId": "t-1"})).external_id == "t-1"
+    assert pending(transactionId=long).external_id.startswith(FINGERPRINT_PREFIX)
+    assert booked(transactionId=long[1:]).external_id == long[1:]
 
 
 def test_an_id_that_is_a_number_is_one() -> None:
@@ -72,7 +86,37 @@ def test_the_list_of_pending_rows_may_be_missing() -> None:
     assert len(answered([row()], []).transactions) == 1
 
 
-@pytest.mark.parametrize(("stated", "kept"), [("", None), ("NOTPROVIDED", None), ("i-1", "i-1")])
+@pytest.mark.parametrize("stated", [{"0": row("-3.20")}, "soon", 7])
+def test_pending_rows_in_another_shape_are_not_none(stated: object) -> None:
+    """Else all that we hold as pending would count as gone."""
+    answer = read_lists({"booked": [row()], "pending": stated})
+    assert len(answer.transactions) == 1
+    assert answer.covered is None
+    (bad,) = answer.quarantined
+    assert (bad.external_id, bad.reason) == (None, "pending: no list")
+    assert json.loads(bad.raw) == stated
+
+
+@pytest.mark.parametrize("stated", [None, [], {}, ""])
+def test_a_list_of_pending_rows_may_be_empty_in_any_shape(stated: object) -> None:
+    answer = read_lists({"booked": [row()], "pending": stated})
+    assert (answer.covered, answer.quarantined) == (window().window, ())
+
+
+def test_pending_rows_that_are_dropped_may_have_any_shape() -> None:
+    lists = {"booked": [row()], "pending": "soon"}
+    assert read_lists(lists, bank=DROPS_PENDING).covered == window().window
+
+
+def read_lists(lists: dict[str, Any], *, bank: str | None = None) -> WindowAnswer:
+    body = json.dumps({"transactions": lists}).encode()
+    operation = to_operation(account(), institution_id=bank)
+    return to_window([RawAnswer(operation, body, b"", None)], account(), window())
+
+
+@pytest.mark.parametrize(
+    ("stated", "kept"), [("", None), ("NOTPROVIDED", None), ("7ab" * 171, None), ("i-1", "i-1")]
+)
 def test_a_bad_row_without_an_id_may_be_any_row(stated: str, kept: str | None) -> None:
     """Else the row that it was, held under another of its ids, would count as gone."""
     bad = row("much", internalTransactionId=stated, transactionId="t-1")
