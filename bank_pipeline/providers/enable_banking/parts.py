@@ -1,6 +1,7 @@
 """Small parts that transactions, accounts and balances of Enable Banking share. Pure."""
 
 import datetime as dt
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -9,12 +10,21 @@ from pydantic import ValidationError
 from bank_pipeline.domain.account import AccountIdentifiers
 from bank_pipeline.domain.money import to_currency
 from bank_pipeline.providers.enable_banking.schemas import EbAmount
+from bank_pipeline.providers.exact_json import dump_json, parse_json
+from bank_pipeline.providers.fields import FIRST_YEAR
 from bank_pipeline.providers.texts import to_text
 
 TAIL: Final = 4  # digits that banks show of a number
 _CODE_LENGTH: Final = 3
 _CARD: Final = "CPAN"
-_ACCOUNT: Final = frozenset({"BBAN", "IBAN", "MIBN", "CPAN"})
+_BETWEEN_DIGITS: Final = re.compile(r"[\s-]")
+_PLAIN: Final = frozenset({"", "BANK", "BGNR", "PGNR"})
+"""
+Schemes of what may stand as an account's number: none named, the bank's own, Swedish giros. The
+others number people and companies: their tax, their passport, their social security.
+
+Source: https://enablebanking.com/docs/api/reference/#schemename
+"""
 
 
 def split_currency(code: str | None) -> tuple[str | None, str | None]:
@@ -30,7 +40,9 @@ def to_moment(text: str | None) -> dt.datetime | None:
     """Read a time as UTC; None when it is missing, unreadable or without an offset."""
     try:
         moment = dt.datetime.fromisoformat(text) if text else None
-        return moment.astimezone(dt.UTC) if moment is not None and moment.tzinfo else None
+        if moment is None or moment.tzinfo is None or moment.year < FIRST_YEAR:
+            return None
+        return moment.astimezone(dt.UTC)
     except (ValueError, OverflowError):
         return None
 
@@ -64,7 +76,7 @@ def to_identifiers(account: object, others: object, agent: object) -> AccountIde
     primary = part_of(account)
     ids = [part_of(primary.get("other")), *_parts(others)]
     numbers = {scheme: number for scheme, number in map(_number, reversed(ids)) if number}
-    plain = next((numbers[scheme] for scheme in numbers if scheme not in _ACCOUNT), None)
+    plain = next((numbers[scheme] for scheme in numbers if scheme in _PLAIN), None)
     iban = _compact(text_of(primary, "iban")) or _compact(numbers.get("IBAN"))
     bban = numbers.get("BBAN")
     shown = numbers.get(_CARD) or iban or bban or plain or numbers.get("MIBN")
@@ -78,16 +90,31 @@ def to_identifiers(account: object, others: object, agent: object) -> AccountIde
 
 
 def without_card_number(value: object) -> object:
-    """Return what a bank says of accounts, of a card's whole number no more than its end."""
+    """Return what a bank says, of a card's whole number no more than its end."""
     if isinstance(value, list):
         return [without_card_number(item) for item in value]
     if not isinstance(value, dict):
         return value
     plain = {key: without_card_number(item) for key, item in value.items()}
     scheme, number = _number(value)
-    if scheme == _CARD and number is not None and number.isdecimal():
-        plain["identification"] = number[-TAIL:]
+    digits = _BETWEEN_DIGITS.sub("", number or "")
+    if scheme == _CARD and digits.isdecimal():
+        plain["identification"] = digits[-TAIL:]
     return plain
+
+
+def without_card_number_in_text(value: object) -> object:
+    """Do the same for what could not be read, which may be JSON as text; see `read_row`."""
+    if not isinstance(value, str) or not value.startswith(("{", "[")):
+        return without_card_number(value)
+    try:
+        stated = parse_json(value)
+        kept = without_card_number(stated)
+    except ValueError:
+        return value
+    except RecursionError:
+        return "nested too deeply"
+    return value if kept == stated else dump_json(kept)
 
 
 def _parts(value: object) -> Iterator[Mapping[str, Any]]:

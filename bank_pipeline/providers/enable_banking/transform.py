@@ -31,10 +31,12 @@ from bank_pipeline.providers.enable_banking.parts import (
     to_amount,
     to_identifiers,
     without_card_number,
+    without_card_number_in_text,
 )
 from bank_pipeline.providers.enable_banking.quirks import Quirks
 from bank_pipeline.providers.enable_banking.schemas import EbAmount, EbTransaction
 from bank_pipeline.providers.exact_json import to_plain, without_nulls
+from bank_pipeline.providers.fields import ID_LENGTH_MAX
 from bank_pipeline.providers.iso20022 import BankTransactionCode
 from bank_pipeline.providers.texts import (
     is_placeholder,
@@ -53,6 +55,7 @@ _STATUSES: Final[Mapping[str, TransactionStatus]] = {
     "SCHD": TransactionStatus.SCHEDULED,
     "CNCL": TransactionStatus.CANCELLED,
     "RJCT": TransactionStatus.REJECTED,
+    "INFO": TransactionStatus.INFORMATION,
 }
 _PLAIN_WORDS: Final = frozenset({"BOOK", "PDNG", "SCHD", "CNCL", "RJCT"})
 _NUMBERED_DAY: Final = re.compile(r"(\d{4}-\d{2}-\d{2})-\d{1,4}")
@@ -120,7 +123,7 @@ def to_transaction(
 def _to_status(raw: EbTransaction, quirks: Quirks, last_day: dt.date) -> TransactionStatus:
     """Say where the row stands. What is booked on a day to come is announced, not booked."""
     status = _STATUSES.get(raw.status)
-    if status is None:  # a status that fits no other word
+    if status is None:  # OTHR, a status that fits no other word
         status = TransactionStatus.BOOKED if raw.booking_date else TransactionStatus.INFORMATION
     if status is not TransactionStatus.BOOKED:
         return status
@@ -138,7 +141,7 @@ def _to_reference(raw: EbTransaction, quirks: Quirks) -> str | None:
     Some banks number the rows of a day, and number them anew when a late one comes.
     """
     reference = to_text(raw.entry_reference)
-    if reference is None or not quirks.are_references_stable:
+    if reference is None or len(reference) > ID_LENGTH_MAX or not quirks.are_references_stable:
         return None
     numbered = _NUMBERED_DAY.fullmatch(reference)
     days = {str(raw.booking_date), str(raw.value_date), str(raw.transaction_date)}
@@ -148,8 +151,9 @@ def _to_reference(raw: EbTransaction, quirks: Quirks) -> str | None:
 def is_name(reference: str, quirks: Quirks) -> bool:
     """Say whether a row of which nothing but its reference is known goes by it for certain."""
     stated = to_text(reference)
-    numbered = stated is not None and _NUMBERED_DAY.fullmatch(stated)
-    return stated is not None and quirks.are_references_stable and not numbered
+    if stated is None or len(stated) > ID_LENGTH_MAX or not quirks.are_references_stable:
+        return False
+    return _NUMBERED_DAY.fullmatch(stated) is None
 
 
 def _signed(raw: EbTransaction, amount: Decimal) -> Decimal:
@@ -307,16 +311,14 @@ def _to_details(
         details["remittance_information"] = raw.remittance_information
     kept: dict[str, Any] = without_nulls(details)
     if unreadable:
-        kept |= {key: to_plain(value) for key, value in unreadable.items()}
+        kept |= {
+            key: to_plain(without_card_number_in_text(value)) for key, value in unreadable.items()
+        }
     return kept
 
 
 def _extra_details(raw: EbTransaction) -> dict[str, Any]:
-    extra = raw.model_extra or {}
-    return {
-        key: without_card_number(value) if key.endswith(_NUMBERS) else value
-        for key, value in extra.items()
-    }
+    return {key: without_card_number(value) for key, value in (raw.model_extra or {}).items()}
 
 
 def _party_details(raw: EbTransaction, counterparty: Counterparty | None) -> dict[str, Any]:

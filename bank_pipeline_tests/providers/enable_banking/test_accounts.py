@@ -178,8 +178,9 @@ def test_a_balance_keeps_its_sign_and_its_time() -> None:
     assert found.as_of == datetime(2026, 3, 5, 5, tzinfo=UTC)
     (owed,) = balances(balance("20", credit_debit_indicator="DBIT"))
     assert owed.amount == -20
-    (vague,) = balances(balance(last_change_date_time="2026-03-05", reference_date="now"))
-    assert (vague.as_of, vague.as_of_date) == (None, None)
+    for at, on in (("2026-03-05", "now"), ("0001-01-01T00:00:00Z", "0001-01-01")):
+        (vague,) = balances(balance(last_change_date_time=at, reference_date=on))
+        assert (vague.as_of, vague.as_of_date) == (None, None)
 
 
 def test_types_in_words_are_understood() -> None:

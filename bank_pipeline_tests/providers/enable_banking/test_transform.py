@@ -115,6 +115,7 @@ def test_an_unknown_currency_is_none(
         ("OTHR", "2026-03-04", TransactionStatus.BOOKED),
         ("OTHR", None, TransactionStatus.INFORMATION),
         ("INFO", None, TransactionStatus.INFORMATION),
+        ("INFO", "2026-03-04", TransactionStatus.INFORMATION),
         ("BOOK", "2026-03-06", TransactionStatus.BOOKED),
         ("BOOK", "2026-03-07", TransactionStatus.SCHEDULED),
     ],
@@ -318,6 +319,8 @@ def test_the_balance_after_a_row_is_kept_in_its_currency() -> None:
         ("0", None),
         ("2026-03-04-1", None),
         ("2026-02-04-1", "2026-02-04-1"),
+        ("12ab" * 128, "12ab" * 128),
+        ("7ab" * 171, None),  # an index of PostgreSQL refuses it, and with it the whole sync
     ],
 )
 def test_an_entry_reference_that_names_the_row_is_its_id(given: Any, name: str | None) -> None:
