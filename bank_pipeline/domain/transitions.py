@@ -161,9 +161,21 @@ def after_part(connection: Connection, *, planned_attempt_at: datetime | None) -
     )
 
 
-def after_failed_part(transition: Transition, *, planned_attempt_at: datetime | None) -> Transition:
-    """Say the same of one that failed, by what the failure means: no planned try is put off."""
+def after_failed_part(
+    connection: Connection,
+    transition: Transition,
+    *,
+    is_limit: bool,
+    planned_attempt_at: datetime | None,
+) -> Transition:
+    """
+    Say the same of one that failed, by what the failure means: no planned try is put off.
+
+    A limit that a part met plans nothing: the others may have calls left, and their turn.
+    """
     due = transition.next_attempt_at
+    if is_limit:
+        return after_part(connection, planned_attempt_at=planned_attempt_at)
     if due is None or planned_attempt_at is None:
         return transition
     return replace(transition, next_attempt_at=min(due, planned_attempt_at))

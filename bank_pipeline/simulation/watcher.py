@@ -305,7 +305,8 @@ class Watcher:
         """
         Check that a window's coverage tells of all days since the link, or shows the gap.
 
-        It never begins later than the link, nor than an earlier look saw it begin.
+        It never begins later than the link, or than the first row of an account that was opened
+        after it, nor than an earlier look saw it begin.
         """
         if not comparison.is_windowed or member.linked_at is None:
             return
@@ -323,10 +324,10 @@ class Watcher:
                 words = f"covered until {newest}, although a sync ended well on {today}"
                 self.findings.add(Checker.HIDDEN_GAP, where, words)
             oldest = min((first for first, _ in covered), default=None)
-            linked_on = member.linked_at.date()
-            seen = self._begins.get((connection_id, name), linked_on)
-            if oldest is not None and oldest > min(seen, linked_on):
-                words = f"covered from {oldest}, linked on {linked_on}, once covered from {seen}"
+            begun = max(member.linked_at.date(), min(row.day for row in shown.rows.values()))
+            seen = self._begins.get((connection_id, name), begun)
+            if oldest is not None and oldest > min(seen, begun):
+                words = f"covered from {oldest}, begun on {begun}, once covered from {seen}"
                 self.findings.add(Checker.HIDDEN_GAP, where, words)
             if len(covered) > len(held):
                 told = ", ".join(f"{first} to {last}" for first, last in covered)

@@ -85,11 +85,14 @@ def load_events(
     ]
 
 
-IS_PUT_OFF: Final = "(c.next_attempt_at > :now AND (e.received_at > c.last_attempt_at) IS NOT TRUE)"
+IS_PUT_OFF: Final = """(c.next_attempt_at > :now AND (
+    (e.received_at > c.last_attempt_at) IS NOT TRUE
+    OR (SELECT r.error_class FROM bank.sync_runs r WHERE r.connection_id = c.id
+        ORDER BY r.started_at DESC LIMIT 1) IS NOT DISTINCT FROM 'rate_limited'))"""
 """
 Whether an event `e` waits for the planned try of its connection `c`, as the sensor asks
 (`listing.load_unhandled_events`): what a failed try knew waits for the next one, and so does all
-that comes before a first sync that is held.
+that comes before a first sync that is held, or before a limit ends.
 """
 
 _WAITING: Final = sa.text(

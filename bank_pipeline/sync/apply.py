@@ -12,7 +12,6 @@ from bank_pipeline.domain.ids import AccountId
 from bank_pipeline.domain.reading import Lineage
 from bank_pipeline.domain.transitions import (
     Transition,
-    after_failed_part,
     after_part,
     after_success,
 )
@@ -90,7 +89,7 @@ def apply_fetched(
             quarantined_count=writer.write_quarantine(fetched),
             balance_differences_count=checks.differences_count,
             calls_count=fetched.calls_count,
-            calls_left=None if calls is None else calls.lowest_left(),
+            calls_left=None if calls is None else calls.lowest_left(now=now),
             pages_count=fetched.pages_count,
             started_at=started.started_at,
             ended_at=now,
@@ -319,8 +318,7 @@ class _End:
     ) -> Transition:
         is_part, planned = self._started.request.is_part, self._started.planned_attempt_at
         if trouble is not None:
-            after = self._after_trouble or to_transition(self._connection, trouble, now=self._now)
-            return after_failed_part(after, planned_attempt_at=planned) if is_part else after
+            return self._after_trouble or to_transition(self._connection, trouble, now=self._now)
         if is_part:
             return after_part(self._connection, planned_attempt_at=planned)
         return after_success(

@@ -348,10 +348,16 @@ def _fetch_windows(
 def _judge(context: SyncContext, started: StartedSync, error: Exception) -> Transition:
     """Say where a failure leads; whoever is refused again and again waits ever longer."""
     transition = judge_failure(context, started.connection, error)
-    is_refused = isinstance(error, RateLimitedError) and error.code not in (SPENT, THROTTLED)
-    return after_refusals(
-        transition, refusals=started.limited_count if is_refused else 0, now=context.clock()
-    )
+    if started.request.is_part:
+        return after_failed_part(
+            started.connection,
+            transition,
+            is_limit=isinstance(error, RateLimitedError),
+            planned_attempt_at=started.planned_attempt_at,
+        )
+    if not isinstance(error, RateLimitedError) or error.code in (SPENT, THROTTLED):
+        return transition
+    return after_refusals(transition, refusals=started.limited_count, now=context.clock())
 
 
 @contextmanager
@@ -366,14 +372,16 @@ def _recorded_failure(
         kind, code = classify(error)
         outcome = outcome_of(error)
         transition = _judge(context, started, error)
-        is_part, planned = started.request.is_part, started.planned_attempt_at
-        if is_part:
-            transition = after_failed_part(transition, planned_attempt_at=planned)
         now = context.clock()
         _log.warning("sync of connection %s %s: %s (%s)", connection.id, outcome, kind, code)
         with context.engine.begin() as db:
             apply_transition(
-                db, connection, transition, sync_run_id=started.id, now=now, is_part=is_part
+                db,
+                connection,
+                transition,
+                sync_run_id=started.id,
+                now=now,
+                is_part=started.request.is_part,
             )
             finish_sync_run(
                 db,

@@ -18,7 +18,9 @@ from bank_pipeline.domain.transitions import RETRY_WAITS
 from bank_pipeline.domain.waits import growing_wait
 from bank_pipeline.errors import (
     ConfigurationError,
+    CredentialsRefusedError,
     ProviderError,
+    ProviderPausedError,
     RateLimitedError,
     SetupError,
     TransientError,
@@ -148,7 +150,8 @@ def _note_failure(
     That we are refused, paused or told to wait says nothing of it, and is no try of its own.
     """
     now, connection = context.clock(), started.connection
-    is_its_own = not isinstance(failure, ConfigurationError | RateLimitedError)
+    is_ours = isinstance(failure, CredentialsRefusedError | ProviderPausedError)
+    is_its_own = not (is_ours or isinstance(failure, RateLimitedError))
     tries = consent.attempts + is_its_own
     is_given_up = (
         isinstance(failure, UserActionError)

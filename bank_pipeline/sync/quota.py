@@ -256,13 +256,13 @@ class CallBook(CallMeter):
         if self._spending is not None:
             self._spending.ids += ticket.ids
 
-    def lowest_left(self) -> int | None:
+    def lowest_left(self, *, now: datetime) -> int | None:
         """Return how many calls are left where fewest are; None where none are counted."""
         if not self._quotas or self._past is None:
             return None  # nothing is counted, or nothing was called
         return min(
             (
-                calls_left(past, self._quotas[Scope(scope)].calls_max, now=self._clock())
+                calls_left(past, self._quotas[Scope(scope)].calls_max, now=now)
                 for (_, scope), past in self._past.items()
                 if scope in self._quotas
             ),

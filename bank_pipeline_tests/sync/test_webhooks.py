@@ -10,6 +10,7 @@ from bank_pipeline.domain.connection import ConnectionStatus
 from bank_pipeline.domain.transitions import LOOK_EVERY
 from bank_pipeline.errors import RateLimitedError, ReauthRequiredError, TransientError
 from bank_pipeline.sandbox.faults import FaultKind
+from bank_pipeline.storage.inbox import load_lag
 from bank_pipeline.sync.disconnect import disconnect
 from bank_pipeline.sync.reports import Step, SyncReason
 from bank_pipeline_tests.sync.between import during_a_sync
@@ -303,8 +304,18 @@ def test_news_wait_for_what_the_provider_asked_for(announced: Ground) -> None:
     announced.pass_time(timedelta(hours=1))
     announced.fire(connection, "SYNC_UPDATES_AVAILABLE")
     assert announced.waiting() == []
+    with announced.engine.connect() as db:
+        assert load_lag(db, now=announced.context.clock()) == [], "nothing could be synced now"
     announced.pass_time(timedelta(hours=11, minutes=1))
     assert announced.waiting() == [connection]
+
+
+def test_balances_that_meet_a_limit_put_off_no_turn(ground: Ground) -> None:
+    connection = ground.link_ready()
+    ground.fail("/accounts/get", FaultKind.RATE_LIMITED, times=None, retry_after="72000")
+    with pytest.raises(RateLimitedError):
+        ground.sync(connection, SyncReason.REFRESH, steps=frozenset({Step.BALANCES}))
+    assert ground.connection(connection).next_attempt_at is None
 
 
 def test_balances_that_fail_put_off_no_try_of_transactions(ground: Ground) -> None:
