@@ -107,7 +107,7 @@ def repeated_ids_trusted(patch: Patch) -> None:
 
 
 def moved_ids_trusted(patch: Patch) -> None:
-    def trusted(shown: Sequence[Transaction], *_: Any) -> matching.Matched:
+    def trusted(shown: Sequence[Transaction], *_: Any, **__: Any) -> matching.Matched:
         return matching.Matched(tuple(shown), {})
 
     everywhere(patch, matching.match_rows, trusted)
