@@ -1,6 +1,6 @@
 """Hold one connection's tables against its bank: every difference is a finding."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
@@ -102,11 +102,9 @@ def _compare_unshown(
     count = len(matching.pairs) + len(matching.doubles) + len(matching.invented)
     findings.look(Checker.DOUBLED, count)
     findings.look(Checker.INVENTED, count)
-    for row in matching.doubles:
-        findings.add(Checker.DOUBLED, where, _told(row))
-    for row in matching.invented:
-        if name not in one.older or not row.is_pending:
-            findings.add(Checker.INVENTED, where, _told(row))
+    invented = [row for row in matching.invented if name not in one.older or not row.is_pending]
+    _add_rows(findings, Checker.DOUBLED, where, matching.doubles)
+    _add_rows(findings, Checker.INVENTED, where, invented)
     _compare_lost(one, matching, where, findings)
 
 
@@ -126,9 +124,15 @@ def _compare_state(
 
 def _compare_lost(one: Comparison, matching: Matching, where: str, findings: Findings) -> None:
     """Find the rows of a closed account that were read once, and are gone now."""
-    for missing in matching.missing:
-        if missing.entry_id in one.paired:
-            findings.add(Checker.MISSING, where, _told(missing))
+    lost = [missing for missing in matching.missing if missing.entry_id in one.paired]
+    _add_rows(findings, Checker.MISSING, where, lost)
+
+
+def _add_rows(
+    findings: Findings, checker: Checker, where: str, rows: Iterable[HeldRow | ShownRow]
+) -> None:
+    for row in rows:
+        findings.add(checker, where, _told(row))
 
 
 def _compare_account(
@@ -143,8 +147,7 @@ def _compare_account(
     for checker in _ROWS:
         findings.look(checker, count)
     where = f"{one.where} {shown.name} ({name})"
-    for row in matching.doubles:
-        findings.add(Checker.DOUBLED, where, _told(row))
+    _add_rows(findings, Checker.DOUBLED, where, matching.doubles)
     for row in matching.invented:
         kind = Checker.ENDLESS_PENDING if row.is_pending else Checker.INVENTED
         if shown.is_listed or kind is Checker.INVENTED:

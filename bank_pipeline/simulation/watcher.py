@@ -113,6 +113,7 @@ class Watcher:
         """Write down what the provider shows of a connection now, and under which ids."""
         connection_id = member.connection_id
         assert connection_id is not None
+        member.note_external_id(self._place)
         external_id = member.external_ids[-1]
         self._remembered[connection_id] = external_id
         names = load_names(self._place, member.provider, external_id)

@@ -252,7 +252,6 @@ class Year:
             member.stopped_since = None
             self._join_again(member)
             return True
-        self.watcher.keep_up(member)
         self.watcher.remember(member)
         try:
             state = link(self._place, member.customer, member.login_id, renews=member.connection_id)
@@ -273,7 +272,6 @@ class Year:
         """End the connection; what the provider refuses is tried again."""
         if not member.is_here or member.connection_id is None:
             return
-        self.watcher.keep_up(member)
         self.watcher.remember(member)
         try:
             disconnect(self._place.context, member.connection_id)

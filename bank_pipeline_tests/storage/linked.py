@@ -64,13 +64,14 @@ def apply(
     *upserts: Transaction,
     removed: frozenset[tuple[str, str]] = frozenset(),
     now: datetime,
+    sync_run_id: SyncRunId | None = None,
 ) -> AppliedCounts:
-    """Apply an update to the stored rows, as a sync does."""
+    """Apply an update to the stored rows, as a sync does; of this run, or of one of its own."""
     return apply_plan(
         db,
         plan(db, linked, *upserts, removed=removed),
         team_id=linked.connection.team_id,
         account_ids=linked.account_ids,
-        sync_run_id=SyncRunId(new_id()),
+        sync_run_id=sync_run_id or SyncRunId(new_id()),
         now=now,
     )

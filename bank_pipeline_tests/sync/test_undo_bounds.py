@@ -18,13 +18,12 @@ from bank_pipeline.sandbox.ledger import AccountKind
 from bank_pipeline.storage.balance_choice import set_rule
 from bank_pipeline.storage.depth import request_deep_pass
 from bank_pipeline.storage.sync_runs import finish_sync_run, start_sync_run
-from bank_pipeline.storage.transaction_writes import apply_plan
 from bank_pipeline.sync.reports import SyncReason
 from bank_pipeline.sync.undo import undo
 from bank_pipeline_tests.builders import pending, transaction
 from bank_pipeline_tests.providers.contract.cases import CASES
 from bank_pipeline_tests.providers.contract.stage import Stage
-from bank_pipeline_tests.storage.linked import Linked, link, plan
+from bank_pipeline_tests.storage.linked import Linked, apply, link
 from bank_pipeline_tests.sync.ground import Ground
 from bank_pipeline_tests.sync.lookback import last_run_id
 from bank_pipeline_tests.sync.staging import staged, staged_at
@@ -119,13 +118,10 @@ def _write(
     removed: frozenset[tuple[str, str]] = frozenset(),
 ) -> SyncRunId:
     """Write these rows as a sync of its own would."""
-    id_, team = linked.connection.id, linked.connection.team_id
+    id_ = linked.connection.id
     with ground.context.engine.begin() as db:
         run = start_sync_run(db, id_, reason="manual", dagster_run_id=None, now=at)
-        planned = plan(db, linked, *rows, removed=removed)
-        apply_plan(
-            db, planned, team_id=team, account_ids=linked.account_ids, sync_run_id=run, now=at
-        )
+        apply(db, linked, *rows, removed=removed, now=at, sync_run_id=run)
         counts = {"transactions": {"inserted": 1}}
         finish_sync_run(db, run, outcome="synced", counts=counts, lineage={}, now=at)
     return run

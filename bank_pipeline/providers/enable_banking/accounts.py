@@ -31,6 +31,7 @@ from bank_pipeline.providers.enable_banking.schemas import (
     EbSession,
     EbSessionAccount,
 )
+from bank_pipeline.providers.newest import newest_of
 from bank_pipeline.providers.texts import to_text
 
 AUTHORIZED: Final = "AUTHORIZED"
@@ -156,11 +157,7 @@ def to_balances(rows: Sequence[EbBalance], account: Account, quirks: Quirks) -> 
 
     Source: https://enablebanking.com/docs/api/reference/#balanceresource
     """
-    newest: dict[tuple[str, str | None], EbBalance] = {}
-    for row in rows:
-        key = (_word(row), row.balance_amount.currency)
-        if key not in newest or _age_of(row) >= _age_of(newest[key]):
-            newest[key] = row
+    newest = newest_of(rows, lambda row: (_word(row), row.balance_amount.currency), _age_of)
     has_booked = any(word in _BOOKED for word, _ in newest)
     return tuple(
         _to_balance(row, account, quirks, has_booked=has_booked) for row in newest.values()

@@ -17,6 +17,7 @@ from bank_pipeline.providers.gocardless.dates import to_day, to_moment
 from bank_pipeline.providers.gocardless.money import read_currency
 from bank_pipeline.providers.gocardless.quirks import Quirks
 from bank_pipeline.providers.gocardless.schemas import GcBalance
+from bank_pipeline.providers.newest import newest_of
 
 _BOOKED: Final = ("interimBooked", "closingBooked")
 _AVAILABLE: Final = ("interimAvailable", "closingAvailable", "forwardAvailable")
@@ -44,11 +45,7 @@ def to_balances(raws: Iterable[GcBalance], account: Account, quirks: Quirks) -> 
     Where a bank has no booked balance, or another of its types is the better one, that one
     counts as booked and is told a second time as such: its type then says so.
     """
-    newest: dict[tuple[str, str | None], GcBalance] = {}
-    for raw in raws:
-        key = (raw.balance_type, raw.balance_amount.currency)
-        if key not in newest or _day_of(raw) >= _day_of(newest[key]):
-            newest[key] = raw
+    newest = newest_of(raws, lambda raw: (raw.balance_type, raw.balance_amount.currency), _day_of)
     balances = [_to_balance(raw, account) for raw in newest.values()]
     return (*balances, *_as_booked(balances, account, quirks))
 
