@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+import sqlalchemy as sa
+
 from bank_pipeline.errors import SetupError
 from bank_pipeline.providers.http import fetch_json
 
@@ -18,6 +20,16 @@ def wait_until(condition: Callable[[], bool], *, seconds: float, what: str = "co
     while not condition():
         assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
         pause.wait(_PAUSE_S)
+
+
+def wait_for_lock(engine: sa.Engine, key: int) -> None:
+    """Return as soon as nobody holds the advisory lock; fail when somebody still does after 10 s.
+
+    The server frees the locks of a session only when it hears that the session is closed.
+    """
+    with engine.begin() as db:
+        db.execute(sa.text("SET LOCAL lock_timeout = '10s'"))
+        db.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
 
 
 def answers(url: str) -> bool:

@@ -20,7 +20,7 @@ from bank_pipeline.storage.samples import refresh_samples
 BATCH_SIZE: Final = 5_000  # events looked at per statement: well below a second each
 _FINISHED: Final = ["SUCCESS", "FAILURE", "CANCELED"]
 _ENDED: Final = ["COMPLETED", "COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED", "CANCELED"]
-_LOCK: Final = 7_203_715_411_906_254_811  # any number, the same in every process
+HOUSEKEEPING_LOCK: Final = 7_203_715_411_906_254_811  # any number, the same in every process
 _RUN_TAGS: Final = ["bank/connection", "dagster/partition"]
 _EVENT_TYPES: Final = [
     "ASSET_FAILED_TO_MATERIALIZE",
@@ -61,7 +61,7 @@ def housekeeping(engine: sa.Engine) -> Iterator[sa.Connection | None]:
     Each statement commits by itself, so that a crash loses nothing but the rest of the work.
     """
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as session:
-        if not session.scalar(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": _LOCK}):
+        if not session.scalar(_TRY_LOCK, {"key": HOUSEKEEPING_LOCK}):
             yield None
             return
         try:
@@ -166,6 +166,7 @@ def _repeat(db: sa.Connection, statement: sa.TextClause, **bound: object) -> int
     return deleted
 
 
+_TRY_LOCK: Final = sa.text("SELECT pg_try_advisory_lock(:key)")
 # A planned event is what shows a partition as failed, until it is materialised or planned anew.
 _DELETE_EVENTS: Final = sa.text(
     """

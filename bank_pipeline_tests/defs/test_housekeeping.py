@@ -25,6 +25,7 @@ from bank_pipeline.sync.disconnect import disconnect
 from bank_pipeline_tests.defs.runs import ASSETS, PartitionStatus, Runs
 from bank_pipeline_tests.defs.test_assets import everything_logged
 from bank_pipeline_tests.defs.ticks import Ticks
+from bank_pipeline_tests.waiting import wait_for_lock
 
 DAYS: Final = timedelta(days=1)
 AGED: Final = (
@@ -166,11 +167,13 @@ def test_a_purge_that_dies_anywhere_is_harmless(runs: Runs, busy: Sequence[Conne
             assert db is not None
             history.delete_old_evaluations(db, before=cut)
         assert shown(runs) == before
+        wait_for_lock(engine, history.HOUSEKEEPING_LOCK)
         with history.housekeeping(engine) as db:
             assert db is not None
             history.delete_old_events(db, BY_CONNECTION, before=cut)
             with pytest.raises(sa.exc.DBAPIError):
                 db.execute(sa.text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        wait_for_lock(engine, history.HOUSEKEEPING_LOCK)
 
     assert shown(runs) == before
     assert prune(runs).runs_deleted == 2
@@ -179,8 +182,10 @@ def test_a_purge_that_dies_anywhere_is_harmless(runs: Runs, busy: Sequence[Conne
 
 def test_two_never_purge_at_once(runs: Runs, busy: Sequence[ConnectionId]) -> None:
     url = runs.instance.event_log_storage.postgres_url  # type: ignore[attr-defined]
-    with history.opened(url) as engine, history.housekeeping(engine):
-        assert prune(runs) == HousekeepingReport(is_busy=True)
+    with history.opened(url) as engine:
+        with history.housekeeping(engine):
+            assert prune(runs) == HousekeepingReport(is_busy=True)
+        wait_for_lock(engine, history.HOUSEKEEPING_LOCK)
 
     assert prune(runs).events_deleted > 0
     assert busy

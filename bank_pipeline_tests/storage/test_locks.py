@@ -12,6 +12,7 @@ from bank_pipeline.errors import ConcurrentSyncError
 from bank_pipeline.storage.engine import build_engine
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.locks import connection_lock, link_lock, load_held, lock_key
+from bank_pipeline_tests.waiting import wait_for_lock
 
 _HOLDER = """
 import sys
@@ -88,7 +89,7 @@ def test_a_killed_process_leaves_no_lock(
             pass
         holder.kill()
         holder.wait()
-    _wait_until_free(engine, connection_id)
+    wait_for_lock(engine, lock_key(connection_id))
     with connection_lock(engine, connection_id):
         pass
 
@@ -101,7 +102,7 @@ def test_a_link_is_held_by_one_and_free_when_it_lets_go(engine: sa.Engine) -> No
             assert (is_mine, is_theirs) == (True, False)
         with link_lock(engine, LinkSessionId(new_id()), wait_s=0) as is_theirs:
             assert is_theirs
-    with link_lock(engine, session_id, wait_s=0) as is_theirs:
+    with link_lock(engine, session_id, wait_s=10) as is_theirs:
         assert is_theirs
 
 
@@ -126,11 +127,3 @@ def test_a_link_is_free_when_whoever_held_it_lost_its_session(engine: sa.Engine)
             assert db.scalar(sa.text(end))
         with link_lock(engine, session_id, wait_s=10) as is_mine:
             assert is_mine
-
-
-def _wait_until_free(engine: sa.Engine, connection_id: ConnectionId) -> None:
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
-        for _ in range(500):
-            if not load_held(db, [connection_id]):
-                return
-            db.execute(sa.text("SELECT pg_sleep(0.01)"))

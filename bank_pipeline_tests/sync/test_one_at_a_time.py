@@ -9,9 +9,10 @@ import pytest
 import sqlalchemy as sa
 
 from bank_pipeline.errors import ConcurrentSyncError
-from bank_pipeline.storage.locks import connection_lock
+from bank_pipeline.storage.locks import connection_lock, lock_key
 from bank_pipeline.sync.reports import SyncReport
 from bank_pipeline_tests.sync.ground import CHECKING, READY, Ground
+from bank_pipeline_tests.waiting import wait_for_lock
 
 COFFEE: Final = Decimal("-4.50")
 
@@ -65,6 +66,7 @@ def test_an_interrupted_end_leaves_no_lock_behind(ground: Ground) -> None:
     finally:
         sa.event.remove(ground.engine, "before_cursor_execute", interrupt)
 
+    wait_for_lock(ground.engine, lock_key(connection))
     ground.sync(connection)
     assert ground.differences(connection) == []
 
