@@ -128,22 +128,39 @@ def _spare_names(
 
 
 def _is_proven(
-    once: Counter[_Edge],
+    once: Iterable[_Edge],
     day: _Day,
     days: Mapping[_Day, Sequence[Transaction]],
     rules: IdentityRules,
 ) -> bool:
-    """Say whether these balances move with the rows; a single one must join another day's."""
-    if rules.running_balances is RunningBalances.TRUSTED or len(once) > 1:
+    """
+    Say whether these balances move with the rows, and are not those of the evening.
+
+    A single one must begin where the day before ended. Where none did, it must join another day,
+    and the bank be seen to state more than one balance on a day: that of an evening joins, too.
+    """
+    moves = {(before, after) for before, after in once if before != after}
+    if rules.running_balances is RunningBalances.TRUSTED or len(moves) > 1:
         return True
-    [(before, after)] = once
-    others = [
-        _edge(row)
-        for other, rows in days.items()
-        if other != day and other[1] == day[1]
-        for row in rows
-    ]
-    return any(before == one[1] or after == one[0] for one in others)
+    [(before, after)] = moves
+    others = {other: rows for other, rows in days.items() if other != day and other[1] == day[1]}
+    if any(row.running_balance == before for row in _day_before(day, others)):
+        return True
+    edges = [_edge(row) for rows in others.values() for row in rows]
+    is_joined = any(before == one[1] or after == one[0] for one in edges)
+    return is_joined and any(_has_several_balances(rows) for rows in days.values())
+
+
+def _day_before(day: _Day, others: Mapping[_Day, Sequence[Transaction]]) -> Sequence[Transaction]:
+    """Return the rows of the last day before a day, none before a day that nobody knows."""
+    if day[0] is None:
+        return ()
+    earlier = [one for one, _ in others if one is not None and one < day[0]]
+    return others[max(earlier), day[1]] if earlier else ()
+
+
+def _has_several_balances(rows: Iterable[Transaction]) -> bool:
+    return len({row.running_balance for row in rows}) > 1
 
 
 def _is_trail(edges: Mapping[_Edge, int]) -> bool:

@@ -97,13 +97,32 @@ def test_a_pair_alone_on_its_day_is_one_where_another_day_joins_it() -> None:
 YESTERDAY, TOMORROW = DAY - timedelta(days=1), DAY + timedelta(days=1)
 START = row("start", "-1", "Start", balance="100", day=YESTERDAY)
 REFUND = row("refund", "5", "Tram refund", balance="100")
+BREAD = row("c", "-7", "Bread", balance="83", day=TOMORROW)
+LATER = row("d", "12", "Wages", balance="95", day=TOMORROW + timedelta(days=1))
+NOTHING = row("e", "0", "Card blocked", balance="90")
 
 
 def test_a_balance_of_the_evening_on_every_row_of_a_day_makes_no_two_purchases_one() -> None:
     held = Held()
-    bread = row("c", "-7", "Bread", balance="83", day=TOMORROW)
-    held.look([START, tram("a", "90"), tram("b", "90"), bread], MARCH)
+    held.look([START, tram("a", "90"), tram("b", "90"), BREAD], MARCH)
     assert (count(held), held.suspects) == (2, {})
+
+
+@pytest.mark.parametrize("others", [[BREAD], [BREAD, LATER], [NOTHING], [NOTHING, BREAD]])
+def test_balances_of_the_evening_prove_nothing_on_the_first_day_of_an_answer(
+    others: list[Transaction],
+) -> None:
+    """Where the day began nobody tells, and the day after begins where its evening ended."""
+    held = Held()
+    held.look([tram("a", "90"), tram("b", "90"), *others], MARCH)
+    assert (count(held), held.suspects) == (2, {})
+
+
+def test_on_the_first_day_a_bank_is_believed_that_states_a_balance_for_each_row() -> None:
+    held = Held()
+    coffee = row("d", "-3", "Coffee", balance="80", day=TOMORROW)
+    held.look([tram("a", "90"), tram("b", "90"), BREAD, coffee], MARCH)
+    assert count(held) == 1
 
 
 @pytest.mark.parametrize("day", [YESTERDAY, TOMORROW])
