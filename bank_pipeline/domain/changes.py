@@ -95,13 +95,18 @@ def keys_of(delta: TransactionDelta) -> set[Key]:
 
 
 def plan_changes(
-    stored: Iterable[StoredTransaction], delta: TransactionDelta, *, pins: Pins | None = None
+    stored: Iterable[StoredTransaction],
+    delta: TransactionDelta,
+    *,
+    pins: Pins | None = None,
+    unshown: Collection[Key] = (),
 ) -> ChangePlan:
     """
     Decide what `delta` changes in `stored`, which holds at least the rows of `keys_of(delta)`.
 
     `pins` say of some rows what they are, whatever their ids say. Vanished rows in `stored` may
-    be continued. Applying the plan and planning the same delta again gives an empty plan.
+    be continued, and so may those of `unshown`, which do not end: they may be what nobody could
+    read. Applying the plan and planning the same delta again gives an empty plan.
     """
     held = [*stored]
     if not held and not pins and not _names_its_own(delta):
@@ -125,7 +130,7 @@ def plan_changes(
             updates.append(Update(row.id, transaction))
 
     ended = {row.id: row for row in ending.values() if row.id not in rows.claimed}
-    matched = _match_by_content(unmatched, held, rows, ended)
+    matched = _match_by_content(unmatched, held, rows, ended, unshown)
     for transaction in unmatched:
         row = matched.get(key_of(transaction))
         if row is None:
@@ -134,8 +139,7 @@ def plan_changes(
             rows.claimed.add(row.id)
             updates.append(Update(row.id, transaction))
     gone = [row for row in ended.values() if row.id not in rows.claimed and not row.is_removed]
-    written = [*inserts, *(update.transaction for update in updates)]
-    takeovers = _find_takeovers(rows.by_key, written, updates)
+    takeovers = _find_takeovers(rows.by_key, inserts, updates)
     return ChangePlan(
         inserts=tuple(inserts),
         updates=tuple(updates),
@@ -173,12 +177,15 @@ def _match_by_content(
     held: Sequence[StoredTransaction],
     rows: "_Rows",
     ended: dict[TransactionId, StoredTransaction],
+    unshown: Collection[Key],
 ) -> dict[Key, StoredTransaction]:
     """Say which rows that ended, now or earlier, go on in entries whose ids we do not hold."""
     if not unmatched:
         return {}
-    waiting = {row.id: row for row in held if rows.is_waiting(row)}
-    matched = match_payments(unmatched, (waiting | ended).values())
+    waiting = {row.id: row for row in held if rows.is_waiting(row)} | ended
+    missed = (rows.by_key[key] for key in unshown)
+    waiting |= {row.id: row for row in missed if row.id not in rows.claimed}
+    matched = match_payments(unmatched, waiting.values())
     known = rows.pins.keys() | matched.keys()
     left = [row for row in unmatched if key_of(row) not in known]
     return matched | match_restored(left, (row for row in held if rows.is_taken_back(row)))
@@ -192,14 +199,14 @@ def _is_unchanged(row: StoredTransaction, transaction: Transaction) -> bool:
 
 def _find_takeovers(
     by_key: Mapping[Key, StoredTransaction],
-    written: Iterable[Transaction],
-    updates: Iterable[Update],
+    inserts: Iterable[Transaction],
+    updates: Sequence[Update],
 ) -> list[StoredTransaction]:
     """Return the stored rows whose name another row takes over."""
     writers = {key_of(update.transaction): update.id for update in updates}
     return [
         row
-        for transaction in written
+        for transaction in (*inserts, *(update.transaction for update in updates))
         if (row := by_key.get(key_of(transaction))) is not None
         and writers.get(key_of(transaction)) != row.id
     ]

@@ -95,6 +95,7 @@ class _Gathered:
 
     upserts: list[Transaction] = field(default_factory=list)
     removed: set[Key] = field(default_factory=set)
+    unshown: set[Key] = field(default_factory=set)
     pins: dict[Key, StoredTransaction | None] = field(default_factory=dict)
     shown: dict[str, tuple[Transaction, ...]] = field(default_factory=dict)
 
@@ -120,7 +121,7 @@ def plan_looks(stored: Iterable[StoredTransaction], looks: Sequence[Look]) -> Ch
         _gather(look, held[look.account], gathered)
     relevant = [row for look in looks for row in held[look.account]]
     delta = TransactionDelta(upserts=tuple(gathered.upserts), removed=frozenset(gathered.removed))
-    plan = plan_changes(relevant, delta, pins=gathered.pins)
+    plan = plan_changes(relevant, delta, pins=gathered.pins, unshown=gathered.unshown)
     changed = {update.id for update in plan.updates} | {*plan.removals, *plan.vanished}
     overdue = [
         row.id
@@ -148,27 +149,31 @@ def _gather(look: Look, held: Sequence[StoredTransaction], gathered: _Gathered) 
     gathered.upserts += shown
     gathered.pins |= pins
     if look.judged is not None:
-        gathered.removed |= missing_keys(
+        # A row without a readable id may be any of those missing: they go on, or stay.
+        missing = gathered.unshown if None in look.unread else gathered.removed
+        missing |= missing_keys(
             held,
             shown,
             account=look.account,
             covered=look.judged,
-            unread=look.unread,
+            unread=look.unread - {None},
             pins=pins,
         )
 
 
 def _overdue(look: Look, held: Iterable[StoredTransaction]) -> list[StoredTransaction]:
     """
-    Return pending rows that no answer will ever end, because answers do not reach their date.
+    Return pending rows that no answer will ever end, and that have not been shown for so long.
 
     Whoever asks goes back to the oldest pending row. Where an answer begins later all the same,
-    the bank gives no more; and what it does not list for so long is not pending any more.
+    the bank gives no more. And one that holds a row without a readable id ends none, though it
+    reaches their date: at some banks each answer does.
     """
-    if look.covered is None or None in look.unread:
+    if look.covered is None:
         return []
     longest = timedelta(days=look.rules.pending_days_max(look.account_type))
     names = {row.external_id for row in look.rows} | look.unread
+    is_unsure = None in look.unread
     return [
         row
         for row in held
@@ -176,7 +181,7 @@ def _overdue(look: Look, held: Iterable[StoredTransaction]) -> list[StoredTransa
         and not row.is_removed
         and row.external_id not in names
         and row.transaction_date is not None
-        and row.transaction_date < look.covered.first
+        and (is_unsure or row.transaction_date < look.covered.first)
         and row.transaction_date < look.covered.last - longest
     ]
 

@@ -1,0 +1,81 @@
+"""Answers that hold a row which nobody can read, and which bears no id: it may be any row."""
+
+from datetime import date, timedelta
+
+import pytest
+
+from bank_pipeline.domain.account import AccountType
+from bank_pipeline.domain.identity import identified
+from bank_pipeline.domain.transaction import Transaction, TransactionStatus
+from bank_pipeline.domain.window import DateWindow
+from bank_pipeline_tests.domain.held import Held
+from bank_pipeline_tests.domain.test_changes import DAY, PENDING, movement
+from bank_pipeline_tests.domain.test_moved_ids import row
+
+MARCH = DateWindow(first=date(2026, 3, 1), last=date(2026, 3, 31))
+TOMORROW = DAY + timedelta(days=1)
+ANY = frozenset({None})
+
+
+def nameless(*rows: Transaction) -> tuple[Transaction, ...]:
+    """Name rows as those of a bank that gives no ids."""
+    return identified((None, one) for one in (row("-", "1", "Anchor", day=MARCH.first), *rows))
+
+
+def hold(text: str = "Tram") -> Transaction:
+    return movement("-", PENDING, amount="-5", description=text, day=DAY)
+
+
+def tram(text: str = "Tram", *, day: date = TOMORROW) -> Transaction:
+    return row("-", "-5", text, day=day)
+
+
+def test_a_payment_is_booked_as_itself_beside_a_row_that_cannot_be_read() -> None:
+    held = Held()
+    held.look(nameless(hold("Tram 11:30")), MARCH, unread=ANY)
+    for _ in range(2):
+        held.look(nameless(tram()), MARCH, unread=ANY)
+        assert [(one.id, one.status) for one in held.live if one.amount == -5] == [
+            ("row-0002", TransactionStatus.BOOKED)
+        ]
+
+
+@pytest.mark.parametrize("later", [tram("Tram Linz"), tram(day=DAY)])
+def test_a_booked_row_is_rewritten_as_itself_beside_a_row_that_cannot_be_read(
+    later: Transaction,
+) -> None:
+    held = Held()
+    held.look(nameless(tram()), MARCH)
+    held.look(nameless(later), MARCH, unread=ANY)
+    assert [one.id for one in held.live] == ["row-0001", "row-0002"]
+
+
+def test_what_may_be_the_row_that_cannot_be_read_stays() -> None:
+    held = Held()
+    held.look(nameless(hold(), tram("Bus")), MARCH)
+    assert held.look(nameless(row("-", "-5", "Cafe", day=MARCH.first)), MARCH, unread=ANY).inserts
+    assert len(held.live) == 4
+
+
+@pytest.mark.parametrize(
+    ("kind", "days", "is_over"),
+    [
+        (AccountType.CREDIT_CARD, 45, False),
+        (AccountType.CREDIT_CARD, 46, True),
+        (AccountType.CHECKING, 36, True),
+        (AccountType.CHECKING, 35, False),
+        (None, 36, False),
+    ],
+)
+def test_nothing_is_pending_for_ever_for_a_row_that_can_never_be_read(
+    kind: AccountType | None, days: int, is_over: bool
+) -> None:
+    held = Held()
+    held.look(nameless(hold()), MARCH, unread=ANY)
+    whole = DateWindow(first=MARCH.first, last=DAY + timedelta(days=days))
+    shown = held.look(nameless(hold()), whole, unread=ANY, account_type=kind)
+    assert shown.is_empty
+    plan = held.look(nameless(), whole, unread=ANY, account_type=kind)
+    assert plan.overdue == (("row-0002",) if is_over else ())
+    held.look(nameless(hold()), whole, unread=ANY, account_type=kind)
+    assert len(held.live) == 2
