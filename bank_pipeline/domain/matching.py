@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import Final
 
 from bank_pipeline.domain.identity import FINGERPRINT_PREFIX, is_another, renamed
-from bank_pipeline.domain.identity_rules import IdentityRules
+from bank_pipeline.domain.identity_rules import IdentityRules, RunningBalances
 from bank_pipeline.domain.ids import TransactionId
 from bank_pipeline.domain.stored import (
     BOOKING_DELAY_MAX,
@@ -149,6 +149,7 @@ def _compare(
 ) -> _Comparison:
     by_name = {row.external_id: row for row in held}
     found = _Comparison()
+    twins: list[tuple[Transaction, StoredTransaction]] = []
     named: set[TransactionId] = set()
     for row in shown:
         stored = by_name.get(row.external_id)
@@ -162,9 +163,14 @@ def _compare(
         elif _is_taken_last(row, stored, rules):
             found.fresh.append(row)
             found.free.append(stored)
-    if found.fresh or found.differing:
+        elif _may_be_twin(row, stored, rules):
+            twins.append((row, stored))
+    if found.fresh or found.differing or twins:
         found.free += [row for row in held if row.id not in named and _is_findable(row)]
         _find_moved(found)
+    for row, stored in twins:
+        found.fresh.append(row)
+        found.free.append(stored)
     return found
 
 
@@ -198,6 +204,22 @@ def _is_taken_last(row: Transaction, stored: StoredTransaction, rules: IdentityR
     is_gone = stored.is_dropped or (stored.is_removed and not rules.are_ids_lasting)
     is_pending = row.status is TransactionStatus.PENDING and stored.status is not _BOOKED
     return is_gone and (is_pending or {row.status, stored.status} == {_BOOKED})
+
+
+def _may_be_twin(row: Transaction, stored: StoredTransaction, rules: IdentityRules) -> bool:
+    """
+    Say whether a name by content may have gone to an equal row.
+
+    A purchase that comes later, or one that cannot be read, moves the numbers of its equals.
+    """
+    balances = row.running_balance, stored.running_balance
+    return (
+        row.external_id.startswith(FINGERPRINT_PREFIX)
+        and {row.status, stored.status} == {_BOOKED}
+        and rules.running_balances is not RunningBalances.IGNORED
+        and None not in balances
+        and balances[0] != balances[1]
+    )
 
 
 def _find_moved(found: _Comparison) -> None:

@@ -1,6 +1,7 @@
 """Answers that hold a row which nobody can read, and which bears no id: it may be any row."""
 
 from datetime import date, timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -55,6 +56,45 @@ def test_what_may_be_the_row_that_cannot_be_read_stays() -> None:
     held.look(nameless(hold(), tram("Bus")), MARCH)
     assert held.look(nameless(row("-", "-5", "Cafe", day=MARCH.first)), MARCH, unread=ANY).inserts
     assert len(held.live) == 4
+
+
+def told(*balances: str) -> tuple[Transaction, ...]:
+    return nameless(*(row("-", "-5", "Tram", balance=one) for one in balances))
+
+
+def by_balance(held: Held) -> dict[Decimal | None, str]:
+    return {one.running_balance: one.id for one in held.live}
+
+
+def test_of_two_equal_purchases_one_that_cannot_be_read_trades_no_place() -> None:
+    held = Held()
+    held.look(told("95", "90"), MARCH)
+    before = by_balance(held)
+    for balances, unread in ((["90"], ANY), (["95", "90"], frozenset()), (["95"], ANY)):
+        held.look(told(*balances), MARCH, unread=unread)
+        assert by_balance(held) == before
+    held.look(told("90"), None)  # one page of two came
+    assert by_balance(held) == before
+
+
+def test_an_equal_purchase_that_is_told_first_takes_no_place() -> None:
+    held = Held()
+    for balances in (["95"], ["90", "95"], ["85", "90", "95"]):
+        held.look(told(*balances), MARCH)
+    assert by_balance(held) == {
+        None: "row-0001",
+        Decimal(95): "row-0002",
+        Decimal(90): "row-0003",
+        Decimal(85): "row-0004",
+    }
+
+
+def test_equal_purchases_keep_their_places_where_all_balances_change() -> None:
+    held = Held()
+    held.look(told("95", "90"), MARCH)
+    names = held.names
+    held.look(told("83", "78"), MARCH)
+    assert held.names == names
 
 
 @pytest.mark.parametrize(
