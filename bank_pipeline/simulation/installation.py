@@ -2,7 +2,7 @@
 
 import base64
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,7 +23,9 @@ from bank_pipeline.providers.gocardless.provider import build_gocardless
 from bank_pipeline.providers.plaid.provider import build_plaid
 from bank_pipeline.providers.retry import Retry
 from bank_pipeline.providers.teller.provider import build_teller
+from bank_pipeline.providers.throttle import UNLIMITED, RateLimiter, Slot
 from bank_pipeline.sandbox.chance import dice
+from bank_pipeline.sandbox.clock import VirtualClock
 from bank_pipeline.sandbox.enable_banking.wing import EnableBanking
 from bank_pipeline.sandbox.faults import FaultPlan
 from bank_pipeline.sandbox.gocardless.options import GoCardlessOptions
@@ -41,6 +43,7 @@ from bank_pipeline.storage.identifiers import minted_by
 from bank_pipeline.storage.migrate import migrate
 from bank_pipeline.storage.seals import VaultSeal
 from bank_pipeline.sync.context import Clock, SyncContext
+from bank_pipeline.sync.rate_limits import SharedRateLimiter
 
 GATEWAY_URL: Final = "http://127.0.0.1:9"
 """Where customers and webhooks would come to; the driver carries both over by hand."""
@@ -96,6 +99,22 @@ class Installation:
         self.sandbox.clock.advance(_TICK)
 
 
+class Unhurried(SharedRateLimiter):
+    """Keeps the providers' rates as an installation does; its short waits pass on the clock."""
+
+    def __init__(self, engine: sa.Engine, clock: VirtualClock) -> None:
+        super().__init__(engine, clock.now)
+        self._virtual = clock
+
+    def take(self, slots: Sequence[Slot], *, wait_max_s: float) -> float:
+        """Take one call of each bucket, and let the time until then pass; see `RateLimiter`."""
+        wait_s = super().take(slots, wait_max_s=wait_max_s)
+        if wait_s > wait_max_s:
+            return wait_s
+        self._virtual.advance(timedelta(seconds=wait_s))
+        return 0.0
+
+
 @contextmanager
 def installation(
     world: World, *, seed: int, folder: Path, server_url: str, faults: FaultPlan
@@ -121,7 +140,13 @@ def installation(
         settings = _settings(sandbox, folder, engine_url)
         engine = build_engine(engine_url, connections_max=_CONNECTIONS_MAX)
         cached: dict[str, object] = {}
-        context = build_context(settings, engine, clock=world.clock.now, cached=cached)
+        context = build_context(
+            settings,
+            engine,
+            clock=world.clock.now,
+            cached=cached,
+            limiter=Unhurried(engine, world.clock),
+        )
         try:
             yield Installation(sandbox, context, settings, engine_url, cached)
         finally:
@@ -130,10 +155,15 @@ def installation(
 
 
 def build_context(
-    settings: Settings, engine: sa.Engine, *, clock: Clock, cached: dict[str, object]
+    settings: Settings,
+    engine: sa.Engine,
+    *,
+    clock: Clock,
+    cached: dict[str, object],
+    limiter: RateLimiter = UNLIMITED,
 ) -> SyncContext:
     """
-    Build what use cases need. Waits inside calls take no time here.
+    Build what use cases need. Waits between the tries of a call take no time here.
 
     The cache is `cached`: it counts real time, so whoever lets virtual days pass empties it.
     """
@@ -143,18 +173,20 @@ def build_context(
     cache = Cache(region, seal=VaultSeal(vault))
     return SyncContext(
         engine=engine,
-        providers=_providers(settings, cache),
+        providers=_providers(settings, cache, limiter),
         vault=vault,
         clock=clock,
         cache=cache,
     )
 
 
-def _providers(settings: Settings, cache: Cache) -> dict[Provider, ProviderClient]:
+def _providers(
+    settings: Settings, cache: Cache, limiter: RateLimiter
+) -> dict[Provider, ProviderClient]:
     retry = Retry(sleep=lambda _: None)
     return {
-        Provider.PLAID: build_plaid(settings, retry=retry),
-        Provider.GOCARDLESS: build_gocardless(settings, cache, retry=retry),
+        Provider.PLAID: build_plaid(settings, retry=retry, limiter=limiter),
+        Provider.GOCARDLESS: build_gocardless(settings, cache, retry=retry, limiter=limiter),
         Provider.TELLER: build_teller(settings, cache, retry=retry),
         Provider.ENABLE_BANKING: build_enable_banking(settings, cache, retry=retry),
     }
