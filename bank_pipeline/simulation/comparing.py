@@ -191,6 +191,10 @@ def _compare_balances(
         if not account.is_open:
             continue
         where = f"{one.where} {shown.name}"
+        findings.look(Checker.WRONG_CURRENCY)
+        if account.currency != shown.currency:  # None, too: it would be made up
+            words = f"account in {account.currency}, not {shown.currency}"
+            findings.add(Checker.WRONG_CURRENCY, where, words)
         findings.look(Checker.WRONG_BALANCE, 2)
         if account.booked != shown.booked:  # None, too: what no bank told is made up
             findings.add(

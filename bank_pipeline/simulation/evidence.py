@@ -29,6 +29,7 @@ class ShownAccount:
     booked: Decimal | None
     available: Decimal | None
     first_day: date | None
+    currency: str | None = None
     external_ids: list[str] = field(default_factory=list)
     rows: dict[str, ShownRow] = field(default_factory=dict)  # by entry id
 
@@ -44,6 +45,7 @@ class HeldAccount:
     available: Decimal | None
     covered: tuple[tuple[date, date], ...]
     rows: tuple[HeldRow, ...]
+    currency: str | None = None
 
     def covers(self, day: date) -> bool:
         """Say whether a complete answer covered this date."""
@@ -128,6 +130,7 @@ def load_held(db: sa.Connection, connection_id: ConnectionId) -> list[HeldAccoun
             available=account.available_balance,
             covered=tuple(covered[account.account_id]),
             rows=tuple(rows[account.account_id]),
+            currency=account.currency,
         )
         for account in db.execute(_ACCOUNTS, bound)
     ]
@@ -149,6 +152,7 @@ def _to_shown(account: Mapping[str, Any], provider: Provider) -> ShownAccount:
         booked=_decimal(account["booked"]),
         available=_decimal(account["available"]),
         first_day=None if first_day is None else date.fromisoformat(first_day),
+        currency=account["currency"] or account["unofficial_currency"],
         rows={row.entry_id: row for row in _rows(account["transactions"], provider)},
     )
 
@@ -210,7 +214,8 @@ _COVERED: Final = sa.text(
     "ORDER BY v.first_day"
 )
 _ACCOUNTS: Final = sa.text(
-    "SELECT account_id::text, external_id, booked_balance, available_balance, closed_at "
+    "SELECT account_id::text, external_id, booked_balance, available_balance, closed_at, "
+    "coalesce(currency, unofficial_currency) AS currency "
     "FROM analytics.accounts WHERE connection_id = :connection_id ORDER BY account_id"
 )
 _SET_ASIDE: Final = sa.text(

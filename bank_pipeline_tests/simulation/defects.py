@@ -235,6 +235,12 @@ DEFECTS: Final = (
         Checker.HIDDEN_GAP,
     ),
     _d(
+        states.accounts_in_dollars,
+        stages.PLAID_ABROAD,
+        "Every account is said to be in dollars, whatever its rows are in.",
+        Checker.WRONG_CURRENCY,
+    ),
+    _d(
         states.closed_accounts_stay_open,
         stages.CLOSED,
         "What the bank does not list any more stays open.",

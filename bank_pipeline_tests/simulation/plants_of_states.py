@@ -19,6 +19,7 @@ from bank_pipeline.domain.quota import next_call_at
 from bank_pipeline.domain.transitions import FailureKind
 from bank_pipeline.providers.plaid import client as plaid_client
 from bank_pipeline.storage import accounts
+from bank_pipeline.storage.accounts import save_accounts
 from bank_pipeline.storage.balances import save_balances
 from bank_pipeline.sync import circuit, failures
 from bank_pipeline.sync.recognise import recognise
@@ -133,6 +134,14 @@ def only_first_account(patch: Patch) -> None:
         return recognise(known, replace(answer, accounts=answer.accounts[:1]))
 
     everywhere(patch, recognise, first)
+
+
+def accounts_in_dollars(patch: Patch) -> None:
+    def save(db: sa.Connection, connection: Any, answered: Any, **named: Any) -> Any:
+        dollars = [one.model_copy(update={"currency": "USD"}) for one in answered]
+        return save_accounts(db, connection, dollars, **named)
+
+    everywhere(patch, save_accounts, save)
 
 
 def closed_accounts_stay_open(patch: Patch) -> None:

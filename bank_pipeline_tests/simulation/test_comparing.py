@@ -244,6 +244,19 @@ def test_wrong_and_unknown_balances_are_found() -> None:
     assert found(TABLES, available=None) == {Checker.WRONG_BALANCE}
 
 
+@pytest.mark.parametrize(("told", "ours"), [("CAD", "USD"), ("CAD", None), (None, "USD")])
+def test_an_account_in_another_currency_than_the_bank_tells_is_found(
+    told: str | None, ours: str | None
+) -> None:
+    one = compared(TABLES)
+    bank = {name: replace(account, currency=told) for name, account in one.shown.items()}
+    held_in_it = [replace(account, currency=told) for account in one.held]
+
+    assert found_in(replace(one, shown=bank, held=held_in_it)) == set()
+    held_otherwise = [replace(account, currency=ours) for account in one.held]
+    assert found_in(replace(one, shown=bank, held=held_otherwise)) == {Checker.WRONG_CURRENCY}
+
+
 def test_a_balance_that_no_bank_told_is_found() -> None:
     one = compared(TABLES)
     untold = {"acc-1-1": replace(one.shown["acc-1-1"], booked=None, available=None)}
