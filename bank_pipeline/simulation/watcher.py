@@ -193,7 +193,18 @@ class Watcher:
                     f"{connection.status_since:%Y-%m-%d}, but the bank serves it"
                 )
             )
-        return _untold_failure(connection, now=now)
+        return self._made_up_success(connection) or _untold_failure(connection, now=now)
+
+    def _made_up_success(self, connection: Connection) -> str | None:
+        """Return a success that no sync run tells of: it would hide all failures since."""
+        last = connection.last_success_at
+        if last is None:
+            return None
+        with self._place.context.engine.connect() as db:
+            run = {"connection_id": connection.id, "at": last}
+            if db.scalar(_ENDED_WELL, run):
+                return None
+        return f"a success at {last:%Y-%m-%d %H:%M}, when no sync ended well"
 
     def _comparison(
         self,
@@ -357,6 +368,10 @@ _RUNS: Final = sa.text("SELECT count(*) FROM bank.sync_runs")
 _OPEN_RUNS: Final = sa.text(
     "SELECT connection_id, reason, started_at FROM bank.sync_runs "
     "WHERE ended_at IS NULL OR outcome IS NULL"
+)
+_ENDED_WELL: Final = sa.text(
+    "SELECT true FROM bank.sync_runs WHERE connection_id = :connection_id AND ended_at = :at "
+    "AND outcome IN ('synced', 'awaiting_initial')"
 )
 _KILLED_RUNS: Final = sa.text("SELECT count(*) FROM bank.sync_runs WHERE outcome = 'killed'")
 _NOTE: Final = sa.text(

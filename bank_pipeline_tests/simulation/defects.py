@@ -211,6 +211,12 @@ DEFECTS: Final = (
         Checker.SILENT_STOP,
     ),
     _d(
+        states.failures_taken_for_success,
+        stages.OUT,
+        "Each sync is noted as a success, those that failed, too.",
+        Checker.SILENT_STOP,
+    ),
+    _d(
         states.stops_without_a_reason,
         stages.EXPIRED,
         "Why a connection stopped is not written.",

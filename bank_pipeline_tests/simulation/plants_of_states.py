@@ -18,7 +18,7 @@ from bank_pipeline.domain.connection import ConnectionStatus
 from bank_pipeline.domain.quota import next_call_at
 from bank_pipeline.domain.transitions import FailureKind
 from bank_pipeline.providers.plaid import client as plaid_client
-from bank_pipeline.storage import accounts
+from bank_pipeline.storage import accounts, connections
 from bank_pipeline.storage.accounts import save_accounts
 from bank_pipeline.storage.balances import save_balances
 from bank_pipeline.sync import circuit, failures
@@ -98,6 +98,15 @@ def no_next_try(patch: Patch) -> None:
     everywhere(
         patch, original, with_answer(original, lambda after: replace(after, next_attempt_at=None))
     )
+
+
+def failures_taken_for_success(patch: Patch) -> None:
+    original = connections.apply_transition
+
+    def pleased(*positional: Any, is_part: bool = False, **named: Any) -> Any:
+        return original(*positional, **{**named, "is_part": is_part, "is_success": not is_part})
+
+    everywhere(patch, original, pleased)
 
 
 def stops_without_a_reason(patch: Patch) -> None:
