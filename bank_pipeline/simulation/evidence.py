@@ -144,6 +144,11 @@ def load_set_aside(db: sa.Connection, connection_id: ConnectionId) -> list[SetAs
     ]
 
 
+def load_repeated_balances(db: sa.Connection) -> list[str]:
+    """Load the accounts with a balance that was kept again although it was the same."""
+    return [*db.execute(_REPEATED).scalars()]
+
+
 def _to_shown(account: Mapping[str, Any], provider: Provider) -> ShownAccount:
     first_day = account.get("first_day")
     return ShownAccount(
@@ -221,4 +226,12 @@ _ACCOUNTS: Final = sa.text(
 _SET_ASIDE: Final = sa.text(
     "SELECT external_id, account_external_id, reason FROM bank.quarantine "
     "WHERE connection_id = :connection_id AND resolved_at IS NULL ORDER BY id"
+)
+_REPEATED: Final = sa.text(
+    "SELECT DISTINCT account_id::text FROM ("
+    "SELECT account_id, ROW(amount, kind, is_credit_limit_included) AS told, "
+    "lag(ROW(amount, kind, is_credit_limit_included)) OVER ("
+    "PARTITION BY account_id, provider_type, coalesce(currency, unofficial_currency, '') "
+    "ORDER BY observed_at, id) AS before FROM bank.balances"
+    ") AS snapshots WHERE told IS NOT DISTINCT FROM before ORDER BY 1"
 )

@@ -17,6 +17,7 @@ from bank_pipeline.simulation.evidence import (
     SetAside,
     load_held,
     load_names,
+    load_repeated_balances,
     load_set_aside,
     load_shown,
 )
@@ -152,6 +153,9 @@ class Watcher:
             for run in db.execute(_OPEN_RUNS):
                 words = f"{run.reason} of {run.started_at:%Y-%m-%d %H:%M}"
                 self.findings.add(Checker.OPEN_SYNC_RUN, str(run.connection_id), words)
+            for account_id in load_repeated_balances(db):
+                words = "one was written again although the bank had told no other"
+                self.findings.add(Checker.WRONG_BALANCE, f"account {account_id}", words)
             killed = db.scalar(_KILLED_RUNS) or 0
             if killed > kills:
                 words = f"{killed} look killed, of which {kills} were"

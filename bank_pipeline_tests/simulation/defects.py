@@ -235,6 +235,12 @@ DEFECTS: Final = (
         Checker.WRONG_BALANCE,
     ),
     _d(
+        states.balances_carried_on,
+        stages.PLAID_ABROAD,
+        "A balance that was not told again is written down as today's.",
+        Checker.WRONG_BALANCE,
+    ),
+    _d(
         states.only_first_account,
         stages.TELLER_WILD,
         "Of several accounts only the first is read.",

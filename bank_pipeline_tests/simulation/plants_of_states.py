@@ -138,6 +138,25 @@ def balances_written_once(patch: Patch) -> None:
     everywhere(patch, save_balances, save)
 
 
+def balances_carried_on(patch: Patch) -> None:
+    def save(db: sa.Connection, connection: Any, *positional: Any, **named: Any) -> int:
+        count = save_balances(db, connection, *positional, **named)
+        db.execute(_CARRY_ON, {"id": connection.id, "now": named["now"]})
+        return count
+
+    everywhere(patch, save_balances, save)
+
+
+_CARRY_ON: Final = sa.text(
+    "INSERT INTO bank.balances (team_id, account_id, kind, provider_type, amount, currency, "
+    "unofficial_currency, observed_at, sync_run_id) "
+    "SELECT b.team_id, b.account_id, b.kind, b.provider_type, b.amount, b.currency, "
+    "b.unofficial_currency, :now, b.sync_run_id FROM bank.balances b "
+    "JOIN bank.balance_series s ON s.balance_id = b.id JOIN bank.accounts a ON a.id = b.account_id "
+    "WHERE a.connection_id = :id AND b.observed_at < :now"
+)
+
+
 def only_first_account(patch: Patch) -> None:
     def first(known: Any, answer: Any) -> Any:
         return recognise(known, replace(answer, accounts=answer.accounts[:1]))

@@ -76,6 +76,20 @@ def test_each_type_currency_and_account_has_its_own_series(
     assert {f"{stored.amount:f}" for stored in latest} == {"1", "2", "3", "4", "5"}
 
 
+def test_an_account_of_which_nothing_came_is_left_as_it_was(
+    db: sa.Connection, linked: Linked, now: datetime
+) -> None:
+    """Nobody has told its balance again: a snapshot of today would be made up."""
+    save(db, linked, balance("10"), balance("5", account_external_id="acc-2"), now=now)
+
+    save(db, linked, balance("10", account_external_id="acc-2"), now=now + timedelta(days=1))
+
+    observed = sa.select(balances.c.amount, balances.c.observed_at).where(
+        balances.c.account_id == linked.account_ids["acc-1"]
+    )
+    assert db.execute(observed).all() == [(10, now)]
+
+
 def test_a_balance_of_an_unknown_account_is_left_out(
     db: sa.Connection, linked: Linked, now: datetime
 ) -> None:
