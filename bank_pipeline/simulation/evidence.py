@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.simulation import banks
 from bank_pipeline.simulation.installation import Installation
 from bank_pipeline.simulation.matching import HeldRow, ShownRow
+from bank_pipeline.storage.credentials import Vault
 
 
 @dataclass
@@ -149,6 +150,17 @@ def load_repeated_balances(db: sa.Connection) -> list[str]:
     return [*db.execute(_REPEATED).scalars()]
 
 
+def load_applied(
+    db: sa.Connection, *, vault: Vault, since: datetime
+) -> list[tuple[str, str, bool]]:
+    """Load the answers that sync runs since then applied: (run, what was asked, is archived)."""
+    archived = {(row[0], row[1], bytes(row[2])) for row in db.execute(_ARCHIVED)}
+    return [
+        (run_id, name, (connection_id, name, vault.to_keyed(bytes.fromhex(digest))) in archived)
+        for run_id, connection_id, name, digest in db.execute(_APPLIED, {"since": since})
+    ]
+
+
 def _to_shown(account: Mapping[str, Any], provider: Provider) -> ShownAccount:
     first_day = account.get("first_day")
     return ShownAccount(
@@ -234,4 +246,11 @@ _REPEATED: Final = sa.text(
     "PARTITION BY account_id, provider_type, coalesce(currency, unofficial_currency, '') "
     "ORDER BY observed_at, id) AS before FROM bank.balances"
     ") AS snapshots WHERE told IS NOT DISTINCT FROM before ORDER BY 1"
+)
+_ARCHIVED: Final = sa.text("SELECT connection_id::text, operation, digest FROM bank.raw_payloads")
+_APPLIED: Final = sa.text(
+    "SELECT r.id::text, r.connection_id::text, answer ->> 0, answer ->> 1 "
+    "FROM bank.sync_runs r, jsonb_array_elements(r.lineage -> 'readings') AS reading, "
+    "jsonb_array_elements(reading -> 'answers') AS answer WHERE r.started_at >= :since "
+    "ORDER BY r.started_at, r.id"
 )

@@ -32,6 +32,7 @@ class Checker(StrEnum):
     SECRET_IN_LOG = "secret in a log"  # noqa: S105 - a checker's name
     TWO_AT_ONCE = "two syncs of one connection at once"
     OPEN_SYNC_RUN = "sync run without an end"
+    NOT_ARCHIVED = "answer that was applied and not archived"
     STRANGE_FAILURE = "failure nobody foresaw"
     UNVERIFIED = "connection that could not be compared"
 

@@ -15,6 +15,7 @@ from bank_pipeline.simulation.comparing import Comparison, compare
 from bank_pipeline.simulation.evidence import (
     HeldAccount,
     SetAside,
+    load_applied,
     load_held,
     load_names,
     load_repeated_balances,
@@ -37,6 +38,7 @@ SILENT_AFTER: Final = timedelta(days=3)
 LONGEST_WAIT: Final = max(*RETRY_WAITS, WAIT_MAX) + RATE_SPREAD
 """No next try is planned further ahead."""
 
+_ARCHIVED_FOR: Final = timedelta(days=20)  # longer is not promised of one that kept coming
 _NOTES_PER_LOOK: Final = 3
 _WINDOWED: Final = frozenset({Provider.GOCARDLESS, Provider.TELLER, Provider.ENABLE_BANKING})
 
@@ -156,6 +158,12 @@ class Watcher:
             for account_id in load_repeated_balances(db):
                 words = "one was written again although the bank had told no other"
                 self.findings.add(Checker.WRONG_BALANCE, f"account {account_id}", words)
+            since = self._place.context.clock() - _ARCHIVED_FOR
+            applied = load_applied(db, vault=self._place.context.vault, since=since)
+            for run_id, operation, is_archived in applied:
+                self.findings.look(Checker.NOT_ARCHIVED)
+                if not is_archived:
+                    self.findings.add(Checker.NOT_ARCHIVED, f"sync run {run_id}", operation)
             killed = db.scalar(_KILLED_RUNS) or 0
             if killed > kills:
                 words = f"{killed} look killed, of which {kills} were"

@@ -217,6 +217,12 @@ DEFECTS: Final = (
         Checker.SILENT_STOP,
     ),
     _d(
+        states.only_daily_syncs_archived,
+        stages.PLAID_ABROAD,
+        "What a webhook or a repetition brings is applied, and not archived.",
+        Checker.NOT_ARCHIVED,
+    ),
+    _d(
         states.stops_without_a_reason,
         stages.EXPIRED,
         "Why a connection stopped is not written.",

@@ -17,12 +17,14 @@ from bank_pipeline.domain.circuit import after_refusal
 from bank_pipeline.domain.connection import ConnectionStatus
 from bank_pipeline.domain.quota import next_call_at
 from bank_pipeline.domain.transitions import FailureKind
+from bank_pipeline.providers.answers import keep_nothing
 from bank_pipeline.providers.plaid import client as plaid_client
 from bank_pipeline.storage import accounts, connections
 from bank_pipeline.storage.accounts import save_accounts
 from bank_pipeline.storage.balances import save_balances
-from bank_pipeline.sync import circuit, failures
+from bank_pipeline.sync import circuit, connection, failures
 from bank_pipeline.sync.recognise import recognise
+from bank_pipeline.sync.reports import SyncReason
 from bank_pipeline_tests.simulation.planting import (
     always,
     everywhere,
@@ -112,6 +114,16 @@ def failures_taken_for_success(patch: Patch) -> None:
 def stops_without_a_reason(patch: Patch) -> None:
     original = transitions.after_failure
     everywhere(patch, original, with_answer(original, lambda after: replace(after, reason=None)))
+
+
+def only_daily_syncs_archived(patch: Patch) -> None:
+    original = connection._fetch
+
+    def fetch(context: Any, session: Any, started: Any, calls: Any, archive: Any) -> Any:
+        is_daily = started.request.reason is SyncReason.SCHEDULE
+        return original(context, session, started, calls, archive if is_daily else keep_nothing)
+
+    patch.setattr(connection, "_fetch", fetch)
 
 
 # Accounts and balances.
