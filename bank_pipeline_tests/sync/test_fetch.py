@@ -241,6 +241,22 @@ def test_transactions_land_when_the_list_of_accounts_has_no_answer(ground: Groun
     assert ground.differences(connection) == []
 
 
+def test_accounts_stay_open_when_the_list_of_accounts_has_no_answer(ground: Ground) -> None:
+    """A feed lists only the accounts that it has rows of, which says nothing of the others."""
+    ground.world.add_booked(CHECKING, COFFEE)
+    connection = ground.link()
+    ground.pass_time(READY)
+    ground.sync(connection)
+    ground.execute("UPDATE bank.connections SET last_full_accounts_at = NULL")
+
+    ground.fail(ACCOUNTS, "INTERNAL_SERVER_ERROR", times=3)
+    with pytest.raises(TransientError, match="INTERNAL_SERVER_ERROR"):
+        ground.sync(connection)
+
+    assert ground.query("SELECT name FROM bank.accounts WHERE closed_at IS NOT NULL") == []
+    assert ground.count("accounts") > 1
+
+
 def test_rows_of_an_account_that_is_listed_late_are_not_lost(ground: Ground) -> None:
     """They wait in quarantine, the cursor moves on, and they land once the account is listed."""
     ground.world.add_booked(CHECKING, COFFEE)
