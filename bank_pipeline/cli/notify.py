@@ -10,6 +10,7 @@ from bank_pipeline.cli.output import AsJson, console, print_rows
 from bank_pipeline.cli.session import open_services
 from bank_pipeline.domain.notices import NoticeKind, NoticeState, parse_kinds
 from bank_pipeline.errors import RefusedError
+from bank_pipeline.storage.connections import load_team
 from bank_pipeline.storage.notice_targets import list_targets, list_wishes
 from bank_pipeline.storage.notices import list_notices
 from bank_pipeline.sync.notice_targets import (
@@ -88,7 +89,7 @@ def retry() -> None:
 
 @app.command()
 def preferences(
-    team: Annotated[str | None, typer.Option(help="Change this team's.")] = None,
+    team: Annotated[str | None, typer.Option(help="Show this team's, or change them.")] = None,
     kinds: Annotated[
         str | None,
         typer.Option(help="Kinds to be told of, comma-separated; `all`, `usual` or `none`."),
@@ -104,8 +105,11 @@ def preferences(
     as_json: AsJson = False,
 ) -> None:
     """Show what teams are told of; with --team and what to change, change it."""
+    changes = kinds is not None or large or low
+    if changes and team is None:
+        raise typer.BadParameter("say whose: --team NAME")
     context = open_services().sync
-    if team is not None:
+    if changes and team is not None:
         change_wishes(
             context,
             team,
@@ -113,10 +117,10 @@ def preferences(
             large=_to_amounts(large or []),
             low=_to_amounts(low or []),
         )
-    elif kinds or large or low:
-        raise typer.BadParameter("say whose: --team NAME")
     with context.engine.connect() as db:
-        rows = list_wishes(db)
+        if team is not None:
+            load_team(db, team)
+        rows = [one for one in list_wishes(db) if team in (None, one.team_name)]
     print_rows(
         rows,
         {

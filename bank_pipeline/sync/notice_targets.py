@@ -85,10 +85,13 @@ def change_wishes(
 
     `kinds` are given or `all`, `usual`, `none`; None leaves them. A threshold of None is taken
     away; currencies that are not named stay.
+
+    Raises:
+        NotFoundError: there is no such team.
     """
     now = context.clock()
     with context.engine.begin() as db:
-        team_id = ensure_team(db, team_name, now=now)
+        team_id = load_team(db, team_name)
         wishes = load_wishes(db, team_id) or Wishes()
         if kinds is not None:
             wishes = replace(wishes, kinds=_CHOICES[kinds] if isinstance(kinds, str) else kinds)

@@ -52,6 +52,8 @@ def test_an_address_of_no_service_is_refused_and_not_repeated(
 
 
 def test_preferences_are_changed_bit_by_bit(cli: CommandLine, installation: Installation) -> None:
+    cli("teams", "add", "home")
+
     def change(*what: str) -> dict[str, object]:
         outcome = cli("notify", "preferences", "--team", "home", *what, "--json")
         [row] = outcome.json
@@ -69,6 +71,35 @@ def test_preferences_are_changed_bit_by_bit(cli: CommandLine, installation: Inst
     for wrong in (["--kinds", "everything"], ["--large", "1000"], ["--low", "EUR=x"]):
         assert cli("notify", "preferences", "--team", "home", *wrong).code == 1
     assert cli("notify", "preferences", "--kinds", "all").code == 2
+
+
+def test_preferences_of_a_team_that_is_not_there_make_none(
+    cli: CommandLine, installation: Installation
+) -> None:
+    """A slip of the pen must not make a team, nor does a look change anything."""
+    cli("teams", "add", "home")
+    for what in ((), ("--kinds", "all")):
+        refused = cli("notify", "preferences", "--team", "hoem", *what)
+        assert refused.code == 1
+        assert "hoem" in refused.err
+    assert cli("notify", "preferences", "--team", "home").code == 0
+    assert [one["name"] for one in cli("teams", "list", "--json").json] == ["home"]
+    acts = [one["action"] for one in cli("audit", "list", "--json").json]
+    assert "settings_changed" not in acts
+
+
+def test_preferences_of_one_team_are_shown_in_words(
+    cli: CommandLine, installation: Installation
+) -> None:
+    for team, kinds in (("home", "expiring,disconnected"), ("office", "low_balance")):
+        cli("teams", "add", team)
+        cli("notify", "preferences", "--team", team, "--kinds", kinds, "--large", "EUR=1000")
+
+    shown = cli("notify", "preferences", "--team", "home").out
+
+    assert "disconnected, expiring" in shown
+    assert "EUR=1000" in shown
+    assert "office" not in shown
 
 
 def test_notices_are_listed_by_state(
