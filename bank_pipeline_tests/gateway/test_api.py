@@ -211,6 +211,8 @@ def test_what_is_not_as_documented_is_refused_without_repeating_it(desk: Desk) -
         ("/transactions", {"since": secret}),
         ("/transactions", {"amount_min": "NaN"}),
         ("/transactions", {"unknown": secret}),
+        ("/transactions", {"text": f"{secret}\0"}),
+        ("/transactions.csv", {"text": f"{secret}\0"}),
         ("/connections", {"status": secret}),
         (f"/accounts/{secret}", {}),
     ):

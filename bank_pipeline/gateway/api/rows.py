@@ -45,6 +45,7 @@ router = APIRouter(tags=["rows"])
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheets would run
 _TEXT_MAX: Final = 200
+_TEXT: Final = r"^[^\x00]*$"  # Postgres keeps no NUL, and finds none
 Finite = Annotated[Decimal, Field(allow_inf_nan=False, max_digits=40)]
 AccountId = Annotated[UUID | None, Query(description="Rows of this account alone.")]
 OfConnection = Annotated[UUID | None, Query(description="Rows of this connection alone.")]
@@ -126,7 +127,9 @@ class TransactionFilter(BaseModel):
     amount_max: Finite | None = Field(None, description="At most.")
     currency: str | None = Field(None, pattern="^[A-Z]{3}$")
     updated_since: AwareDatetime | None = Field(None, description="Changed by us since then.")
-    text: str | None = Field(None, max_length=_TEXT_MAX, description="In any text of the row.")
+    text: str | None = Field(
+        None, max_length=_TEXT_MAX, pattern=_TEXT, description="In any text of the row."
+    )
 
     def given(self) -> dict[str, Any]:
         """Return the conditions by name."""
