@@ -7,6 +7,7 @@ import tempfile
 import threading
 import zlib
 from collections.abc import Callable, Iterable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -19,7 +20,7 @@ from dogpile.util import KeyReentrantMutex
 from pydantic import SecretStr
 
 from bank_pipeline.config import Settings
-from bank_pipeline.errors import BankPipelineError
+from bank_pipeline.errors import BankPipelineError, SetupError
 
 INSTITUTION_TTL_S: Final = 24 * 3600
 LOCK_S_MAX: Final = 900  # above the slowest creation: the lock of a killed process ends then
@@ -138,8 +139,18 @@ class Cache:
 
 
 def build_cache(settings: Settings, *, seal: Seal | None = None) -> Cache:
-    """Build the cache that the settings name. Touches no file or network until first use."""
+    """
+    Build the cache that the settings name. Touches no file or network until first use.
+
+    Raises:
+        SetupError: it is in Redis, and the client for that is not installed.
+    """
     if settings.redis_url is not None:
+        if find_spec("redis") is None:
+            raise SetupError(
+                "BANK_PIPELINE_REDIS_URL needs more packages: install requirements-hosts.lock, or "
+                "`pip install 'bank-pipeline[hosts]'`"
+            )
         return Cache(
             # The server may be shared with others, the broker's queues included.
             _make_region(key_mangler=_to_redis_key).configure(

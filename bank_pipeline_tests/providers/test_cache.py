@@ -2,6 +2,7 @@
 
 import pickle
 import shutil
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -139,6 +140,17 @@ def test_what_was_emptied_is_nowhere_in_the_files(cache: Cache, tmp_path: Path) 
 def test_a_cache_that_cannot_be_reached_is_not_called_empty() -> None:
     url = SecretStr("redis://127.0.0.1:1/0")
     assert not build_cache(Settings(_env_file=None, redis_url=url)).empty()
+
+
+def test_without_its_client_a_shared_cache_is_refused_with_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The client comes with the extra packages for several hosts."""
+    monkeypatch.setitem(sys.modules, "redis", None)
+    url = SecretStr("redis://:canary@127.0.0.1:1/0")
+    with pytest.raises(SetupError, match="BANK_PIPELINE_REDIS_URL needs more packages") as told:
+        build_cache(Settings(_env_file=None, redis_url=url))
+    assert "canary" not in str(told.value)
 
 
 def test_a_shared_server_loses_our_values_alone(redis_port: int) -> None:
