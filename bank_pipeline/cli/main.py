@@ -118,7 +118,7 @@ def main() -> None:
     except ValidationError as error:
         _tell(errors, "configuration", "a variable has a value that cannot be used")
         for problem in error.errors(include_input=False, include_url=False):
-            name = ".".join(str(part) for part in problem["loc"]) or "settings"
+            name = ".".join(_to_variable(str(part)) for part in problem["loc"]) or "settings"
             errors.print(
                 f"  {name}: {problem['msg']}", markup=False, highlight=False, soft_wrap=True
             )
@@ -126,6 +126,11 @@ def main() -> None:
     except BankPipelineError as error:
         _tell(errors, "failed", f"{type(error).__name__}: {error}")
         sys.exit(EXIT_FAILED)
+
+
+def _to_variable(part: str) -> str:
+    """Return the variable of a setting as people set it; a provider's is its own name. Pure."""
+    return f"BANK_PIPELINE_{part.upper()}" if part in Settings.model_fields else part
 
 
 def _tell(errors: Console, kind: str, message: str) -> None:
