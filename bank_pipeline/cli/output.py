@@ -26,7 +26,10 @@ def _build_console() -> Console:
 console: Final = _build_console()
 
 _NEVER_BROKEN: Final = frozenset(
-    {"id", "connection", "connection_id", "provider", "status", "outcome", "verdict", "date"}
+    {
+        *("id", "account_id", "connection", "connection_id", "twin_id", "sync_run_id"),
+        *("provider", "status", "outcome", "verdict", "date"),
+    }
 )
 
 _STYLES: Final = {
@@ -116,6 +119,10 @@ def _cell(value: Any) -> Text:  # noqa: ANN401
         return Text(f"{value:,f}")
     if isinstance(value, datetime):
         return Text(f"{value:%Y-%m-%d %H:%M}")
+    if isinstance(value, Mapping):
+        return _cell([f"{name}={one}" for name, one in value.items()])
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return Text(", ".join(safe(str(one)) for one in value)) if value else _cell(None)
     # A bank's text is not ours: it may look like markup, or command the terminal.
     text = safe(str(value))
     return Text(text, style=_STYLES.get(text, ""))
