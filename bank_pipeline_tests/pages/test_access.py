@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
+import sqlalchemy as sa
 from playwright.sync_api import Browser, Page, expect
 
 from bank_pipeline_tests.pages.front import Front
@@ -93,6 +94,24 @@ def test_pages_can_be_read_and_named_and_fit_a_phone_by_day_and_by_night(
         assert phone.locator("h1").count() == 1, place
         assert phone.title(), place
         assert phone.locator("html").get_attribute("lang") == "en"
+
+
+def test_a_name_without_a_space_leaves_the_page_as_wide_as_the_phone(
+    front: Front, phone: Page, places: list[str]
+) -> None:
+    """Names are the banks': nobody says how long a word is."""
+    with front.services.sync.engine.begin() as db:
+        long = "repeat('Sparkasse', 12)"
+        db.execute(sa.text(f"UPDATE bank.connections SET institution_name = {long}"))
+        db.execute(sa.text(f"UPDATE bank.institutions SET name = {long}"))
+        db.execute(sa.text("UPDATE bank.accounts SET name = repeat('Tagesgeld', 12)"))
+    for place in (*places, "/connect"):
+        phone.goto(place)
+        assert phone.evaluate("document.documentElement.scrollWidth") <= 360, place
+    phone.goto("/connections")
+    name = phone.get_by_role("rowheader").first.bounding_box()
+    assert name is not None
+    assert name["width"] <= 360, "what stands beside a name is not pushed out of sight by it"
 
 
 def test_a_bank_is_connected_by_keyboard_alone(front: Front, tab: Page) -> None:
