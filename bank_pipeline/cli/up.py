@@ -85,7 +85,6 @@ def up(
 def _simulation(gateway_url: str) -> Iterator[None]:
     """Serve a fresh world beside us, and point the environment at it."""
     state_dir = Settings().state_dir / "playground"
-    reset(state_dir)  # simulated banks forget their customers when they end
     port = urlsplit(SANDBOX_URL).port
     assert port is not None, "the sandbox's address names its port"
     world = World(SEED, clock=VirtualClock(system_now(), running=True), logins=len(CAST))
@@ -95,6 +94,7 @@ def _simulation(gateway_url: str) -> Iterator[None]:
     except OSError:
         raise SetupError(f"port {port} is taken: is a sandbox running already?") from None
     try:
+        reset(state_dir)  # simulated banks forget their customers when they end
         os.environ |= playground_environment(state_dir, SANDBOX_URL)
         os.environ |= wings_environment(state_dir, SANDBOX_URL)
         os.environ["BANK_PIPELINE_GATEWAY_URL"] = gateway_url

@@ -1,8 +1,10 @@
 """What an installation over simulated banks is told of them."""
 
+import socket
 from pathlib import Path
 
 import httpx
+import pytest
 from pydantic import SecretStr
 
 from bank_pipeline.cli.playground import open_gateway_to_sandbox, wings_environment
@@ -10,6 +12,7 @@ from bank_pipeline.providers.teller.webhooks import WebhookVerifier
 from bank_pipeline.sandbox.delivery import Delivery
 from bank_pipeline.sandbox.serve import SandboxServer
 from bank_pipeline.sandbox.teller.simulator import Teller
+from bank_pipeline_tests.cli.conftest import CommandLine
 
 
 def test_the_playground_believes_tellers_webhooks(tmp_path: Path) -> None:
@@ -30,3 +33,20 @@ def test_the_playground_believes_tellers_webhooks(tmp_path: Path) -> None:
         event = verifier.verify(headers, delivery.body.encode(), now=sandbox.clock.now())
 
         assert event.code == "webhook.test"
+
+
+def test_a_second_playground_is_refused_and_leaves_the_first_alone(
+    cli: CommandLine, alone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would delete the tables under one that runs."""
+    kept = alone / ".bank-pipeline" / "playground" / "kept"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        monkeypatch.setattr("bank_pipeline.cli.up.SANDBOX_URL", url)
+        refused = cli("up", "--sandbox")
+
+    assert refused.code == 2
+    assert "is a sandbox running already?" in refused.err
+    assert kept.exists()
