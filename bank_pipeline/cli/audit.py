@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime
 from typing import Annotated, Final
+from uuid import UUID
 
 import typer
 
@@ -22,7 +23,7 @@ _HASH: Final = re.compile(r"[0-9a-fA-F]{64}")
 def list_entries(
     team: Annotated[str | None, typer.Option(help="Name or id of a team, erased ones too.")] = None,
     connection: Annotated[
-        str | None, typer.Option("--connection", "-c", help="Id of one connection.")
+        UUID | None, typer.Option("--connection", "-c", help="Id of one connection.")
     ] = None,
     action: Annotated[AuditAction | None, typer.Option(help="What was done.")] = None,
     actor: Annotated[ActorKind | None, typer.Option(help="What kind of somebody did it.")] = None,
@@ -36,7 +37,7 @@ def list_entries(
     with open_services().sync.engine.connect() as db:
         which = AuditFilter(
             team_id=None if team is None else find_team_id(db, team),
-            connection_id=connection,
+            connection_id=None if connection is None else str(connection),
             action=action,
             actor=actor,
             since=None if since is None else since.replace(tzinfo=UTC),

@@ -47,8 +47,10 @@ def insert_team(db: sa.Connection, name: str, *, now: datetime) -> TeamId:
     Make a team.
 
     Raises:
-        RefusedError: there is one of this name.
+        RefusedError: there is one of this name, or the name is blank.
     """
+    if not name.strip():
+        raise RefusedError("a team needs a name")
     if db.scalar(sa.select(teams.c.id).where(teams.c.name == name)) is not None:
         raise RefusedError(f"there is a team {name!r} already")
     team_id = TeamId(new_id())

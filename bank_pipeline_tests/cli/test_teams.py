@@ -117,6 +117,16 @@ def test_the_audit_log_is_listed_and_verified(
     assert (proof.code, proof.json["is_whole"], proof.json["sealed_count"]) == (0, True, 4)
     assert cli("audit", "verify", "--expect", "ab" * 32).code == 1
     assert cli("audit", "verify", "--expect", "no hash").code == 2
+    assert cli("audit", "list", "-c", "no id").code == 2
+
+
+def test_a_team_has_a_name(cli: CommandLine, installation: Installation) -> None:
+    """It is by its name that a team is shown, exported and erased."""
+    for blank in ("", "  "):
+        refused = cli("teams", "add", blank)
+        assert refused.code == 1
+        assert "needs a name" in refused.err
+    assert cli("teams", "list", "--json").json == []
 
 
 def test_an_altered_entry_is_named(
