@@ -12,12 +12,7 @@ from bank_pipeline.domain.audit import AuditAction
 from bank_pipeline.domain.connection import Connection, Provider
 from bank_pipeline.domain.ids import ConnectionId, LinkSessionId, TeamId
 from bank_pipeline.errors import NotFoundError, SetupError
-from bank_pipeline.providers.base import (
-    LinkedConnection,
-    LinkProgress,
-    LinkRequest,
-    LinkWidget,
-)
+from bank_pipeline.providers.base import LinkedConnection, LinkProgress, LinkRequest, LinkWidget
 from bank_pipeline.storage.connections import (
     ensure_team,
     insert_notice,
@@ -53,6 +48,7 @@ from bank_pipeline.sync.linked import (
 from bank_pipeline.sync.recording import recorded
 from bank_pipeline.sync.renewal import (
     Twin,
+    check_continues,
     find_twin,
     finish_renewal,
     renew_by_new_consent,
@@ -101,7 +97,8 @@ def start_link(
     comes back.
 
     Raises:
-        SetupError: the provider needs something that was not given.
+        SetupError: the provider needs something that was not given, or cannot continue what
+            another one told.
     """
     now = context.clock()
     state = SecretStr(secrets.token_urlsafe(_STATE_BYTES))
@@ -117,6 +114,8 @@ def start_link(
     )
     if old is not None and old.provider is provider:
         request = _as_renewal(context, old, request)
+    elif old is not None:
+        check_continues(provider, context.provider(provider))
     started = context.provider(provider).start_link(request)
     with context.engine.begin() as db:
         session_id = insert_link_session(

@@ -11,9 +11,9 @@ from bank_pipeline.domain.account_matching import AccountMatches, Evidence, matc
 from bank_pipeline.domain.audit import AuditAction
 from bank_pipeline.domain.connection import Connection, ConnectionStatus, Provider
 from bank_pipeline.domain.ids import ConnectionId, TeamId
-from bank_pipeline.errors import ProviderError
+from bank_pipeline.errors import ProviderError, SetupError
 from bank_pipeline.providers.answers import AccountsAnswer, keep_nothing
-from bank_pipeline.providers.base import LinkedConnection
+from bank_pipeline.providers.base import LinkedConnection, ProviderClient, WindowProvider
 from bank_pipeline.storage.account_numbers import load_alike
 from bank_pipeline.storage.accounts import StoredAccounts, load_stored_accounts
 from bank_pipeline.storage.connections import (
@@ -44,6 +44,20 @@ _UNREAD_MAX: Final = 5
 Of so many that were linked last and never read a new link asks the provider: the same customer
 comes back within minutes, and of a crowd of others each would ask about all before it.
 """
+
+
+def check_continues(provider: Provider, client: ProviderClient) -> None:
+    """
+    Check that a provider can continue a connection that is another one's.
+
+    Raises:
+        SetupError: it cannot; the message says what to do instead.
+    """
+    if not isinstance(client, WindowProvider):
+        raise SetupError(
+            f"{provider} tells changes and not dates: what it shows cannot be matched with what is "
+            "stored. Link the bank anew through it"
+        )
 
 
 def renew_by_new_consent(

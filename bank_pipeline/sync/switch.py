@@ -3,7 +3,6 @@
 from bank_pipeline.domain.connection import ConnectionStatus, Provider
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.errors import SetupError
-from bank_pipeline.providers.base import WindowProvider
 from bank_pipeline.storage.connections import load_connection
 from bank_pipeline.storage.institution_search import load_same_bank
 from bank_pipeline.sync.context import SyncContext
@@ -43,11 +42,6 @@ def start_switch(
         raise SetupError(
             f"connection {connection_id} is of {to} already; to renew it: "
             f"bank-pipeline link {to.replace('_', '-')} --renew {connection_id}"
-        )
-    if not isinstance(client, WindowProvider):
-        raise SetupError(
-            f"{to} tells changes and not dates: what it shows cannot be matched with what is "
-            "stored. Link the bank anew through it"
         )
     if institution is None and client.capabilities.is_institution_chosen_first:
         if len(found) != 1:

@@ -15,7 +15,7 @@ from bank_pipeline.errors import SetupError
 from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.sync.institutions import sync_institutions
-from bank_pipeline.sync.link import accept_return
+from bank_pipeline.sync.link import accept_return, start_link
 from bank_pipeline.sync.questions import decide_question
 from bank_pipeline.sync.switch import start_switch
 from bank_pipeline_tests.providers.contract.banks import Banks, banks_over, living_world
@@ -172,3 +172,12 @@ def test_what_cannot_be_switched_says_what_to_do_instead(before: Stage) -> None:
     ):
         with pytest.raises(SetupError, match=told):
             start_switch(before.context, connection, to)
+
+
+def test_a_renewal_through_a_provider_that_tells_changes_is_refused_as_a_switch_is(
+    before: Stage,
+) -> None:
+    """Whoever renews by another provider's link switches: what it shows could not be matched."""
+    connection = before.link(before.case.living_login)
+    with pytest.raises(SetupError, match="Link the bank anew"):
+        start_link(before.context, Provider.PLAID, team_name="home", renews=connection)
