@@ -7,8 +7,9 @@ import typer
 from bank_pipeline.cli.connections import ConnectionOption, list_accounts
 from bank_pipeline.cli.output import AsJson, console, print_rows
 from bank_pipeline.cli.session import open_services
-from bank_pipeline.domain.ids import AccountId
+from bank_pipeline.domain.ids import AccountId, ConnectionId
 from bank_pipeline.storage.account_questions import list_questions
+from bank_pipeline.sync.account_choice import choose_accounts
 from bank_pipeline.sync.questions import decide_question
 
 app = typer.Typer(help="Accounts, and those that may be known ones.", invoke_without_command=True)
@@ -27,6 +28,17 @@ def accounts(
 def find(as_json: AsJson = False) -> None:
     """Find accounts by their number, which is asked for without echo: an IBAN, or another."""
     list_accounts(as_json=as_json, number=typer.prompt("Number", hide_input=True, err=True))
+
+
+@app.command()
+def choose(
+    connection: Annotated[str, typer.Argument(help="Connection id.")],
+    account: Annotated[list[str], typer.Argument(help="Ids of all accounts that are to be read.")],
+) -> None:
+    """Read these accounts of a connection and none of its others; rows that are here stay."""
+    chosen = [AccountId(one.lower()) for one in account]
+    count = choose_accounts(open_services().sync, ConnectionId(connection), chosen)
+    console.print(f"chosen: {count} of connection {connection}; its other accounts are not read")
 
 
 @app.command()

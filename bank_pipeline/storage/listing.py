@@ -69,7 +69,11 @@ class ListedConnection:
 
 @dataclass(frozen=True)
 class ListedAccount:
-    """One account with its newest balances, signed from the holder; None is unknown."""
+    """
+    One account with its newest balances, signed from the holder; None is unknown.
+
+    `excluded_at` is since when a person does not want it read.
+    """
 
     id: str
     connection_id: str
@@ -84,6 +88,7 @@ class ListedAccount:
     balance_as_of: datetime | None
     transaction_count: int
     closed_at: datetime | None
+    excluded_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -280,7 +285,7 @@ def list_accounts(
         "coalesce(a.currency, a.unofficial_currency) AS currency, "
         "a.booked_balance_as_of AS balance_as_of, "
         "(SELECT count(*) FROM analytics.transactions t WHERE t.account_id = a.account_id) "
-        "AS transaction_count, a.closed_at "
+        "AS transaction_count, a.closed_at, a.excluded_at "
         "FROM analytics.accounts a JOIN bank.accounts b ON b.id = a.account_id "
         "WHERE (CAST(:connection_id AS text) IS NULL OR a.connection_id::text = :connection_id) "
         "ORDER BY a.institution_name, a.name, a.account_id"
