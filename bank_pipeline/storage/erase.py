@@ -89,12 +89,7 @@ def erase_connection(db: sa.Connection, connection: Connection, *, now: datetime
     """
     for table in _ITS_TABLES:
         db.execute(sa.delete(table).where(table.c.connection_id == connection.id))
-    db.execute(
-        sa.delete(webhook_events).where(
-            webhook_events.c.provider == connection.provider,
-            webhook_events.c.connection_external_id == connection.external_id,
-        )
-    )
+    _delete_events(db, connection)
     db.execute(
         sa.delete(link_sessions).where(
             (link_sessions.c.renews_connection_id == connection.id)
@@ -113,6 +108,30 @@ def erase_connection(db: sa.Connection, connection: Connection, *, now: datetime
             erased_at=now,
         )
     )
+
+
+def _delete_events(db: sa.Connection, connection: Connection) -> None:
+    """
+    Delete what was told of a connection by webhooks, under the consents before this one, too.
+
+    Those are its team's, and name what no connection has any more; of which it was, nobody knows.
+    No sync waits for any of them.
+    """
+    columns = webhook_events.c
+    is_held = sa.exists().where(
+        connections.c.provider == columns.provider,
+        connections.c.external_id == columns.connection_external_id,
+    )
+    is_its = sa.and_(
+        columns.provider == connection.provider,
+        columns.connection_external_id == connection.external_id,
+    )
+    is_former = sa.and_(
+        columns.team_id == connection.team_id,
+        columns.connection_external_id.is_not(None),
+        ~is_held,
+    )
+    db.execute(sa.delete(webhook_events).where(is_its | is_former))
 
 
 def load_erased_ids(db: sa.Connection, *, since: datetime | None = None) -> list[ConnectionId]:

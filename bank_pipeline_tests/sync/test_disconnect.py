@@ -4,9 +4,17 @@ from decimal import Decimal
 
 import pytest
 
-from bank_pipeline.domain.connection import ConnectionStatus
+from bank_pipeline.domain.connection import ConnectionStatus, Provider
+from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.errors import NotFoundError
 from bank_pipeline.sandbox.faults import FaultKind
+from bank_pipeline.storage.connections import load_connection
+from bank_pipeline.storage.consents import (
+    adopt_next_consent,
+    load_next_consent,
+    store_next_consent,
+)
+from bank_pipeline.storage.credentials import load_credential
 from bank_pipeline.storage.locks import connection_lock
 from bank_pipeline.sync.disconnect import disconnect
 from bank_pipeline_tests.sync.ground import CHECKING, Ground
@@ -84,3 +92,41 @@ def test_a_sync_that_was_still_queued_does_not_bring_it_back(ground: Ground) -> 
 
     held = ground.connection(connection)
     assert (held.status, held.next_attempt_at) == (ConnectionStatus.DISCONNECTED, None)
+
+
+def exchange_consent(ground: Ground, connection: ConnectionId) -> None:
+    """Put another consent in use, as a switch of providers or a second link does."""
+    vault, now = ground.context.vault, ground.context.clock()
+    with ground.engine.begin() as db:
+        store_next_consent(
+            db,
+            connection,
+            Provider.PLAID,
+            external_id=f"next-of-{connection}",
+            credential=load_credential(db, connection, vault),
+            institution=(None, None),
+            consent_expires_at=None,
+            told=None,
+            vault=vault,
+            now=now,
+        )
+        consent = load_next_consent(db, connection, vault)
+        assert consent is not None
+        adopt_next_consent(db, load_connection(db, connection), consent, now=now)
+
+
+def test_erases_what_was_told_of_its_earlier_consents_and_nothing_of_others(
+    announced: Ground,
+) -> None:
+    connection, other = announced.link_ready(), announced.link_ready("login-3")
+    for one in (connection, other):
+        announced.fire(one, "PENDING_DISCONNECT")
+        announced.sync(one)
+    exchange_consent(announced, connection)
+    named = "connection_external_id IS NOT NULL"  # of links, some name none
+    query = f"SELECT DISTINCT connection_external_id FROM bank.webhook_events WHERE {named}"
+    assert len(announced.query(query)) == 2
+
+    assert disconnect(announced.context, connection, erase=True).is_erased
+
+    assert announced.query(query) == [(announced.connection(other).external_id,)]
