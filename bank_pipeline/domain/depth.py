@@ -56,6 +56,7 @@ def planned_reach(
     *,
     is_scheduled: bool,
     is_recovery: bool,
+    limited_count: int,
     has_feed: bool,
     now: datetime,
 ) -> Reach:
@@ -65,18 +66,41 @@ def planned_reach(
     A backfill that is not done yet goes on with whatever sync comes. A deeper pass that is due
     takes the place of a usual sync and costs no further call: of the schedule's, of the first
     repetition of one that failed, or of any, when somebody's clicks took the schedule's turns for
-    days. All other repetitions look back as usual: a bank that fails on old dates alone, or
-    limits how much of them it gives, must not keep the new ones from us.
+    days. `limited_count`: so many syncs in a row before this one met a limit. Most repetitions
+    look back as usual: a bank that fails on old dates alone, or limits how much of them it gives,
+    must not keep the new ones from us.
     """
     if asked is Depth.BACKFILL or has_backfill(connection, now=now):
         return Reach(Depth.BACKFILL, connection.backfill_since)
     due_on = deep_due_on(connection, has_feed=has_feed, now=now)
-    failures = connection.error_retries  # a rate limit is none, nor is a process that was killed
-    is_late = due_on is not None and now.date() - due_on >= DEEP_PATIENCE
     is_due = due_on is not None and (
-        is_scheduled or (failures == 1 if is_recovery else failures == 0 and is_late)
+        is_scheduled
+        or _takes_turn(
+            connection.error_retries,
+            limited_count,
+            is_recovery=is_recovery,
+            is_late=now.date() - due_on >= DEEP_PATIENCE,
+            today=now.date(),
+        )
     )
     return Reach(Depth.DEEP) if asked is Depth.DEEP or is_due else AS_USUAL
+
+
+def _takes_turn(
+    failures: int, limited_count: int, *, is_recovery: bool, is_late: bool, today: date
+) -> bool:
+    """
+    Say whether a sync that is not the schedule's makes the deeper pass that is due.
+
+    Where each turn meets a limit or an outage, it may be the same repetition that comes through
+    day after day. So a late pass is made by every other one, and by the others on the next day. A
+    process that was killed is counted nowhere: the pass might kill it again.
+    """
+    if not is_recovery:
+        return is_late and failures == 0
+    tries = failures + limited_count
+    is_its_day = (tries + today.toordinal()) % 2 == 0
+    return failures == tries == 1 or (is_late and tries > 0 and is_its_day)
 
 
 def has_backfill(connection: Connection, *, now: datetime) -> bool:

@@ -17,12 +17,7 @@ from structlog.contextvars import bind_contextvars, bound_contextvars
 
 from bank_pipeline.domain.connection import Connection, ConnectionStatus
 from bank_pipeline.domain.depth import Reach, planned_reach
-from bank_pipeline.domain.transitions import (
-    LEASE,
-    Transition,
-    after_failed_part,
-    after_refusals,
-)
+from bank_pipeline.domain.transitions import LEASE, Transition, after_failed_part, after_refusals
 from bank_pipeline.errors import (
     CoveredError,
     CredentialsRefusedError,
@@ -289,6 +284,7 @@ def _read(
         started.request.depth,
         is_scheduled=started.request.reason is SyncReason.SCHEDULE,
         is_recovery=started.request.reason is SyncReason.RECOVERY,
+        limited_count=started.limited_count,
         has_feed=isinstance(provider, FeedProvider),
         now=started.started_at,
     )

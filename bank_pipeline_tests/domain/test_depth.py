@@ -52,6 +52,7 @@ def reach_of(
     is_scheduled: bool = True,
     is_recovery: bool = False,
     has_feed: bool = False,
+    limited_count: int = 0,
 ) -> Reach:
     return planned_reach(
         known,
@@ -59,6 +60,7 @@ def reach_of(
         is_scheduled=is_scheduled,
         is_recovery=is_recovery,
         has_feed=has_feed,
+        limited_count=limited_count,
         now=now,
     )
 
@@ -126,6 +128,43 @@ def test_a_deep_pass_whose_turns_others_took_is_made_by_any_sync() -> None:
     assert reach_of(known, now=too_late, is_scheduled=False).depth is Depth.DEEP
     failing = known.model_copy(update={"error_retries": 2})
     assert reach_of(failing, now=too_late, is_scheduled=False).depth is Depth.NORMAL
+
+
+@pytest.mark.parametrize(("failures", "limits"), [(0, 1), (0, 6), (1, 1), (2, 0), (9, 3)])
+def test_a_late_deep_pass_is_made_by_repetitions_of_every_other_day(
+    failures: int, limits: int
+) -> None:
+    """
+    Whatever each turn meets, a limit or an outage, the repetition that comes through makes it.
+
+    On one day every other try looks back as usual: a bank that fails on old dates alone is read.
+    """
+    known = connection(last_deep_at=NOW - 8 * DAY)
+    own = deep_day(known.id, NOW.date())
+    due_at = datetime(own.year, own.month, own.day, 12, tzinfo=UTC)
+
+    def depth_of(late: int, more: int = 0) -> Depth:
+        failing = known.model_copy(update={"error_retries": failures + more})
+        now = due_at + late * DAY
+        return reach_of(
+            failing, now=now, is_scheduled=False, is_recovery=True, limited_count=limits
+        ).depth
+
+    in_time = range(DEEP_PATIENCE.days)
+    assert {depth_of(late) for late in in_time} == {Depth.NORMAL}
+    late_days = [depth_of(late) for late in range(DEEP_PATIENCE.days, 7)]
+    assert all(one is not other for one, other in itertools.pairwise(late_days))
+    tries = [depth_of(DEEP_PATIENCE.days, more) for more in range(3)]
+    assert tries[0] is not tries[1] is not tries[2]
+
+
+def test_a_sync_that_dies_of_a_late_deep_pass_is_repeated_as_usual() -> None:
+    """That it was killed is counted nowhere: it would be killed again."""
+    late = connection(last_deep_at=NOW - 80 * DAY)
+    for day in range(7):
+        now = NOW + day * DAY
+        dying = reach_of(late, now=now, is_scheduled=False, is_recovery=True)
+        assert dying.depth is Depth.NORMAL
 
 
 def test_a_change_feed_has_no_weekly_replay() -> None:

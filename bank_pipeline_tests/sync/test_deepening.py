@@ -1,9 +1,12 @@
 """Syncs that look further back: once a week, asked for by a check, or by a person."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Final
 
+import httpx
 import pytest
 import sqlalchemy as sa
 
@@ -56,6 +59,18 @@ def ask_for_deep_pass(stage: Stage, connection: ConnectionId) -> bool:
 
 def calls_of(stage: Stage, connection: ConnectionId, account: str) -> int:
     return stage.calls()["transactions", stage.account_id(connection, account)]
+
+
+@contextmanager
+def daily_limit(stage: Stage, calls: int) -> Iterator[None]:
+    """Have the banks answer so many calls a day inside."""
+    url = f"{stage.sandbox.url}/_sim/{stage.case}/settings"
+    usual = httpx.get(url).raise_for_status().json()["daily_limit"]
+    httpx.post(url, json={"daily_limit": calls}).raise_for_status()
+    try:
+        yield
+    finally:
+        httpx.post(url, json={"daily_limit": usual}).raise_for_status()
 
 
 def test_the_weekly_deeper_pass_finds_what_came_too_late_for_the_overlap(stage: Stage) -> None:
@@ -119,6 +134,24 @@ def test_the_repetition_of_a_turn_that_failed_makes_its_deeper_pass(stage: Stage
     assert stage.sync(connection, SyncReason.RECOVERY).reach.depth is Depth.DEEP
     assert len(stage.live()) == 2
     assert stage.differences(connection) == []
+
+
+def test_a_bank_whose_limit_outlasts_each_turn_gets_its_deeper_pass_all_the_same(
+    counted: Stage,
+) -> None:
+    """It answers once a day, an hour after the turn, so that each turn only waits for that."""
+    stage, hour, depths = counted, timedelta(hours=1), []
+    with daily_limit(stage, 1):
+        _, connection = stage.linked()
+        for _ in range(11):
+            stage.pass_time(DAY - hour)
+            with pytest.raises(RateLimitedError):
+                stage.sync(connection, SyncReason.SCHEDULE)
+            stage.pass_time(hour)
+            depths.append(stage.sync(connection, SyncReason.RECOVERY).reach.depth)
+
+    assert Depth.DEEP in depths
+    assert depths.count(Depth.NORMAL) > depths.count(Depth.DEEP)
 
 
 def test_a_replay_of_a_feed_that_a_check_asks_for_mends_what_differs(fed: Stage) -> None:
