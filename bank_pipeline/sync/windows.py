@@ -170,7 +170,7 @@ def fetch_windows(
         horizon=horizon,
         readings=tuple(reader.readings.values()),
         reach=horizon.reach,
-        is_deep=horizon.reach.depth is Depth.DEEP or not held.covered,
+        is_deep=(horizon.reach.depth is Depth.DEEP and not reader.has_spared) or not held.covered,
         gone_account_ids=frozenset(reader.gone),
         renamed_accounts=renamed,
         sources=tuple(reader.sources),
@@ -202,11 +202,8 @@ class _Reader:
     sources: list[Reading] = field(default_factory=list)
     calls_count: int = 0
     asked_count: int = 0
+    has_spared: bool = False
     readings: dict[str, AccountReading] = field(default_factory=dict)
-
-    @property
-    def has_read(self) -> bool:
-        return bool(self.windows or self.balances)
 
     def read_all(
         self,
@@ -230,7 +227,7 @@ class _Reader:
             for name in troubles.keys() - self.held.excluded - {a.external_id for a in accounts}:
                 self.note(name, troubles[name])
         except UserActionError as error:
-            if not self.has_read:
+            if not (self.windows or self.balances):
                 raise
             self.stopped_by = error  # it will say so again; what came need not wait
 
@@ -293,6 +290,7 @@ class _Reader:
         is_backfill = self.horizon.reach.depth is Depth.BACKFILL and scope is Scope.TRANSACTIONS
         since = self.held.backfill_requested_at if is_backfill else None
         if self.calls.is_fresh(scope, account.external_id, since=since):
+            self.has_spared |= scope is Scope.TRANSACTIONS  # it may have been read as usual
             return True
         self.asked_count += 1
         try:
