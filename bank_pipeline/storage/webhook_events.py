@@ -93,6 +93,20 @@ def is_told_since(
     return db.scalar(sa.select(sa.exists().where(*waits))) is True
 
 
+def load_newest_code(
+    db: sa.Connection, connection: Connection, kind: str, *, since: datetime
+) -> str | None:
+    """Load in whose words the newest event of a kind came since then, handled or not."""
+    query = sa.select(webhook_events.c.code).where(
+        webhook_events.c.provider == connection.provider,
+        webhook_events.c.connection_external_id == connection.external_id,
+        webhook_events.c.kind == kind,
+        webhook_events.c.received_at >= since,
+    )
+    code: str | None = db.scalar(query.order_by(webhook_events.c.id.desc()).limit(1))
+    return code
+
+
 def delete_old_events(db: sa.Connection, *, before: datetime, limit: int) -> int:
     """
     Delete the oldest events received before a time, at most `limit`; return how many.

@@ -40,6 +40,7 @@ from bank_pipeline.sync.fetch import Fetched
 from bank_pipeline.sync.linked import OTHER_ACCOUNTS_TOLD
 from bank_pipeline.sync.recognise import KnownAccounts
 from bank_pipeline.sync.started import StartedSync
+from bank_pipeline.sync.webhooks import take_up_warning
 from bank_pipeline.sync.windows import Held
 
 TRIES_MAX: Final = 10
@@ -160,12 +161,15 @@ def _note_failure(
     )
     _log.warning("a new consent of connection %s reads nothing: %s", connection.id, failure.code)
     with context.engine.begin() as db:
-        lock_connection(db, connection.id)  # as whoever exchanges or ends a consent does
+        stored = lock_connection(db, connection.id)  # as whoever exchanges or ends a consent does
         if is_given_up:
-            drop_next_consent(db, connection.id, now=now, external_id=consent.external_id)
+            name = consent.external_id
+            was_next = drop_next_consent(db, connection.id, now=now, external_id=name)
             why = OTHER_ACCOUNTS_TOLD if failure.code == OTHER_ACCOUNTS else failure.code
             reason = f"new consent given up: {why}"
             insert_notice(db, connection, reason, now=now)
+            if was_next:
+                take_up_warning(db, stored, since=consent.created_at, now=now)
         else:
             wait = growing_wait(RETRY_WAITS, tries) if is_its_own else NOT_ITS_OWN_WAIT
             due = now + max(wait, timedelta(seconds=failure.retry_after_s or 0))

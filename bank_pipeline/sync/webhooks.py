@@ -21,7 +21,12 @@ from bank_pipeline.storage.connections import (
 )
 from bank_pipeline.storage.consents import has_next_consent
 from bank_pipeline.storage.notices import insert_stop_notice
-from bank_pipeline.storage.webhook_events import insert_event, insert_events, take_up
+from bank_pipeline.storage.webhook_events import (
+    insert_event,
+    insert_events,
+    load_newest_code,
+    take_up,
+)
 from bank_pipeline.sync.context import SyncContext
 
 NEEDS_SYNC: Final = frozenset(
@@ -111,6 +116,20 @@ def take_up_events(db: sa.Connection, connection_id: ConnectionId, *, now: datet
             connection.provider, EventKind(kind), code, connection.external_id, event_key=""
         )
         _apply(db, event, load_connection(db, connection_id), now)
+
+
+def take_up_warning(
+    db: sa.Connection, connection: Connection, *, since: datetime, now: datetime
+) -> None:
+    """
+    Warn of the end of the consent in use, if that was told since then.
+
+    It said nothing to anybody while a new consent was to replace that one, which was given up.
+    """
+    code = load_newest_code(db, connection, EventKind.EXPIRING, since=since)
+    if code is not None and connection.status.is_syncable:
+        transition = _warned(connection, ConnectionStatus.EXPIRING, code)
+        apply_transition(db, connection, transition, sync_run_id=None, now=now)
 
 
 def _store(db: sa.Connection, event: ProviderEvent, now: datetime) -> None:
