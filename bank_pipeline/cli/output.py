@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bank_pipeline.domain.money import to_readable
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 WIDTH_MIN: Final = 120  # narrower, an id or an amount breaks over lines
@@ -116,7 +118,7 @@ def _cell(value: Any) -> Text:  # noqa: ANN401
     if value is None:
         return Text("-", style="dim")
     if isinstance(value, Decimal):
-        return Text(f"{value:,f}")
+        return Text(to_readable(value))
     if isinstance(value, datetime):
         return Text(f"{value:%Y-%m-%d %H:%M}")
     if isinstance(value, Mapping):

@@ -41,6 +41,12 @@ def normalise_amount(amount: Decimal) -> Decimal:
     return normalised.quantize(Decimal(1), context=_EXACT) if exponent > 0 else normalised
 
 
+def to_readable(amount: Decimal) -> str:
+    """Return an amount as people read it: 1,234.50, and 1,234 as it is: digits tell no currency."""
+    exponent = amount.as_tuple().exponent
+    return f"{amount:,.2f}" if exponent == -1 else f"{amount:,f}"
+
+
 Amount = Annotated[Decimal, AfterValidator(normalise_amount)]
 """Signed from the account holder: positive is money in. Exact, never through a float."""
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
+from bank_pipeline.domain.money import to_readable
 from bank_pipeline.domain.visits import Visit
 from bank_pipeline.providers.base import LinkWidget
 
@@ -150,7 +151,7 @@ def _moment(value: datetime | None) -> str:
 
 
 def _money(amount: Decimal | None, currency: str | None) -> str:
-    return "unknown" if amount is None else f"{amount:,f} {currency or ''}".rstrip()
+    return "unknown" if amount is None else f"{to_readable(amount)} {currency or ''}".rstrip()
 
 
 def _provider(value: str) -> str:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bank_pipeline.domain.money import DIGITS_MAX, normalise_amount, to_currency
+from bank_pipeline.domain.money import DIGITS_MAX, normalise_amount, to_currency, to_readable
 
 amounts = st.decimals(
     allow_nan=False, allow_infinity=False, min_value=-(10**40), max_value=10**40, places=18
@@ -55,3 +55,18 @@ def test_what_is_no_amount_is_refused(spelt: str) -> None:
 )
 def test_an_unknown_currency_is_none(code: str | None, expected: str | None) -> None:
     assert to_currency(code) == expected
+
+
+@pytest.mark.parametrize(
+    ("amount", "expected"),
+    [
+        ("-275181.4", "-275,181.40"),
+        ("1234.56", "1,234.56"),
+        ("1234", "1,234"),
+        ("12.345", "12.345"),
+        ("0", "0"),
+        ("0.000000000000000001", "0.000000000000000001"),
+    ],
+)
+def test_people_read_no_single_decimal(amount: str, expected: str) -> None:
+    assert to_readable(normalise_amount(Decimal(amount))) == expected
