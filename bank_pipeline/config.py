@@ -118,7 +118,7 @@ class Settings(BaseSettings):
     """Unset means info for the gateway and for workers, warning for other commands."""
     metrics_token: SecretStr | None = None
     """Whoever asks for /metrics must send it; unset means that everybody may."""
-    gateway_url: str | None = None
+    gateway_url: str | None = Field(default=None, pattern=r"^(https?://\S+)?$")
     """Public base URL under which providers reach the gateway's webhooks."""
     renewal_url: str | None = Field(default=None, pattern=r"^https?://\S*\{connection_id\}\S*$")
     """Your page where customers renew a consent; `{connection_id}` in it is filled in. Unset
@@ -129,7 +129,11 @@ class Settings(BaseSettings):
     plaid_env: Environment = Field(default=Environment.SANDBOX, alias="PLAID_ENV")
     plaid_base_url: str | None = Field(default=None, alias="PLAID_BASE_URL")
     """Another host than Plaid's own, such as our sandbox; never with PLAID_ENV=production."""
-    plaid_country_codes: str = Field(default="US", alias="PLAID_COUNTRY_CODES")
+    plaid_country_codes: str = Field(
+        default="US",
+        alias="PLAID_COUNTRY_CODES",
+        pattern=r"^\s*[A-Za-z]{2}(\s*,\s*[A-Za-z]{2})*\s*$",
+    )
     plaid_language: str = Field(default="en", alias="PLAID_LANGUAGE")
     plaid_client_name: str = Field(
         default="bank_pipeline", alias="PLAID_CLIENT_NAME", max_length=30

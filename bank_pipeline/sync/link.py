@@ -98,7 +98,7 @@ def start_link(
 
     Raises:
         SetupError: the provider needs something that was not given, or cannot continue what
-            another one told.
+            another one told; or the connection was ended.
     """
     now = context.clock()
     state = SecretStr(secrets.token_urlsafe(_STATE_BYTES))
@@ -112,10 +112,10 @@ def start_link(
         return_url=_with_state(return_url, state),
         institution_external_id=institution,
     )
+    if old is not None:
+        check_continues(old, provider, context.provider(provider))
     if old is not None and old.provider is provider:
         request = _as_renewal(context, old, request)
-    elif old is not None:
-        check_continues(provider, context.provider(provider))
     started = context.provider(provider).start_link(request)
     with context.engine.begin() as db:
         session_id = insert_link_session(

@@ -46,14 +46,16 @@ comes back within minutes, and of a crowd of others each would ask about all bef
 """
 
 
-def check_continues(provider: Provider, client: ProviderClient) -> None:
+def check_continues(old: Connection, provider: Provider, client: ProviderClient) -> None:
     """
-    Check that a provider can continue a connection that is another one's.
+    Check that a connection is not over, and that a provider which is not its own can continue it.
 
     Raises:
-        SetupError: it cannot; the message says what to do instead.
+        SetupError: it cannot be continued so; the message says what to do instead.
     """
-    if not isinstance(client, WindowProvider):
+    if old.status is ConnectionStatus.DISCONNECTED:
+        raise SetupError(f"connection {old.id} was ended; link the bank anew")
+    if old.provider is not provider and not isinstance(client, WindowProvider):
         raise SetupError(
             f"{provider} tells changes and not dates: what it shows cannot be matched with what is "
             "stored. Link the bank anew through it"

@@ -1,12 +1,13 @@
 """Continue a connection through another provider: its accounts and rows keep their ids."""
 
-from bank_pipeline.domain.connection import ConnectionStatus, Provider
+from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.errors import SetupError
 from bank_pipeline.storage.connections import load_connection
 from bank_pipeline.storage.institution_search import load_same_bank
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.link import LinkStarted, start_link
+from bank_pipeline.sync.renewal import check_continues
 
 
 def start_switch(
@@ -36,8 +37,7 @@ def start_switch(
             if institution is None and connection.institution_external_id is not None
             else ()
         )
-    if connection.status is ConnectionStatus.DISCONNECTED:
-        raise SetupError(f"connection {connection_id} was ended; link the bank anew")
+    check_continues(connection, to, client)
     if connection.provider is to:
         raise SetupError(
             f"connection {connection_id} is of {to} already; to renew it: "

@@ -28,6 +28,8 @@ def closed_port() -> int:
         ("PLAID_ENV", CANARY),
         ("PLAID_DAYS_REQUESTED", "99999"),
         ("PLAID_SECRET", CANARY),
+        ("PLAID_COUNTRY_CODES", CANARY),
+        ("BANK_PIPELINE_GATEWAY_URL", CANARY),
     ],
 )
 def test_a_bad_value_is_named_and_not_echoed(

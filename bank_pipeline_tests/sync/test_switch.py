@@ -14,6 +14,7 @@ from bank_pipeline.domain.ids import AccountId, ConnectionId
 from bank_pipeline.errors import SetupError
 from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline.storage.credentials import Vault
+from bank_pipeline.sync.disconnect import disconnect
 from bank_pipeline.sync.institutions import sync_institutions
 from bank_pipeline.sync.link import accept_return, start_link
 from bank_pipeline.sync.questions import decide_question
@@ -181,3 +182,13 @@ def test_a_renewal_through_a_provider_that_tells_changes_is_refused_as_a_switch_
     connection = before.link(before.case.living_login)
     with pytest.raises(SetupError, match="Link the bank anew"):
         start_link(before.context, Provider.PLAID, team_name="home", renews=connection)
+
+
+@pytest.mark.parametrize("provider", [Provider.GOCARDLESS, Provider.ENABLE_BANKING])
+def test_a_connection_that_was_ended_is_not_renewed(before: Stage, provider: Provider) -> None:
+    connection = before.link(before.case.living_login)
+    disconnect(before.context, connection)
+    calls = before.calls()
+    with pytest.raises(SetupError, match="was ended; link the bank anew"):
+        start_link(before.context, provider, team_name="home", renews=connection, institution="X")
+    assert before.calls() == calls

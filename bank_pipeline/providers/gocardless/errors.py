@@ -32,6 +32,7 @@ from bank_pipeline.providers.http import HttpAnswer
 
 INVALID_TOKEN: Final = "INVALID_TOKEN"  # noqa: S105 - a code
 LINKED: Final = "LN"
+NOT_FOUND: Final = "NOT_FOUND"
 PROCESSING_S: Final = 120.0  # an account is fetched for the first time within minutes
 _BANK_DOWN_S: Final = 7_200.0
 _BANK_FAULT_S: Final = 3_600.0
@@ -54,8 +55,8 @@ _CODES: Final[Mapping[type[ProviderError], str]] = {
     # Our keys themselves, or the company they stand for: all that is asked next is refused.
     CredentialsRefusedError: f"{INVALID_TOKEN} AUTHENTICATION_FAILED PAYMENT_REQUIRED IP_DENIED",
     ConfigurationError: (
-        "NOT_PERMITTED INVALID_ID UNKNOWN_FIELDS DATE_RANGE SCOPES FIELDS_REFUSED NOT_FOUND "
-        "ACCEPTED_TWICE"
+        "NOT_PERMITTED INVALID_ID UNKNOWN_FIELDS DATE_RANGE SCOPES FIELDS_REFUSED ACCEPTED_TWICE "
+        f"{NOT_FOUND}"
     ),
 }
 
@@ -193,7 +194,7 @@ def _to_code(operation: str, status: int, complaint: Complaint) -> str:
 
 def _code_of_status(operation: str, status: int, complaint: Complaint) -> str:
     if status == _HTTP_NOT_FOUND and complaint.fields:
-        return "NOT_FOUND"  # something that our request spoke of, under the name of its field
+        return NOT_FOUND  # something that our request spoke of, under the name of its field
     if status == _HTTP_NOT_FOUND and (complaint.summary or complaint.detail):
         return _missing_of(operation)  # a proxy's page says nothing of what exists
     if status == _HTTP_CONFLICT:
@@ -213,7 +214,7 @@ def _missing_of(operation: str) -> str:
     """Name what a "Not found." is about: it does not say so itself."""
     if operation.startswith("accounts/"):
         return "ACCOUNT_NOT_FOUND"
-    return "REQUISITION_NOT_FOUND" if operation.startswith("requisitions/") else "NOT_FOUND"
+    return "REQUISITION_NOT_FOUND" if operation.startswith("requisitions/") else NOT_FOUND
 
 
 def _kind_of_status(status: int, complaint: Complaint) -> type[ProviderError]:

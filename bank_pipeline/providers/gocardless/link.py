@@ -19,6 +19,7 @@ from bank_pipeline.domain.institution import Institution
 from bank_pipeline.errors import AccessRevokedError, PayloadError, SetupError, TransientError
 from bank_pipeline.providers import calls
 from bank_pipeline.providers.base import LinkProgress, LinkRequest, LinkStart
+from bank_pipeline.providers.exact_json import escape_odd
 from bank_pipeline.providers.gocardless.accounts import (
     CONSENT_DAYS_USUAL,
     HISTORY_DAYS_USUAL,
@@ -171,6 +172,14 @@ def check_institution(institution_id: str | None) -> str:
             "`bank-pipeline institutions search` tells"
         )
     return institution_id
+
+
+def not_offered(institution_id: str) -> SetupError:
+    """Return the error of a bank that GoCardless does not know."""
+    return SetupError(
+        f"GoCardless offers no bank {escape_odd(institution_id)!r}: find its id with "
+        "`bank-pipeline institutions search`"
+    )
 
 
 def _create_agreement(client: GoCardlessClient, institution_id: str, terms: Terms) -> GcAgreement:

@@ -17,7 +17,7 @@ from bank_pipeline.config import Settings
 from bank_pipeline.domain.account import Account
 from bank_pipeline.domain.connection import Provider, ProviderStatus
 from bank_pipeline.domain.institution import Institution
-from bank_pipeline.errors import PayloadError, ProviderError, SetupError
+from bank_pipeline.errors import ConfigurationError, PayloadError, ProviderError, SetupError
 from bank_pipeline.providers import calls
 from bank_pipeline.providers.answers import (
     AccountsAnswer,
@@ -44,7 +44,7 @@ from bank_pipeline.providers.gocardless import link, windows
 from bank_pipeline.providers.gocardless.accounts import HISTORY_ONCE, to_institution
 from bank_pipeline.providers.gocardless.balances import to_balances
 from bank_pipeline.providers.gocardless.client import Call, GoCardlessClient, to_segment
-from bank_pipeline.providers.gocardless.errors import LINKED, error_of_code
+from bank_pipeline.providers.gocardless.errors import LINKED, NOT_FOUND, error_of_code
 from bank_pipeline.providers.gocardless.quirks import quirks_of
 from bank_pipeline.providers.gocardless.reader import ConnectionReader, joined
 from bank_pipeline.providers.gocardless.schemas import (
@@ -256,11 +256,16 @@ class GoCardlessProvider(WindowProvider):
         Begin a link at one bank; a renewal is another link, and another connection.
 
         Raises:
-            SetupError: without a bank, or without an address to come back to.
+            SetupError: without a bank that there is, or without an address to come back to.
         """
         institution_id = link.check_institution(request.institution_external_id)
         return_url = link.check_address(request.return_url or self._redirect_url)
-        raw = self._fetch_institution(institution_id)
+        try:
+            raw = self._fetch_institution(institution_id)
+        except ConfigurationError as error:
+            if error.code != NOT_FOUND:
+                raise
+            raise link.not_offered(institution_id) from None
         return link.start_link(
             self._client,
             request,

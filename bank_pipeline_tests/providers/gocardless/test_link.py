@@ -212,6 +212,15 @@ def test_a_link_needs_a_bank_and_a_way_back(stub: Stub, tmp_path: Path) -> None:
     provider.close()
 
 
+def test_a_bank_that_gocardless_does_not_know_is_named_with_what_to_do(
+    stub: Stub, gocardless: GoCardlessProvider
+) -> None:
+    unknown = {"summary": "Not found.", "detail": "Not found.", "status_code": 404}
+    stub.plays(TOKEN_REPLY, Reply(unknown, 404))
+    with pytest.raises(SetupError, match=r"no bank 'NOBODY_X'.*institutions search"):
+        gocardless.start_link(link_request("team-1", institution="NOBODY_X", return_url=BACK))
+
+
 @pytest.mark.parametrize(
     ("settings", "address"),
     [
