@@ -18,7 +18,6 @@ from bank_pipeline.sync.link import LinkStarted, accept_return, complete_link, s
 from bank_pipeline.sync.linked import LinkState
 
 TEAM: Final = "simulation"
-_FOUND: Final = range(300, 400)
 
 
 def link(
@@ -56,7 +55,7 @@ def _decide(url: str, form: Mapping[str, str], provider: Provider) -> Mapping[st
             answer = http.post(url, data=dict(form))
     except httpx.HTTPError as error:
         raise TransientError(provider, "page", code=type(error).__name__) from None
-    if answer.status_code in _FOUND:
+    if answer.has_redirect_location:
         return dict(parse_qsl(urlsplit(answer.headers["location"]).query))
     if not answer.is_success:
         raise TransientError(provider, "page", code=f"HTTP_{answer.status_code}")
