@@ -279,8 +279,9 @@ class _Pool:
         """
         Pair rows of one content, one to one.
 
-        An equal balance goes first, then a known currency, then what is live before what is
-        gone; among equals the names decide, so that the order of an answer does not.
+        A live one of equal balance goes first, then what is live before what is gone, then a
+        known currency; among equals the names decide, so that the order of an answer does not.
+        What is gone takes no row by its balance alone: a live one would end in its stead.
         """
         waiting: dict[_Content, list[StoredTransaction]] = defaultdict(list)
         for stored in sorted(self.free, key=_preference):
@@ -306,7 +307,8 @@ def _choose(
     fitting = _fitting(row, candidates)
     if has_equal_balance:
         known = row.running_balance
-        fitting = (one for one in fitting if known is not None and one.running_balance == known)
+        live = (one for one in fitting if not one.is_removed)
+        fitting = (one for one in live if known is not None and one.running_balance == known)
     return min(fitting, key=lambda one: (_rank(one), one.currency is None), default=None)
 
 

@@ -89,6 +89,19 @@ def test_an_equal_purchase_that_is_told_first_takes_no_place() -> None:
     }
 
 
+@pytest.mark.parametrize("is_dropped", [True, False])
+def test_what_is_gone_takes_no_live_rows_place_by_its_balance(is_dropped: bool) -> None:
+    """The one that goes on has the balance that the other one had: a bank may state it anew."""
+    held = Held()
+    held.look(told("95", "90"), MARCH)
+    if is_dropped:
+        held.drop("row-0003")
+    else:
+        held.look(told("95"), MARCH)
+    held.look(told("90"), MARCH)
+    assert [one.id for one in held.live] == ["row-0001", "row-0002"]
+
+
 def test_equal_purchases_keep_their_places_where_all_balances_change() -> None:
     held = Held()
     held.look(told("95", "90"), MARCH)
