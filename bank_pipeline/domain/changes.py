@@ -185,7 +185,7 @@ def _match_by_content(
     waiting = {row.id: row for row in held if rows.is_waiting(row)} | ended
     missed = (rows.by_key[key] for key in unshown)
     waiting |= {row.id: row for row in missed if row.id not in rows.claimed}
-    matched = match_payments(unmatched, waiting.values())
+    matched = match_payments(unmatched, waiting.values(), unshown=unshown)
     known = rows.pins.keys() | matched.keys()
     left = [row for row in unmatched if key_of(row) not in known]
     return matched | match_restored(left, (row for row in held if rows.is_taken_back(row)))

@@ -1,7 +1,7 @@
 """Which ended rows go on under another id, for providers that lose the link. Pure."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Final
@@ -30,7 +30,10 @@ _IsOne = Callable[[Transaction, StoredTransaction], bool]
 
 
 def match_payments(
-    unmatched: Sequence[Transaction], ended: Iterable[StoredTransaction]
+    unmatched: Sequence[Transaction],
+    ended: Iterable[StoredTransaction],
+    *,
+    unshown: Collection[Key] = (),
 ) -> dict[Key, StoredTransaction]:
     """
     Pair new entries with rows that ended, in this update or before it, one to one.
@@ -41,7 +44,7 @@ def match_payments(
     a pending one of the same day. Equal candidates are interchangeable; what ended now goes
     before what vanished earlier, and the oldest is taken first, so that the order in which an
     update tells them does not matter. What is left and has no id is compared once more, because
-    its name changes with its text and its date.
+    its name changes with its text and its date; those of `unshown` may not have ended.
     """
     waiting = _by_money(row for row in ended if row.status in _CONTINUABLE and not row.is_dropped)
     matched: dict[Key, StoredTransaction] = {}
@@ -62,7 +65,8 @@ def match_payments(
         )
         matched |= _pair(free, waiting, is_one)
     fresh = [row for row in booked if key_of(row) not in matched]
-    return matched | match_rewritten(fresh, [row for rows in waiting.values() for row in rows])
+    left = [row for rows in waiting.values() for row in rows]
+    return matched | match_rewritten(fresh, left, unshown=unshown)
 
 
 def match_restored(

@@ -6,7 +6,7 @@ booking date then seems to take one row back and to book another one.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -21,7 +21,10 @@ _Pair = tuple[Transaction, StoredTransaction]
 
 
 def match_rewritten(
-    fresh: Sequence[Transaction], ended: Iterable[StoredTransaction]
+    fresh: Sequence[Transaction],
+    ended: Iterable[StoredTransaction],
+    *,
+    unshown: Collection[Key] = (),
 ) -> dict[Key, StoredTransaction]:
     """
     Pair new booked rows that are named by content with such rows that ended, one to one.
@@ -29,8 +32,8 @@ def match_rewritten(
     `ended` are rows that the same complete answer should hold and does not. Account, amount and
     currency are equal; and so is the text, or else the booking date. The nearest date goes first,
     then a similar text. A wholly other text is only believed where nothing else of that amount
-    came or went on that day. Of two equal purchases neither ends while both are shown, so they
-    stay two.
+    came or went on that day, and never of those `unshown`, which may be what nobody could read.
+    Of two equal purchases neither ends while both are shown, so they stay two.
     """
     pairing = _Pairing(
         [row for row in fresh if _is_nameless(row.external_id)],
@@ -38,7 +41,7 @@ def match_rewritten(
     )
     pairing.match(_is_moved)
     pairing.match(_is_reworded)
-    pairing.match_alone()
+    pairing.match_alone(unshown)
     return pairing.matched
 
 
@@ -65,12 +68,14 @@ class _Pairing:
             if self._is_free(row, stored) and is_one(row, stored):
                 self._take(row, stored)
 
-    def match_alone(self) -> None:
+    def match_alone(self, unshown: Collection[Key]) -> None:
         """Take the pairs of one day in which neither could be anything else."""
         left = [
             (row, stored)
             for row, stored in self._pairs
-            if self._is_free(row, stored) and row.booking_date == stored.booking_date
+            if self._is_free(row, stored)
+            and row.booking_date == stored.booking_date
+            and stored.key not in unshown
         ]
         rivals = defaultdict[object, int](int)
         for row, stored in left:

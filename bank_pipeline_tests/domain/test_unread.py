@@ -58,6 +58,14 @@ def test_what_may_be_the_row_that_cannot_be_read_stays() -> None:
     assert len(held.live) == 4
 
 
+def test_what_may_be_the_row_that_cannot_be_read_becomes_no_other_purchase_of_its_day() -> None:
+    held = Held()
+    held.look(nameless(tram("Bus")), MARCH)
+    held.look(nameless(tram("Cafe")), MARCH, unread=ANY)
+    held.look(nameless(tram("Bus"), tram("Cafe")), MARCH)
+    assert [one.description for one in held.live] == ["Anchor", "Bus", "Cafe"]
+
+
 def told(*balances: str) -> tuple[Transaction, ...]:
     return nameless(*(row("-", "-5", "Tram", balance=one) for one in balances))
 
