@@ -227,7 +227,8 @@ def _find_moved(found: _Comparison) -> None:
     Find the days whose ids went to other rows.
 
     The proof is the content of one of two rows that share an id, under another id, where
-    nobody else explains it. Names that we made up prove nothing.
+    nobody else explains it. Names that we made up prove nothing, nor do pending rows of one price
+    that rows under new ids may have become.
     """
     if not found.differing:
         return
@@ -239,11 +240,20 @@ def _find_moved(found: _Comparison) -> None:
         if not stored.external_id.startswith((FINGERPRINT_PREFIX, RETIRED_PREFIX)):
             known[stored.amount].append(stored)
     for row, stored in found.differing:
-        if any(_is_same_money(other, stored) for other in shown[stored.amount]) or any(
-            _is_same_money(row, other) for other in known[row.amount]
+        alike = [other for other in known[row.amount] if _is_same_money(row, other)]
+        if any(_is_same_money(other, stored) for other in shown[stored.amount]) or (
+            any(other.status is _BOOKED for other in alike)
+            or len(alike) > _count_becoming(alike, found.fresh)
         ):
             found.explained.add(key_of(row))
             found.moved_days |= {day_of(row), stored.day}
+
+
+def _count_becoming(pending: Sequence[StoredTransaction], fresh: Iterable[Transaction]) -> int:
+    """Count the booked rows under new ids that some of these pending ones may have become."""
+    return sum(
+        row.status is _BOOKED and any(_is_same_money(row, one) for one in pending) for row in fresh
+    )
 
 
 def _is_gone(stored: StoredTransaction, judged: DateWindow | None) -> bool:

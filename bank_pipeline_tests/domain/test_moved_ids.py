@@ -127,6 +127,18 @@ def test_a_corrected_amount_is_a_correction_where_nothing_else_moved() -> None:
     assert held.amounts["row-0002"] == Decimal("-7.50")
 
 
+def test_a_corrected_amount_is_a_correction_beside_payments_of_that_price_that_book() -> None:
+    """They went on under ids of their own: what they leave behind proves nothing of other ids."""
+    held = Held()
+    holds = [held_up(name, "-1.56", "Tram") for name in ("hold 1", "hold 2")]
+    held.look([row("a", "-3.12", "Tram"), *holds], MARCH)
+    later = [row(name, "-1.56", "Tram", day=DAY + timedelta(days=4)) for name in ("b", "c")]
+
+    held.look([row("a", "-1.56", "Tram"), *later], MARCH)
+
+    assert held.names == {"a": "row-0001", "b": "row-0002", "c": "row-0003"}
+
+
 def test_a_corrected_text_is_a_correction_though_another_row_has_that_text() -> None:
     held = Held()
     held.look([row("a", "-5", "UNKNOWN"), row("b", "-5", "Cafe")], MARCH)
