@@ -86,6 +86,7 @@ class FailureKind(StrEnum):
 
 
 _CUSTOMERS: Final = frozenset({FailureKind.REAUTH_REQUIRED, FailureKind.ACCESS_REVOKED})
+_NO_WARNING: Final = frozenset({ConnectionStatus.ACTIVE, ConnectionStatus.ERROR})
 _OURS: Final = frozenset({FailureKind.CONFIGURATION, FailureKind.DATABASE, FailureKind.CONCURRENT})
 
 
@@ -264,7 +265,7 @@ def settle(
 
     * a stop is not lifted by a sync that began before it;
     * a sync that found a stop before a renewal does not undo the renewal: it looks again;
-    * a warning is not overwritten by a success that knew nothing of it;
+    * a warning is not overwritten by a success or a failure that knew nothing of it;
     * a try that was asked for meanwhile is not put off;
     * what a sync found under a consent that was replaced says nothing of the new one;
     * a connection that we ended stays ended, whatever a sync under way found or a provider says.
@@ -285,7 +286,7 @@ def settle(
             return replace(kept, next_attempt_at=stored.next_attempt_at)
         if stored.status.is_syncable and not wanted.status.is_syncable and is_sync:
             return replace(kept, next_attempt_at=asked or stored.status_since)
-        if stored.status is ConnectionStatus.EXPIRING and wanted.status is ConnectionStatus.ACTIVE:
+        if stored.status is ConnectionStatus.EXPIRING and wanted.status in _NO_WARNING:
             wanted = kept
     if asked is None or not wanted.status.is_syncable:
         return wanted

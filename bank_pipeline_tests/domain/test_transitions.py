@@ -202,10 +202,15 @@ def test_a_stop_by_webhook_holds_whatever_was_before() -> None:
     assert settle(stop, seen=SEEN, stored=stored, is_sync=False) == stop
 
 
-def test_a_warning_is_not_overwritten_by_a_success_that_did_not_know_it() -> None:
+@pytest.mark.parametrize("status", [ConnectionStatus.ACTIVE, ConnectionStatus.ERROR])
+def test_a_warning_is_not_overwritten_by_a_sync_that_did_not_know_it(
+    status: ConnectionStatus,
+) -> None:
+    """One that failed, too: Plaid repeats no warning."""
     stored = changed(ConnectionStatus.EXPIRING)
-    settled = settle(wanted(ConnectionStatus.ACTIVE), seen=SEEN, stored=stored, is_sync=True)
+    settled = settle(wanted(status, LATER), seen=SEEN, stored=stored, is_sync=True)
     assert (settled.status, settled.reason) == (ConnectionStatus.EXPIRING, "THEIRS")
+    assert settled.next_attempt_at == LATER
 
 
 @pytest.mark.parametrize("planned", [None, LATER + timedelta(hours=1)])
