@@ -22,7 +22,7 @@ from bank_pipeline.domain.ids import ConnectionId, SyncRunId
 from bank_pipeline.domain.quota import PERIOD, PastCall
 from bank_pipeline.storage.belonging import OF_GIVEN, team_of_any
 from bank_pipeline.storage.columns import given_rows
-from bank_pipeline.storage.tables import provider_calls
+from bank_pipeline.storage.tables import provider_calls, sync_runs
 
 ANSWERED: Final = "answered"
 APPLIED: Final = "applied"
@@ -125,6 +125,25 @@ def load_last_applied(
         for account, scope, applied, failed in db.execute(query)
         if applied is not None and (failed is None or failed <= applied)
     }
+
+
+def load_depth_of_rows(
+    db: sa.Connection, connection_id: ConnectionId, account_external_id: str, *, scope: str
+) -> tuple[str | None, datetime] | None:
+    """Load how far back the sync looked that brought an account's newest rows, and when."""
+    columns = provider_calls.c
+    query = (
+        sa.select(sync_runs.c.counts["depth"].as_string(), columns.called_at)
+        .join(sync_runs, sync_runs.c.id == columns.sync_run_id)
+        .where(
+            columns.connection_id == connection_id,
+            columns.account_external_id == account_external_id,
+            columns.scope == scope,
+            columns.outcome == APPLIED,
+        )
+    )
+    row = db.execute(query.order_by(columns.called_at.desc()).limit(1)).one_or_none()
+    return None if row is None else (row[0], row[1])
 
 
 def load_last_balance_calls(db: sa.Connection, *, since: datetime) -> dict[ConnectionId, datetime]:

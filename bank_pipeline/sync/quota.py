@@ -14,6 +14,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from bank_pipeline.domain.connection import Connection
+from bank_pipeline.domain.depth import Depth
 from bank_pipeline.domain.ids import SyncRunId
 from bank_pipeline.domain.quota import Allowance, PastCall, calls_left, next_call_at
 from bank_pipeline.domain.transitions import LEASE
@@ -30,6 +31,7 @@ from bank_pipeline.storage.calls import (
     finish_calls,
     insert_call,
     insert_ended_calls,
+    load_depth_of_rows,
     load_last_applied,
     load_recent_calls,
     rename_calls,
@@ -155,6 +157,13 @@ class CallBook(CallMeter):
         if last is None or (since is not None and last < since):
             return False
         return self._clock() - last < FRESH_FOR
+
+    def is_read_deep(self, account_external_id: str) -> bool:
+        """Say whether the rows that are here came by the deeper pass that is wanted now."""
+        asked_at, name = self._connection.deep_requested_at, account_external_id
+        scope = Scope.TRANSACTIONS
+        found = load_depth_of_rows(self._db, self._connection.id, name, scope=scope)
+        return found is not None and found[0] == Depth.DEEP and found[1] >= (asked_at or found[1])
 
     def reserve(self, wanted: Iterable[tuple[Scope, str]]) -> None:
         """

@@ -290,7 +290,8 @@ class _Reader:
         is_backfill = self.horizon.reach.depth is Depth.BACKFILL and scope is Scope.TRANSACTIONS
         since = self.held.backfill_requested_at if is_backfill else None
         if self.calls.is_fresh(scope, account.external_id, since=since):
-            self.has_spared |= scope is Scope.TRANSACTIONS  # it may have been read as usual
+            if self.horizon.reach.depth is Depth.DEEP and scope is Scope.TRANSACTIONS:
+                self.has_spared |= not self.calls.is_read_deep(account.external_id)
             return True
         self.asked_count += 1
         try:

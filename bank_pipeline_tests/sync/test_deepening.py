@@ -180,6 +180,27 @@ def test_a_deeper_pass_is_not_done_while_an_account_was_only_read_as_usual(
     assert stage.sync(connection, SyncReason.SCHEDULE).reach.depth is Depth.NORMAL
 
 
+def test_a_deeper_pass_is_done_once_each_account_was_read_by_it(counted: Stage) -> None:
+    """One account failed with the turn; the repetition reads that one, and spares the others."""
+    stage = counted
+    logins = iter(stage.new_login, None)
+    login = next(one for one in logins if len(stage.world.login_accounts(one)) > 1)
+    connection = stage.link(login)
+    stage.sync(connection)
+    stage.pass_time(DAY)
+    ask_for_deep_pass(stage, connection)
+    last = [*stage.truth(connection)["accounts"]][-1]
+    stage.fail(stage.case.transactions, FaultKind.HTTP_STATUS, status=503, subject=last, times=None)
+    with pytest.raises(TransientError):
+        stage.sync(connection, SyncReason.SCHEDULE)
+    stage.heal()
+    stage.pass_time(timedelta(minutes=10))
+    report = stage.sync(connection, SyncReason.RECOVERY)
+
+    assert report.reach.depth is Depth.DEEP
+    assert stage.sync(connection, SyncReason.SCHEDULE).reach.depth is Depth.NORMAL
+
+
 def test_a_replay_of_a_feed_that_a_check_asks_for_mends_what_differs(fed: Stage) -> None:
     """What the replay does not show is gone; the cursor goes on where the replay ends."""
     stage = fed
