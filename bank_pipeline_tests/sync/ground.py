@@ -29,7 +29,8 @@ from bank_pipeline.sandbox.plaid.options import PlaidOptions
 from bank_pipeline.sandbox.serve import USUAL_START, SandboxServer
 from bank_pipeline.sandbox.world import World
 from bank_pipeline.storage.connections import load_connection
-from bank_pipeline.storage.credentials import Vault
+from bank_pipeline.storage.consents import store_next_consent
+from bank_pipeline.storage.credentials import Vault, load_credential
 from bank_pipeline.storage.evidence import load_evidence
 from bank_pipeline.storage.listing import load_unhandled_events
 from bank_pipeline.storage.sync_runs import SyncRun, load_sync_runs
@@ -124,6 +125,25 @@ class Ground:
         return connection_id
 
     # Syncing.
+
+    def add_next_consent(
+        self, connection: ConnectionId, external_id: str, *, like: ConnectionId
+    ) -> None:
+        """Have a consent wait beside the one in use, which opens what another connection's does."""
+        vault, now = self.context.vault, self.context.clock()
+        with self.engine.begin() as db:
+            store_next_consent(
+                db,
+                connection,
+                Provider.PLAID,
+                external_id=external_id,
+                credential=load_credential(db, like, vault),
+                institution=(None, None),
+                consent_expires_at=None,
+                told=None,
+                vault=vault,
+                now=now,
+            )
 
     def sync(
         self,

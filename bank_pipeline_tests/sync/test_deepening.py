@@ -154,11 +154,8 @@ def test_a_bank_whose_limit_outlasts_each_turn_gets_its_deeper_pass_all_the_same
     assert depths.count(Depth.NORMAL) > depths.count(Depth.DEEP)
 
 
-def test_a_deeper_pass_is_not_done_while_an_account_was_only_read_as_usual(
-    counted: Stage,
-) -> None:
-    """A repetition spares what a click brought a moment before; the next turn makes the pass."""
-    stage = counted
+def link_with_half_a_sync(stage: Stage, reason: SyncReason) -> ConnectionId:
+    """Link, ask for a deeper pass, and have one of several accounts fail in the sync after it."""
     logins = iter(stage.new_login, None)
     login = next(one for one in logins if len(stage.world.login_accounts(one)) > 1)
     connection = stage.link(login)
@@ -168,9 +165,18 @@ def test_a_deeper_pass_is_not_done_while_an_account_was_only_read_as_usual(
     last = [*stage.truth(connection)["accounts"]][-1]
     stage.fail(stage.case.transactions, FaultKind.HTTP_STATUS, status=503, subject=last, times=None)
     with pytest.raises(TransientError):
-        stage.sync(connection, SyncReason.MANUAL)
+        stage.sync(connection, reason)
     stage.heal()
     stage.pass_time(timedelta(minutes=10))
+    return connection
+
+
+def test_a_deeper_pass_is_not_done_while_an_account_was_only_read_as_usual(
+    counted: Stage,
+) -> None:
+    """A repetition spares what a click brought a moment before; the next turn makes the pass."""
+    stage = counted
+    connection = link_with_half_a_sync(stage, SyncReason.MANUAL)
     assert stage.sync(connection, SyncReason.RECOVERY).reach.depth is Depth.DEEP
     stage.pass_time(DAY)
     report = stage.sync(connection, SyncReason.SCHEDULE)
@@ -183,18 +189,7 @@ def test_a_deeper_pass_is_not_done_while_an_account_was_only_read_as_usual(
 def test_a_deeper_pass_is_done_once_each_account_was_read_by_it(counted: Stage) -> None:
     """One account failed with the turn; the repetition reads that one, and spares the others."""
     stage = counted
-    logins = iter(stage.new_login, None)
-    login = next(one for one in logins if len(stage.world.login_accounts(one)) > 1)
-    connection = stage.link(login)
-    stage.sync(connection)
-    stage.pass_time(DAY)
-    ask_for_deep_pass(stage, connection)
-    last = [*stage.truth(connection)["accounts"]][-1]
-    stage.fail(stage.case.transactions, FaultKind.HTTP_STATUS, status=503, subject=last, times=None)
-    with pytest.raises(TransientError):
-        stage.sync(connection, SyncReason.SCHEDULE)
-    stage.heal()
-    stage.pass_time(timedelta(minutes=10))
+    connection = link_with_half_a_sync(stage, SyncReason.SCHEDULE)
     report = stage.sync(connection, SyncReason.RECOVERY)
 
     assert report.reach.depth is Depth.DEEP

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from bank_pipeline.domain.connection import ConnectionStatus, Provider
+from bank_pipeline.domain.connection import ConnectionStatus
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.errors import NotFoundError
 from bank_pipeline.sandbox.faults import FaultKind
@@ -12,9 +12,7 @@ from bank_pipeline.storage.connections import load_connection
 from bank_pipeline.storage.consents import (
     adopt_next_consent,
     load_next_consent,
-    store_next_consent,
 )
-from bank_pipeline.storage.credentials import load_credential
 from bank_pipeline.storage.locks import connection_lock
 from bank_pipeline.sync.disconnect import disconnect
 from bank_pipeline_tests.sync.ground import CHECKING, Ground
@@ -96,23 +94,11 @@ def test_a_sync_that_was_still_queued_does_not_bring_it_back(ground: Ground) -> 
 
 def exchange_consent(ground: Ground, connection: ConnectionId) -> None:
     """Put another consent in use, as a switch of providers or a second link does."""
-    vault, now = ground.context.vault, ground.context.clock()
+    ground.add_next_consent(connection, f"next-of-{connection}", like=connection)
     with ground.engine.begin() as db:
-        store_next_consent(
-            db,
-            connection,
-            Provider.PLAID,
-            external_id=f"next-of-{connection}",
-            credential=load_credential(db, connection, vault),
-            institution=(None, None),
-            consent_expires_at=None,
-            told=None,
-            vault=vault,
-            now=now,
-        )
-        consent = load_next_consent(db, connection, vault)
+        consent = load_next_consent(db, connection, ground.context.vault)
         assert consent is not None
-        adopt_next_consent(db, load_connection(db, connection), consent, now=now)
+        adopt_next_consent(db, load_connection(db, connection), consent, now=ground.context.clock())
 
 
 def test_erases_what_was_told_of_its_earlier_consents_and_nothing_of_others(

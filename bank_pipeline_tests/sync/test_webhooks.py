@@ -6,12 +6,10 @@ from decimal import Decimal
 
 import pytest
 
-from bank_pipeline.domain.connection import ConnectionStatus, Provider
+from bank_pipeline.domain.connection import ConnectionStatus
 from bank_pipeline.domain.transitions import LOOK_EVERY
 from bank_pipeline.errors import RateLimitedError, ReauthRequiredError, TransientError
 from bank_pipeline.sandbox.faults import FaultKind
-from bank_pipeline.storage.consents import store_next_consent
-from bank_pipeline.storage.credentials import load_credential
 from bank_pipeline.storage.inbox import load_lag
 from bank_pipeline.sync.disconnect import disconnect
 from bank_pipeline.sync.reports import Step, SyncReason
@@ -303,20 +301,7 @@ def test_a_warning_is_heard_once_the_consent_that_was_to_come_is_given_up(
 ) -> None:
     """It is not repeated; whoever renewed in vain has a week left to renew again."""
     connection, other = announced.link_ready(), announced.link("login-3")
-    vault, now = announced.context.vault, announced.context.clock()
-    with announced.engine.begin() as db:
-        store_next_consent(
-            db,
-            connection,
-            Provider.PLAID,
-            external_id="in-vain",
-            credential=load_credential(db, other, vault),
-            institution=(None, None),
-            consent_expires_at=None,
-            told=None,
-            vault=vault,
-            now=now,
-        )
+    announced.add_next_consent(connection, "in-vain", like=other)
     announced.pass_time(timedelta(hours=1))
     announced.fire(connection, "PENDING_DISCONNECT")
     assert announced.connection(connection).status is ConnectionStatus.ACTIVE
