@@ -228,16 +228,18 @@ def _find_moved(found: _Comparison) -> None:
 
     The proof is the content of one of two rows that share an id, under another id, where
     nobody else explains it. Names that we made up prove nothing, nor do pending rows of one price
-    that rows under new ids may have become.
+    that rows under new ids may have become, nor rows of no amount: all cards are verified alike.
     """
     if not found.differing:
         return
     shown = defaultdict[Decimal | None, list[Transaction]](list)
     for row in (*found.fresh, *(row for row, _ in found.differing)):
-        shown[row.amount].append(row)
+        if row.amount:
+            shown[row.amount].append(row)
     known = defaultdict[Decimal | None, list[StoredTransaction]](list)
     for stored in (*found.free, *(stored for _, stored in found.differing)):
-        if not stored.external_id.startswith((FINGERPRINT_PREFIX, RETIRED_PREFIX)):
+        is_named = not stored.external_id.startswith((FINGERPRINT_PREFIX, RETIRED_PREFIX))
+        if stored.amount and is_named:
             known[stored.amount].append(stored)
     for row, stored in found.differing:
         alike = [other for other in known[row.amount] if _is_same_money(row, other)]

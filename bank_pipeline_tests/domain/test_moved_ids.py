@@ -139,6 +139,17 @@ def test_a_corrected_amount_is_a_correction_beside_payments_of_that_price_that_b
     assert held.names == {"a": "row-0001", "b": "row-0002", "c": "row-0003"}
 
 
+def test_a_verified_card_that_books_at_a_cent_is_itself_beside_another_one() -> None:
+    """Rows of no amount and nearly the same words say nothing of where ids went."""
+    held, words = Held(), "PENDING CARD VERIFICATION"
+    held.look([held_up("a", "0", f"Bazaar {words}")], MARCH)
+    shown = [row("a", "0.01", "Bazaar CARD VERIFICATION"), row("b", "0", f"Hopp {words}")]
+
+    held.look(shown, MARCH)
+
+    assert held.names == {"a": "row-0001", "b": "row-0002"}
+
+
 def test_a_corrected_text_is_a_correction_though_another_row_has_that_text() -> None:
     held = Held()
     held.look([row("a", "-5", "UNKNOWN"), row("b", "-5", "Cafe")], MARCH)
