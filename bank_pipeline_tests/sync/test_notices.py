@@ -196,9 +196,9 @@ def test_an_announced_end_without_a_day_is_told_once(announced: Ground) -> None:
 
 def test_a_team_without_a_target_is_told_nothing(ground: Ground) -> None:
     """Wishes alone, or another team's target, are not enough."""
+    connection = ground.link_ready()
     change_wishes(ground.context, "home", kinds="all", large={"USD": Decimal(1)}, low={})
     add_target(ground.context, "another", "nobody", NOBODY)
-    connection = ground.link_ready()
     ground.pass_time(DAY)
     ground.world.add_booked(CHECKING, Decimal(-5000))
     ground.sync(connection)
