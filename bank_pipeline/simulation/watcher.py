@@ -255,18 +255,19 @@ class Watcher:
                 self._seen[key] = pair
                 if before is None or before.held.id == pair.held.id:
                     continue
-                if self._is_recognisable(before, pair, provider):
+                if self.is_recognisable(before, pair, provider):
                     words = (
                         f"entry {pair.shown.entry_id} was row {before.held.id}, is {pair.held.id}"
                     )
                     self.findings.add(Checker.UNSTABLE_ID, comparison.where, words)
 
-    def _is_recognisable(self, before: Pair, now: Pair, provider: Provider) -> bool:
+    def is_recognisable(self, before: Pair, now: Pair, provider: Provider) -> bool:
         """
         Say whether anybody could know that it is the same entry.
 
         By its name it always is, by equal content too, and a pending one that was booked by the
-        provider's link. Where names change together with amount or text, nobody can know.
+        provider's link, unless a new consent named all anew before it was told. Where names change
+        together with amount or text, nobody can know.
         """
         names = before.shown.external_id, now.shown.external_id
         if (None not in names and names[0] == names[1]) or (
@@ -274,8 +275,8 @@ class Watcher:
         ):
             return True
         is_booked_now = before.shown.is_pending and not now.shown.is_pending
-        is_plaid = provider is Provider.PLAID
-        return is_plaid and is_booked_now and self._place.world.entry(now.shown.entry_id).linked
+        is_told = provider is Provider.PLAID and before.held.account == now.held.account
+        return is_told and is_booked_now and self._place.world.entry(now.shown.entry_id).linked
 
     def _annotate(self, connection_id: ConnectionId, comparison: Comparison) -> None:
         """Put notes on a few rows, as people do, to find them on the same entries at the end."""
@@ -308,7 +309,7 @@ class Watcher:
             for row_id, noted in self._notes.items():
                 entry_id = noted.shown.entry_id
                 pair = row_of_entry.get(entry_id)
-                if pair is None or not self._is_recognisable(noted, pair, provider):
+                if pair is None or not self.is_recognisable(noted, pair, provider):
                     continue  # it is no longer shown, or cannot be told from others
                 self.findings.look(Checker.LOST_ANNOTATION)
                 if pair.held.id != row_id or notes.get(row_id) != entry_id:

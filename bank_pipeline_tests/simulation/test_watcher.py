@@ -1,24 +1,28 @@
 """What the watcher says of connections, sync runs and logs."""
 
 import logging
-from datetime import timedelta
+from datetime import date, timedelta
+from decimal import Decimal
 from typing import Final
 
 import pytest
 import sqlalchemy as sa
 
+from bank_pipeline.domain.connection import Provider
 from bank_pipeline.simulation import banks
 from bank_pipeline.simulation.agenda import Agenda
 from bank_pipeline.simulation.driver import Driver
 from bank_pipeline.simulation.findings import Checker, Finding, Findings, Known
 from bank_pipeline.simulation.installation import Installation
 from bank_pipeline.simulation.logs import LogChecker, listening, secrets_of
+from bank_pipeline.simulation.matching import HeldRow, Pair, ShownRow
 from bank_pipeline.simulation.members import Member
 from bank_pipeline.simulation.plan import NONE
 from bank_pipeline.simulation.troubles import Span, Troubles
 from bank_pipeline.simulation.watcher import Watcher
 from bank_pipeline.sync.reports import SyncReason, SyncReport
 
+DAY: Final = date(2026, 4, 17)
 _ONE: Final = (
     "(SELECT transaction_id FROM analytics.transactions WHERE status = 'booked' "
     "AND amount < 0 ORDER BY 1 LIMIT 1)"
@@ -225,3 +229,25 @@ def test_a_known_finding_is_told_and_is_no_violation(monkeypatch: pytest.MonkeyP
 
     assert [one.where for one in findings.violations()] == ["gocardless Monzo"]
     assert findings.known() == {"duplicate ids of that bank": 1}
+
+
+@pytest.mark.parametrize(("account_now", "is_known"), [("acc-1", True), ("acc-2", False)])
+def test_a_link_to_a_pending_row_tells_nothing_under_a_new_consent(
+    place: Installation, account_now: str, is_known: bool
+) -> None:
+    """It names the pending row as the new consent would have: what we hold was named before."""
+    login = place.world.add_login()
+    account = place.world.login_accounts(login.id)[0].id
+    entry = place.world.add_booked(account, Decimal("-38.10"))
+    before = Pair(
+        ShownRow(entry.id, "pending-1", Decimal("-19.05"), "USD", True, DAY, "Taqueria"),
+        HeldRow("row-1", "acc-1", "pending-1", Decimal("-19.05"), "USD", True, DAY, "Taqueria"),
+        is_sure=True,
+    )
+    now = Pair(
+        ShownRow(entry.id, "booked-1", Decimal("-38.10"), "USD", False, DAY, "Taqueria"),
+        HeldRow("row-2", account_now, "booked-1", Decimal("-38.10"), "USD", False, DAY, "Taqueria"),
+        is_sure=True,
+    )
+    watcher = Watcher(place, Findings())
+    assert watcher.is_recognisable(before, now, Provider.PLAID) is is_known
