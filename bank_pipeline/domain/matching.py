@@ -242,20 +242,22 @@ def _find_moved(found: _Comparison) -> None:
         if stored.amount and is_named:
             known[stored.amount].append(stored)
     for row, stored in found.differing:
-        alike = [other for other in known[row.amount] if _is_same_money(row, other)]
-        if any(_is_same_money(other, stored) for other in shown[stored.amount]) or (
-            any(other.status is _BOOKED for other in alike)
-            or len(alike) > _count_becoming(alike, found.fresh)
-        ):
+        is_elsewhere = any(_is_same_money(other, stored) for other in shown[stored.amount])
+        if is_elsewhere or _was_elsewhere(row, known[row.amount], found.fresh):
             found.explained.add(key_of(row))
             found.moved_days |= {day_of(row), stored.day}
 
 
-def _count_becoming(pending: Sequence[StoredTransaction], fresh: Iterable[Transaction]) -> int:
-    """Count the booked rows under new ids that some of these pending ones may have become."""
-    return sum(
-        row.status is _BOOKED and any(_is_same_money(row, one) for one in pending) for row in fresh
-    )
+def _was_elsewhere(
+    row: Transaction, known: Iterable[StoredTransaction], fresh: Iterable[Transaction]
+) -> bool:
+    """Say whether a row is held under another id: booked, or pending and become no `fresh` one."""
+    alike = [other for other in known if _is_same_money(row, other)]
+    if not alike or any(other.status is _BOOKED for other in alike):
+        return bool(alike)
+    booked = (one for one in fresh if one.status is _BOOKED)
+    became = sum(any(_is_same_money(one, other) for other in alike) for one in booked)
+    return len(alike) > became
 
 
 def _is_gone(stored: StoredTransaction, judged: DateWindow | None) -> bool:
