@@ -175,10 +175,13 @@ def disconnect_connection(
 ) -> None:
     """Revoke a connection's consent at the provider and forget its credential; rows stay."""
     services = open_services()
+    with services.sync.engine.connect() as db:
+        known = load_connection(db, ConnectionId(connection))
     if not yes:
         what = "and delete its accounts, transactions and raw answers" if erase else "(rows stay)"
-        typer.confirm(f"End connection {connection} at the provider {what}?", abort=True)
-    report = disconnect(services.sync, ConnectionId(connection), erase=erase)
+        bank = f" to {known.institution_name}" if known.institution_name else ""
+        typer.confirm(f"End connection {known.id}{bank} at the provider {what}?", abort=True)
+    report = disconnect(services.sync, known.id, erase=erase)
     if not report.is_ended or (erase and not report.is_erased):
         console.print(f"stopped {connection}: no call for its data is made any more")
         console.print(f"{report.reason}; tried again by `bank-pipeline up`", soft_wrap=True)

@@ -106,7 +106,7 @@ def forget(
     with engine.connect() as db:
         kinds = count_sealed(db, [key_id]).get(key_id, {})
     listed = ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "nothing"
-    if not yes:
+    if kinds and not yes and not vault.knows(key_id):
         typer.confirm(f"Give up {listed} for ever?", abort=True, err=True)
     now = build_clock(settings)()
     lost = forget_lost_key(engine, vault, key_id, actor=operator(), now=now)

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -16,11 +17,24 @@ from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.locks import load_held
 from bank_pipeline.storage.tables import connections, sync_runs
 
-SYNCED: Final = "synced"
-"""The outcome of a sync that brought everything it was asked for."""
 
-KILLED: Final = "killed"
-"""The outcome of a sync whose process died: its lock is free, and it never ended."""
+class SyncOutcome(StrEnum):
+    """
+    How a sync ended.
+
+    SYNCED: it brought everything it was asked for. AWAITING_INITIAL: the provider still
+    prepares the first rows. DEFERRED: nothing was asked, as the provider is paused for
+    everybody. KILLED: its process died, its lock is free and it never ended. UNDONE and
+    RENORMALISED: no provider was asked; it took a sync back, or read kept answers anew.
+    """
+
+    SYNCED = "synced"
+    AWAITING_INITIAL = "awaiting_initial"
+    DEFERRED = "deferred"
+    FAILED = "failed"
+    KILLED = "killed"
+    UNDONE = "undone"
+    RENORMALISED = "renormalised"
 
 
 @dataclass(frozen=True)
@@ -80,7 +94,7 @@ def start_sync_run(
         "reason": reason,
         "dagster_run_id": dagster_run_id,
         "now": now,
-        "killed": KILLED,
+        "killed": SyncOutcome.KILLED,
     }
     _note_killed(db, db.execute(_START, row).all(), now=now)
     return sync_run_id
@@ -90,7 +104,7 @@ def finish_sync_run(  # noqa: PLR0913 -- one for each thing an end can tell
     db: sa.Connection,
     sync_run_id: SyncRunId,
     *,
-    outcome: str,
+    outcome: SyncOutcome,
     now: datetime,
     counts: Mapping[str, Any] | None = None,
     error_class: str | None = None,
@@ -189,7 +203,7 @@ def is_synced_by(
     query = sa.select(sync_runs.c.id).where(
         sync_runs.c.connection_id == connection_id,
         sync_runs.c.dagster_run_id.in_(dagster_run_ids),
-        sync_runs.c.outcome == SYNCED,
+        sync_runs.c.outcome == SyncOutcome.SYNCED,
         sync_runs.c.undone_at.is_(None),
     )
     return db.scalar(query.limit(1)) is not None
@@ -242,7 +256,7 @@ def _close_as_killed(db: sa.Connection, which: sa.ColumnElement[bool], *, now: d
     statement = (
         sa.update(sync_runs)
         .where(which, columns.ended_at.is_(None), columns.connection_id == connections.c.id)
-        .values(outcome=KILLED, ended_at=now)
+        .values(outcome=SyncOutcome.KILLED, ended_at=now)
         .returning(
             columns.id,
             columns.reason,
@@ -268,6 +282,6 @@ def _note_killed(
             connection_id=connection_id,
             sync_run_id=run_id,
             reason=reason,
-            outcome=KILLED,
+            outcome=SyncOutcome.KILLED,
         )
     return len(killed)

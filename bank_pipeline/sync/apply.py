@@ -27,7 +27,7 @@ from bank_pipeline.storage.connections import (
 from bank_pipeline.storage.consents import NextConsent, adopt_next_consent
 from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.institutions import learn_history_days
-from bank_pipeline.storage.sync_runs import SYNCED, finish_sync_run
+from bank_pipeline.storage.sync_runs import SyncOutcome, finish_sync_run
 from bank_pipeline.storage.webhook_events import is_told_since, mark_events_handled
 from bank_pipeline.sync.audit import note_synced
 from bank_pipeline.sync.deepening import write_depth
@@ -182,10 +182,11 @@ def _lock(db: sa.Connection, seen: Connection) -> Connection:
     return stored
 
 
-def _outcome(stage: HistoryStage, trouble: ProviderError | None) -> str:
+def _outcome(stage: HistoryStage, trouble: ProviderError | None) -> SyncOutcome:
     if trouble is not None:
         return outcome_of(trouble)
-    return "awaiting_initial" if stage is HistoryStage.AWAITING_INITIAL else SYNCED
+    is_awaiting = stage is HistoryStage.AWAITING_INITIAL
+    return SyncOutcome.AWAITING_INITIAL if is_awaiting else SyncOutcome.SYNCED
 
 
 def _described(connection: Connection, fetched: Fetched) -> dict[str, str]:

@@ -19,6 +19,7 @@ from bank_pipeline.storage.audit import (
     read_chain,
     seal_entries,
 )
+from bank_pipeline.storage.sync_runs import SyncOutcome
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.started import StartedSync
 
@@ -125,7 +126,7 @@ def note_synced(
     db: sa.Connection,
     started: StartedSync,
     *,
-    outcome: str,
+    outcome: SyncOutcome,
     now: datetime,
     **details: int | bool | str | None,
 ) -> None:

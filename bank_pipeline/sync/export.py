@@ -75,9 +75,9 @@ def export_team(
         BusyError: another export writes to it just now.
         SetupError: a format needs a package that is not there.
     """
-    check_formats(formats)
     with context.engine.connect() as db:
         team_id, _ = load_team_by(db, team)
+    check_formats(formats)
     if folder.exists():
         raise RefusedError(f"{folder} is there already: name a folder that is not")
     with _partial(folder) as partial:

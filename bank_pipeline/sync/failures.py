@@ -31,10 +31,7 @@ from bank_pipeline.errors import (
     TransientError,
     WindowTooWideError,
 )
-
-DEFERRED: Final = "deferred"
-"""Nothing was asked, because the provider is paused for everybody. The next try has a date."""
-FAILED: Final = "failed"
+from bank_pipeline.storage.sync_runs import SyncOutcome
 
 _KINDS: Final[tuple[tuple[type[Exception], FailureKind], ...]] = (
     (ReauthRequiredError, FailureKind.REAUTH_REQUIRED),
@@ -80,9 +77,10 @@ def to_transition(connection: Connection, error: Exception, *, now: datetime) ->
     return after_failure(connection, kind, code=code, retry_after=retry_after, now=now)
 
 
-def outcome_of(error: Exception) -> str:
-    """Say in one word how a sync ended: put off, or failed."""
-    return DEFERRED if isinstance(error, ProviderPausedError) else FAILED
+def outcome_of(error: Exception) -> SyncOutcome:
+    """Say how a sync ended that raised this: put off, or failed."""
+    is_put_off = isinstance(error, ProviderPausedError)
+    return SyncOutcome.DEFERRED if is_put_off else SyncOutcome.FAILED
 
 
 def request_id_of(error: Exception) -> str | None:

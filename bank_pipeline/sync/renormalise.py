@@ -36,6 +36,7 @@ from bank_pipeline.storage.standing import (
 )
 from bank_pipeline.storage.sync_runs import (
     AppliedRun,
+    SyncOutcome,
     finish_sync_run,
     load_applied_runs,
     start_sync_run,
@@ -48,7 +49,6 @@ from bank_pipeline.sync.audit import note_act
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.replay import Key, read_again
 
-RENORMALISED: Final = "renormalised"
 QUARANTINE_MAX: Final = 10_000  # open rows of one connection that a replay looks at
 
 
@@ -206,7 +206,8 @@ class _Replay:
         set_landed(self.db, self.resolved, sync_run_id=run_id, now=now)
         written = {"inserted": applied.inserted, "updated": applied.updated, "removed": 0}
         counts = {"transactions": written, "resolved": len(self.resolved), "calls": 0}
-        finish_sync_run(self.db, run_id, outcome=RENORMALISED, counts=counts, lineage={}, now=now)
+        ending = SyncOutcome.RENORMALISED
+        finish_sync_run(self.db, run_id, outcome=ending, counts=counts, lineage={}, now=now)
         note_act(
             self.context,
             self.db,

@@ -21,6 +21,7 @@ from bank_pipeline.storage.locks import connection_lock
 from bank_pipeline.storage.quarantine import reopen_resolved_by
 from bank_pipeline.storage.sync_runs import (
     AppliedRun,
+    SyncOutcome,
     SyncRun,
     finish_sync_run,
     load_applied_runs,
@@ -42,10 +43,10 @@ from bank_pipeline.storage.undoing import (
 from bank_pipeline.sync.audit import note_act
 from bank_pipeline.sync.context import SyncContext
 
-UNDONE: Final = "undone"
 USUAL: Final = timedelta(days=30)
 """Every sync looks further back than that: what is older comes again only if it is asked for."""
 
+_WROTE_LITTLE: Final = (SyncOutcome.FAILED, SyncOutcome.KILLED)
 _ORDERED: Final = frozenset({"cursor", "history_stage"})
 """What every sync begins from: put back under a later sync, it would be false."""
 
@@ -151,7 +152,7 @@ def _undo(
     _ask_for_all(db, context, known, connection, oldest)
     reopened_count = reopen_resolved_by(db, run.id)
     counts = asdict(known.plan) | {"quarantine_reopened": reopened_count}
-    finish_sync_run(db, undone_by, outcome=UNDONE, counts=counts, lineage={}, now=now)
+    finish_sync_run(db, undone_by, outcome=SyncOutcome.UNDONE, counts=counts, lineage={}, now=now)
     connection = load_connection(db, run.connection_id)
     note_act(context, db, AuditAction.ROWS_UNDONE, connection, sync_run_id=run.id, by=undone_by)
     return UndoReport(known.plan, undone_by)
@@ -178,7 +179,7 @@ def _plan(db: sa.Connection, run: SyncRun) -> _Known:
     place = next(n for n, one in enumerate(applied) if one.id == run.id)
     this, written = applied[place], load_written(db, run.id)
     has_rows = bool(written.inserted or written.changes or written.balances_count)
-    if this.lineage is None and (has_rows or run.outcome not in ("failed", "killed")):
+    if this.lineage is None and (has_rows or run.outcome not in _WROTE_LITTLE):
         raise RefusedError(
             f"what was before sync {run.id} is not known any more: it is kept as long as the "
             "providers' answers (BANK_PIPELINE_RAW_RETENTION_DAYS), or the sync is older than "

@@ -89,6 +89,8 @@ def test_what_only_a_lost_key_opens_can_be_given_up(
     installation.sync(connection)
     rows = installation.rows(connection)
     [key] = cli("keys", "list", "--json").json
+    for without_asking in (cli("keys", "forget", key["id"]), cli("keys", "forget", "typo")):
+        assert without_asking.out == ""
     assert "nothing is lost" in cli("keys", "forget", key["id"], "--yes").err
     (alone / "state" / "encryption.key").unlink()
     assert cli("connections").code == 2

@@ -154,6 +154,7 @@ def test_a_banks_text_is_shown_and_never_obeyed(
         ["accounts", "--connection"],
         ["transactions", "--connection"],
         ["transactions", "--account"],
+        ["disconnect"],
         ["disconnect", "--yes"],
         ["link", "plaid", "--renew"],
         ["link", "finish"],

@@ -214,6 +214,7 @@ def test_what_is_not_as_documented_is_refused_without_repeating_it(desk: Desk) -
         ("/transactions", {"text": f"{secret}\0"}),
         ("/transactions.csv", {"text": f"{secret}\0"}),
         ("/connections", {"status": secret}),
+        ("/sync-runs", {"outcome": secret}),
         (f"/accounts/{secret}", {}),
     ):
         answer = desk.get(path, **params)

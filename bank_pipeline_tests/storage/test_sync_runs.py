@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from bank_pipeline.storage.locks import connection_lock
 from bank_pipeline.storage.sync_runs import (
-    KILLED,
+    SyncOutcome,
     finish_sync_run,
     load_sync_runs,
     set_killed_sync_runs,
@@ -26,7 +26,7 @@ def test_a_finished_run_tells_how_it_ended(
     finish_sync_run(
         db,
         run_id,
-        outcome="failed",
+        outcome=SyncOutcome.FAILED,
         error_class="transient",
         error_code="INTERNAL_SERVER_ERROR",
         request_id="r1",
@@ -57,7 +57,7 @@ def test_the_next_run_closes_one_that_never_ended(
     alive = start_sync_run(db, connection_id, reason="manual", dagster_run_id=None, now=later)
 
     runs = load_sync_runs(db, connection_id, limit=10)
-    assert [(run.id, run.outcome) for run in runs] == [(alive, None), (dead, KILLED)]
+    assert [(run.id, run.outcome) for run in runs] == [(alive, None), (dead, SyncOutcome.KILLED)]
 
 
 def test_only_runs_whose_connection_nobody_holds_are_killed_ones(
@@ -70,7 +70,7 @@ def test_only_runs_whose_connection_nobody_holds_are_killed_ones(
             run_id = start_sync_run(
                 db, connection.id, reason="schedule", dagster_run_id=None, now=now
             )
-        finish_sync_run(db, run_id, outcome="synced", now=now)
+        finish_sync_run(db, run_id, outcome=SyncOutcome.SYNCED, now=now)
 
     with connection_lock(engine, held.id), engine.begin() as db:
         killed_count = set_killed_sync_runs(db, now=now)
@@ -79,4 +79,4 @@ def test_only_runs_whose_connection_nobody_holds_are_killed_ones(
     assert (killed_count, again_count) == (1, 0)
     with engine.connect() as db:
         outcomes = [load_sync_runs(db, c.id, limit=1)[0].outcome for c in (held, free, done)]
-    assert outcomes == [None, KILLED, "synced"]
+    assert outcomes == [None, SyncOutcome.KILLED, "synced"]

@@ -17,7 +17,7 @@ from bank_pipeline.providers.base import WindowProvider
 from bank_pipeline.sandbox.ledger import AccountKind
 from bank_pipeline.storage.balance_choice import set_rule
 from bank_pipeline.storage.depth import request_deep_pass
-from bank_pipeline.storage.sync_runs import finish_sync_run, start_sync_run
+from bank_pipeline.storage.sync_runs import SyncOutcome, finish_sync_run, start_sync_run
 from bank_pipeline.sync.reports import SyncReason
 from bank_pipeline.sync.undo import undo
 from bank_pipeline_tests.builders import pending, transaction
@@ -123,5 +123,5 @@ def _write(
         run = start_sync_run(db, id_, reason="manual", dagster_run_id=None, now=at)
         apply(db, linked, *rows, removed=removed, now=at, sync_run_id=run)
         counts = {"transactions": {"inserted": 1}}
-        finish_sync_run(db, run, outcome="synced", counts=counts, lineage={}, now=at)
+        finish_sync_run(db, run, outcome=SyncOutcome.SYNCED, counts=counts, lineage={}, now=at)
     return run

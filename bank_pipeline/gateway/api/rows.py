@@ -40,6 +40,7 @@ from bank_pipeline.storage.reading import (
     TRANSACTIONS,
     TeamRows,
 )
+from bank_pipeline.storage.sync_runs import SyncOutcome
 
 router = APIRouter(tags=["rows"])
 
@@ -177,7 +178,7 @@ def read_transaction(rows: Rows, transaction_id: UUID) -> TransactionRow:
 def list_sync_runs(
     rows: Rows,
     connection_id: OfConnection = None,
-    outcome: Annotated[str | None, Query(max_length=40)] = None,
+    outcome: SyncOutcome | None = None,
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> dict[str, Any]:
