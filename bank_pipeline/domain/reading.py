@@ -5,8 +5,8 @@ A sync writes its readings in the transaction of its rows. So what was archived 
 never came to an end, or by a loop over pages that was begun anew, is in no reading.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bank_pipeline.domain.connection import Provider
@@ -14,7 +14,12 @@ from bank_pipeline.domain.ids import AccountId
 from bank_pipeline.domain.window import DateWindow
 
 AnswerKey = tuple[str, bytes]
-"""(operation, digest): names an archived answer within its connection."""
+"""
+(operation, digest): names an answer within its connection.
+
+What is stored has digests that only we can compute: by an answer's own, whoever knows all of it
+but an account's number would find that by trying.
+"""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,11 @@ class Reading:
             "covered": _to_days(self.covered),
         }
         return {name: value for name, value in record.items() if value}
+
+    def keyed(self, to_keyed: Callable[[bytes], bytes]) -> "Reading":
+        """Return it with its answers named as the archive names them."""
+        answers = tuple((operation, to_keyed(digest)) for operation, digest in self.answers)
+        return replace(self, answers=answers)
 
     @classmethod
     def of_json(cls, record: Mapping[str, Any]) -> "Reading":
@@ -86,6 +96,10 @@ class Lineage:
             "accounts": dict(self.account_ids),
             "readings": [reading.to_json() for reading in self.readings],
         }
+
+    def keyed(self, to_keyed: Callable[[bytes], bytes]) -> "Lineage":
+        """Return it with its answers named as the archive names them."""
+        return replace(self, readings=tuple(one.keyed(to_keyed) for one in self.readings))
 
     @classmethod
     def of_json(cls, record: Mapping[str, Any]) -> "Lineage":

@@ -14,7 +14,6 @@ from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.simulation import banks
 from bank_pipeline.simulation.installation import Installation
 from bank_pipeline.simulation.matching import HeldRow, ShownRow
-from bank_pipeline.storage.credentials import Vault
 
 
 @dataclass
@@ -150,13 +149,11 @@ def load_repeated_balances(db: sa.Connection) -> list[str]:
     return [*db.execute(_REPEATED).scalars()]
 
 
-def load_applied(
-    db: sa.Connection, *, vault: Vault, since: datetime
-) -> list[tuple[str, str, bool]]:
+def load_applied(db: sa.Connection, *, since: datetime) -> list[tuple[str, str, bool]]:
     """Load the answers that sync runs since then applied: (run, what was asked, is archived)."""
     archived = {(row[0], row[1], bytes(row[2])) for row in db.execute(_ARCHIVED)}
     return [
-        (run_id, name, (connection_id, name, vault.to_keyed(bytes.fromhex(digest))) in archived)
+        (run_id, name, (connection_id, name, bytes.fromhex(digest)) in archived)
         for run_id, connection_id, name, digest in db.execute(_APPLIED, {"since": since})
     ]
 

@@ -159,7 +159,7 @@ class Watcher:
                 words = "one was written again although the bank had told no other"
                 self.findings.add(Checker.WRONG_BALANCE, f"account {account_id}", words)
             since = self._place.context.clock() - _ARCHIVED_FOR
-            applied = load_applied(db, vault=self._place.context.vault, since=since)
+            applied = load_applied(db, since=since)
             for run_id, operation, is_archived in applied:
                 self.findings.look(Checker.NOT_ARCHIVED)
                 if not is_archived:

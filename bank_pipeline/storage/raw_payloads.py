@@ -130,20 +130,18 @@ def load_answers(
     db: sa.Connection, connection_id: ConnectionId, keys: Collection[AnswerKey], *, vault: Vault
 ) -> dict[AnswerKey, StoredAnswer]:
     """
-    Load answers by operation and digest; those that were deleted by now are absent.
+    Load answers by operation and keyed digest; those that were deleted by now are absent.
 
     Raises:
         SecretError: one does not open.
     """
     if not keys:
         return {}
-    wanted = [(operation, vault.to_keyed(digest)) for operation, digest in keys]
     query = sa.select(raw_payloads).where(
         raw_payloads.c.connection_id == connection_id,
-        sa.tuple_(raw_payloads.c.operation, raw_payloads.c.digest).in_(wanted),
+        sa.tuple_(raw_payloads.c.operation, raw_payloads.c.digest).in_([*keys]),
     )
-    found = [_to_answer(row, vault) for row in db.execute(query)]
-    return {(one.operation, one.digest): one for one in found}
+    return {(row.operation, bytes(row.digest)): _to_answer(row, vault) for row in db.execute(query)}
 
 
 def load_raw_payloads(

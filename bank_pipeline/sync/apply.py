@@ -98,7 +98,9 @@ def apply_fetched(
             reach=fetched.reach,
             readings=writer.known_readings(fetched),
         )
-        _finish(db, started, fetched, report, account_ids=writer.account_ids, before=before)
+        lineage = _lineage(started.connection.provider, writer.account_ids, fetched)
+        lineage = lineage.keyed(vault.to_keyed)
+        _finish(db, started, fetched, report, lineage=lineage, before=before)
         note_applied(db, started, fetched, transition, writer.news, now=now)
         is_same_provider = started.connection.provider is moved_from
         _write_calls(db, calls, fetched, is_same_provider=is_same_provider)
@@ -120,7 +122,7 @@ def _finish(
     fetched: Fetched,
     report: SyncReport,
     *,
-    account_ids: Mapping[str, AccountId],
+    lineage: Lineage,
     before: Checkpoint,
 ) -> None:
     """Close the run, with what it takes to look back at it, and to take it back."""
@@ -145,7 +147,7 @@ def _finish(
         error_code=trouble.code if trouble else None,
         request_id=request_id_of(trouble) if trouble else None,
         next_attempt_at=report.next_attempt_at,
-        lineage=_lineage(started.connection.provider, account_ids, fetched).to_json(),
+        lineage=lineage.to_json(),
         before=to_moved(before, load_checkpoint(db, started.connection.id)),
         now=report.ended_at,
     )

@@ -110,6 +110,19 @@ def execute(context: SyncContext, statement: str, **bound: Any) -> None:
         db.execute(sa.text(statement), bound)
 
 
+def test_what_a_sync_applied_is_named_as_the_archive_names_it(stage: Stage) -> None:
+    """An answer's own digest would let whoever knows the rest guess an account's number."""
+    stage.linked()
+    named = """
+        SELECT answer ->> 0 AS operation, decode(answer ->> 1, 'hex') AS digest
+        FROM bank.sync_runs, jsonb_path_query(lineage, '$.readings[*].answers[*]') AS answer
+    """
+    with stage.context.engine.connect() as db:
+        assert db.execute(sa.text(named)).all()
+        archived = "SELECT operation, digest FROM bank.raw_payloads"
+        assert not db.execute(sa.text(f"{named} EXCEPT {archived}")).all()
+
+
 def test_a_row_is_traced_to_what_the_provider_sent(stage: Stage) -> None:
     """By id or by content, pending first and booked later, with both raw records."""
     login, connection = stage.linked()

@@ -62,7 +62,7 @@ def seal(vault: Vault | None, content: bytes, bound_to: str) -> dict[str, Any]:
     return {"ciphertext": sealed.ciphertext, "key_id": sealed.key_id}
 
 
-def unseal(vault: Vault | None, row: sa.RowMapping, bound_to: str) -> bytes:
+def unseal(vault: Vault | None, row: Mapping[str, Any] | sa.RowMapping, bound_to: str) -> bytes:
     """Return what is sealed in a row."""
     sealed = Sealed(bytes(row["ciphertext"]), row["key_id"])
     return needed(vault).unseal(sealed, bound_to)
