@@ -82,10 +82,10 @@ def add_problem_handlers(app: FastAPI) -> None:
         is_page = not request.url.path.startswith(_FOR_PROGRAMS)
         if is_page and any(one["loc"][0] == "path" for one in error.errors()):
             return _answer(request, Problem(HTTPStatus.NOT_FOUND, "there is no such thing"))
-        problem = Problem(
-            HTTPStatus.UNPROCESSABLE_ENTITY, "the request is not as documented", errors=reasons
-        )
-        return _answer(request, problem)
+        detail = "the request is not as documented"
+        if any(one["loc"] == ("body",) for one in error.errors()) and not _is_json(request):
+            detail = "send the body as JSON, with the header `Content-Type: application/json`"
+        return _answer(request, Problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=reasons))
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
@@ -111,6 +111,11 @@ def add_problem_handlers(app: FastAPI) -> None:
             request_id=request_id,
         )
         return _answer(request, problem)
+
+
+def _is_json(request: Request) -> bool:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind == "application/json" or kind.endswith("+json")
 
 
 def _answer(request: Request, problem: Problem) -> Response:

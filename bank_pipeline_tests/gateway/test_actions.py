@@ -138,6 +138,20 @@ def test_a_link_is_begun_followed_and_kept(office: Office) -> None:
     assert office.ask("GET", f"/connections/{made}").json()["status"] == "pending"
 
 
+@pytest.mark.parametrize("headers", [{}, {"Content-Type": "text/plain"}])
+def test_a_body_of_another_kind_is_told_what_to_send(
+    office: Office, headers: dict[str, str]
+) -> None:
+    """What `curl -d` sends is a form, unless it is told otherwise."""
+    sent = {"Authorization": f"Bearer {office.key}", **headers}
+    answer = office.gate.http.request(
+        "POST", f"{API}/links", headers=sent, content=b'{"provider": "plaid"}'
+    )
+
+    assert answer.status_code == 422
+    assert "Content-Type: application/json" in answer.json()["detail"]
+
+
 def test_a_sync_is_asked_for_and_refused_with_a_time_while_it_cannot_help(office: Office) -> None:
     path = f"/connections/{office.connection}/sync"
     early = office.ask("POST", path)
