@@ -29,6 +29,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 _FOLDER: Final = "BANK_PIPELINE_TEST_SERVER"
 """Set by the first process of a session for its xdist workers: the server's state folder."""
+_GIVEN: Final = "TEST_SERVER_URL"
+"""A superuser's URL of a server that is there for tests alone: one of another release."""
 _SHARE_SERVERS: Final = frozenset({"sandbox", "providers", "corpus"})
 _TEMPLATE: Final = "migrated"
 
@@ -36,6 +38,8 @@ _TEMPLATE: Final = "migrated"
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         os.environ[_FOLDER] = tempfile.mkdtemp(prefix="bank-tests-")
+        if _GIVEN in os.environ:
+            _forget_former_tests(os.environ[_GIVEN])
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -66,7 +70,8 @@ def _logging_as_before() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def server_url() -> str:
     """URL of a superuser on the session's server, for tests that make databases of their own."""
-    return embedded.ensure_running(Path(os.environ[_FOLDER]), is_durable=False)
+    given = os.environ.get(_GIVEN)
+    return given or embedded.ensure_running(Path(os.environ[_FOLDER]), is_durable=False)
 
 
 @pytest.fixture(scope="session")
@@ -127,6 +132,17 @@ _EMPTY: Final = "; ".join(
         ),
     ]
 )
+
+
+def _forget_former_tests(server_url: str) -> None:
+    server = build_engine(server_url).execution_options(isolation_level="AUTOCOMMIT")
+    with server.connect() as db:
+        query = (
+            "SELECT datname FROM pg_database WHERE datname ~ '^(migrated|test_(alone|gw[0-9]+))$'"
+        )
+        for name in db.scalars(sa.text(query)).all():
+            db.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+    server.dispose()
 
 
 def _create_template(db: sa.Connection, server_url: str) -> None:

@@ -214,7 +214,7 @@ def test_an_old_server_is_refused(engine: sa.Engine, monkeypatch: pytest.MonkeyP
     """The limit is moved, because no old server is at hand."""
     monkeypatch.setattr(engine_module, "SERVER_VERSION_MIN", 99)
 
-    with pytest.raises(SetupError, match=r"PostgreSQL 18\.\d+; it must be 99 or newer"):
+    with pytest.raises(SetupError, match=r"PostgreSQL \d+\.\d+; it must be 99 or newer"):
         check_server(engine)
 
 

@@ -198,8 +198,10 @@ def test_a_plain_login_that_may_create_roles_makes_and_removes_analysts(
         with engine.begin() as db:
             linked = link(db, now)
         login = f"analyst-{new_id()}"
-        with pytest.raises(SetupError, match="ADMIN"), engine.begin() as db:
-            insert_analyst(db, login, linked.connection.team_id, now=now)
+        version = engine.dialect.server_version_info
+        if version and version >= (16,):  # before, whoever made roles could give any
+            with pytest.raises(SetupError, match="ADMIN"), engine.begin() as db:
+                insert_analyst(db, login, linked.connection.team_id, now=now)
 
         server = build_engine(server_url)
         with server.begin() as db:
