@@ -4,8 +4,10 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import date
 from decimal import Decimal
+from operator import itemgetter
 from typing import Final
 
+from bank_pipeline.domain.ids import TransactionId
 from bank_pipeline.domain.rewritten import match_rewritten
 from bank_pipeline.domain.stored import (
     BOOKING_DELAY_MAX,
@@ -13,6 +15,7 @@ from bank_pipeline.domain.stored import (
     StoredTransaction,
     is_similar,
     key_of,
+    plain_text,
     words_of,
 )
 from bank_pipeline.domain.transaction import Transaction, TransactionStatus
@@ -43,8 +46,9 @@ def match_payments(
     equal in all of this and in its booking date began is the same one under another id; so is
     a pending one of the same day. Equal candidates are interchangeable; what ended now goes
     before what vanished earlier, and the oldest is taken first, so that the order in which an
-    update tells them does not matter. What is left and has no id is compared once more, because
-    its name changes with its text and its date; those of `unshown` may not have ended.
+    update tells them does not matter. Others go by their words. What is left and has no id is
+    compared once more, because its name changes with its text and its date; those of `unshown`
+    may not have ended.
     """
     waiting = _by_money(row for row in ended if row.status in _CONTINUABLE and not row.is_dropped)
     matched: dict[Key, StoredTransaction] = {}
@@ -61,7 +65,7 @@ def match_payments(
         free = (
             one
             for one in transactions
-            if not one.pending_external_id and key_of(one) not in matched
+            if key_of(one) not in matched and (is_one is _is_renamed or not one.pending_external_id)
         )
         matched |= _pair(free, waiting, is_one)
     fresh = [row for row in booked if key_of(row) not in matched]
@@ -95,17 +99,55 @@ def _pair(
     waiting: dict[_Paid, list[StoredTransaction]],
     is_one: _IsOne,
 ) -> dict[Key, StoredTransaction]:
-    """Take for each entry the first waiting row that it is; what is taken waits no more."""
+    """
+    Take for each entry a waiting row that it is; what is taken waits no more.
+
+    Of several that it could be, the one of the same text and day of payment goes first, then one
+    of the same text, then the closest in words over all entries.
+    """
     matched: dict[Key, StoredTransaction] = {}
     if not any(waiting.values()):
         return matched
-    for transaction in sorted(transactions, key=_told_apart_by):
-        candidates = _candidates(transaction, waiting)
-        match = next((row for row in candidates if is_one(transaction, row)), None)
-        if match is not None:
-            waiting[match.account_external_id, match.amount, match.currency].remove(match)
-            matched[key_of(transaction)] = match
+
+    def take(transaction: Transaction, row: StoredTransaction) -> None:
+        waiting[row.account_external_id, row.amount, row.currency].remove(row)
+        matched[key_of(transaction)] = row
+
+    left = sorted(transactions, key=_told_apart_by)
+    for is_near in (_is_of_text_and_day, _is_of_text):
+        for transaction in left:
+            candidates = _candidates(transaction, waiting)
+            fits = (row for row in candidates if is_near(transaction, row))
+            match = next((row for row in fits if is_one(transaction, row)), None)
+            if match is not None:
+                take(transaction, match)
+        left = [row for row in left if key_of(row) not in matched]
+    pairs = [
+        (_distance(transaction, row), transaction, row)
+        for transaction in left
+        for row in _candidates(transaction, waiting)
+        if is_one(transaction, row)
+    ]
+    taken: set[TransactionId] = set()
+    for _, transaction, row in sorted(pairs, key=itemgetter(0)):  # equals in their order
+        if key_of(transaction) not in matched and row.id not in taken:
+            taken.add(row.id)
+            take(transaction, row)
     return matched
+
+
+def _is_of_text_and_day(transaction: Transaction, row: StoredTransaction) -> bool:
+    is_same_day = transaction.transaction_date == row.transaction_date
+    return row.transaction_date is not None and is_same_day and _is_of_text(transaction, row)
+
+
+def _is_of_text(transaction: Transaction, row: StoredTransaction) -> bool:
+    return plain_text(transaction.description) == plain_text(row.description)
+
+
+def _distance(transaction: Transaction, row: StoredTransaction) -> int:
+    """Count the words that only one of both texts has."""
+    return len(words_of(transaction.description) ^ words_of(row.description))
 
 
 def _candidates(
