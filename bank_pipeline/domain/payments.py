@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from operator import itemgetter
 from typing import Final
@@ -42,9 +42,9 @@ def match_payments(
     Pair new entries with rows that ended, in this update or before it, one to one.
 
     A booked entry is the later life of a pending or announced row of the same account, amount,
-    currency and text, booked at most eight days after. A booked row that ended while an entry
-    equal in all of this and in its booking date began is the same one under another id; so is
-    a pending one of the same day. Equal candidates are interchangeable; what ended now goes
+    currency and text, booked at most a day before and eight after. A booked row that ended while
+    an entry equal in all of this and in its booking date began is the same one under another id;
+    so is a pending one of the same day. Equal candidates are interchangeable; what ended now goes
     before what vanished earlier, and the oldest is taken first, so that the order in which an
     update tells them does not matter. Others go by their words. What is left and has no id is
     compared once more, because its name changes with its text and its date; those of `unshown`
@@ -190,7 +190,8 @@ def _is_booked_from(booked: Transaction, row: StoredTransaction) -> bool:
     if first is None or paid_on is None:
         return False
     latest = booked.booking_date or first
-    is_soon = paid_on <= latest <= paid_on + BOOKING_DELAY_MAX
+    # The date we hold may be a day late: of a value date, or of the look that still showed it.
+    is_soon = paid_on - timedelta(days=1) <= latest <= paid_on + BOOKING_DELAY_MAX
     return is_soon and is_similar(booked.description, row.description)
 
 

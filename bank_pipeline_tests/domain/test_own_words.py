@@ -116,3 +116,22 @@ def test_a_booked_row_that_is_told_anew_with_its_link_keeps_our_id() -> None:
     held.feed(delta([movement("b2", pending="p")], ["b"]))
 
     assert held.names == {"b2": "row-0001"}
+
+
+def test_a_booking_of_the_day_before_the_one_we_hold_is_the_same_payment() -> None:
+    """What is dated ahead is held as of the look, and books in the night, as of the day before."""
+    held = Held()
+    held.look([ANCHOR, movement("p", PENDING, day=DAY + D)], MARCH)
+
+    held.look([ANCHOR, movement("b", day=DAY)], MARCH)
+
+    assert held.names["b"] == "row-0002"
+
+
+def test_a_booking_of_two_days_before_is_another_payment() -> None:
+    held = Held()
+    held.look([ANCHOR, movement("p", PENDING, day=DAY + 2 * D)], MARCH)
+
+    held.look([ANCHOR, movement("b", day=DAY)], MARCH)
+
+    assert held.names["b"] == "row-0003"
