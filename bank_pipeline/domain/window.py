@@ -35,6 +35,9 @@ class DateWindow(BaseModel):
 HISTORY_STEPS: Final = (730, 365, 180, 89, 60, 30)
 """Days of history to ask for when a bank refuses more; at 90 some banks are off by one."""
 
+FULL_ROWS_MIN: Final = 50
+"""The fewest rows that a bank may have as its most: what is older may be there all the same."""
+
 _DAY: Final = timedelta(days=1)
 
 
@@ -129,17 +132,19 @@ def believed_window(
     """
     Return what an answer covers of a bank that may cut what is too old, without a word.
 
-    From `sure_from` on it is believed, and from the oldest row that it shows. Older days are
-    not denied when rows that we hold are not among the `shown` ones: so many are hardly taken
-    back at once. Nor is the day of the oldest row where rows of it are missed, too: a bank that
-    gives so many rows cuts in the middle of a day. And days from before all that we know, since
-    `known_from`, are not covered for being asked for. All are booking dates.
+    From `sure_from` on it is believed, and from the oldest row that it shows; of an answer of
+    very many rows only from that row, because some banks give so many rows, not days. Older days
+    are not denied when rows that we hold are not among the `shown` ones: so many are hardly taken
+    back at once. Nor is the day of the oldest row where rows of it are missed, too: such a bank
+    cuts in the middle of a day. And days from before all that we know, since `known_from`, are
+    not covered for being asked for. All are booking dates.
     """
-    floor = min([sure_from, *shown])
+    may_be_full = len(shown) >= FULL_ROWS_MIN
+    floor = min(shown) if may_be_full else min([sure_from, *shown])
     if covered.first >= floor:
         return covered
     is_cut = any(covered.first <= day < floor for day in missed)
-    if is_cut and floor < sure_from and floor in missed:
+    if is_cut and (may_be_full or floor < sure_from) and floor in missed:
         floor += _DAY
     first = floor if is_cut or known_from is None else min(floor, max(covered.first, known_from))
     return DateWindow(first=min(first, covered.last), last=covered.last)

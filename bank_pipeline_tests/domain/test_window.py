@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bank_pipeline.domain.window import (
+    FULL_ROWS_MIN,
     HISTORY_STEPS,
     DateWindow,
     believed_window,
@@ -208,6 +209,18 @@ def test_a_bank_that_cuts_in_the_middle_of_a_day_denies_no_row_of_that_day() -> 
     assert believed(oldest, missed=(old, oldest + DAY), known_from=first) == oldest
     sure = date(2026, 2, 1)
     assert believed(sure, missed=(old, sure), known_from=first) == sure
+
+
+def test_an_answer_of_very_many_rows_denies_nothing_older_than_them() -> None:
+    """A bank that gives the newest so many has not taken back those of last month."""
+    first, old, sure = GAPPED[0].first, date(2025, 12, 1), date(2026, 2, 1)
+    oldest = sure + 10 * DAY
+    full, few = [oldest] * FULL_ROWS_MIN, [oldest] * (FULL_ROWS_MIN - 1)
+
+    assert believed(*full, missed=(old, sure), known_from=first) == oldest
+    assert believed(*full, missed=(sure, oldest), known_from=first) == oldest + DAY
+    assert believed(*full, known_from=first) == first
+    assert believed(*few, missed=(old, sure), known_from=first) == sure
 
 
 def test_a_quiet_account_keeps_its_coverage_and_gets_none_from_before_it_was_known() -> None:
