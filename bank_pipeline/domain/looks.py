@@ -7,7 +7,7 @@ kept and marked.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -20,6 +20,7 @@ from bank_pipeline.domain.identity_rules import DOUBTED, IdentityRules, RunningB
 from bank_pipeline.domain.ids import TransactionId
 from bank_pipeline.domain.matching import Pins, match_rows, strict_content
 from bank_pipeline.domain.moving import find_moved
+from bank_pipeline.domain.payments import match_payments
 from bank_pipeline.domain.stored import BOOKING_DELAY_MAX, Key, StoredTransaction, day_of, key_of
 from bank_pipeline.domain.transaction import Transaction, TransactionDelta, TransactionStatus
 from bank_pipeline.domain.window import DateWindow, believed_window
@@ -145,6 +146,9 @@ def _gather(look: Look, held: Sequence[StoredTransaction], gathered: _Gathered) 
     matched = match_rows(unmoved, readable, look.rules, judged=look.judged)
     shown = (*matched.shown, *(row for row in rows if key_of(row) in moved))
     pins = {**matched.pins, **moved}
+    if look.covered is None:
+        waiting = _find_waiting(shown, held, pins)
+        shown = tuple(row for row in shown if key_of(row) not in waiting)
     gathered.shown[look.account] = shown
     gathered.upserts += shown
     gathered.pins |= pins
@@ -159,6 +163,26 @@ def _gather(look: Look, held: Sequence[StoredTransaction], gathered: _Gathered) 
             unread=look.unread - {None},
             pins=pins,
         )
+
+
+def _find_waiting(
+    shown: Iterable[Transaction], held: Iterable[StoredTransaction], pins: Pins
+) -> Collection[Key]:
+    """
+    Return what may be a pending row of ours under another id, of an answer that broke off.
+
+    Only a whole answer tells whether that row is still there, too: until then it counts once.
+    """
+    held = [*held]
+    known = {row.key for row in held} | pins.keys()
+    names = {key_of(row) for row in shown}
+    fresh = [row for row in shown if key_of(row) not in known]
+    pending = [
+        row
+        for row in held
+        if row.status is TransactionStatus.PENDING and not row.is_removed and row.key not in names
+    ]
+    return match_payments(fresh, pending).keys()
 
 
 def _overdue(look: Look, held: Iterable[StoredTransaction]) -> list[StoredTransaction]:

@@ -1,0 +1,54 @@
+"""An answer that breaks off doubles no payment: only a whole one tells what goes on as what."""
+
+from datetime import timedelta
+from typing import Final
+
+from bank_pipeline_tests.domain.held import Held
+from bank_pipeline_tests.domain.test_changes import DAY, PENDING, movement
+from bank_pipeline_tests.domain.test_moved_ids import MARCH
+
+ANCHOR: Final = movement("anchor", amount="1", day=MARCH.first)
+BOOKED: Final = movement("b", day=DAY + timedelta(days=1))
+
+
+def test_a_payment_that_books_in_a_broken_off_look_is_one_row_and_keeps_our_id() -> None:
+    held = Held()
+    held.look([ANCHOR, movement("p", PENDING)], MARCH)
+
+    held.look([BOOKED], None)
+    assert [*held.names] == ["anchor", "p"]
+    held.look([ANCHOR, BOOKED], MARCH)
+
+    assert held.names == {"anchor": "row-0001", "b": "row-0002"}
+
+
+def test_a_restless_pending_row_is_one_row_after_broken_off_looks() -> None:
+    held = Held()
+    held.look([ANCHOR, movement("p1", PENDING)], MARCH)
+
+    for name in ("p2", "p3"):
+        held.look([ANCHOR, movement(name, PENDING)], None)
+
+    assert [*held.names] == ["anchor", "p1"]
+
+
+def test_two_payments_of_which_a_broken_off_look_shows_one_are_two_in_the_end() -> None:
+    held = Held()
+    held.look([ANCHOR, movement("p", PENDING)], MARCH)
+
+    held.look([BOOKED], None)
+    held.look([ANCHOR, BOOKED, movement("p", PENDING)], MARCH)
+
+    assert {*held.names} == {"anchor", "p", "b"}
+
+
+def test_other_payments_of_a_broken_off_look_are_kept() -> None:
+    """Those of another amount, and of words that are like none of ours."""
+    held = Held()
+    held.look([ANCHOR, movement("p", PENDING)], MARCH)
+
+    dear = movement("dear", amount="-77")
+    other = movement("other", description="elsewhere")
+    held.look([dear, other, BOOKED], None)
+
+    assert {*held.names} == {"anchor", "p", "dear", "other"}
