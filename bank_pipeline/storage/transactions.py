@@ -15,7 +15,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from bank_pipeline.domain.days import day_before
-from bank_pipeline.domain.ids import AccountId, ConnectionId
+from bank_pipeline.domain.ids import AccountId, ConnectionId, TransactionId
 from bank_pipeline.domain.matching import RETIRED_PREFIX
 from bank_pipeline.domain.stored import Key, StoredTransaction
 from bank_pipeline.domain.transaction import TransactionStatus
@@ -125,6 +125,26 @@ def load_oldest_pending(
         .group_by(transactions.c.account_id)
     )
     return {AccountId(row[0]): row[1] for row in db.execute(query) if row[1] is not None}
+
+
+def load_pending_before(
+    db: sa.Connection, days: Mapping[AccountId, date]
+) -> tuple[TransactionId, ...]:
+    """Load the pending rows of these accounts that were paid, or first told, before their day."""
+    if not days:
+        return ()
+    given = {"accounts": [*days], "days": [*days.values()]}
+    return tuple(TransactionId(row.id) for row in db.execute(_PENDING_BEFORE, given))
+
+
+_PENDING_BEFORE: Final = sa.text("""
+    SELECT t.id::text FROM bank.transactions t
+    JOIN unnest(CAST(:accounts AS uuid[]), CAST(:days AS date[])) AS given (account_id, day)
+        USING (account_id)
+    WHERE t.status = 'pending' AND t.removed_at IS NULL
+        AND coalesce(t.transaction_date, CAST(t.created_at AT TIME ZONE 'UTC' AS date)) < given.day
+    ORDER BY t.id
+""")
 
 
 def load_live_hashes(

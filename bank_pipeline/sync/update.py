@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import sqlalchemy as sa
 
+from bank_pipeline.domain.account import AccountType
 from bank_pipeline.domain.changes import ChangePlan, keys_of, plan_changes
 from bank_pipeline.domain.days import day_before
+from bank_pipeline.domain.identity_rules import DOUBTED
 from bank_pipeline.domain.ids import AccountId, SyncRunId, TeamId
 from bank_pipeline.domain.looks import Look, believed, keys_of_looks, plan_looks
 from bank_pipeline.domain.matching import Pins
@@ -21,6 +23,7 @@ from bank_pipeline.storage.transactions import (
     load_ended,
     load_live_hashes,
     load_looked_at,
+    load_pending_before,
     load_stored,
 )
 from bank_pipeline.sync.reports import StepCounts
@@ -144,6 +147,29 @@ def write_looks(
         plan.inserts,
         {look.account: look.covered for look in looks if look.covered is not None},
     )
+
+
+def end_unread(
+    db: sa.Connection,
+    types: Mapping[AccountId, AccountType],
+    *,
+    team_id: TeamId,
+    sync_run_id: SyncRunId,
+    now: datetime,
+) -> int:
+    """
+    End what is pending for too long in accounts that are not read any more; return how many.
+
+    No answer will ever tell how it ended. Should one show it again, it is back.
+    """
+    days = {
+        id_: day_before(now.date(), timedelta(days=DOUBTED.pending_days_max(kind)))
+        for id_, kind in types.items()
+    }
+    plan = ChangePlan(overdue=load_pending_before(db, days))
+    if not plan.is_empty:
+        apply_plan(db, plan, team_id=team_id, account_ids={}, sync_run_id=sync_run_id, now=now)
+    return len(plan.overdue)
 
 
 def _to_counts(plan: ChangePlan, *, unchanged: int) -> StepCounts:

@@ -42,7 +42,7 @@ from bank_pipeline.sync.moved import slack_of
 from bank_pipeline.sync.notices import BalanceChange, News
 from bank_pipeline.sync.reports import AccountReading, StepCounts
 from bank_pipeline.sync.started import StartedSync
-from bank_pipeline.sync.update import write_looks
+from bank_pipeline.sync.update import end_unread, write_looks
 
 _NOTHING: Final = StepCounts()
 
@@ -210,6 +210,17 @@ class RowWriter:
 
     def write_transactions(self, fetched: Fetched) -> StepCounts:
         """Bring the transactions to what was told, and note which dates that covers."""
+        counts = self._write_told(fetched)
+        ended_count = end_unread(
+            self._db,
+            {one.id: one.type for one in self._held.values() if one.is_closed or one.is_excluded},
+            team_id=self._connection.team_id,
+            sync_run_id=self._started.id,
+            now=self._now,
+        )
+        return replace(counts, removed=counts.removed + ended_count)
+
+    def _write_told(self, fetched: Fetched) -> StepCounts:
         changes = fetched.changes
         if fetched.windows is not None:
             return self._write_windows(fetched, fetched.windows)
