@@ -20,7 +20,6 @@ from bank_pipeline.errors import (
     FeedMovedError,
     PayloadError,
     ProviderError,
-    TransientError,
     UserActionError,
     WindowTooWideError,
 )
@@ -156,8 +155,10 @@ def _look_again(fetch: Fetch, newest: date | None, request: WindowRequest, loop:
         except WindowTooWideError as error:
             del loop.pages[begun:]
             refused = error
-        except TransientError as error:
-            loop.trouble = error
+        except (UserActionError, PayloadError):
+            raise
+        except ProviderError as error:
+            loop.trouble = error  # the first look is good, and some banks give it only now
             return
         else:
             return

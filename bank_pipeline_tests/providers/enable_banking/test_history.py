@@ -2,8 +2,17 @@
 
 from datetime import date
 
+import pytest
+
 from bank_pipeline.domain.window import DateWindow
-from bank_pipeline.errors import RateLimitedError, WindowTooWideError
+from bank_pipeline.errors import (
+    AccountBlockedError,
+    ConfigurationError,
+    ProviderError,
+    RateLimitedError,
+    ReauthRequiredError,
+    WindowTooWideError,
+)
 from bank_pipeline.providers.answers import WindowRequest
 from bank_pipeline.providers.enable_banking.provider import EnableBankingProvider
 from bank_pipeline.providers.enable_banking.window import to_cost
@@ -13,6 +22,7 @@ from bank_pipeline_tests.providers.enable_banking.builders import (
     account,
     failure,
     page,
+    session,
     transaction,
     window,
 )
@@ -22,7 +32,7 @@ from bank_pipeline_tests.providers.enable_banking.test_window import (
     ids,
     queries,
 )
-from bank_pipeline_tests.providers.stub import Stub
+from bank_pipeline_tests.providers.stub import Reply, Stub
 
 
 def first() -> WindowRequest:
@@ -119,6 +129,46 @@ def test_a_second_look_that_fails_leaves_the_first_and_concludes_nothing(
     assert (ids(answer), answer.covered) == (["entry-1"], None)
     assert isinstance(answer.trouble, RateLimitedError)
     assert bank.to_window(archived, account(), first()).covered is None
+
+
+@pytest.mark.parametrize(
+    ("refused", "kind"),
+    [
+        (failure("WRONG_REQUEST_PARAMETERS", 422), ConfigurationError),
+        (failure("ASPSP_ACCOUNT_NOT_ACCESSIBLE", 400), AccountBlockedError),
+        (Reply(b"<html>", 403), ConfigurationError),
+    ],
+)
+def test_a_second_look_that_is_refused_costs_none_of_the_first(
+    bank: EnableBankingProvider,
+    stub: Stub,
+    archived: Archived,
+    refused: Reply,
+    kind: type[ProviderError],
+) -> None:
+    old = transaction(1, booking_date="2026-01-20")
+    answer = fetch(bank, stub, page(old), refused, request=first(), archive=archived)
+
+    assert (ids(answer), answer.covered) == (["entry-1"], None)
+    assert isinstance(answer.trouble, kind)
+    assert bank.to_window(archived, account(), first()).covered is None
+
+
+def test_a_session_that_ends_before_the_second_look_is_over(
+    bank: EnableBankingProvider, stub: Stub, archived: Archived
+) -> None:
+    old = page(transaction(1, booking_date="2026-01-20"))
+    with pytest.raises(ReauthRequiredError):
+        fetch(
+            bank,
+            stub,
+            old,
+            failure("EXPIRED_SESSION", 401),
+            session("EXPIRED"),
+            request=first(),
+            archive=archived,
+        )
+    assert len(archived) == 1
 
 
 def test_an_account_without_rows_covers_what_was_asked_for_twice(
