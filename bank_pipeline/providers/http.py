@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S: Final = 5.0  # a reachable host answers a handshake at once
 BODY_BYTES_MAX: Final = 64 * 1024 * 1024  # far above any page we ask for
 BODY_TOTAL_MAX_S: Final = 300.0  # a body that drips for longer will not end
+NEVER_SENT: Final = frozenset(
+    {"NO_ANSWER_ConnectError", "NO_ANSWER_ConnectTimeout", "NO_ANSWER_PoolTimeout"}
+)
+"""Codes of calls that found no connection: nothing of them was sent."""
 
 # httpx logs every URL it opens, query string included; ours may carry what must not be logged.
 logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -116,7 +120,8 @@ class HttpSender:
         URL; `subject` is what it reads of one account.
 
         Raises:
-            TransientError: no answer, or not a whole one.
+            TransientError: no answer, or not a whole one. One of `NEVER_SENT` says that nothing
+                was sent; TIMEOUT, that it was, and nothing or too little came in time.
             RateLimitedError: it would be one too many now; nothing was sent.
             PayloadError: an answer too large to accept.
             ConfigurationError: this cannot be sent.
@@ -149,7 +154,7 @@ class HttpSender:
                 body = _read_bounded(answer)
                 names = {name.lower(): value for name, value in answer.headers.items()}
                 whole = HttpAnswer(answer.status_code, names, body)
-        except (httpx.TimeoutException, TimeoutError):
+        except (httpx.ReadTimeout, httpx.WriteTimeout, TimeoutError):
             raise TransientError(self._provider, operation, code="TIMEOUT") from None
         except httpx.HTTPError as error:
             if self._tls is not None and _refuses_certificate(error):

@@ -5,10 +5,12 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+import pytest
 
 Fault = Callable[[BaseHTTPRequestHandler], None]
 
@@ -94,6 +96,20 @@ def serve() -> Iterator[Stub]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@contextmanager
+def unreachable(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Give an address that leaves whoever wants to connect without an answer, and soon."""
+    monkeypatch.setattr("bank_pipeline.providers.http.CONNECT_TIMEOUT_S", 0.3)
+    with socket.socket() as full, ExitStack() as waiting:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(4):  # nobody takes them in, and the queue is full
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        yield f"http://127.0.0.1:{full.getsockname()[1]}"
 
 
 def _send(handler: BaseHTTPRequestHandler, reply: Reply) -> None:

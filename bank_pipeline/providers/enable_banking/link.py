@@ -48,6 +48,7 @@ from bank_pipeline.providers.enable_banking.schemas import (
 )
 from bank_pipeline.providers.enable_banking.sessions import GONE, session_path
 from bank_pipeline.providers.exact_json import dump_json, escape_odd
+from bank_pipeline.providers.http import NEVER_SENT
 from bank_pipeline.providers.rows import Rows
 
 LINK_TTL: Final = timedelta(hours=1)  # nobody stays longer at their bank's consent page
@@ -57,7 +58,6 @@ CODE_SPENT: Final = "CODE_SPENT"
 """The exchange's answer is lost, and the code works once: start the link again."""
 
 _CREATE: Final = "sessions/create"
-_NEVER_SENT: Final = "NO_ANSWER_ConnectError"
 _PERSONAL: Final = "personal"
 _ENDED: Final = frozenset({*GONE, "HTTP_404"})
 
@@ -241,7 +241,7 @@ def _exchange(client: EnableBankingClient, code: SecretStr) -> JsonAnswer:
     except RateLimitedError:
         raise
     except TransientError as error:
-        if error.code == _NEVER_SENT:
+        if error.code in NEVER_SENT:
             raise
         # It may have arrived, and a second try could only hide the outcome of the first.
         raise ConfigurationError(Provider.ENABLE_BANKING, _CREATE, code=CODE_SPENT) from error

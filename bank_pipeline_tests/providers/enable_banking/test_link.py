@@ -30,7 +30,7 @@ from bank_pipeline_tests.providers.enable_banking.builders import (
     link_request,
     new_session,
 )
-from bank_pipeline_tests.providers.stub import Reply, Stub, resets, truncates
+from bank_pipeline_tests.providers.stub import Reply, Stub, resets, truncates, unreachable
 
 STARTED = Reply(
     {"url": "https://bank.example/welcome", "authorization_id": "a", "psu_id_hash": "h"}
@@ -206,6 +206,16 @@ def test_an_exchange_that_was_never_sent_may_be_tried_again(tmp_path: Path) -> N
     with pytest.raises(TransientError):
         nowhere.complete_link(CODE)
     nowhere.close()
+
+
+def test_an_exchange_that_found_no_connection_in_time_may_be_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with unreachable(monkeypatch) as url:
+        nowhere = build_provider(url, tmp_path)
+        with pytest.raises(TransientError):
+            nowhere.complete_link(CODE)
+        nowhere.close()
 
 
 def test_a_refused_exchange_says_why(bank: EnableBankingProvider, stub: Stub) -> None:
