@@ -17,6 +17,9 @@ from bank_pipeline.providers.texts import is_placeholder, is_same_name, to_text
 
 _IBAN: Final = re.compile(r"(?!.*X{4})[A-Z]{2}[0-9]{2}[A-Z0-9]{10,30}")
 _BIC: Final = re.compile(r"[A-Z]{6}[A-Z0-9]{2}([A-Z0-9]{3})?")
+_CARD: Final = "pan"
+_CARD_NUMBER: Final = re.compile(r"[0-9\s-]*([0-9]{4})\s*")
+_CARD_IN_JSON: Final = re.compile(r'("pan"\s*:\s*"?)[0-9\s-]*([0-9]{4}"?\s*[,}])')
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,24 @@ def to_iban(text: object) -> str | None:
     """Return an IBAN without its spaces; None for anything else, such as a masked card number."""
     compact = "".join(text.split()).upper() if isinstance(text, str) else ""
     return compact if _IBAN.fullmatch(compact) else None
+
+
+def without_card_number(value: Any) -> Any:  # noqa: ANN401 - any parsed JSON
+    """Return what a bank says, of a card's whole number no more than its last four digits."""
+    if isinstance(value, list):
+        return [without_card_number(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {key: without_card_number(item) for key, item in value.items()}
+    number = _CARD_NUMBER.fullmatch(str(kept.get(_CARD)))
+    return {**kept, _CARD: number[1]} if number else kept
+
+
+def without_card_number_in_text(value: Any) -> Any:  # noqa: ANN401 - any parsed JSON
+    """Do the same for what could not be read, which may be JSON as text; see `read_row`."""
+    if isinstance(value, str):
+        return _CARD_IN_JSON.sub(r"\1\2", value)
+    return without_card_number(value)
 
 
 def _names(side: Side, read: str | None, quirks: Quirks) -> Iterator[str]:

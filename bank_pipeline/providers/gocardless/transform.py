@@ -29,7 +29,13 @@ from bank_pipeline.providers.gocardless.money import (
     to_money,
     to_running_balance,
 )
-from bank_pipeline.providers.gocardless.parties import Side, to_counterparty, to_side
+from bank_pipeline.providers.gocardless.parties import (
+    Side,
+    to_counterparty,
+    to_side,
+    without_card_number,
+    without_card_number_in_text,
+)
 from bank_pipeline.providers.gocardless.quirks import DateField, Quirks, Source
 from bank_pipeline.providers.gocardless.readings import Reading, Texts, read_by_patterns
 from bank_pipeline.providers.gocardless.schemas import GcTransaction
@@ -245,8 +251,8 @@ def _to_details(
     """
     Keep what has no column, in GoCardless's words, and what a column holds only in part.
 
-    What could not be read is kept whole. Ids are kept all: which of them names the row is
-    decided among the rows of the whole answer.
+    What could not be read is kept whole, but for a card's number. Ids are kept all: which of
+    them names the row is decided among the rows of the whole answer.
     """
     said = raw.model_dump(by_alias=True, exclude_unset=True)
     for key in _in_columns(raw, row, money):
@@ -254,10 +260,10 @@ def _to_details(
     if "transactionAmount" in said:
         stated = raw.transaction_amount
         said["transactionAmount"] = {"amount": str(stated.amount), "currency": stated.currency}
-    kept: dict[str, Any] = without_nulls(said)
+    kept: dict[str, Any] = without_nulls(without_card_number(said))
     return {
         **{key: value for key, value in kept.items() if not _is_blank(value)},
-        **{key: to_plain(value) for key, value in unreadable.items()},
+        **{key: to_plain(without_card_number_in_text(item)) for key, item in unreadable.items()},
     }
 
 

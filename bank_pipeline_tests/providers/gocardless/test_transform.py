@@ -9,6 +9,7 @@ import pytest
 from bank_pipeline.domain.account import AccountIdentifiers
 from bank_pipeline.domain.category import Category
 from bank_pipeline.domain.transaction import ForeignExchange, PaymentMethod, TransactionStatus
+from bank_pipeline.providers.exact_json import dump_json
 from bank_pipeline_tests.providers.gocardless.builders import (
     TODAY,
     account,
@@ -345,6 +346,32 @@ def test_a_field_of_another_type_is_kept_and_costs_nothing_else() -> None:
     assert found.counterparty is None
     assert found.details["creditorName"] == ["SHOP"]
     assert found.details["bankTransactionCode"] == {"code": 1.5}
+
+
+@pytest.mark.parametrize("number", ["4111111111111234", "4111 1111-1111 1234", 4111111111111234])
+def test_a_cards_number_is_never_kept_whole(number: object) -> None:
+    card = {"pan": number, "currency": "EUR"}
+    found = booked(creditorName="SHOP", creditorAccount=card, somethingNew=[{"deep": card}])
+    end = {"pan": "1234", "currency": "EUR"}
+    assert found.details["creditorAccount"] == end
+    assert found.details["somethingNew"] == [{"deep": end}]
+
+
+@pytest.mark.parametrize("number", ["4111111111111234", "4111 1111 1111 1234", 4111111111111234])
+def test_a_cards_number_is_not_kept_whole_beside_what_cannot_be_read(number: object) -> None:
+    odd: Any = {"pan": number, "name": "a\0b"}
+    deep: Any = {"pan": number}
+    for _ in range(150):
+        deep = {"a": deep}
+    found = booked(debtorAccount=odd, creditorAccount=deep, creditorName=[{"pan": number}])
+    kept = dump_json(dict(found.details))
+    assert "1111" not in kept
+    assert kept.count("1234") == 3
+
+
+def test_a_cards_number_that_its_bank_masks_is_kept_as_it_came() -> None:
+    card = {"pan": "411111******1234", "maskedPan": "4111********1234", "bban": "4111111111111234"}
+    assert booked(debtorAccount=card).details["debtorAccount"] == card
 
 
 def test_text_that_no_database_holds_is_mended() -> None:
