@@ -165,9 +165,9 @@ def to_balances(rows: Sequence[EbBalance], account: Account, quirks: Quirks) -> 
 
 
 def _age_of(row: EbBalance) -> tuple[date, datetime]:
-    """Return what the newer of two is greater by; one without a time is older than any with one."""
-    moment = to_moment(row.last_change_date_time)
-    return row.reference_date or date.min, moment or datetime.min.replace(tzinfo=UTC)
+    """Return what the newer of two is greater by: its day, and then its time, as far as told."""
+    changed = to_moment(row.last_change_date_time) or datetime.min.replace(tzinfo=UTC)
+    return row.reference_date or changed.date(), changed
 
 
 def _word(row: EbBalance) -> str:

@@ -13,7 +13,7 @@ from typing import Final
 
 from bank_pipeline.domain.account import Account
 from bank_pipeline.domain.balance import Balance, BalanceKind
-from bank_pipeline.providers.gocardless.dates import to_day, to_moment
+from bank_pipeline.providers.gocardless.dates import to_day, to_instant, to_moment
 from bank_pipeline.providers.gocardless.money import read_currency
 from bank_pipeline.providers.gocardless.quirks import Quirks
 from bank_pipeline.providers.gocardless.schemas import GcBalance
@@ -45,7 +45,7 @@ def to_balances(raws: Iterable[GcBalance], account: Account, quirks: Quirks) -> 
     Where a bank has no booked balance, or another of its types is the better one, that one
     counts as booked and is told a second time as such: its type then says so.
     """
-    newest = newest_of(raws, lambda raw: (raw.balance_type, raw.balance_amount.currency), _day_of)
+    newest = newest_of(raws, lambda raw: (raw.balance_type, raw.balance_amount.currency), _age_of)
     balances = [_to_balance(raw, account) for raw in newest.values()]
     return (*balances, *_as_booked(balances, account, quirks))
 
@@ -127,6 +127,8 @@ def _in_two_parts(balances: Sequence[Balance]) -> list[Balance]:
     ]
 
 
-def _day_of(raw: GcBalance) -> tuple[dt.date, str]:
-    """Return what tells two balances of one type apart; undated ones are the oldest."""
-    return (to_day(raw.reference_date) or dt.date.min, raw.last_change_date_time or "")
+def _age_of(raw: GcBalance) -> tuple[dt.date, dt.datetime]:
+    """Return what the newer of two is greater by: its day, and then its time, as far as told."""
+    changed = raw.last_change_date_time
+    day = to_day(raw.reference_date) or to_day(changed) or dt.date.min
+    return day, to_instant(changed) or dt.datetime.min.replace(tzinfo=dt.UTC)

@@ -169,6 +169,27 @@ def test_of_two_balances_of_a_type_the_newer_one_counts() -> None:
         assert found.amount == Decimal(120)
 
 
+@pytest.mark.parametrize(
+    ("newer", "older"),
+    [
+        (
+            {"last_change_date_time": "2026-11-20T08:30:00Z"},
+            {"reference_date": "2026-10-01"},
+        ),
+        (
+            {"reference_date": "2026-11-20"},
+            {"last_change_date_time": "2026-11-19T22:59:00Z"},
+        ),
+    ],
+)
+def test_the_newer_of_two_is_told_by_whatever_says_when(
+    newer: dict[str, str], older: dict[str, str]
+) -> None:
+    told = [balance("200.00", **newer), balance("100.00", **older)]
+    for raws in (told, told[::-1]):
+        assert [str(one.amount) for one in balances(*raws)] == ["200"]
+
+
 def test_a_balance_keeps_its_sign_and_its_time() -> None:
     raw = balance(
         "-1500.00", last_change_date_time="2026-03-05T07:00:00+02:00", reference_date="2026-03-04"

@@ -76,6 +76,29 @@ def test_of_two_of_one_type_the_newest_counts_and_the_other_is_not_told() -> Non
         assert balances[0].as_of_date == date(2026, 11, 19)
 
 
+@pytest.mark.parametrize(
+    ("newer", "older"),
+    [
+        ({"lastChangeDateTime": "2026-11-20T08:30:00Z"}, {"referenceDate": "2026-10-01"}),
+        ({"lastChangeDateTime": "2026-11-20T00:00:00Z"}, {"referenceDate": "2026-11-19"}),
+        ({"referenceDate": "2026-11-20"}, {"lastChangeDateTime": "2026-11-19T23:59:00Z"}),
+        (
+            {"lastChangeDateTime": "2026-11-20T08:30:00Z"},
+            {"lastChangeDateTime": "2026-11-20T09:00:00+01:00"},
+        ),
+        (
+            {"lastChangeDateTime": "2026-11-20T08:30:00"},
+            {"lastChangeDateTime": "2026-11-20T08:00:00"},
+        ),
+    ],
+)
+def test_the_newer_of_two_is_told_by_whatever_says_when(
+    newer: dict[str, str], older: dict[str, str]
+) -> None:
+    raws = [stated("interimBooked", "200", **newer), stated("interimBooked", "100", **older)]
+    assert [booked(*raws), booked(*reversed(raws))] == [200, 200]
+
+
 def test_a_balance_of_the_year_1_has_no_day() -> None:
     undated = {"referenceDate": "0001-01-01", "lastChangeDateTime": "0001-01-01T09:00:00Z"}
     (found,) = read(stated("closingBooked", "1", **undated))
