@@ -10,52 +10,41 @@ from pydantic import SecretStr
 
 from bank_pipeline.domain.audit import AuditAction
 from bank_pipeline.domain.connection import Connection, Provider
-from bank_pipeline.domain.ids import ConnectionId, LinkSessionId, TeamId
+from bank_pipeline.domain.ids import ConnectionId, LinkSessionId
 from bank_pipeline.errors import NotFoundError, SetupError
-from bank_pipeline.providers.base import LinkedConnection, LinkProgress, LinkRequest, LinkWidget
+from bank_pipeline.providers.base import LinkProgress, LinkRequest, LinkWidget
 from bank_pipeline.storage.connections import (
     ensure_team,
-    insert_notice,
-    insert_or_renew_connection,
     load_connection,
     load_open_connections,
 )
-from bank_pipeline.storage.credentials import load_credential, store_credential
-from bank_pipeline.storage.institutions import add_popularity
+from bank_pipeline.storage.credentials import load_credential
 from bank_pipeline.storage.link_sessions import (
     EXPIRED,
-    LINKED,
     LinkSession,
-    finish_link_session,
     insert_link_session,
     load_link_session,
     load_returned_link_session,
 )
 from bank_pipeline.storage.locks import link_lock
-from bank_pipeline.sync.account_choice import CHOICE_WITHIN
 from bank_pipeline.sync.audit import note_act
 from bank_pipeline.sync.context import SyncContext
-from bank_pipeline.sync.institutions import remember_institution
+from bank_pipeline.sync.first_link import keep_all, keep_one
 from bank_pipeline.sync.linked import (
     GRACE,
-    RENEWED,
     LinkState,
     check_browser,
     finish_without,
-    keep_accounts,
     to_ended,
 )
 from bank_pipeline.sync.recording import recorded
 from bank_pipeline.sync.renewal import (
-    Twin,
     check_continues,
     find_twin,
     finish_renewal,
     renew_by_new_consent,
     renew_same_consent,
-    renew_twin,
 )
-from bank_pipeline.sync.webhooks import take_up_events
 
 _STATE_BYTES: Final = 32
 _TOO_LATE: Final = LinkProgress(is_finished=True, exit_reason=EXPIRED)
@@ -253,7 +242,7 @@ def _finish(context: SyncContext, session_id: LinkSessionId, progress: LinkProgr
 
 def _exchange(context: SyncContext, session: LinkSession, tokens: Sequence[SecretStr]) -> LinkState:
     if session.renews_connection_id is None:
-        return _keep_all(context, session, tokens)
+        return keep_all(context, session, tokens)
     client = context.provider(session.provider)
     linked = client.complete_link(tokens[0])
     is_new = client.capabilities.is_renewed_by_new_connection
@@ -271,7 +260,7 @@ def link_with_token(
         team_id = ensure_team(db, team_name, now=context.clock())
     linked = context.provider(provider).complete_link(token)
     twin = find_twin(context, team_id, provider, linked)
-    return _keep(context, provider, team_id, linked, closes=None, kept=(), twin=twin)
+    return keep_one(context, provider, team_id, linked, closes=None, kept=(), twin=twin)
 
 
 def check_not_linked(
@@ -308,92 +297,3 @@ def _is_same_provider(context: SyncContext, session: LinkSession) -> bool:
 def _load(context: SyncContext, session_id: LinkSessionId) -> LinkSession:
     with context.engine.connect() as db:
         return load_link_session(db, session_id, vault=context.vault)
-
-
-def _keep_all(context: SyncContext, session: LinkSession, tokens: Sequence[SecretStr]) -> LinkState:
-    """Keep what each token yields; with the last, the link itself ends in the same moment."""
-    client = context.provider(session.provider)
-    kept: list[ConnectionId] = []
-    renewed: list[ConnectionId] = []
-    for number, token in enumerate(tokens, start=1):
-        linked = client.complete_link(token)
-        closes = session.id if number == len(tokens) else None
-        twin = (
-            None
-            if session.is_other_login
-            else find_twin(context, session.team_id, session.provider, linked)
-        )
-        one = _keep(
-            context,
-            session.provider,
-            session.team_id,
-            linked,
-            closes=closes,
-            kept=kept,
-            twin=twin,
-            is_chosen_first=session.browser_fingerprint is not None,
-        )
-        kept.append(one)
-        if twin is not None and twin.connection.id == one:
-            renewed.append(one)
-    return LinkState(is_finished=True, connection_ids=tuple(kept), renewed_ids=tuple(renewed))
-
-
-def _keep(
-    context: SyncContext,
-    provider: Provider,
-    team_id: TeamId,
-    linked: LinkedConnection,
-    *,
-    closes: LinkSessionId | None,
-    kept: Sequence[ConnectionId],
-    twin: Twin | None = None,
-    is_chosen_first: bool = False,
-) -> ConnectionId:
-    """
-    Keep one connection; the link that `closes` names ends with it and those `kept` before.
-
-    Where a `twin` is it for certain, that one is renewed instead. `is_chosen_first`: the first
-    sync waits a little for whoever chooses among its accounts, where there is a choice.
-    """
-    now = context.clock()
-    shown = linked.accounts.accounts if linked.accounts else ()
-    waits = is_chosen_first and len(shown) > 1
-    with context.engine.begin() as db:
-        if (
-            twin is not None
-            and twin.is_certain
-            and renew_twin(context, db, twin.connection, provider, linked)
-        ):
-            if closes is not None:
-                ids = (*kept, twin.connection.id)
-                finish_link_session(db, closes, outcome=RENEWED, now=now, connection_ids=ids)
-            return twin.connection.id
-        connection_id = insert_or_renew_connection(
-            db,
-            team_id=team_id,
-            provider=provider,
-            external_id=linked.external_id,
-            institution_external_id=linked.institution_external_id,
-            institution_name=linked.institution_name,
-            consent_expires_at=linked.consent_expires_at,
-            now=now,
-            first_sync_at=now + CHOICE_WITHIN if waits else None,
-        )
-        store_credential(db, connection_id, linked.credential, vault=context.vault, now=now)
-        keep_accounts(db, connection_id, linked, vault=context.vault, now=now)
-        take_up_events(db, connection_id, now=now)
-        kept_one = load_connection(db, connection_id)
-        note_act(context, db, AuditAction.LINKED, kept_one, provider=provider.value)
-        if twin is not None and not twin.is_certain:
-            reason = f"looks like the login of connection {twin.connection.id}"
-            insert_notice(db, kept_one, reason, now=now)
-        if closes is not None:
-            ids = (*kept, connection_id)
-            finish_link_session(db, closes, outcome=LINKED, now=now, connection_ids=ids)
-    bank = linked.institution_external_id
-    if bank is not None:
-        remember_institution(context, provider, bank)
-        with context.engine.begin() as db:
-            add_popularity(db, provider, bank)
-    return connection_id
