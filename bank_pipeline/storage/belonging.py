@@ -1,11 +1,12 @@
-"""Whose row it is: written with each row that comes with a connection or an account."""
+"""Whose row it is, written with each that comes with a connection or an account; whose consent."""
 
 from typing import Any, Final
 from uuid import UUID
 
 import sqlalchemy as sa
 
-from bank_pipeline.storage.tables import accounts, connections
+from bank_pipeline.domain.connection import Provider
+from bank_pipeline.storage.tables import accounts, connections, next_consents
 
 OF_GIVEN: Final = "belongs_to"
 """Parameter of statements that are built once: whose row is written."""
@@ -30,3 +31,12 @@ def team_of_account(account_id: sa.ColumnElement[Any] | str) -> sa.ColumnElement
     """Return the team of an account, to be written with a row that comes with it."""
     query = sa.select(accounts.c.team_id).where(accounts.c.id == account_id)
     return sa.func.coalesce(query.correlate_except(accounts).scalar_subquery(), _NOBODY)
+
+
+def is_consent_of_any(db: sa.Connection, provider: Provider, external_id: str) -> bool:
+    """Say whether a connection of any team has this consent, in use or as its next one."""
+    held = [
+        sa.exists().where(table.c.provider == provider, table.c.external_id == external_id)
+        for table in (connections, next_consents)
+    ]
+    return db.scalar(sa.select(sa.or_(*held))) is True

@@ -35,6 +35,7 @@ from bank_pipeline.sync.linked import (
     LinkState,
     check_browser,
     finish_without,
+    give_back_late,
     to_ended,
 )
 from bank_pipeline.sync.recording import recorded
@@ -212,23 +213,36 @@ def complete_link(
             store what it got. Only a new link helps.
     """
     session = _load(context, session_id)
-    if session.outcome is not None:
-        return to_ended(session)
-    progress = _TOO_LATE
-    if context.clock() < session.expires_at + GRACE:
-        client = context.provider(session.provider)
-        progress = client.fetch_link_progress(session.state, returned=returned)
-    if not progress.is_finished:
-        return LinkState(is_finished=False)
-    with link_lock(context.engine, session_id, wait_s=_LINK_WAIT_S) as is_mine:
-        return _finish(context, session_id, progress) if is_mine else LinkState(is_finished=False)
+    if session.outcome is None:
+        progress = _ask(context, session, returned)
+        if not progress.is_finished:
+            return LinkState(is_finished=False)
+        with link_lock(context.engine, session_id, wait_s=_LINK_WAIT_S) as is_mine:
+            if not is_mine:
+                return LinkState(is_finished=False)
+            session = _load(context, session_id)  # somebody else may have kept it meanwhile
+            if session.outcome is None:
+                return _finish(context, session, progress)
+    give_back_late(context, session, returned)
+    return to_ended(session)
 
 
-def _finish(context: SyncContext, session_id: LinkSessionId, progress: LinkProgress) -> LinkState:
-    """Keep what the link yielded, unless somebody else has while we waited for them."""
-    session = _load(context, session_id)
-    if session.outcome is not None:
-        return to_ended(session)
+def _ask(
+    context: SyncContext, session: LinkSession, returned: Mapping[str, str] | None
+) -> LinkProgress:
+    """Ask how far the customer has come. Who agreed is never too late where only they can tell."""
+    is_late = context.clock() >= session.expires_at + GRACE
+    if is_late and returned is None:
+        return _TOO_LATE
+    client = context.provider(session.provider)
+    if is_late and not client.capabilities.is_finished_by_return:
+        return _TOO_LATE
+    progress = client.fetch_link_progress(session.state, returned=returned)
+    return progress if progress.exchange_tokens or not is_late else _TOO_LATE
+
+
+def _finish(context: SyncContext, session: LinkSession, progress: LinkProgress) -> LinkState:
+    """Keep what the link yielded."""
     if progress.exit_reason is not None:
         return finish_without(context, session, progress.exit_reason)
     can = context.provider(session.provider).capabilities

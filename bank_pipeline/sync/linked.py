@@ -1,6 +1,8 @@
 """What a link comes to, and what is kept of it: shared by first links and renewals."""
 
 import hmac
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -11,12 +13,13 @@ from pydantic import SecretStr
 from bank_pipeline.domain.audit import AuditAction
 from bank_pipeline.domain.connection import Connection, Provider
 from bank_pipeline.domain.ids import ConnectionId, SyncRunId, TeamId
-from bank_pipeline.errors import ConcurrentSyncError, OtherBrowserError
+from bank_pipeline.errors import AccessRevokedError, ConcurrentSyncError, OtherBrowserError
 from bank_pipeline.providers.answers import AccountsAnswer
 from bank_pipeline.providers.base import LinkedConnection
 from bank_pipeline.storage.accounts import save_accounts
 from bank_pipeline.storage.balance_choice import save_choices
 from bank_pipeline.storage.balances import save_balances
+from bank_pipeline.storage.belonging import is_consent_of_any
 from bank_pipeline.storage.connections import (
     load_connection,
     load_connection_by_external_id,
@@ -25,6 +28,7 @@ from bank_pipeline.storage.connections import (
 )
 from bank_pipeline.storage.consents import (
     ABANDONED,
+    NOT_USED,
     insert_consent_to_end,
     store_next_consent,
 )
@@ -92,6 +96,47 @@ def finish_without(context: SyncContext, session: LinkSession, reason: str) -> L
     """End a link that yielded nothing; what it left at the provider is ended, too."""
     _close(context, session, reason)
     return LinkState(is_finished=True, exit_reason=reason)
+
+
+def give_back_late(
+    context: SyncContext, session: LinkSession, returned: Mapping[str, str] | None
+) -> None:
+    """
+    Have ended what a customer brings back to a link that is over: nobody else has it.
+
+    Only what a widget on our page hands over opens the bank by itself. The rest is a code, which
+    opens nothing until it is exchanged and soon not even that, or is ended with its link.
+
+    Raises:
+        ProviderError: it could not be proven now; brought again, it may be.
+    """
+    if returned is None or session.outcome in (LINKED, RENEWED):
+        return
+    client = context.provider(session.provider)
+    if not client.capabilities.is_linked_on_our_page:
+        return
+    for token in client.fetch_link_progress(session.state, returned=returned).exchange_tokens:
+        with suppress(AccessRevokedError):  # it opens nothing any more
+            _give_back(context, session.provider, session.team_id, client.complete_link(token))
+
+
+def _give_back(
+    context: SyncContext, provider: Provider, team_id: TeamId, linked: LinkedConnection
+) -> None:
+    """Have a consent ended, but for one that a connection has: a repair keeps its own."""
+    with context.engine.begin() as db:
+        if is_consent_of_any(db, provider, linked.external_id):
+            return
+        insert_consent_to_end(
+            db,
+            provider,
+            linked.credential,
+            connection_id=None,
+            team_id=team_id,
+            reason=NOT_USED,
+            vault=context.vault,
+            now=context.clock(),
+        )
 
 
 def expire_links(context: SyncContext) -> int:

@@ -1,0 +1,151 @@
+"""What customers bring back to a link that is over is kept or ended, and never left open."""
+
+from datetime import timedelta
+from typing import Final
+
+import pytest
+from pydantic import SecretStr
+
+from bank_pipeline.domain.connection import Provider
+from bank_pipeline.domain.ids import ConnectionId, LinkSessionId
+from bank_pipeline.errors import TransientError
+from bank_pipeline.sandbox.faults import FaultKind
+from bank_pipeline.sandbox.ledger import AccountKind
+from bank_pipeline.storage.consents import store_next_consent
+from bank_pipeline.storage.link_sessions import finish_link_session
+from bank_pipeline.sync.ending import end_consents
+from bank_pipeline.sync.link import complete_link
+from bank_pipeline.sync.linked import GRACE, expire_links
+from bank_pipeline_tests.providers.contract.stage import Stage
+from bank_pipeline_tests.sync.between import just_before
+from bank_pipeline_tests.sync.staging import staged_at
+
+DAY: Final = timedelta(days=1)
+OUTCOMES: Final = "SELECT outcome FROM bank.link_sessions"
+TO_END: Final = "SELECT provider, team_id IS NULL FROM bank.consents_to_end WHERE ended_at IS NULL"
+LOADS: Final = "FROM bank.link_sessions.*WHERE bank.link_sessions.id ="
+
+
+crowd = staged_at(Provider.TELLER)
+"""Only at Teller is what comes back the consent itself, which nobody else has."""
+
+
+def newest_link(stage: Stage) -> LinkSessionId:
+    query = "SELECT id::text FROM bank.link_sessions ORDER BY created_at DESC, id DESC LIMIT 1"
+    [[session_id]] = stage.query(query)
+    return LinkSessionId(session_id)
+
+
+def close_widget(stage: Stage) -> None:
+    """End the newest link, as its widget does when it is closed."""
+    complete_link(stage.context, newest_link(stage), returned={"exit": "1"})
+
+
+def test_who_agreed_is_not_too_late_where_nobody_else_can_tell(crowd: Stage) -> None:
+    end = crowd.agreed(crowd.new_login(), AccountKind.CHECKING)
+    crowd.pass_time(timedelta(hours=1) + 2 * GRACE)
+
+    [connection] = end().connection_ids
+
+    end_consents(crowd.context)
+    crowd.sync(connection)
+    assert crowd.differences(connection) == []
+
+
+def test_who_brings_nothing_in_time_is_too_late(crowd: Stage) -> None:
+    crowd.agreed(crowd.new_login(), AccountKind.CHECKING)
+    crowd.pass_time(timedelta(hours=1) + 2 * GRACE)
+
+    close_widget(crowd)
+    close_widget(crowd)
+
+    assert crowd.query(OUTCOMES) == [("expired",)]
+    assert crowd.query(TO_END) == []
+
+
+@pytest.mark.parametrize("way", ["closed", "closed in the same moment", "expired"])
+def test_an_enrollment_whose_link_is_over_is_not_left_at_teller(crowd: Stage, way: str) -> None:
+    """What ends it came with the customer alone."""
+    before = {*crowd.external_ids()}
+    end = crowd.agreed(crowd.new_login(), AccountKind.CHECKING)
+
+    def close() -> None:
+        with crowd.context.engine.begin() as db:
+            now = crowd.context.clock()
+            assert finish_link_session(db, newest_link(crowd), outcome="EXITED", now=now)
+
+    if way == "closed in the same moment":
+        with just_before(crowd.context.engine, LOADS, LOADS, act=close):
+            state = end()
+    else:
+        if way == "closed":
+            close_widget(crowd)
+        else:
+            crowd.pass_time(DAY)
+            assert expire_links(crowd.context) == 1
+        state = end()
+
+    assert state.exit_reason is not None
+    end_consents(crowd.context)
+    assert {*crowd.external_ids()} == before
+    assert end() == state, "a page that is loaded again tells the same"
+    assert crowd.query(TO_END) == []
+    assert crowd.query("SELECT 1 FROM bank.connections") == []
+
+
+def test_an_enrollment_that_cannot_be_proven_just_now_may_be_brought_again(crowd: Stage) -> None:
+    """What a browser says of it is not enough to end anything."""
+    before = {*crowd.external_ids()}
+    end = crowd.agreed(crowd.new_login(), AccountKind.CHECKING)
+    close_widget(crowd)
+    crowd.fail("teller:*", FaultKind.HTTP_STATUS, status=503, times=None)
+
+    with pytest.raises(TransientError):
+        end()
+
+    crowd.heal()
+    assert end().exit_reason == "EXITED"
+    end_consents(crowd.context)
+    assert {*crowd.external_ids()} == before
+
+
+@pytest.mark.parametrize("way", ["loaded again", "repaired", "not in use yet"])
+def test_an_enrollment_that_we_have_is_not_ended_by_a_link_that_is_over(
+    crowd: Stage, way: str
+) -> None:
+    """A repair keeps its enrollment, and a browser may post the same one again."""
+    login = crowd.new_login()
+    end = crowd.agreed(login, AccountKind.CHECKING)
+    [connection] = end().connection_ids
+    crowd.sync(connection)
+    if way == "repaired":
+        end = crowd.agreed(login, AccountKind.CHECKING, renews=connection)
+        close_widget(crowd)
+    elif way == "not in use yet":
+        end = crowd.agreed(login, AccountKind.CHECKING)
+        close_widget(crowd)
+        keep_as_next(crowd, connection)
+    held = {*crowd.external_ids()}
+
+    end()
+
+    end_consents(crowd.context)
+    assert crowd.query("SELECT 1 FROM bank.consents_to_end") == []
+    assert {*crowd.external_ids()} == held
+
+
+def keep_as_next(stage: Stage, connection: ConnectionId) -> None:
+    """Have the newest enrollment wait beside the one in use."""
+    with stage.context.engine.begin() as db:
+        store_next_consent(
+            db,
+            connection,
+            stage.case.provider,
+            external_id=stage.passed["enrollment_id"],
+            credential=SecretStr(stage.passed["access_token"]),
+            institution=(None, None),
+            consent_expires_at=None,
+            told=None,
+            vault=stage.context.vault,
+            now=stage.context.clock(),
+        )
