@@ -110,7 +110,11 @@ def count_stops(
 def load_stopped_since(
     db: sa.Connection, provider: Provider, *, since: datetime
 ) -> list[StoppedConnection]:
-    """Load the connections that syncs stopped since then, with the status before."""
+    """
+    Load the connections that syncs stopped since then, with the status before.
+
+    Not those that were put back meanwhile and that somebody else has stopped again.
+    """
     events = connection_events.c
     query = (
         sa.select(connections.c.id, events.from_status)
@@ -119,6 +123,7 @@ def load_stopped_since(
             connections.c.provider == provider,
             connections.c.status.in_(STOPPED),
             events.at >= since,
+            events.at == connections.c.status_since,
             events.sync_run_id.is_not(None),
             events.to_status == connections.c.status,
         )

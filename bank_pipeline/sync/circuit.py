@@ -129,7 +129,13 @@ def _suspects(context: SyncContext, connection: Connection) -> bool:
 
 
 def _probe(context: SyncContext, health: ProviderHealth) -> ProviderHealth:
-    """Make the cheapest call that proves our keys; write what it came to."""
+    """
+    Make the cheapest call that proves our keys; write what it came to.
+
+    Who found that it was us may have died before everybody was put back: that is done first.
+    """
+    if health.code != MASS_REFUSAL:
+        _restore(context, health)
     provider, health = health.provider, while_probing(health, now=context.clock())
     refused_with: str | None = None
     is_ours = False
@@ -163,7 +169,7 @@ def _restore(context: SyncContext, health: ProviderHealth) -> None:
     """
     Put connections back where they stood that syncs had stopped just before: it was us.
 
-    Each in a transaction of its own, so that nobody waits for another.
+    Each in a transaction of its own, so that nobody waits for another. It may be repeated.
     """
     since = health.since - SUSPICION_WINDOW
     with context.engine.connect() as db:

@@ -1,7 +1,9 @@
 """Our own keys refused: nobody's connection is touched, nobody calls, and one probe ends it."""
 
 import logging
+from contextlib import suppress
 from datetime import timedelta
+from typing import NoReturn
 
 import pytest
 
@@ -19,6 +21,7 @@ from bank_pipeline.storage.listing import load_due_attempts
 from bank_pipeline.sync.circuit import PAUSED
 from bank_pipeline.sync.reports import SyncReason
 from bank_pipeline_tests.providers.contract.stage import Stage
+from bank_pipeline_tests.sync.between import just_before
 from bank_pipeline_tests.sync.ground import SYNC, Ground
 from bank_pipeline_tests.sync.staging import staged_at
 
@@ -185,3 +188,77 @@ def test_what_only_links_need_ends_no_pause_late(
     stage.pass_time(PROBE_WAITS[0] + timedelta(minutes=1))
     stage.sync(connection, SyncReason.RECOVERY)
     assert stage.query("SELECT state FROM bank.provider_health") == [("closed",)]
+
+
+RESTORES = "bank.connection_events.from_status"
+
+
+class KilledError(BaseException):
+    """A process that dies: nothing handles it."""
+
+
+def die() -> NoReturn:
+    raise KilledError
+
+
+@pytest.mark.parametrize("is_refused_again", [False, True])
+def test_who_was_marked_goes_back_although_the_prober_died_after_its_word(
+    crowd: Stage, is_refused_again: bool
+) -> None:
+    """The next probe puts them back, whatever comes of it."""
+    stage = crowd
+    *marked, last = [stage.link(stage.new_login()) for _ in range(SUSPICION_LEAST + 1)]
+    for one in (*marked, last):
+        stage.sync(one)
+    stage.pass_time(timedelta(days=1))
+    stage.fail("teller:*", "forbidden", times=None)
+    told_to_act(stage, marked)
+    with pytest.raises(KilledError), just_before(stage.context.engine, RESTORES, act=die):
+        stage.sync(last, SyncReason.SCHEDULE)
+    assert ConnectionStatus.REVOKED in {stage.connection(one).status for one in marked}
+
+    if not is_refused_again:
+        stage.heal()
+    stage.pass_time(PROBE_WAITS[-1])
+    with suppress(ProviderPausedError):
+        stage.sync(last, SyncReason.RECOVERY)
+
+    [[state]] = stage.query("SELECT state FROM bank.provider_health")
+    assert state == ("open" if is_refused_again else "closed")
+    assert {stage.connection(one).status for one in marked} == {ConnectionStatus.ACTIVE}
+
+
+def revoked_by_a_sync(ground: Ground) -> ConnectionId:
+    """Link a login of which Plaid says at once that it was revoked."""
+    connection = ground.link_ready("login-2")
+    ground.fail(SYNC, "USER_PERMISSION_REVOKED")
+    with pytest.raises(AccessRevokedError):
+        ground.sync(connection)
+    return connection
+
+
+def test_who_was_marked_goes_back_although_the_sync_that_was_refused_died(ground: Ground) -> None:
+    connection, marked = ground.link_ready("login-1"), revoked_by_a_sync(ground)
+    refuse_keys(ground)
+    with pytest.raises(KilledError), just_before(ground.engine, RESTORES, act=die):
+        ground.sync(connection)
+
+    ground.pass_time(PROBE_WAITS[0])
+    paused(ground, connection)
+
+    assert ground.connection(marked).status is ConnectionStatus.ACTIVE
+
+
+def test_who_was_put_back_and_then_revoked_by_a_webhook_stays_so(announced: Ground) -> None:
+    """It was us, and then it was the customer: a later probe does not take that back."""
+    connection, marked = announced.link_ready("login-1"), revoked_by_a_sync(announced)
+    refuse_keys(announced)
+    with pytest.raises(CredentialsRefusedError):
+        announced.sync(connection)
+    assert announced.connection(marked).status is ConnectionStatus.ACTIVE
+    announced.fire(marked, "USER_PERMISSION_REVOKED")
+
+    announced.pass_time(PROBE_WAITS[0])
+    paused(announced, connection)
+
+    assert announced.connection(marked).status is ConnectionStatus.REVOKED
