@@ -19,7 +19,11 @@ _log: Final = logging.getLogger(__name__)
 
 
 class CallLog(CallMeter):
-    """Grants every call, and remembers how it ended. Its calls are nobody's counted ones."""
+    """
+    Grants every call, and remembers how it ended. Its calls are nobody's counted ones.
+
+    They name no account either: an erasure would not find them.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -33,7 +37,7 @@ class CallLog(CallMeter):
             operation=call.operation,
             connection_id=None,
             sync_run_id=None,
-            account_external_id=subject.account_external_id if subject else None,
+            account_external_id=None,
             scope=subject.scope if subject else None,
             is_scheduled=False,
             is_counted=False,

@@ -13,6 +13,7 @@ from bank_pipeline.errors import RateLimitedError, TransientError
 from bank_pipeline.providers.base import Scope
 from bank_pipeline.providers.http import fetch_json
 from bank_pipeline.sandbox.faults import FaultKind
+from bank_pipeline.sync.disconnect import disconnect
 from bank_pipeline.sync.prune import CALLS_KEPT, prune
 from bank_pipeline.sync.reports import SyncReason
 from bank_pipeline_tests.providers.contract.cases import CASES
@@ -153,3 +154,11 @@ def test_calls_are_kept_for_a_week(stage: Stage) -> None:
     assert report.provider_calls_deleted > 0
     assert stage.query("SELECT count(*) FROM bank.provider_calls")[0][0] == 0
     assert stage.connection(connection).last_success_at is not None
+
+
+def test_an_erased_connection_leaves_no_account_in_the_calls_of_its_link(stage: Stage) -> None:
+    """Those belong to nobody, and stay for a week."""
+    _, connection = stage.linked()
+    assert disconnect(stage.context, connection, erase=True).is_erased
+    left = stage.query("SELECT connection_id, account_external_id FROM bank.provider_calls")
+    assert {tuple(one) for one in left} == {(None, None)}
