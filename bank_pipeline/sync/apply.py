@@ -37,7 +37,7 @@ from bank_pipeline.sync.notices import note_applied
 from bank_pipeline.sync.quota import CallBook
 from bank_pipeline.sync.reports import SyncReport
 from bank_pipeline.sync.started import StartedSync
-from bank_pipeline.sync.webhooks import ABOUT_ACCOUNTS
+from bank_pipeline.sync.webhooks import ABOUT_ACCOUNTS, take_up_events
 from bank_pipeline.sync.writer import RowWriter
 
 _STAGES: Final = (HistoryStage.AWAITING_INITIAL, HistoryStage.INITIAL, HistoryStage.COMPLETE)
@@ -163,11 +163,16 @@ def _lineage(provider: Provider, account_ids: Mapping[str, AccountId], fetched: 
 def _adopt(
     db: sa.Connection, started: StartedSync, consent: NextConsent | None, now: datetime
 ) -> StartedSync:
-    """Put the consent in use by which everything was read; return the sync as it is under it."""
+    """
+    Put the consent in use by which everything was read; return the sync as it is under it.
+
+    What was said of that consent while it waited counts as if it were said during this sync.
+    """
     if consent is None:
         return started
     before = started.connection
     after = adopt_next_consent(db, before, consent, now=now)
+    take_up_events(db, after.id, now=now)
     insert_notice(db, after, "new consent in use", now=now)
     if after.provider is not before.provider:
         set_all_moved(db, after.id, moved_from=before.provider)
