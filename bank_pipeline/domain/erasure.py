@@ -47,7 +47,7 @@ REMAINDERS: Final = (
     ),
     Remainder(
         "bank.consents_to_end",
-        "consents of abandoned links, without a name, until the provider has ended them",
+        "consents of links not finished in time, without a name, until the provider has ended them",
         "BANK_PIPELINE_RAW_RETENTION_DAYS after their end",
     ),
     Remainder(

@@ -14,6 +14,7 @@ from bank_pipeline.errors import ConcurrentSyncError, NotFoundError, RefusedErro
 from bank_pipeline.storage.bell import ring
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.tables import connection_events, connections, erasures, teams
+from bank_pipeline.storage.teams import hold_team
 
 _FIELDS: Final = [connections.c[name] for name in Connection.model_fields]
 _LOAD_ONE: Final = sa.select(*_FIELDS).where(connections.c.id == sa.bindparam("connection_id"))
@@ -63,8 +64,7 @@ def load_team(db: sa.Connection, name: str) -> TeamId:
 
 def _check_stays(db: sa.Connection, team_id: str) -> None:
     """Hold an erasure off until it can see what is about to be written for the team."""
-    held = sa.select(teams.c.id).where(teams.c.id == team_id)
-    db.execute(held.with_for_update(read=True, key_share=True))
+    hold_team(db, TeamId(team_id))
     is_erased = sa.select(erasures.c.id).where(
         erasures.c.team_id == team_id, erasures.c.done_at.is_(None)
     )

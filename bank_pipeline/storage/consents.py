@@ -255,7 +255,7 @@ def insert_consent_to_end(
     credential: SecretStr,
     *,
     connection_id: ConnectionId | None,
-    team_id: TeamId,
+    team_id: TeamId | None,
     reason: str,
     vault: Vault,
     now: datetime,
@@ -348,7 +348,7 @@ def set_consent_failed(
 
 def _insert_to_end(
     db: sa.Connection,
-    whose: tuple[ConnectionId | None, TeamId],
+    whose: tuple[ConnectionId | None, TeamId | None],
     provider: Provider,
     sealed: Sealed,
     *,

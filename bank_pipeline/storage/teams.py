@@ -58,6 +58,12 @@ def insert_team(db: sa.Connection, name: str, *, now: datetime) -> TeamId:
     return team_id
 
 
+def hold_team(db: sa.Connection, team_id: TeamId) -> bool:
+    """Hold off the erasure of a team until the transaction ends; False: it is gone."""
+    held = sa.select(teams.c.id).where(teams.c.id == team_id)
+    return db.scalar(held.with_for_update(read=True, key_share=True)) is not None
+
+
 def load_team_by(db: sa.Connection, name_or_id: str) -> tuple[TeamId, str]:
     """
     Load a team's id and name by either.

@@ -7,6 +7,7 @@ from pydantic import SecretStr
 from bank_pipeline.domain.audit import AuditAction
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId, LinkSessionId, TeamId
+from bank_pipeline.errors import NotFoundError
 from bank_pipeline.providers.base import LinkedConnection
 from bank_pipeline.storage.connections import (
     insert_notice,
@@ -16,11 +17,12 @@ from bank_pipeline.storage.connections import (
 from bank_pipeline.storage.credentials import store_credential
 from bank_pipeline.storage.institutions import add_popularity
 from bank_pipeline.storage.link_sessions import LINKED, LinkSession, finish_link_session
+from bank_pipeline.storage.teams import hold_team
 from bank_pipeline.sync.account_choice import CHOICE_WITHIN
 from bank_pipeline.sync.audit import note_act
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.institutions import remember_institution
-from bank_pipeline.sync.linked import RENEWED, LinkState, keep_accounts
+from bank_pipeline.sync.linked import RENEWED, LinkState, given_back_if_lost, keep_accounts
 from bank_pipeline.sync.renewal import Twin, find_twin, renew_twin
 from bank_pipeline.sync.webhooks import take_up_events
 
@@ -33,21 +35,22 @@ def keep_all(context: SyncContext, session: LinkSession, tokens: Sequence[Secret
     for number, token in enumerate(tokens, start=1):
         linked = client.complete_link(token)
         closes = session.id if number == len(tokens) else None
-        twin = (
-            None
-            if session.is_other_login
-            else find_twin(context, session.team_id, session.provider, linked)
-        )
-        one = keep_one(
-            context,
-            session.provider,
-            session.team_id,
-            linked,
-            closes=closes,
-            kept=kept,
-            twin=twin,
-            is_chosen_first=session.browser_fingerprint is not None,
-        )
+        with given_back_if_lost(context, session.provider, session.team_id, linked):
+            twin = (
+                None
+                if session.is_other_login
+                else find_twin(context, session.team_id, session.provider, linked)
+            )
+            one = keep_one(
+                context,
+                session.provider,
+                session.team_id,
+                linked,
+                closes=closes,
+                kept=kept,
+                twin=twin,
+                is_chosen_first=session.browser_fingerprint is not None,
+            )
         kept.append(one)
         if twin is not None and twin.connection.id == one:
             renewed.append(one)
@@ -70,11 +73,16 @@ def keep_one(
 
     Where a `twin` is it for certain, that one is renewed instead. `is_chosen_first`: the first
     sync waits a little for whoever chooses among its accounts, where there is a choice.
+
+    Raises:
+        NotFoundError: the team was erased.
     """
     now = context.clock()
     shown = linked.accounts.accounts if linked.accounts else ()
     waits = is_chosen_first and len(shown) > 1
     with context.engine.begin() as db:
+        if not hold_team(db, team_id):
+            raise NotFoundError("the team that this was linked for was erased")
         if (
             twin is not None
             and twin.is_certain
@@ -106,9 +114,12 @@ def keep_one(
         if closes is not None:
             ids = (*kept, connection_id)
             finish_link_session(db, closes, outcome=LINKED, now=now, connection_ids=ids)
-    bank = linked.institution_external_id
-    if bank is not None:
-        remember_institution(context, provider, bank)
-        with context.engine.begin() as db:
-            add_popularity(db, provider, bank)
+    if linked.institution_external_id is not None:
+        _remember_bank(context, provider, linked.institution_external_id)
     return connection_id
+
+
+def _remember_bank(context: SyncContext, provider: Provider, bank: str) -> None:
+    remember_institution(context, provider, bank)
+    with context.engine.begin() as db:
+        add_popularity(db, provider, bank)

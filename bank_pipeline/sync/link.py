@@ -36,6 +36,7 @@ from bank_pipeline.sync.linked import (
     check_browser,
     finish_without,
     give_back_late,
+    given_back_if_lost,
     to_ended,
 )
 from bank_pipeline.sync.recording import recorded
@@ -260,9 +261,10 @@ def _exchange(context: SyncContext, session: LinkSession, tokens: Sequence[Secre
     client = context.provider(session.provider)
     linked = client.complete_link(tokens[0])
     is_new = client.capabilities.is_renewed_by_new_connection
-    if is_new or not _is_same_provider(context, session):
-        return renew_by_new_consent(context, session, session.renews_connection_id, linked)
-    return renew_same_consent(context, session, session.renews_connection_id, linked)
+    with given_back_if_lost(context, session.provider, session.team_id, linked):
+        if is_new or not _is_same_provider(context, session):
+            return renew_by_new_consent(context, session, session.renews_connection_id, linked)
+        return renew_same_consent(context, session, session.renews_connection_id, linked)
 
 
 @recorded
@@ -273,8 +275,9 @@ def link_with_token(
     with context.engine.begin() as db:
         team_id = ensure_team(db, team_name, now=context.clock())
     linked = context.provider(provider).complete_link(token)
-    twin = find_twin(context, team_id, provider, linked)
-    return keep_one(context, provider, team_id, linked, closes=None, kept=(), twin=twin)
+    with given_back_if_lost(context, provider, team_id, linked):
+        twin = find_twin(context, team_id, provider, linked)
+        return keep_one(context, provider, team_id, linked, closes=None, kept=(), twin=twin)
 
 
 def check_not_linked(

@@ -1,8 +1,8 @@
 """What a link comes to, and what is kept of it: shared by first links and renewals."""
 
 import hmac
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -13,7 +13,12 @@ from pydantic import SecretStr
 from bank_pipeline.domain.audit import AuditAction
 from bank_pipeline.domain.connection import Connection, Provider
 from bank_pipeline.domain.ids import ConnectionId, SyncRunId, TeamId
-from bank_pipeline.errors import AccessRevokedError, ConcurrentSyncError, OtherBrowserError
+from bank_pipeline.errors import (
+    AccessRevokedError,
+    ConcurrentSyncError,
+    NotFoundError,
+    OtherBrowserError,
+)
 from bank_pipeline.providers.answers import AccountsAnswer
 from bank_pipeline.providers.base import LinkedConnection
 from bank_pipeline.storage.accounts import save_accounts
@@ -46,6 +51,7 @@ from bank_pipeline.storage.link_sessions import (
 from bank_pipeline.storage.locks import link_lock
 from bank_pipeline.storage.quarantine import save_quarantined
 from bank_pipeline.storage.raw_payloads import save_raw_payload
+from bank_pipeline.storage.teams import hold_team
 from bank_pipeline.sync.audit import note_act
 from bank_pipeline.sync.context import SyncContext
 
@@ -120,6 +126,18 @@ def give_back_late(
             _give_back(context, session.provider, session.team_id, client.complete_link(token))
 
 
+@contextmanager
+def given_back_if_lost(
+    context: SyncContext, provider: Provider, team_id: TeamId, linked: LinkedConnection
+) -> Iterator[None]:
+    """Have a consent ended that finds nobody to keep it for: its team was erased meanwhile."""
+    try:
+        yield
+    except NotFoundError:
+        _give_back(context, provider, team_id, linked)
+        raise
+
+
 def _give_back(
     context: SyncContext, provider: Provider, team_id: TeamId, linked: LinkedConnection
 ) -> None:
@@ -132,7 +150,7 @@ def _give_back(
             provider,
             linked.credential,
             connection_id=None,
-            team_id=team_id,
+            team_id=team_id if hold_team(db, team_id) else None,
             reason=NOT_USED,
             vault=context.vault,
             now=context.clock(),

@@ -1,5 +1,7 @@
 """What customers bring back to a link that is over is kept or ended, and never left open."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Final
 
@@ -8,26 +10,31 @@ from pydantic import SecretStr
 
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId, LinkSessionId
-from bank_pipeline.errors import TransientError
+from bank_pipeline.errors import NotFoundError, TransientError
 from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline.sandbox.ledger import AccountKind
 from bank_pipeline.storage.consents import store_next_consent
 from bank_pipeline.storage.link_sessions import finish_link_session
+from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.ending import end_consents
-from bank_pipeline.sync.link import complete_link
+from bank_pipeline.sync.erasing import erase_team
+from bank_pipeline.sync.link import complete_link, link_with_token
 from bank_pipeline.sync.linked import GRACE, expire_links
 from bank_pipeline_tests.providers.contract.stage import Stage
-from bank_pipeline_tests.sync.between import just_before
+from bank_pipeline_tests.sync.between import LOCK, just_before
+from bank_pipeline_tests.sync.ground import Ground
 from bank_pipeline_tests.sync.staging import staged_at
 
 DAY: Final = timedelta(days=1)
 OUTCOMES: Final = "SELECT outcome FROM bank.link_sessions"
 TO_END: Final = "SELECT provider, team_id IS NULL FROM bank.consents_to_end WHERE ended_at IS NULL"
+COMPARES: Final = "bank.connections.external_id ="  # what came with those that there are
 LOADS: Final = "FROM bank.link_sessions.*WHERE bank.link_sessions.id ="
 
 
 crowd = staged_at(Provider.TELLER)
 """Only at Teller is what comes back the consent itself, which nobody else has."""
+sessions = staged_at(Provider.ENABLE_BANKING)
 
 
 def newest_link(stage: Stage) -> LinkSessionId:
@@ -149,3 +156,62 @@ def keep_as_next(stage: Stage, connection: ConnectionId) -> None:
             vault=stage.context.vault,
             now=stage.context.clock(),
         )
+
+
+@contextmanager
+def erased_before(context: SyncContext, team: str, statement: str) -> Iterator[None]:
+    """Have a team erased, all of it, before this statement; whoever sends it finds no team."""
+
+    def erase() -> None:
+        [report] = erase_team(context, team, forget=lambda _: True)
+        assert report.is_done
+
+    with just_before(context.engine, statement, act=erase), pytest.raises(NotFoundError):
+        yield
+
+
+def test_what_was_linked_for_a_team_that_went_meanwhile_is_ended(ground: Ground) -> None:
+    """The provider has given it out by then, once."""
+    session_id, url = ground.begin_link(team="going")
+    ground.decide(url)
+
+    with erased_before(ground.context, "going", COMPARES):
+        ground.complete(session_id)
+
+    assert ground.query(TO_END) == [("plaid", True)]
+    end_consents(ground.context)
+    [item] = ground.sandbox.plaid.items
+    assert item.removed
+
+
+@pytest.mark.parametrize("is_linked", [False, True], ids=["nobody's", "another team's"])
+def test_a_token_of_a_team_that_went_meanwhile_ends_only_what_nobody_has(
+    ground: Ground, *, is_linked: bool
+) -> None:
+    session_id, url = ground.begin_link(team="staying")
+    ground.decide(url)
+    if is_linked:
+        ground.complete(session_id)
+    plaid = ground.sandbox.plaid
+    with plaid.lock:
+        [item] = plaid.items
+        token = SecretStr(plaid.items.new_public_token(item, ground.sandbox.clock.now()))
+
+    with erased_before(ground.context, "going", COMPARES):
+        link_with_token(ground.context, Provider.PLAID, token, team_name="going")
+
+    end_consents(ground.context)
+    assert item.removed is not is_linked
+
+
+def test_a_renewal_for_a_team_that_went_meanwhile_is_ended(sessions: Stage) -> None:
+    before = {*sessions.external_ids()}
+    login, connection = sessions.linked()
+    end = sessions.agreed(login, AccountKind.CHECKING, renews=connection)
+
+    with erased_before(sessions.context, "home", LOCK):
+        end()
+
+    assert sessions.query(TO_END) == [("enable_banking", True)]
+    end_consents(sessions.context)
+    assert {*sessions.external_ids()} == before
