@@ -8,7 +8,7 @@ after the last row of the one before (keyset), so that rows which come meanwhile
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -110,10 +110,15 @@ class TeamRows:
     def stream(
         self, listing: Listing, *, given: Mapping[str, Any]
     ) -> Iterator[Sequence[Mapping[str, Any]]]:
-        """Load all rows that fit, some thousands at a time, so that memory stays bounded."""
+        """
+        Load all rows that fit, some thousands at a time, so that memory stays bounded.
+
+        By their key, which never changes: a day that moves would move a row past where we are.
+        """
+        by_key = replace(listing, order=listing.order[-1:], descending=False)
         after: tuple[Any, ...] | None = None
         while True:
-            page = self.page(listing, limit=CSV_CHUNK, after=after, given=given)
+            page = self.page(by_key, limit=CSV_CHUNK, after=after, given=given)
             yield page.rows
             if page.after is None:
                 return

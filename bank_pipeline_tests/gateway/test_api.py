@@ -17,8 +17,10 @@ from bank_pipeline.domain.access import KeyScope
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.gateway.app import API, create_app
 from bank_pipeline.sandbox.serve import SandboxServer
+from bank_pipeline.storage import reading
 from bank_pipeline.storage.api_keys import USED_EVERY, insert_api_key
 from bank_pipeline.storage.connections import ensure_team
+from bank_pipeline.storage.reading import TRANSACTIONS, TeamRows
 from bank_pipeline_tests.gateway.conftest import Gate
 from bank_pipeline_tests.sync.ground import sandbox_server
 
@@ -141,10 +143,32 @@ def test_csv_holds_the_same_rows_and_no_formula(desk: Desk) -> None:
     answer = desk.get("/transactions.csv")
     rows = [*csv.DictReader(io.StringIO(answer.text, newline=""))]
     listed = desk.read("/transactions", limit=500)["items"]
+    listed.sort(key=lambda row: row["transaction_id"])
     assert [row["transaction_id"] for row in rows] == [row["transaction_id"] for row in listed]
     assert [row["amount"] for row in rows] == [row["amount"] or "" for row in listed]
     assert {row["description"] for row in rows} >= {"'=HYPERLINK(1)"}
     assert not [row for row in rows if row["description"].startswith("=")]
+
+
+def test_a_row_whose_day_moves_while_the_file_is_written_is_in_it_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when it books: one that was told goes to an earlier day, one to come to a later."""
+    monkeypatch.setattr(reading, "CSV_CHUNK", 10)
+    listed = [row["transaction_id"] for row in desk.read("/transactions", limit=500)["items"]]
+    rows = TeamRows(desk.gate.ground.engine, desk.read("/team")["team_id"])
+    chunks = rows.stream(TRANSACTIONS, given={})
+    told = [str(row["transaction_id"]) for row in next(chunks)]
+    to_come = next(one for one in reversed(listed) if one not in told)
+    for one, day in ((told[0], "1999-01-01"), (to_come, "2999-01-01")):
+        desk.gate.ground.execute(
+            f"UPDATE bank.transactions SET status = 'booked', booking_date = '{day}' "
+            f"WHERE id = '{one}'"
+        )
+
+    told += [str(row["transaction_id"]) for chunk in chunks for row in chunk]
+
+    assert sorted(told) == sorted(listed)
 
 
 def test_banks_are_found_by_name(desk: Desk) -> None:

@@ -162,7 +162,11 @@ def list_transactions(rows: Rows, asked: Annotated[TransactionQuery, Query()]) -
 def export_transactions(
     rows: Rows, asked: Annotated[TransactionFilter, Query()]
 ) -> StreamingResponse:
-    """Return all that fit as CSV: UTF-8, a header, exact amounts, empty where unknown."""
+    """
+    Return all that fit as CSV, by `transaction_id`.
+
+    UTF-8, a header, exact amounts, empty where unknown.
+    """
     lines = _to_csv(rows, asked.given())
     headers = {"Content-Disposition": 'attachment; filename="transactions.csv"'}
     return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=headers)
