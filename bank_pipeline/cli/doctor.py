@@ -17,13 +17,14 @@ from bank_pipeline.config import Settings
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.errors import BankPipelineError
 from bank_pipeline.providers.base import ProviderClient
-from bank_pipeline.providers.cache import build_cache
+from bank_pipeline.providers.cache import Cache, build_cache
 from bank_pipeline.storage.audit import load_unsealed_late
 from bank_pipeline.storage.credentials import load_vault
 from bank_pipeline.storage.encryption_keys import check_key
 from bank_pipeline.storage.engine import build_engine, resolve_database
 from bank_pipeline.storage.erasures import load_open_erasures
 from bank_pipeline.storage.health import load_health, load_pauses
+from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.inbox import load_lag
 from bank_pipeline.storage.keys import open_source
 from bank_pipeline.storage.sight import load_sight
@@ -31,6 +32,8 @@ from bank_pipeline.storage.webhook_refusals import Refused, load_refusals
 from bank_pipeline.sync.refusals import LATE
 
 _LOOKED_BACK: Final = timedelta(days=1)
+_PROBE: Final = "doctor"
+_PROBE_S: Final = 60
 
 _VARIABLES: Final = {
     Provider.ENABLE_BANKING: "ENABLE_BANKING_APPLICATION_ID, ENABLE_BANKING_KEY_PATH",
@@ -60,7 +63,7 @@ def doctor(as_json: AsJson = False) -> None:
         *_check_webhooks(settings),
         *_check_inbox(settings),
         *_check_duties(settings),
-        _check("cache", lambda: _check_cache(settings)),
+        _check_cache(settings),
         _check("clock", lambda: f"{build_clock(settings)():%Y-%m-%d %H:%M} UTC"),
     ]
     print_rows(
@@ -246,6 +249,21 @@ def _refused_lately(refused: Sequence[Refused], provider: Provider) -> str:
     return f"refused in the last 24 hours: {listed}. `bank-pipeline webhooks refused`"
 
 
-def _check_cache(settings: Settings) -> str:
-    build_cache(settings).get_or_create("doctor", lambda: {"ok": True}, ttl_s=1)
-    return "Redis" if settings.redis_url else f"files in {settings.state_dir}/cache"
+def _check_cache(settings: Settings) -> Finding:
+    """Say whether it keeps anything: nothing fails while it does not, so that nobody would hear."""
+    try:
+        cache = build_cache(settings)
+    except BankPipelineError as error:
+        return Finding("cache", "missing", str(error))
+    where = "Redis" if settings.redis_url else f"files in {settings.state_dir}/cache"
+    if cache.is_reachable() and _keeps(cache):
+        return Finding("cache", "ok", where)
+    detail = f"{where}: does not answer or keeps nothing; until it does, providers are asked anew"
+    return Finding("cache", "warning", detail)
+
+
+def _keeps(cache: Cache) -> bool:
+    written = {"id": new_id()}
+    cache.drop(_PROBE)
+    cache.get_or_create(_PROBE, lambda: written, ttl_s=_PROBE_S)
+    return cache.get_or_create(_PROBE, dict, ttl_s=_PROBE_S) == written

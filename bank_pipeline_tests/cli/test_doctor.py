@@ -7,6 +7,7 @@ import pytest
 from bank_pipeline.sandbox.faults import Fault, FaultKind
 from bank_pipeline_tests.cli.conftest import CommandLine
 from bank_pipeline_tests.installation import SECRET, Installation
+from bank_pipeline_tests.ports import free_ports
 
 
 def states(cli: CommandLine) -> tuple[int, dict[str, str]]:
@@ -89,6 +90,21 @@ def test_a_database_that_is_away(
     assert outcome.code == 1
     assert (found["database"], found["plaid"]) == ("missing", "ok")
     assert "canary" not in outcome.out
+
+
+def test_a_cache_that_keeps_nothing_is_not_ok(
+    cli: CommandLine, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It only spares calls, so that nothing fails without it: else nobody would hear of it."""
+    assert states(cli)[1]["cache"] == "ok"
+    [nobody] = free_ports(1)
+    monkeypatch.setenv("BANK_PIPELINE_REDIS_URL", f"redis://:canary@127.0.0.1:{nobody}")
+
+    outcome = cli("doctor", "--json")
+
+    found = {row["part"]: row["state"] for row in outcome.json}
+    assert (outcome.code, found["cache"]) == (0, "warning")
+    assert "canary" not in outcome.out + outcome.err
 
 
 def test_a_key_that_does_not_fit_is_missing(
