@@ -3,6 +3,7 @@
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -57,6 +58,10 @@ _BELONG_TOGETHER: Final = (
     ("TELLER_CERT_BASE64", "TELLER_KEY_BASE64"),
 )
 _KEY_SOURCES: Final = ("encryption_key", "encryption_key_file", "encryption_key_command")
+_REDIS_URLS: Final = (
+    ("broker_url", ("redis://", "rediss://")),
+    ("redis_url", ("redis://", "rediss://", "unix://")),
+)
 _EITHER_OR: Final = (
     ("ENABLE_BANKING_KEY_PATH", "ENABLE_BANKING_KEY_BASE64"),
     ("TELLER_CERT_PATH", "TELLER_CERT_BASE64"),
@@ -202,10 +207,14 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _broker_is_redis(self) -> "Settings":
-        url = self.broker_url
-        if url is not None and not url.get_secret_value().startswith(("redis://", "rediss://")):
-            raise ValueError("BANK_PIPELINE_BROKER_URL must begin with redis:// or rediss://")
+    def _redis_is_named_by_urls(self) -> "Settings":
+        for name, schemes in _REDIS_URLS:
+            url = getattr(self, name)
+            if url is not None and not _is_url(url.get_secret_value(), schemes):
+                raise ValueError(
+                    f"BANK_PIPELINE_{name.upper()} must begin with {' or '.join(schemes)}, and be "
+                    "a URL: in a password, / is written %2F, and so on"
+                )
         return self
 
     @model_validator(mode="after")
@@ -282,3 +291,12 @@ class Settings(BaseSettings):
     def is_plaid_configured(self) -> bool:
         """Say whether Plaid is switched on."""
         return self.plaid_client_id is not None
+
+
+def _is_url(text: str, schemes: tuple[str, ...]) -> bool:
+    """Say whether it begins so, and its port is a number; what it says instead may be secret."""
+    try:
+        urlsplit(text).port  # noqa: B018 - reading it is the question
+    except ValueError:
+        return False
+    return text.startswith(schemes)

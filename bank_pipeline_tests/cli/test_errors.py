@@ -30,6 +30,9 @@ def closed_port() -> int:
         ("PLAID_SECRET", CANARY),
         ("PLAID_COUNTRY_CODES", CANARY),
         ("BANK_PIPELINE_GATEWAY_URL", CANARY),
+        ("BANK_PIPELINE_REDIS_URL", f"{CANARY}:6379"),
+        ("BANK_PIPELINE_REDIS_URL", f"redis://:{CANARY}/of@localhost:6379"),
+        ("BANK_PIPELINE_BROKER_URL", f"redis://localhost:{CANARY}"),
     ],
 )
 def test_a_bad_value_is_named_and_not_echoed(
