@@ -16,6 +16,7 @@ from typing_extensions import override
 SILENCE_S: Final = 60.0  # above a restart of the code server; no run is declared dead for that
 _ANSWER_S: Final = 10
 _OF_A_RUN: Final = "multiprocessing"  # stands in the command line of every run's process
+_ROUNDING_S: Final = 2.0  # a process's beginning is known to the second, by the machine's
 _STARTED: Final = {dg.DagsterEventType.ENGINE_EVENT}
 
 
@@ -78,7 +79,12 @@ class LocalRunLauncher(dg.DefaultRunLauncher):
             event = record.dagster_event
             pid = event.engine_event_data.metadata.get("pid") if event else None
             with suppress(psutil.Error):
-                command = psutil.Process(int(str(pid.value))).cmdline() if pid else []
-                if any(_OF_A_RUN in word for word in command):
+                if pid and _wrote(psutil.Process(int(str(pid.value))), at=record.timestamp):
                     return True
         return False
+
+
+def _wrote(process: psutil.Process, *, at: float) -> bool:
+    """Say whether it can have written its number down then: after a reboot others have it."""
+    is_of_a_run = any(_OF_A_RUN in word for word in process.cmdline())
+    return is_of_a_run and process.create_time() <= at + _ROUNDING_S

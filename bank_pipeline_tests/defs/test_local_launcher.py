@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 import dagster as dg
 import grpc  # type: ignore[import-untyped]
 import pytest
-from dagster._core.events import EngineEventData
+from dagster._core.events import DagsterEvent, EngineEventData
 from dagster._core.launcher import WorkerStatus
 from dagster._core.storage.tags import GRPC_INFO_TAG
 from dagster._grpc.__generated__ import dagster_api_pb2, dagster_api_pb2_grpc
@@ -76,6 +77,24 @@ def started(launcher: LocalRunLauncher, port: int) -> dg.DagsterRun:
     return run
 
 
+def written_down(run: dg.DagsterRun, pid: int, *, at: float) -> dg.EventLogEntry:
+    """Return what the process of a run says of itself when it begins."""
+    event = DagsterEvent(
+        event_type_value=dg.DagsterEventType.ENGINE_EVENT.value,
+        job_name=run.job_name,
+        event_specific_data=EngineEventData.in_process(pid),
+    )
+    return dg.EventLogEntry(  # type: ignore[no-untyped-call]
+        error_info=None,
+        level=10,
+        user_message="",
+        run_id=run.run_id,
+        timestamp=at,
+        job_name=run.job_name,
+        dagster_event=event,
+    )
+
+
 def status(launcher: LocalRunLauncher, run: dg.DagsterRun) -> WorkerStatus:
     return launcher.check_run_worker_health(run).status
 
@@ -128,3 +147,24 @@ def test_a_run_that_outlives_its_code_server_is_well(
             assert status(launcher, run) is WorkerStatus.FAILED
     finally:
         worker.kill()
+
+
+def test_a_process_that_began_after_the_run_is_not_its_own(
+    launcher: LocalRunLauncher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a reboot, and in each new container, numbers of processes begin anew."""
+    monkeypatch.setattr(module, "SILENCE_S", 0.0)
+    other = multiprocessing.get_context("spawn").Process(target=work)
+    other.start()
+    try:
+        with code_server(has_runs=False) as port:
+            run = started(launcher, port)
+            assert other.pid is not None
+            an_hour_ago = time.time() - 3600
+            launcher._instance.handle_new_event(  # noqa: SLF001 - as above
+                written_down(run, other.pid, at=an_hour_ago)
+            )
+
+            assert status(launcher, run) is WorkerStatus.FAILED
+    finally:
+        other.kill()
