@@ -30,7 +30,9 @@ def list_entries(
     since: Annotated[
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day (UTC), inclusive.")
     ] = None,
-    limit: Annotated[int, typer.Option(help="How many at most, the newest first.", min=1)] = 50,
+    limit: Annotated[
+        int, typer.Option(min=1, max=10_000, help="How many at most, the newest first.")
+    ] = 50,
     as_json: AsJson = False,
 ) -> None:
     """List what was done: by whom, to what, when. Ids and counts, no names."""

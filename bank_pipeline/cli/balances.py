@@ -145,7 +145,10 @@ def list_checks(
 
 @checks.command("resolve")
 def resolve(
-    number: Annotated[int, typer.Argument(help="Id of the difference, from `balance-checks`.")],
+    number: Annotated[
+        int,
+        typer.Argument(min=1, max=2**63 - 1, help="Id of the difference, from `balance-checks`."),
+    ],
 ) -> None:
     """Note that a difference has been dealt with; rows and balances stay as they are."""
     context = open_services().sync

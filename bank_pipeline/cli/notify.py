@@ -31,7 +31,9 @@ Team = Annotated[str, typer.Option(help="Whose notices.")]
 @app.command("list")
 def list_all(
     state: Annotated[NoticeState | None, typer.Option(help="Only those in this state.")] = None,
-    limit: Annotated[int, typer.Option(help="How many at most, the newest first.", min=1)] = 50,
+    limit: Annotated[
+        int, typer.Option(min=1, max=10_000, help="How many at most, the newest first.")
+    ] = 50,
     as_json: AsJson = False,
 ) -> None:
     """List notices: what was told, what waits, what did not arrive."""

@@ -20,7 +20,9 @@ from bank_pipeline.sync.quarantine import resolve_quarantined, show_quarantined
 quarantine = typer.Typer(help="Rows that do not fit, kept until they are dealt with.")
 
 _Limit = Annotated[int, typer.Option(min=1, max=10_000, help="Rows at most.")]
-_Id = Annotated[int, typer.Argument(help="Id of a quarantined row, from `quarantine`.")]
+_Id = Annotated[
+    int, typer.Argument(min=1, max=2**63 - 1, help="Id of a quarantined row, from `quarantine`.")
+]
 
 
 def list_runs(

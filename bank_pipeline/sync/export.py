@@ -71,15 +71,13 @@ def export_team(
 
     Raises:
         NotFoundError: there is no such team.
-        RefusedError: the folder is there already.
+        RefusedError: the folder is there already, or cannot be made.
         BusyError: another export writes to it just now.
         SetupError: a format needs a package that is not there.
     """
     with context.engine.connect() as db:
         team_id, _ = load_team_by(db, team)
     check_formats(formats)
-    if folder.exists():
-        raise RefusedError(f"{folder} is there already: name a folder that is not")
     with _partial(folder) as partial:
         _note(context, team_id, state="begun")
         with snapshot(context.engine) as db:
@@ -131,9 +129,14 @@ _LOCK_NAME: Final = ".lock"
 @contextmanager
 def _partial(folder: Path) -> Iterator[Path]:
     """Make an empty folder beside the one to be, for us alone; what a crash left there goes."""
-    partial = folder.with_name(folder.name + PARTIAL)
-    partial.mkdir(mode=_OWNER_ONLY, parents=True, exist_ok=True)
-    lock = os.open(partial / _LOCK_NAME, os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        if folder.exists():
+            raise RefusedError(f"{folder} is there already: name a folder that is not")
+        partial = folder.with_name(folder.name + PARTIAL)
+        partial.mkdir(mode=_OWNER_ONLY, parents=True, exist_ok=True)
+        lock = os.open(partial / _LOCK_NAME, os.O_CREAT | os.O_RDWR, 0o600)
+    except OSError as error:
+        raise RefusedError(f"{folder} cannot be made: {error.strerror}") from None
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -107,6 +107,28 @@ def test_a_foreign_data_folder(cli: CommandLine, alone: Path) -> None:
     assert [file.name for file in (state / "pg").iterdir()] == ["precious.txt"]
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["quarantine", "show"],
+        ["quarantine", "resolve"],
+        ["balance-checks", "resolve"],
+        ["notify", "list", "--limit"],
+        ["audit", "list", "--limit"],
+    ],
+)
+def test_a_number_that_is_too_large_is_a_mistake(
+    cli: CommandLine, installation: Installation, command: list[str]
+) -> None:
+    """The database has no such number, and is not asked."""
+    outcome = cli(*command, "99999999999999999999")
+
+    assert outcome.code == 2
+    assert outcome.out == ""
+    assert "should be less than or equal to" in " ".join(outcome.err.split())
+    assert "Traceback" not in outcome.err
+
+
 def test_a_wrong_key_stops_everything(
     cli: CommandLine, installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -242,6 +242,15 @@ def test_two_never_write_to_one_folder(
         export_team(ground.context, "nobody", tmp_path / "other")
 
 
+@pytest.mark.parametrize("name", ["file/export", "x" * 300], ids=["in a file", "too long"])
+def test_a_folder_that_cannot_be_made_is_refused(
+    ground: Ground, linked: ConnectionId, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(RefusedError, match="cannot be made"):
+        export(ground, tmp_path / name)
+
+
 def test_a_team_without_rows_has_files_too(ground: Ground, tmp_path: Path) -> None:
     ground.execute(
         "INSERT INTO bank.teams (id, name, created_at) VALUES (gen_random_uuid(), 'home', now())"
