@@ -1,14 +1,12 @@
 """The half of a sync that writes: one database transaction for everything one sync learned."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from bank_pipeline.domain.connection import Connection, ConnectionStatus, HistoryStage, Provider
-from bank_pipeline.domain.ids import AccountId
+from bank_pipeline.domain.connection import Connection, ConnectionStatus, HistoryStage
 from bank_pipeline.domain.reading import Lineage
 from bank_pipeline.domain.transitions import (
     Transition,
@@ -98,9 +96,7 @@ def apply_fetched(
             reach=fetched.reach,
             readings=writer.known_readings(fetched),
         )
-        lineage = _lineage(started.connection.provider, writer.account_ids, fetched)
-        lineage = lineage.keyed(vault.to_keyed)
-        _finish(db, started, fetched, report, lineage=lineage, before=before)
+        _finish(db, started, fetched, report, lineage=writer.to_lineage(fetched), before=before)
         note_applied(db, started, fetched, transition, writer.news, now=now)
         is_same_provider = started.connection.provider is moved_from
         _write_calls(db, calls, fetched, is_same_provider=is_same_provider)
@@ -151,13 +147,6 @@ def _finish(
         before=to_moved(before, load_checkpoint(db, started.connection.id)),
         now=report.ended_at,
     )
-
-
-def _lineage(provider: Provider, account_ids: Mapping[str, AccountId], fetched: Fetched) -> Lineage:
-    names = {renamed: old for old, renamed in fetched.renamed_accounts.items()}
-    account_ids = dict(account_ids)
-    account_ids |= {names[one]: id_ for one, id_ in account_ids.items() if one in names}
-    return Lineage(account_ids, fetched.sources, provider)
 
 
 def _adopt(

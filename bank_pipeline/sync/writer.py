@@ -12,6 +12,7 @@ from bank_pipeline.domain.balance import BalanceKind
 from bank_pipeline.domain.connection import Connection, HistoryStage, Provider
 from bank_pipeline.domain.ids import AccountId
 from bank_pipeline.domain.looks import Look
+from bank_pipeline.domain.reading import Lineage
 from bank_pipeline.domain.transaction import Transaction
 from bank_pipeline.domain.window import Coverage, DateWindow, to_coverage
 from bank_pipeline.providers.answers import QuarantinedRow, WindowAnswer
@@ -253,6 +254,13 @@ class RowWriter:
         account_ids = self.account_ids
         known = ((account_ids.get(one.account_external_id), one) for one in fetched.readings)
         return {account_id: one for account_id, one in known if account_id is not None}
+
+    def to_lineage(self, fetched: Fetched) -> Lineage:
+        """Return which answers were applied, named as the archive names them."""
+        ids, names = self.account_ids, {new: old for old, new in fetched.renamed_accounts.items()}
+        ids |= {names[one]: id_ for one, id_ in ids.items() if one in names}
+        lineage = Lineage(ids, fetched.sources, self._connection.provider)
+        return lineage.keyed(self._vault.to_keyed)
 
     def write_quarantine(self, fetched: Fetched) -> int:
         """Set aside what does not fit; return how many rows are newly there."""
