@@ -18,7 +18,8 @@ class Cursor:
     """
     A place in the log.
 
-    With `offset` 0 all up to `end` has been read, and `start` is `end`. Otherwise a loop over
+    With `offset` 0 all up to `end` has been read, and `start` is `end`, or 0 after a page of
+    nothing, whose cursor is another one nevertheless. Otherwise a loop over
     the changes from `start` to `end` stands after `offset` of them. `account_id` is the filter
     the loop uses, empty for none.
     """

@@ -206,12 +206,10 @@ def _with_paging_fault(call: Call, body: dict[str, Any]) -> dict[str, Any]:
             return {**body, **nothing, "next_cursor": sent, "has_more": True}
         case FaultKind.EMPTY_PAGE:
             place = _place_of(call, call.options.get("account_id") or "")
-            return {
-                **body,
-                **nothing,
-                "next_cursor": place.encode(call.item.item_id),
-                "has_more": True,
-            }
+            if not place.offset:  # the loop has hardly begun: what follows begins where it did
+                place = replace(place, start=0, end=place.start)
+            following = place.encode(call.item.item_id)
+            return {**body, **nothing, "next_cursor": following, "has_more": True}
         case FaultKind.STALE_DATA:
             return {**body, **nothing, "next_cursor": sent, "has_more": False}
         case FaultKind.DUPLICATE_ACROSS_PAGES if call.item.last_row is not None:

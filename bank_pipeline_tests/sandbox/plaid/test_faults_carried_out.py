@@ -158,6 +158,21 @@ def test_right_answers_with_something_wrong_in_them(
     assert not visible(good)
 
 
+@pytest.mark.parametrize("has_read", [False, True], ids=["from the start", "later"])
+def test_an_empty_page_takes_no_row_away(caller: Caller, linked: Linked, *, has_read: bool) -> None:
+    first = read(post(caller, linked, count=10))
+    cursor = first["next_cursor"] if has_read else ""
+    expected = read(post(caller, linked, count=10, cursor=cursor))["added"]
+    strike(caller, FaultKind.EMPTY_PAGE)
+
+    empty = read(post(caller, linked, count=10, cursor=cursor))
+    after = read(post(caller, linked, count=10, cursor=empty["next_cursor"]))
+
+    assert expected
+    assert (empty["added"], empty["has_more"]) == ([], True)
+    assert after["added"] == expected
+
+
 def test_amounts_that_are_no_numbers(caller: Caller, linked: Linked) -> None:
     strike(caller, FaultKind.NAN_AMOUNTS)
 
