@@ -111,13 +111,14 @@ def churn(place: Installation, member: Member) -> bool:
 
 
 def take_quota(place: Installation, member: Member) -> bool:
-    """Let others spend what the bank allows an account in a day."""
+    """Let others spend what is left of what the bank allows an account in a day."""
     external_id, now = member.external_ids[-1], place.world.clock.now()
     if member.provider is Provider.GOCARDLESS:
         state = place.gocardless.state
         with state.lock:
+            limit = state.settings.daily_limit or 0
             for account in state.requisitions[external_id].accounts:
-                for _ in range(state.settings.daily_limit or 0):
+                for _ in range(state.daily.level(account.id, "transactions", limit, now).remaining):
                     state.daily.spend(account.id, "transactions", now)
         return True
     if member.provider is Provider.ENABLE_BANKING:
