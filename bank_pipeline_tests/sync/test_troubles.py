@@ -1,5 +1,6 @@
 """What goes wrong with single accounts, and with all of them: seen, classed, and tried again."""
 
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
@@ -123,6 +124,81 @@ def test_an_account_that_cannot_even_be_described_is_a_failure(gocardless: Stage
     gocardless.pass_time(SOON)
     gocardless.sync(connection, SyncReason.RECOVERY)
     assert gocardless.differences(connection) == []
+
+
+def forbid(stage: Stage, account: str) -> None:
+    """Let an account's holder not see it, but for its number."""
+    for operation in ("details", "transactions", "balances"):
+        stage.fail(f"gocardless:{operation}", "access_forbidden", subject=account, times=None)
+
+
+def lived(stage: Stage, connection: ConnectionId, time: timedelta) -> None:
+    """Sync daily, and whenever a try is planned before, for so long."""
+    began = daily = stage.context.clock()
+    while stage.context.clock() - began < time:
+        is_turn = stage.context.clock() >= daily
+        daily += timedelta(days=1) if is_turn else timedelta(0)
+        with contextlib.suppress(ProviderError):
+            stage.sync(connection, SyncReason.SCHEDULE if is_turn else SyncReason.RECOVERY)
+        planned = stage.connection(connection).next_attempt_at or daily
+        stage.pass_time(max(min(planned, daily) - stage.context.clock(), timedelta(seconds=1)))
+
+
+def test_an_account_its_holder_may_not_see_does_not_end_the_consent(gocardless: Stage) -> None:
+    """GoCardless counts each such refusal, and suspends the whole consent at the tenth."""
+    login = gocardless.new_login()
+    gocardless.fail("gocardless:details", "access_forbidden", times=None)
+    connection = gocardless.link(login)
+    gocardless.heal()
+    [refused, *others] = gocardless.truth(connection)["accounts"]
+    forbid(gocardless, refused)
+
+    lived(gocardless, connection, timedelta(days=170))
+
+    held = gocardless.connection(connection)
+    assert (held.status, held.status_reason) == (ConnectionStatus.ERROR, "AccountAccessForbidden")
+    assert held.next_attempt_at is not None
+    for account in gocardless.world.login_accounts(login):
+        gocardless.world.add_booked(account.id, Decimal("-3.50"))
+    lived(gocardless, connection, timedelta(days=1))
+    assert len(gocardless.live()) == len(others)
+
+
+def test_a_refused_account_is_asked_again_and_then_read_as_ever(gocardless: Stage) -> None:
+    connection, accounts = linked(gocardless)
+    forbid(gocardless, accounts[0])
+    lived(gocardless, connection, timedelta(hours=23))
+    tried = gocardless.calls()
+    assert tried["balances", accounts[0]] == 1
+    assert tried["transactions", accounts[0]] <= len({"today", "tomorrow"})
+
+    gocardless.heal()
+    lived(gocardless, connection, timedelta(days=8))
+
+    assert gocardless.differences(connection) == []
+    assert gocardless.connection(connection).status is ConnectionStatus.ACTIVE
+
+
+def test_a_refused_account_is_asked_at_once_under_a_new_consent(gocardless: Stage) -> None:
+    login = gocardless.new_login()
+    connection = gocardless.link(login)
+    forbid(gocardless, next(iter(gocardless.truth(connection)["accounts"])))
+    lived(gocardless, connection, timedelta(days=3))
+    gocardless.heal()
+
+    gocardless.consent(login, renews=connection)
+    gocardless.pass_time(timedelta(minutes=5))
+    gocardless.sync(connection)
+
+    assert gocardless.differences(connection) == []
+
+
+def test_a_customer_who_may_see_no_account_is_sent_to_the_bank(gocardless: Stage) -> None:
+    connection, _ = linked(gocardless)
+    forbid(gocardless, "*")
+    for _ in range(3):
+        assert failed(gocardless, connection, ReauthRequiredError) is ConnectionStatus.NEEDS_REAUTH
+        gocardless.pass_time(timedelta(hours=6))
 
 
 def test_a_link_completed_by_two_at_once_is_one_connection(gocardless: Stage) -> None:

@@ -30,6 +30,7 @@ from bank_pipeline.providers.exact_json import parse_json
 from bank_pipeline.providers.gocardless.quotas import is_daily, to_wait_s
 from bank_pipeline.providers.http import HttpAnswer
 
+FORBIDDEN: Final = "AccountAccessForbidden"
 INVALID_TOKEN: Final = "INVALID_TOKEN"  # noqa: S105 - a code
 LINKED: Final = "LN"
 NOT_FOUND: Final = "NOT_FOUND"
@@ -45,7 +46,7 @@ _CODES: Final[Mapping[type[ProviderError], str]] = {
     ),
     AccessRevokedError: "REQUISITION_NOT_FOUND",
     AccountGoneError: "ACCOUNT_NOT_FOUND AccountInactiveError",
-    AccountBlockedError: "AccountAccessForbidden ACCOUNT_ERROR",
+    AccountBlockedError: f"{FORBIDDEN} ACCOUNT_ERROR",
     ProductUnsupportedError: "EUA_SCOPE AccountResourceUnavailable",
     RateLimitedError: "DAILY_LIMIT COMPANY_LIMIT RateLimitError",
     TransientError: (

@@ -47,6 +47,7 @@ from bank_pipeline.providers.gocardless.client import Call, GoCardlessClient, to
 from bank_pipeline.providers.gocardless.errors import LINKED, NOT_FOUND, error_of_code
 from bank_pipeline.providers.gocardless.quirks import quirks_of
 from bank_pipeline.providers.gocardless.reader import ConnectionReader, joined
+from bank_pipeline.providers.gocardless.refusals import Refusals
 from bank_pipeline.providers.gocardless.schemas import (
     GcBalance,
     GcBalancesAnswer,
@@ -124,7 +125,8 @@ class GoCardlessProvider(WindowProvider):
         )
         self._cache = cache
         self._redirect_url = redirect_url
-        self._reader = ConnectionReader(self._client, cache)
+        self._refusals = Refusals(cache)
+        self._reader = ConnectionReader(self._client, cache, self._refusals)
 
     def close(self) -> None:
         """Close all idle connections."""
@@ -175,7 +177,8 @@ class GoCardlessProvider(WindowProvider):
             archived_as=f"{_BALANCES}?account={account.external_id}",
             subject=Subject(account.external_id, Scope.BALANCES),
         )
-        answer = self._client.call(call, archive=archive)
+        with self._refusals.asking_balances(facts.agreement, account.external_id, _BALANCES):
+            answer = self._client.call(call, archive=archive)
         parsed = calls.parse_model(Provider.GOCARDLESS, _BALANCES, GcBalancesAnswer, answer.body)
         rows = Rows.of(_BALANCES, [answer.raw.body])
         read = [rows.read(raw, GcBalance, _as_it_is, id_key="") for raw in parsed.balances]
@@ -217,7 +220,10 @@ class GoCardlessProvider(WindowProvider):
             ),
             subject=Subject(account.external_id, Scope.TRANSACTIONS),
         )
-        answer = self._client.call(call, archive=archive)
+        with self._refusals.asking_transactions(
+            facts.agreement, account.external_id, windows.TRANSACTIONS, today=request.window.last
+        ):
+            answer = self._client.call(call, archive=archive)
         return self.to_window([answer.raw], account, request)
 
     def to_window(

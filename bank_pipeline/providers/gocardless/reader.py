@@ -42,6 +42,7 @@ from bank_pipeline.providers.gocardless.accounts import (
 from bank_pipeline.providers.gocardless.client import Answer, Call, GoCardlessClient, to_segment
 from bank_pipeline.providers.gocardless.errors import LINKED, error_of_account
 from bank_pipeline.providers.gocardless.quirks import quirks_of
+from bank_pipeline.providers.gocardless.refusals import Refusals
 from bank_pipeline.providers.gocardless.schemas import (
     GcAgreement,
     GcDetails,
@@ -85,9 +86,10 @@ class _Reading:
 class ConnectionReader:
     """Reads requisitions and what hangs on them. Safe to share between threads."""
 
-    def __init__(self, client: GoCardlessClient, cache: Cache) -> None:
+    def __init__(self, client: GoCardlessClient, cache: Cache, refusals: Refusals) -> None:
         self._client = client
         self._cache = cache
+        self._refusals = refusals
 
     def fetch_requisition(self, credential: SecretStr, *, archive: Archive) -> GcRequisition:
         """Read a requisition. It is archived without its id, which is the credential."""
@@ -219,7 +221,8 @@ class ConnectionReader:
             if isinstance(fault, UserActionError):
                 reading.faults.append(fault.code)
         details = None
-        if fault is None and (known is None or not has_details(known)):
+        is_wanted = fault is None and (known is None or not has_details(known))
+        if is_wanted and not self._refusals.is_refused(requisition.agreement, account_id):
             details = self._fetch_details(account_id, reading, is_best_effort=is_best_effort)
         fresh = to_account(account_id, metadata, details, quirks_of(requisition.institution_id))
         reading.accounts.append(fresh if known is None else _merged(known, fresh))

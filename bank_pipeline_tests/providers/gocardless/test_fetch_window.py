@@ -37,6 +37,13 @@ LEFT = {
 }
 
 
+BALANCES = {
+    "balances": [
+        {"balanceType": "interimBooked", "balanceAmount": {"amount": "1.00", "currency": "EUR"}}
+    ]
+}
+
+
 def paths(stub: Stub) -> list[str]:
     return [request.path.removeprefix("/api/v2/") for request in stub.received]
 
@@ -176,3 +183,57 @@ def test_a_refused_window_says_whom_it_is_about(
     with pytest.raises(kind):
         gocardless.fetch_window(REQUISITION, account(), window(), archive=archived)
     assert len(stub.received) == 4
+
+
+FORBIDDEN = refusal("Couldn't update account transactions", 403, type="AccountAccessForbidden")
+
+
+def test_refused_balances_do_not_keep_transactions_away(
+    stub: Stub, gocardless: GoCardlessProvider, archived: Archived
+) -> None:
+    stub.plays(
+        TOKEN_REPLY, Reply(requisition()), FORBIDDEN, Reply(agreement()), transactions(row())
+    )
+    for _ in range(2):
+        with pytest.raises(AccountBlockedError):
+            gocardless.fetch_balances(REQUISITION, account(), archive=archived)
+        answer = gocardless.fetch_window(REQUISITION, account(), window(), archive=archived)
+        assert len(answer.transactions) == 1
+        stub.plays(FORBIDDEN, transactions(row()))
+
+
+def test_refused_transactions_do_not_keep_balances_away(
+    stub: Stub, gocardless: GoCardlessProvider, archived: Archived
+) -> None:
+    stub.plays(TOKEN_REPLY, Reply(requisition()), Reply(agreement()), FORBIDDEN, Reply(BALANCES))
+    for _ in range(2):
+        with pytest.raises(AccountBlockedError, match="AccountAccessForbidden"):
+            gocardless.fetch_window(REQUISITION, account(), window(), archive=archived)
+        answer = gocardless.fetch_balances(REQUISITION, account(), archive=archived)
+        assert len(answer.balances) == 1
+    assert [path.split("/")[-2] for path in paths(stub)[3:]] == [
+        "transactions",
+        "balances",
+        "balances",
+    ]
+
+
+def test_a_refusal_is_remembered_of_one_consent(
+    stub: Stub, gocardless: GoCardlessProvider, archived: Archived
+) -> None:
+    stub.plays(TOKEN_REPLY, Reply(requisition()), Reply(agreement()), FORBIDDEN)
+    for _ in range(2):
+        with pytest.raises(AccountBlockedError):
+            gocardless.fetch_window(REQUISITION, account(), window(), archive=archived)
+    assert len(stub.received) == 4
+
+    stub.plays(
+        Reply(requisition(agreement="agreement-2")),
+        Reply(metadata()),
+        Reply(details()),
+        Reply(agreement(id="agreement-2")),
+        transactions(row()),
+    )
+    gocardless.fetch_accounts(REQUISITION, archive=archived)
+    answer = gocardless.fetch_window(REQUISITION, account(), window(), archive=archived)
+    assert len(answer.transactions) == 1
