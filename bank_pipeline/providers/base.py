@@ -166,12 +166,14 @@ class LinkProgress:
     """
     Where a link stands. `exchange_tokens` are single-use and short-lived.
 
-    Neither finished nor with tokens: the customer is still at it.
+    Neither finished nor with tokens: the customer is still at it. `stated_id` is the connection's
+    id as the browser tells it, unproven, where it hands over what opens the bank by itself.
     """
 
     is_finished: bool
     exchange_tokens: tuple[SecretStr, ...] = ()
     exit_reason: str | None = None
+    stated_id: str | None = None
 
 
 class EventKind(StrEnum):

@@ -108,20 +108,27 @@ def give_back_late(
     context: SyncContext, session: LinkSession, returned: Mapping[str, str] | None
 ) -> None:
     """
-    Have ended what a customer brings back to a link that is over: nobody else has it.
+    Have ended what a customer brings back to a link that is over, unless a connection has it.
 
-    Only what a widget on our page hands over opens the bank by itself. The rest is a code, which
-    opens nothing until it is exchanged and soon not even that, or is ended with its link.
+    Nobody else has it. Only what a widget on our page hands over opens the bank by itself. The
+    rest is a code, which opens nothing until it is exchanged and soon not even that, or is ended
+    with its link. What a link has kept may come again, and something else after it.
 
     Raises:
         ProviderError: it could not be proven now; brought again, it may be.
     """
-    if returned is None or session.outcome in (LINKED, RENEWED):
+    if returned is None:
         return
     client = context.provider(session.provider)
     if not client.capabilities.is_linked_on_our_page:
         return
-    for token in client.fetch_link_progress(session.state, returned=returned).exchange_tokens:
+    progress = client.fetch_link_progress(session.state, returned=returned)
+    if progress.stated_id is None and session.outcome in (LINKED, RENEWED):
+        return
+    with context.engine.connect() as db:
+        if progress.stated_id and is_consent_of_any(db, session.provider, progress.stated_id):
+            return
+    for token in progress.exchange_tokens:
         with suppress(AccessRevokedError):  # it opens nothing any more
             _give_back(context, session.provider, session.team_id, client.complete_link(token))
 

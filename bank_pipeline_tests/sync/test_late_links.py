@@ -1,10 +1,12 @@
 """What customers bring back to a link that is over is kept or ended, and never left open."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
+import httpx
 import pytest
 from pydantic import SecretStr
 
@@ -18,9 +20,9 @@ from bank_pipeline.storage.link_sessions import finish_link_session
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.ending import end_consents
 from bank_pipeline.sync.erasing import erase_team
-from bank_pipeline.sync.link import complete_link, link_with_token
-from bank_pipeline.sync.linked import GRACE, expire_links
-from bank_pipeline_tests.providers.contract.stage import Stage
+from bank_pipeline.sync.link import accept_return, complete_link, link_with_token
+from bank_pipeline.sync.linked import GRACE, LinkState, expire_links
+from bank_pipeline_tests.providers.contract.stage import READY, Stage
 from bank_pipeline_tests.sync.between import LOCK, just_before
 from bank_pipeline_tests.sync.ground import Ground
 from bank_pipeline_tests.sync.staging import staged_at
@@ -98,6 +100,49 @@ def test_an_enrollment_whose_link_is_over_is_not_left_at_teller(crowd: Stage, wa
     assert end() == state, "a page that is loaded again tells the same"
     assert crowd.query(TO_END) == []
     assert crowd.query("SELECT 1 FROM bank.connections") == []
+
+
+def test_a_second_enrollment_of_one_link_is_not_left_at_teller(crowd: Stage) -> None:
+    """Its page was open twice, and the customer agreed in both: the first is kept."""
+    before = {*crowd.external_ids()}
+    login = crowd.new_login()
+    first = crowd.agreed(login, AccountKind.CHECKING)
+    second = agreed_beside(crowd, login)
+    state = first()
+    [connection] = state.connection_ids
+
+    assert second() == state
+
+    end_consents(crowd.context)
+    assert {*crowd.external_ids()} == before | {crowd.connection(connection).external_id}
+    assert second() == state
+    crowd.pass_time(READY)
+    crowd.sync(connection)
+    assert crowd.differences(connection) == []
+
+
+def agreed_beside(stage: Stage, login: str) -> Callable[[], LinkState]:
+    """Agree once more in the page of the newest link, to an enrollment of its own."""
+    asked = {"login": login, "account": None, "nonce": stage.passed["state"]}
+    answer = httpx.post(f"{stage.sandbox.url}/_sim/teller/connect", json=asked)
+    done = answer.raise_for_status().json()
+    returned = {
+        "state": stage.passed["state"],
+        "access_token": done["accessToken"],
+        "enrollment_id": done["enrollment"]["id"],
+        "user_id": done["user"]["id"],
+        "signatures": ",".join(done["signatures"]),
+    }
+    return partial(accept_return, stage.context, stage.case.provider, returned)
+
+
+def test_an_enrollment_that_is_told_twice_is_not_asked_for_again(crowd: Stage) -> None:
+    """Its page may be loaded again while Teller does not answer."""
+    end = crowd.agreed(crowd.new_login(), AccountKind.CHECKING)
+    state = end()
+    crowd.fail("teller:*", FaultKind.HTTP_STATUS, status=503, times=None)
+
+    assert end() == state
 
 
 def test_an_enrollment_that_cannot_be_proven_just_now_may_be_brought_again(crowd: Stage) -> None:

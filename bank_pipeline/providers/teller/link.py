@@ -142,7 +142,8 @@ def to_progress(
         institution_name=returned.get("institution_name") or None,
         is_signed=signing_key is not None,
     )
-    return LinkProgress(is_finished=True, exchange_tokens=(exchange.to_token(),))
+    packed = exchange.to_token()
+    return LinkProgress(is_finished=True, exchange_tokens=(packed,), stated_id=enrollment_id)
 
 
 def read_token(exchange_token: SecretStr) -> Exchange:
