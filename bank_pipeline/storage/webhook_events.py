@@ -7,10 +7,17 @@ from typing import Final, Protocol
 
 import sqlalchemy as sa
 
-from bank_pipeline.domain.connection import SYNCABLE, Connection, Provider
+from bank_pipeline.domain.connection import SYNCABLE, Connection, ConnectionStatus, Provider
 from bank_pipeline.domain.ids import SyncRunId
 from bank_pipeline.storage.bell import ring
-from bank_pipeline.storage.tables import connections, webhook_events
+from bank_pipeline.storage.tables import connection_events, connections, webhook_events
+
+_TO_BE_MENDED: Final = (
+    ConnectionStatus.EXPIRING,
+    ConnectionStatus.NEEDS_REAUTH,
+    ConnectionStatus.REVOKED,
+)
+_MENDED: Final = (ConnectionStatus.ACTIVE, ConnectionStatus.PENDING)
 
 
 class Event(Protocol):
@@ -93,18 +100,30 @@ def is_told_since(
     return db.scalar(sa.select(sa.exists().where(*waits))) is True
 
 
-def load_newest_code(
-    db: sa.Connection, connection: Connection, kind: str, *, since: datetime
+def load_standing_code(
+    db: sa.Connection, connection: Connection, kind: str, *, despite: str
 ) -> str | None:
-    """Load in whose words the newest event of a kind came since then, handled or not."""
-    query = sa.select(webhook_events.c.code).where(
-        webhook_events.c.provider == connection.provider,
-        webhook_events.c.connection_external_id == connection.external_id,
-        webhook_events.c.kind == kind,
-        webhook_events.c.received_at >= since,
+    """
+    Load in whose words the newest event of a kind told of the consent in use, handled or not.
+
+    None if that was mended since, by more than what is told with this reason.
+    """
+    told = webhook_events.c
+    events = connection_events.c
+    is_mended = sa.exists().where(
+        events.connection_id == connection.id,
+        events.at >= told.received_at,
+        events.from_status.in_(_TO_BE_MENDED),
+        events.to_status.in_(_MENDED),
+        events.reason.is_distinct_from(despite),
     )
-    code: str | None = db.scalar(query.order_by(webhook_events.c.id.desc()).limit(1))
-    return code
+    query = sa.select(told.code, is_mended).where(
+        told.provider == connection.provider,
+        told.connection_external_id == connection.external_id,
+        told.kind == kind,
+    )
+    newest = db.execute(query.order_by(told.id.desc()).limit(1)).one_or_none()
+    return None if newest is None or newest[1] else str(newest[0])
 
 
 def delete_old_events(db: sa.Connection, *, before: datetime, limit: int) -> int:

@@ -54,6 +54,7 @@ from bank_pipeline.storage.raw_payloads import save_raw_payload
 from bank_pipeline.storage.teams import hold_team
 from bank_pipeline.sync.audit import note_act
 from bank_pipeline.sync.context import SyncContext
+from bank_pipeline.sync.webhooks import CONSENT_TO_COME
 
 GRACE: Final = timedelta(minutes=10)
 """A customer who was at their bank when the link's time ended is not sent away."""
@@ -290,7 +291,7 @@ def keep_next_consent(
         vault=context.vault,
         now=now,
     )
-    request_sync(db, connection.id, reason="consent renewed", now=now)
+    request_sync(db, connection.id, reason=CONSENT_TO_COME, now=now)
 
 
 def _to_told(answer: AccountsAnswer | None) -> tuple[tuple, tuple] | None:  # type: ignore[type-arg]

@@ -169,7 +169,7 @@ def _note_failure(
             reason = f"new consent given up: {why}"
             insert_notice(db, connection, reason, now=now)
             if was_next:
-                take_up_warning(db, stored, since=consent.created_at, now=now)
+                take_up_warning(db, stored, now=now)
         else:
             wait = growing_wait(RETRY_WAITS, tries) if is_its_own else NOT_ITS_OWN_WAIT
             due = now + max(wait, timedelta(seconds=failure.retry_after_s or 0))

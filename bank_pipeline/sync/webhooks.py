@@ -24,7 +24,7 @@ from bank_pipeline.storage.notices import insert_stop_notice
 from bank_pipeline.storage.webhook_events import (
     insert_event,
     insert_events,
-    load_newest_code,
+    load_standing_code,
     take_up,
 )
 from bank_pipeline.sync.context import SyncContext
@@ -45,6 +45,9 @@ Events that are handled when a sync has covered them; the others when they are s
 That a login broke is one of them: providers repeat for a day what they think was not heard,
 and by then it may be mended. The sync asks how it stands now.
 """
+
+CONSENT_TO_COME: Final = "renewed by a new consent"
+"""Why a connection is due whose new consent is to be tried: the one in use is as it was."""
 
 ABOUT_ACCOUNTS: Final = frozenset({EventKind.ACCOUNT_REVOKED, EventKind.NEW_ACCOUNTS})
 
@@ -118,15 +121,13 @@ def take_up_events(db: sa.Connection, connection_id: ConnectionId, *, now: datet
         _apply(db, event, load_connection(db, connection_id), now)
 
 
-def take_up_warning(
-    db: sa.Connection, connection: Connection, *, since: datetime, now: datetime
-) -> None:
+def take_up_warning(db: sa.Connection, connection: Connection, *, now: datetime) -> None:
     """
-    Warn of the end of the consent in use, if that was told since then.
+    Warn of the end of the consent in use, if that was told and it was not mended since.
 
     It said nothing to anybody while a new consent was to replace that one, which was given up.
     """
-    code = load_newest_code(db, connection, EventKind.EXPIRING, since=since)
+    code = load_standing_code(db, connection, EventKind.EXPIRING, despite=CONSENT_TO_COME)
     if code is not None and connection.status.is_syncable:
         transition = _warned(connection, ConnectionStatus.EXPIRING, code)
         apply_transition(db, connection, transition, sync_run_id=None, now=now)

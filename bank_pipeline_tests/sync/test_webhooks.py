@@ -296,25 +296,6 @@ def test_a_warning_without_a_date_outlives_an_outage(announced: Ground) -> None:
     assert announced.connection(connection).status is ConnectionStatus.EXPIRING
 
 
-def test_a_warning_is_heard_once_the_consent_that_was_to_come_is_given_up(
-    announced: Ground,
-) -> None:
-    """It is not repeated; whoever renewed in vain has a week left to renew again."""
-    connection, other = announced.link_ready(), announced.link("login-3")
-    announced.add_next_consent(connection, "in-vain", like=other)
-    announced.pass_time(timedelta(hours=1))
-    announced.fire(connection, "PENDING_DISCONNECT")
-    assert announced.connection(connection).status is ConnectionStatus.ACTIVE
-
-    announced.break_item(other)
-    announced.sync(connection)
-
-    after = announced.connection(connection)
-    assert announced.count("next_consents") == 0
-    assert after.status is ConnectionStatus.EXPIRING
-    assert after.status_reason == "ITEM/PENDING_DISCONNECT"
-
-
 def test_news_wait_for_what_the_provider_asked_for(announced: Ground) -> None:
     connection = announced.link_ready()
     announced.fail(SYNC, FaultKind.RATE_LIMITED, times=None, retry_after="43200")
