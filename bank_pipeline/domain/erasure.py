@@ -56,6 +56,11 @@ REMAINDERS: Final = (
         "BANK_PIPELINE_RUN_RETENTION_DAYS and BANK_PIPELINE_EVENT_RETENTION_DAYS",
     ),
     Remainder(
+        "the cache",
+        "dates on which accounts at GoCardless were refused, under digests of ids erased elsewhere",
+        "100 days in Redis; in files until you delete them",
+    ),
+    Remainder(
         "lines that processes wrote to their standard output",
         "ids of connections",
         "your log collector's retention",

@@ -30,6 +30,9 @@ LOCK_FILES: Final = 64  # creations of different keys rarely wait for each other
 
 EXPIRES_S: Final = 100 * 24 * 3600  # above the longest time for which a value is good
 
+LASTING: Final = "lasting-"
+"""Keys that begin so tell of nobody, nor do their values: they outlive `Cache.empty`."""
+
 _PREFIX: Final = "bank_pipeline:"
 _FILE_BACKEND: Final = "bank_pipeline.file"
 _REDIS_BACKEND: Final = "bank_pipeline.redis"
@@ -120,7 +123,7 @@ class Cache:
         Forget everything that was ever stored, and say whether that could be done.
 
         All of it, because nobody can tell which values are about whom; each is made anew when
-        it is wanted.
+        it is wanted. What is `LASTING` is about nobody, and stays.
         """
         try:
             self._empty()
@@ -134,8 +137,10 @@ class Cache:
         if isinstance(backend, _FileBackend):
             backend.empty()
             return
+        lasting = _to_redis_key(LASTING).encode()
         for key in backend.writer_client.scan_iter(match=f"{_PREFIX}*"):
-            backend.writer_client.delete(key)
+            if not key.startswith(lasting):
+                backend.writer_client.delete(key)
 
 
 def build_cache(settings: Settings, *, seal: Seal | None = None) -> Cache:
@@ -215,7 +220,7 @@ class _FileBackend(BytesBackend):
         ]
 
     def empty(self) -> None:
-        """Delete every value that there is."""
+        """Delete every value that there is, but for those in the folder of the lasting ones."""
         for path in self._folder.glob("??/*"):
             path.unlink(missing_ok=True)
 
@@ -252,7 +257,7 @@ class _FileBackend(BytesBackend):
 
     def _path(self, key: str) -> Path:
         name = hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
-        return self._folder / name[:2] / name
+        return self._folder / ("lasting" if key.startswith(LASTING) else name[:2]) / name
 
 
 def _head(key: str) -> bytes:

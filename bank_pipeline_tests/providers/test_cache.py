@@ -16,7 +16,7 @@ from redis import Redis
 from bank_pipeline.config import Settings
 from bank_pipeline.errors import SetupError
 from bank_pipeline.providers import cache as module
-from bank_pipeline.providers.cache import Cache, build_cache, build_file_cache
+from bank_pipeline.providers.cache import LASTING, Cache, build_cache, build_file_cache
 from bank_pipeline.providers.gocardless.tokens import TokenKeeper
 from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.seals import VaultSeal
@@ -137,6 +137,16 @@ def test_what_was_emptied_is_nowhere_in_the_files(cache: Cache, tmp_path: Path) 
     assert cache.get_or_create("about somebody", lambda: {"n": 1}, ttl_s=60) == {"n": 1}
 
 
+def test_what_tells_of_nobody_outlives_the_emptying(cache: Cache) -> None:
+    cache.get_or_create(f"{LASTING}count", lambda: {"n": 1}, ttl_s=60)
+
+    assert cache.empty()
+
+    assert cache.get_or_create(f"{LASTING}count", lambda: {"n": 2}, ttl_s=60) == {"n": 1}
+    cache.drop(f"{LASTING}count")
+    assert cache.get_or_create(f"{LASTING}count", lambda: {"n": 2}, ttl_s=60) == {"n": 2}
+
+
 def test_a_cache_that_cannot_be_reached_is_not_called_empty() -> None:
     url = SecretStr("redis://127.0.0.1:1/0")
     assert not build_cache(Settings(_env_file=None, redis_url=url)).empty()
@@ -163,9 +173,12 @@ def test_a_shared_server_loses_our_values_alone(redis_port: int) -> None:
         [ours] = client.keys("bank_pipeline:*")
         assert client.ttl(ours) > 0
 
+        lasting = f"bank_pipeline:{LASTING}count"
+        cache.get_or_create(f"{LASTING}count", lambda: {"n": 1}, ttl_s=60)
+
         assert cache.empty()
 
-        assert client.keys("*") == [b"queue"]
+        assert {*client.keys("*")} == {b"queue", lasting.encode()}
 
 
 def _content(folder: Path) -> bytes:

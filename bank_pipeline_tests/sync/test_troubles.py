@@ -164,6 +164,24 @@ def test_an_account_its_holder_may_not_see_does_not_end_the_consent(gocardless: 
     assert len(gocardless.live()) == len(others)
 
 
+def test_the_erasure_of_others_does_not_have_a_refused_account_asked_again(
+    gocardless: Stage,
+) -> None:
+    """It empties the cache, and each time would bring the consent's end nearer."""
+    connection, accounts = linked(gocardless)
+    forbid(gocardless, accounts[0])
+    lived(gocardless, connection, timedelta(days=1, hours=12))
+    tried = gocardless.calls()
+
+    for _ in range(3):
+        assert gocardless.context.cache.empty()
+        lived(gocardless, connection, timedelta(days=1))
+
+    for operation in ("details", "transactions", "balances"):
+        asked = (operation, accounts[0])
+        assert gocardless.calls()[asked] == tried[asked]
+
+
 def test_a_refused_account_is_asked_again_and_then_read_as_ever(gocardless: Stage) -> None:
     connection, accounts = linked(gocardless)
     forbid(gocardless, accounts[0])

@@ -4,11 +4,14 @@ Remembers which accounts their holder may not see, so that they are asked for se
 GoCardless counts each such refusal, and at the tenth in a row it suspends the whole consent, with
 all the accounts beside. So a refused account waits for longer each time: seven refusals of its
 transactions are a year. Its balances are asked for as long as they come, and else once; its
-details not at all. Whatever is remembered is of one consent: a new one is asked at once.
+details not at all. Whatever is remembered is of one consent: a new one is asked at once. It is kept
+under a digest of random ids, so that the erasure of a team, which empties the cache, need not have
+it forgotten of all others.
 
 Source: https://developer.gocardless.com/bank-account-data/statuses
 """
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
@@ -16,7 +19,7 @@ from typing import Any, Final
 
 from bank_pipeline.domain.waits import growing_wait
 from bank_pipeline.errors import AccountBlockedError
-from bank_pipeline.providers.cache import Cache
+from bank_pipeline.providers.cache import LASTING, Cache
 from bank_pipeline.providers.gocardless.errors import FORBIDDEN, error_of_code
 
 WAITS: Final = tuple(timedelta(days=days) for days in (1, 7, 30, 90))
@@ -94,4 +97,5 @@ class Refusals:
 
 
 def _key(agreement: str | None, account_id: str) -> str:
-    return f"gocardless-refused-{agreement}-{account_id}"
+    digest = hashlib.blake2b(f"{agreement} {account_id}".encode(), digest_size=16).hexdigest()
+    return f"{LASTING}gocardless-refused-{digest}"
