@@ -148,7 +148,8 @@ def build_cache(settings: Settings, *, seal: Seal | None = None) -> Cache:
     Build the cache that the settings name. Touches no file or network until first use.
 
     Raises:
-        SetupError: it is in Redis, and the client for that is not installed.
+        SetupError: it is in Redis, and the client for that is not installed, or its URL has an
+            option that makes no sense.
     """
     if settings.redis_url is not None:
         if find_spec("redis") is None:
@@ -156,21 +157,20 @@ def build_cache(settings: Settings, *, seal: Seal | None = None) -> Cache:
                 "BANK_PIPELINE_REDIS_URL needs more packages: install requirements-hosts.lock, or "
                 "`pip install 'bank-pipeline[hosts]'`"
             )
-        return Cache(
-            # The server may be shared with others, the broker's queues included.
-            _make_region(key_mangler=_to_redis_key).configure(
-                _REDIS_BACKEND,
-                arguments={
-                    "url": settings.redis_url.get_secret_value(),
-                    "distributed_lock": True,
-                    "thread_local_lock": False,
-                    "lock_timeout": LOCK_S_MAX,
-                    "lock_blocking_timeout": WAIT_S_MAX,
-                    "socket_timeout": SOCKET_S_MAX,
-                },
-            ),
-            seal=seal,
-        )
+        arguments = {
+            "url": settings.redis_url.get_secret_value(),
+            "distributed_lock": True,
+            "thread_local_lock": False,
+            "lock_timeout": LOCK_S_MAX,
+            "lock_blocking_timeout": WAIT_S_MAX,
+            "socket_timeout": SOCKET_S_MAX,
+        }
+        # The server may be shared with others, the broker's queues included.
+        region = _make_region(key_mangler=_to_redis_key)
+        try:
+            return Cache(region.configure(_REDIS_BACKEND, arguments=arguments), seal=seal)
+        except ValueError as error:  # it names the option
+            raise SetupError(f"BANK_PIPELINE_REDIS_URL: {error}") from None
     return build_file_cache(settings.state_dir / "cache", seal=seal)
 
 

@@ -152,6 +152,13 @@ def test_a_cache_that_cannot_be_reached_is_not_called_empty() -> None:
     assert not build_cache(Settings(_env_file=None, redis_url=url)).empty()
 
 
+def test_an_option_of_a_shared_caches_url_that_makes_no_sense_is_refused_in_words() -> None:
+    url = SecretStr("redis://:canary@127.0.0.1:1/?db=first")
+    with pytest.raises(SetupError, match=r"BANK_PIPELINE_REDIS_URL: .*'db'") as refused:
+        build_cache(Settings(_env_file=None, redis_url=url))
+    assert "canary" not in str(refused.value)
+
+
 def test_without_its_client_a_shared_cache_is_refused_with_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
