@@ -6,7 +6,7 @@ with what is stored, what it should hold and does not has ended, and what cannot
 kept and marked.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
@@ -74,20 +74,26 @@ def believed(look: Look, stored: Iterable[StoredTransaction]) -> Look:
     """Take back what a look claims of days of which the bank may have told nothing."""
     if look.covered is None or look.sure_from is None:
         return look
-    shown = {row.external_id for row in look.rows}
-    held = (row for row in stored if row.account_external_id == look.account and not row.is_removed)
+    account = (row for row in stored if row.account_external_id == look.account)
+    held = [row for row in account if not row.is_removed]
+    shown, names = {row.external_id for row in look.rows}, {row.external_id for row in held}
+    missed = _count_booked(row for row in held if row.external_id not in shown)
+    missed -= _count_booked(row for row in look.rows if row.external_id not in names)
     covered = believed_window(
         look.covered,
         sure_from=look.sure_from,
         shown=[row.booking_date for row in look.rows if row.booking_date is not None],
-        missed=[
-            row.booking_date
-            for row in held
-            if row.booking_date is not None and row.external_id not in shown
-        ],
+        missed=[day for day, _ in missed],
         known_from=look.covered_before[0].first if look.covered_before else look.covered.first,
     )
     return replace(look, covered=covered)
+
+
+def _count_booked(
+    rows: Iterable[Transaction | StoredTransaction],
+) -> Counter[tuple[date, Decimal | None]]:
+    """Count by day and amount, which a row keeps that goes on in other words, or by another id."""
+    return Counter((row.booking_date, row.amount) for row in rows if row.booking_date is not None)
 
 
 @dataclass

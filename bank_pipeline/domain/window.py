@@ -128,7 +128,7 @@ def believed_window(
     shown: Collection[date],
     missed: Collection[date],
     known_from: date | None,
-) -> DateWindow:
+) -> DateWindow | None:
     """
     Return what an answer covers of a bank that may cut what is too old, without a word.
 
@@ -136,16 +136,19 @@ def believed_window(
     very many rows only from that row, because some banks give so many rows, not days. Older days
     are not denied when rows that we hold are not among the `shown` ones: so many are hardly taken
     back at once. Nor is the day of the oldest row where rows of it are missed, too: such a bank
-    cuts in the middle of a day. And days from before all that we know, since `known_from`, are
-    not covered for being asked for. All are booking dates.
+    cuts in the middle of a day; where that is the last day, None is left. And days from before
+    all that we know, since `known_from`, are not covered for being asked for. All are booking
+    dates.
     """
     may_be_full = len(shown) >= FULL_ROWS_MIN
     floor = min(shown) if may_be_full else min([sure_from, *shown])
-    if covered.first >= floor:
+    if covered.first > floor or (covered.first == floor and not may_be_full):
         return covered
     is_cut = any(covered.first <= day < floor for day in missed)
-    if is_cut and (may_be_full or floor < sure_from) and floor in missed:
-        floor += _DAY
+    if floor in missed and (may_be_full or (is_cut and floor < sure_from)):
+        is_cut, floor = True, floor + _DAY
+    if is_cut and floor > covered.last:
+        return None
     first = floor if is_cut or known_from is None else min(floor, max(covered.first, known_from))
     return DateWindow(first=min(first, covered.last), last=covered.last)
 

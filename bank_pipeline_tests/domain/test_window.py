@@ -186,6 +186,7 @@ def believed(*shown: date, missed: tuple[date, ...] = (), known_from: date | Non
     window = believed_window(
         asked, sure_from=date(2026, 2, 1), shown=shown, missed=missed, known_from=known_from
     )
+    assert window is not None
     assert window.last == TODAY
     return window.first
 
@@ -219,8 +220,28 @@ def test_an_answer_of_very_many_rows_denies_nothing_older_than_them() -> None:
 
     assert believed(*full, missed=(old, sure), known_from=first) == oldest
     assert believed(*full, missed=(sure, oldest), known_from=first) == oldest + DAY
+    assert believed(*full, missed=(oldest,), known_from=first) == oldest + DAY
     assert believed(*full, known_from=first) == first
     assert believed(*few, missed=(old, sure), known_from=first) == sure
+
+
+def test_an_answer_of_very_many_rows_denies_none_of_its_oldest_day_wherever_that_is() -> None:
+    """It may be the first day that was asked for, or the last."""
+    week = DateWindow(first=TODAY - 6 * DAY, last=TODAY)
+
+    def told(oldest: date, missed: tuple[date, ...]) -> DateWindow | None:
+        return believed_window(
+            week,
+            sure_from=week.first,
+            shown=[oldest] * FULL_ROWS_MIN,
+            missed=missed,
+            known_from=week.first,
+        )
+
+    assert told(week.first, ()) == week
+    assert told(week.first, (week.first,)) == DateWindow(first=week.first + DAY, last=TODAY)
+    assert told(TODAY, (TODAY,)) is None
+    assert told(week.first - DAY, (week.first,)) == week
 
 
 def test_a_quiet_account_keeps_its_coverage_and_gets_none_from_before_it_was_known() -> None:
