@@ -155,6 +155,7 @@ def _gather(look: Look, held: Sequence[StoredTransaction], gathered: _Gathered) 
     if look.covered is None:
         waiting = _find_waiting(shown, held, pins)
         shown = tuple(row for row in shown if key_of(row) not in waiting)
+        pins = {key: row for key, row in pins.items() if key not in waiting}
     gathered.shown[look.account] = shown
     gathered.upserts += shown
     gathered.pins |= pins
@@ -172,21 +173,22 @@ def _gather(look: Look, held: Sequence[StoredTransaction], gathered: _Gathered) 
 
 
 def _find_waiting(
-    shown: Iterable[Transaction], held: Iterable[StoredTransaction], pins: Pins
+    shown: Sequence[Transaction], held: Sequence[StoredTransaction], pins: Pins
 ) -> Collection[Key]:
     """
     Return what may be a pending row of ours under another id, of an answer that broke off.
 
     Only a whole answer tells whether that row is still there, too: until then it counts once.
     """
-    held = [*held]
-    known = {row.key for row in held} | pins.keys()
-    names = {key_of(row) for row in shown}
-    fresh = [row for row in shown if key_of(row) not in known]
+    known: dict[Key, StoredTransaction | None] = {row.key: row for row in held}
+    known.update(pins)
+    told = {key_of(row): known.get(key_of(row)) for row in shown}
+    fresh = [row for row in shown if told[key_of(row)] is None]
+    seen = {row.id for row in told.values() if row is not None}
     pending = [
         row
         for row in held
-        if row.status is TransactionStatus.PENDING and not row.is_removed and row.key not in names
+        if row.status is TransactionStatus.PENDING and not row.is_removed and row.id not in seen
     ]
     return match_payments(fresh, pending).keys()
 

@@ -42,6 +42,29 @@ def test_two_payments_of_which_a_broken_off_look_shows_one_are_two_in_the_end() 
     assert {*held.names} == {"anchor", "p", "b"}
 
 
+def test_a_pending_row_that_gets_the_number_of_another_is_one_after_a_broken_off_look() -> None:
+    """A bank that numbers the rows of a day: the name is known, and is another's now."""
+    held = Held()
+    held.look([ANCHOR, movement("1", PENDING, amount="-5"), movement("2", PENDING)], MARCH)
+    before = held.amounts
+
+    held.look([movement("1", PENDING)], None)
+    assert held.amounts == before
+    held.look([ANCHOR, movement("1", PENDING)], MARCH)
+
+    assert held.names == {"anchor": "row-0001", "1": "row-0003"}
+
+
+def test_a_payment_beside_a_pending_row_that_is_shown_under_another_id_does_not_wait() -> None:
+    """After a new consent every id is another; what the row is, is known already."""
+    held = Held()
+    held.look([ANCHOR, movement("p", PENDING)], MARCH)
+
+    held.look([movement("q", PENDING), BOOKED], None, moved_by=timedelta(days=1))
+
+    assert held.names == {"anchor": "row-0001", "q": "row-0002", "b": "row-0003"}
+
+
 def test_other_payments_of_a_broken_off_look_are_kept() -> None:
     """Those of another amount, and of words that are like none of ours."""
     held = Held()
