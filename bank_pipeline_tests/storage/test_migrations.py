@@ -1,6 +1,5 @@
 """Migrations build what the tables page says, up and down, with rows in every table."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -11,47 +10,20 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from bank_pipeline.domain.ids import ConnectionId, SyncRunId
-from bank_pipeline.domain.reading import Lineage, Reading
+from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.errors import SetupError
-from bank_pipeline.providers.answers import RawAnswer
-from bank_pipeline.providers.calls import to_digest
 from bank_pipeline.storage.accounts import load_accounts
 from bank_pipeline.storage.balance_choice import save_choices
 from bank_pipeline.storage.balances import rebuild_series
 from bank_pipeline.storage.columns import SCHEMA
-from bank_pipeline.storage.encryption_keys import store_fingerprint_key
 from bank_pipeline.storage.engine import build_engine
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.migrate import downgrade, head, load_pending, load_revision, migrate
-from bank_pipeline.storage.raw_payloads import save_raw_payload
 from bank_pipeline.storage.roles import ROLES, ensure_roles
-from bank_pipeline.storage.sync_runs import (
-    SyncOutcome,
-    finish_sync_run,
-    load_lineage,
-    start_sync_run,
-)
-from bank_pipeline.storage.tables import metadata, raw_payloads
+from bank_pipeline.storage.tables import metadata
 from bank_pipeline_tests.emptying import EMPTY_AUDIT
-from bank_pipeline_tests.storage.linked import link
 from bank_pipeline_tests.storage.rows import insert_row_everywhere
 from bank_pipeline_tests.vaults import VAULT
-
-
-@pytest.fixture
-def empty(server_url: str) -> Iterator[sa.Engine]:
-    """Engine on a database of its own that was never migrated."""
-    name = f"empty_{new_id().replace('-', '')}"
-    server = build_engine(server_url).execution_options(isolation_level="AUTOCOMMIT")
-    with server.connect() as db:
-        db.execute(sa.text(f"CREATE DATABASE {name}"))
-    engine = build_engine(sa.make_url(server_url).set(database=name).render_as_string())
-    yield engine
-    engine.dispose()
-    with server.connect() as db:
-        db.execute(sa.text(f"DROP DATABASE {name}"))
-    server.dispose()
 
 
 def revisions(engine: sa.Engine) -> tuple[str, ...]:
@@ -151,45 +123,6 @@ def test_stable_ids_of_accounts_survive_the_way_down_and_up(
         connection_id = db.scalar(sa.text("SELECT id::text FROM bank.connections"))
         [account] = load_accounts(db, ConnectionId(str(connection_id)), vault=VAULT)
         assert account.stable_external_ids == ("iban:1",)
-
-
-def test_lineage_names_answers_as_the_archive_does_after_the_way_down_and_up(
-    empty: sa.Engine, now: datetime
-) -> None:
-    """Older releases named them by digests of their own, of which a number can be guessed."""
-    migrate(empty, VAULT)
-    raw = RawAnswer("transactions", b'{"iban": "..."}', to_digest(b"that one"), None)
-    with empty.begin() as db:
-        store_fingerprint_key(db, VAULT)
-        connection = link(db, now).connection
-        run_id = start_sync_run(db, connection.id, reason="manual", dagster_run_id=None, now=now)
-        save_raw_payload(db, connection.id, run_id, raw, now=now, vault=VAULT)
-        reading = Reading(((raw.operation, raw.digest), ("not kept", b"16 bytes of one.")))
-        lineage = Lineage({}, (reading,)).keyed(VAULT.to_keyed).to_json()
-        outcome = SyncOutcome.SYNCED
-        finish_sync_run(db, run_id, outcome=outcome, lineage=lineage, now=now)
-    gone = VAULT.to_keyed(b"16 bytes of one.").hex()
-
-    downgrade(empty, "0018", VAULT)
-
-    assert named_answers(empty, run_id) == [
-        [raw.operation, raw.digest.hex()],
-        ["not kept", gone],  # nobody can tell its own any more, and nobody finds it
-    ]
-    migrate(empty, VAULT)
-    [kept, _] = named_answers(empty, run_id)
-    assert kept == [raw.operation, VAULT.to_keyed(raw.digest).hex()]
-    with empty.connect() as db:
-        [key] = [(row.operation, bytes(row.digest)) for row in db.execute(sa.select(raw_payloads))]
-    assert (key[0], key[1].hex()) == (*kept,)
-
-
-def named_answers(engine: sa.Engine, run_id: SyncRunId) -> list[list[str]]:
-    with engine.connect() as db:
-        record = load_lineage(db, run_id)
-    assert record is not None
-    answers: list[list[str]] = record["readings"][0]["answers"]
-    return answers
 
 
 def test_base_leaves_nothing_of_ours(empty: sa.Engine) -> None:

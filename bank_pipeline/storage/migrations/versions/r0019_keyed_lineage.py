@@ -2,14 +2,16 @@
 
 import hmac
 import json
+import secrets
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
 from alembic import context, op
 
+from bank_pipeline.errors import SetupError
 from bank_pipeline.storage.credentials import Vault
-from bank_pipeline.storage.migrations.sealing import change_rows, unseal
+from bank_pipeline.storage.migrations.sealing import change_rows, needed, unseal
 
 revision: Final = "0019"
 down_revision: Final[str | None] = "0018"
@@ -36,9 +38,22 @@ def upgrade() -> None:
     vault: Vault | None = context.config.attributes.get("vault")
     if not op.get_bind().execute(sa.text(f"{RUNS} LIMIT 1")).all():
         return  # a new installation, whose keys are not stored yet
-    row = op.get_bind().execute(sa.text(FINGERPRINT_KEY)).mappings().one()
-    key = bytes.fromhex(unseal(vault, row, "data key fingerprints").decode())
+    key = _load_key(vault)
     _rename(lambda _, __, digest: hmac.digest(key, digest, "sha256")[:DIGEST_BYTES])
+
+
+def _load_key(vault: Vault | None) -> bytes:
+    """Return the key of digests; where it was given up with all answers, one that nobody has."""
+    row = op.get_bind().execute(sa.text(FINGERPRINT_KEY)).mappings().one_or_none()
+    if row is None:
+        return secrets.token_bytes()
+    if not needed(vault).knows(row["key_id"]):
+        raise SetupError(
+            f"The key of digests was sealed with key {row['key_id']}, which is missing: restore it "
+            "from a backup, or give up what it sealed by `bank-pipeline keys forget` of the "
+            "release before. Nothing was changed"
+        )
+    return bytes.fromhex(unseal(vault, row, "data key fingerprints").decode())
 
 
 def downgrade() -> None:
