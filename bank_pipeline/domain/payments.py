@@ -1,9 +1,10 @@
 """Which ended rows go on under another id, for providers that lose the link. Pure."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
+from itertools import islice
 from operator import itemgetter
 from typing import Final
 
@@ -28,7 +29,11 @@ _CONTINUABLE: Final = frozenset(
         TransactionStatus.BOOKED,
     }
 )
+COMPARED_MAX: Final = 50
+"""With how many rows of one price each entry is compared by its words, which takes time."""
 _Paid = tuple[str, Decimal | None, str | None]
+_Waiting = dict[_Paid, dict[TransactionId, StoredTransaction]]
+_Content = Callable[[Transaction | StoredTransaction], object]
 _IsOne = Callable[[Transaction, StoredTransaction], bool]
 
 
@@ -69,7 +74,7 @@ def match_payments(
         )
         matched |= _pair(free, waiting, is_one)
     fresh = [row for row in booked if key_of(row) not in matched]
-    left = [row for rows in waiting.values() for row in rows]
+    left = [row for rows in waiting.values() for row in rows.values()]
     return matched | match_rewritten(fresh, left, unshown=unshown)
 
 
@@ -86,63 +91,112 @@ def match_restored(
     return _pair(booked, _by_money(taken_back), _is_equal_booked)
 
 
-def _by_money(rows: Iterable[StoredTransaction]) -> dict[_Paid, list[StoredTransaction]]:
+def _by_money(rows: Iterable[StoredTransaction]) -> _Waiting:
     """Gather rows by account, amount and currency, the first to be taken first."""
-    waiting: dict[_Paid, list[StoredTransaction]] = defaultdict(list)
+    waiting: _Waiting = defaultdict(dict)
     for row in sorted(rows, key=_seniority):
-        waiting[row.account_external_id, row.amount, row.currency].append(row)
+        waiting[_paid(row)][row.id] = row
     return waiting
 
 
 def _pair(
-    transactions: Iterable[Transaction],
-    waiting: dict[_Paid, list[StoredTransaction]],
-    is_one: _IsOne,
+    transactions: Iterable[Transaction], waiting: _Waiting, is_one: _IsOne
 ) -> dict[Key, StoredTransaction]:
     """
     Take for each entry a waiting row that it is; what is taken waits no more.
 
     Of several that it could be, the one of the same text and day of payment goes first, then one
-    of the same text, then the closest in words over all entries.
+    of the same text, then the closest in words over all entries, of the first so many.
     """
-    matched: dict[Key, StoredTransaction] = {}
-    if not any(waiting.values()):
-        return matched
-
-    def take(transaction: Transaction, row: StoredTransaction) -> None:
-        waiting[row.account_external_id, row.amount, row.currency].remove(row)
-        matched[key_of(transaction)] = row
-
     left = sorted(transactions, key=_told_apart_by)
-    for is_near in (_is_of_text_and_day, _is_of_text):
-        for transaction in left:
-            candidates = _candidates(transaction, waiting)
-            fits = (row for row in candidates if is_near(transaction, row))
-            match = next((row for row in fits if is_one(transaction, row)), None)
-            if match is not None:
-                take(transaction, match)
+    matched: dict[Key, StoredTransaction] = {}
+    for take in (_take_of_text_and_day, _take_of_text, _take_closest, _take_any):
+        if not any(waiting.values()):
+            break
+        matched |= take(left, waiting, is_one)
         left = [row for row in left if key_of(row) not in matched]
-    pairs = [
-        (_distance(transaction, row), transaction, row)
-        for transaction in left
-        for row in _candidates(transaction, waiting)
-        if is_one(transaction, row)
-    ]
-    taken: set[TransactionId] = set()
-    for _, transaction, row in sorted(pairs, key=itemgetter(0)):  # equals in their order
-        if key_of(transaction) not in matched and row.id not in taken:
-            taken.add(row.id)
-            take(transaction, row)
     return matched
 
 
-def _is_of_text_and_day(transaction: Transaction, row: StoredTransaction) -> bool:
-    is_same_day = transaction.transaction_date == row.transaction_date
-    return row.transaction_date is not None and is_same_day and _is_of_text(transaction, row)
+def _take_of_text_and_day(
+    transactions: Sequence[Transaction], waiting: _Waiting, is_one: _IsOne
+) -> dict[Key, StoredTransaction]:
+    return _take_alike(transactions, waiting, is_one, _text_and_day)
 
 
-def _is_of_text(transaction: Transaction, row: StoredTransaction) -> bool:
-    return plain_text(transaction.description) == plain_text(row.description)
+def _take_of_text(
+    transactions: Sequence[Transaction], waiting: _Waiting, is_one: _IsOne
+) -> dict[Key, StoredTransaction]:
+    return _take_alike(transactions, waiting, is_one, _text)
+
+
+def _take_alike(
+    transactions: Sequence[Transaction], waiting: _Waiting, is_one: _IsOne, content: _Content
+) -> dict[Key, StoredTransaction]:
+    matched: dict[Key, StoredTransaction] = {}
+    alike = _by_content(transactions, waiting, content)
+    for transaction in transactions:
+        rows = alike[content(transaction)]
+        match = next(_fits(transaction, rows, is_one), None)
+        if match is not None:
+            del rows[_paid(match)][match.id], waiting[_paid(match)][match.id]
+            matched[key_of(transaction)] = match
+    return matched
+
+
+def _take_closest(
+    transactions: Sequence[Transaction], waiting: _Waiting, is_one: _IsOne
+) -> dict[Key, StoredTransaction]:
+    matched: dict[Key, StoredTransaction] = {}
+    pairs = [
+        (_distance(transaction, row), transaction, row)
+        for transaction in transactions
+        for row in islice(_fits(transaction, waiting, is_one), COMPARED_MAX)
+    ]
+    for _, transaction, row in sorted(pairs, key=itemgetter(0)):  # equals in their order
+        if key_of(transaction) not in matched and row.id in waiting[_paid(row)]:
+            del waiting[_paid(row)][row.id]
+            matched[key_of(transaction)] = row
+    return matched
+
+
+def _take_any(
+    transactions: Sequence[Transaction], waiting: _Waiting, is_one: _IsOne
+) -> dict[Key, StoredTransaction]:
+    """Take the oldest, where there were more than could be compared."""
+    matched: dict[Key, StoredTransaction] = {}
+    for transaction in transactions:
+        match = next(_fits(transaction, waiting, is_one), None)
+        if match is not None:
+            del waiting[_paid(match)][match.id]
+            matched[key_of(transaction)] = match
+    return matched
+
+
+def _fits(
+    transaction: Transaction, waiting: _Waiting, is_one: _IsOne
+) -> Iterator[StoredTransaction]:
+    for paid in _paid_as(transaction):
+        yield from (row for row in waiting.get(paid, {}).values() if is_one(transaction, row))
+
+
+def _by_content(
+    transactions: Iterable[Transaction], waiting: _Waiting, content: _Content
+) -> Mapping[object, _Waiting]:
+    """Gather what waits of the money of these entries by what it says."""
+    alike: Mapping[object, _Waiting] = defaultdict(lambda: defaultdict(dict))
+    for paid in {paid for one in transactions for paid in _paid_as(one)}:
+        for row in waiting.get(paid, {}).values():
+            alike[content(row)][paid][row.id] = row
+    return alike
+
+
+def _text_and_day(row: Transaction | StoredTransaction) -> object:
+    return _text(row), row.transaction_date
+
+
+def _text(row: Transaction | StoredTransaction) -> object:
+    return plain_text(row.description)
 
 
 def _distance(transaction: Transaction, row: StoredTransaction) -> int:
@@ -150,14 +204,14 @@ def _distance(transaction: Transaction, row: StoredTransaction) -> int:
     return len(words_of(transaction.description) ^ words_of(row.description))
 
 
-def _candidates(
-    transaction: Transaction, waiting: dict[_Paid, list[StoredTransaction]]
-) -> list[StoredTransaction]:
-    account, amount = transaction.account_external_id, transaction.amount
-    candidates = [*waiting[account, amount, transaction.currency]]
-    if transaction.currency is not None:
-        candidates += waiting[account, amount, None]  # some banks learn only later to tell it
-    return candidates
+def _paid(row: Transaction | StoredTransaction) -> _Paid:
+    return row.account_external_id, row.amount, row.currency
+
+
+def _paid_as(transaction: Transaction) -> list[_Paid]:
+    """Return how its money may be stored: some banks learn only later to tell the currency."""
+    account, amount, currency = _paid(transaction)
+    return [(account, amount, one) for one in dict.fromkeys((currency, None))]
 
 
 def _seniority(row: StoredTransaction) -> tuple[bool, date, str]:

@@ -1,5 +1,6 @@
 """Payments of one price go on in the rows of their own words, so that notes stay where they are."""
 
+import time
 from datetime import timedelta
 from typing import Final
 
@@ -13,6 +14,7 @@ from bank_pipeline_tests.domain.test_moved_ids import MARCH
 
 ANCHOR: Final = movement("anchor", amount="1", day=MARCH.first)
 D: Final = timedelta(days=1)
+SOON_S: Final = 5  # of the processor; each with each took many times that
 
 
 def of_shop(name: str, shop: str, status: TransactionStatus = PENDING) -> Transaction:
@@ -135,3 +137,26 @@ def test_a_booking_of_two_days_before_is_another_payment() -> None:
     held.look([ANCHOR, movement("b", day=DAY)], MARCH)
 
     assert held.names["b"] == "row-0003"
+
+
+@pytest.mark.parametrize("words", ["Payment of {}", "Card payment of {}, settled"])
+def test_a_thousand_payments_of_one_price_go_on_without_being_compared_each_with_each(
+    words: str,
+) -> None:
+    """A shop's account: every customer pays the same, and all of them book at once."""
+    held, customers = Held(), [f"customer{chr(97 + one % 26)}{one}" for one in range(1_000)]
+    given = [
+        movement(f"p{number}", PENDING, description=f"Payment of {one}")
+        for number, one in enumerate(customers)
+    ]
+    held.feed(delta(given))
+
+    booked = [
+        movement(f"b{number}", description=words.format(one))
+        for number, one in enumerate(customers)
+    ]
+    began = time.process_time()
+    held.feed(delta(booked, [row.external_id for row in given]))
+
+    assert time.process_time() - began < SOON_S
+    assert len(held.rows) == len(held.live) == len(customers)
