@@ -134,14 +134,14 @@ def load_pending_before(
     if not days:
         return ()
     given = {"accounts": [*days], "days": [*days.values()]}
-    return tuple(TransactionId(row.id) for row in db.execute(_PENDING_BEFORE, given))
+    return tuple(TransactionId(row.id) for row in db.execute(PENDING_BEFORE, given))
 
 
-_PENDING_BEFORE: Final = sa.text("""
+PENDING_BEFORE: Final = sa.text("""
     SELECT t.id::text FROM bank.transactions t
     JOIN unnest(CAST(:accounts AS uuid[]), CAST(:days AS date[])) AS given (account_id, day)
         USING (account_id)
-    WHERE t.status = 'pending' AND t.removed_at IS NULL
+    WHERE t.status = 'pending' AND t.booking_date IS NULL AND t.removed_at IS NULL
         AND coalesce(t.transaction_date, CAST(t.created_at AT TIME ZONE 'UTC' AS date)) < given.day
     ORDER BY t.id
 """)

@@ -1,0 +1,21 @@
+"""What has been pending for long is found without reading the history of its account."""
+
+from datetime import date
+
+import sqlalchemy as sa
+
+from bank_pipeline.storage.transactions import PENDING_BEFORE
+from bank_pipeline_tests.storage.linked import Linked
+
+
+def test_what_is_pending_for_long_is_found_by_the_index_of_unbooked_rows(
+    db: sa.Connection, linked: Linked
+) -> None:
+    """Every sync asks it of closed accounts, which may have a history of years."""
+    db.execute(sa.text("SET LOCAL enable_seqscan = off"))
+    accounts = [*linked.account_ids.values()]
+    given = {"accounts": accounts, "days": [date(2026, 1, 1)] * len(accounts)}
+
+    plan = "\n".join(db.scalars(sa.text(f"EXPLAIN {PENDING_BEFORE.text}"), given))
+
+    assert "transactions_unbooked_idx" in plan
