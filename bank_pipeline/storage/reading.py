@@ -77,7 +77,7 @@ class TeamRows:
         Raises:
             ValueError: `after` is no place in this listing.
         """
-        known = {name: value for name, value in (given or {}).items() if value is not None}
+        known = _known(given or {})
         statement = _to_statement(listing, known, goes_on=after is not None)
         parameters = {"team_id": self.team_id, "limit": limit + 1, **known}
         if after is not None:
@@ -114,21 +114,45 @@ class TeamRows:
         Load all rows that fit, some thousands at a time, so that memory stays bounded.
 
         By their key, which never changes: a day that moves would move a row past where we are.
+        Between two ends an index finds the rows; without, each page would sort all that is left.
+        No row depends on the ends: what came meanwhile makes more pages before the next one.
         """
         by_key = replace(listing, order=listing.order[-1:], descending=False)
         after: tuple[Any, ...] | None = None
-        while True:
-            page = self.page(by_key, limit=CSV_CHUNK, after=after, given=given)
-            yield page.rows
-            if page.after is None:
-                return
-            after = page.after
+        for end in [*self._ends(by_key, given), None]:
+            while True:
+                up_to = {**given, "key_end": end}
+                page = self.page(by_key, limit=CSV_CHUNK, after=after, given=up_to)
+                yield page.rows
+                if page.after is None:
+                    break
+                after = page.after
+            after = (end,)
+
+    def _ends(self, by_key: Listing, given: Mapping[str, Any]) -> Sequence[Any]:
+        """Load the last keys of all pages that are full just now."""
+        known = _known(given)
+        parameters = {"team_id": self.team_id, "size": CSV_CHUNK, **known}
+        with self.connect() as db:
+            return db.scalars(sa.text(_to_ends(by_key, known)), parameters).all()
+
+
+def _known(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _to_ends(by_key: Listing, given: Mapping[str, Any]) -> str:
+    [(key, _)] = by_key.order
+    # S608: as below.
+    return (
+        f"SELECT {key} FROM (SELECT {key}, row_number() OVER (ORDER BY {key}) AS place "  # noqa: S608
+        f"FROM analytics.{by_key.view} WHERE {' AND '.join(_conditions(by_key, given))}) numbered "
+        f"WHERE place % :size = 0 ORDER BY {key}"
+    )
 
 
 def _to_statement(listing: Listing, given: Mapping[str, Any], *, goes_on: bool) -> str:
-    key, kind = listing.order[-1]
-    filters = {"key": f"{key} = CAST(:key AS {kind})", **listing.filters}
-    conditions = ["team_id = CAST(:team_id AS uuid)", *(filters[name] for name in given)]
+    conditions = _conditions(listing, given)
     if goes_on:
         conditions.append(_beyond(listing))
     way = "DESC" if listing.descending else "ASC"
@@ -138,6 +162,16 @@ def _to_statement(listing: Listing, given: Mapping[str, Any], *, goes_on: bool) 
         f"SELECT {', '.join(listing.columns)} FROM analytics.{listing.view} "  # noqa: S608
         f"WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT :limit"
     )
+
+
+def _conditions(listing: Listing, given: Mapping[str, Any]) -> list[str]:
+    key, kind = listing.order[-1]
+    filters = {
+        "key": f"{key} = CAST(:key AS {kind})",
+        "key_end": f"{key} <= CAST(:key_end AS {kind})",
+        **listing.filters,
+    }
+    return ["team_id = CAST(:team_id AS uuid)", *(filters[name] for name in given)]
 
 
 def _beyond(listing: Listing) -> str:
