@@ -2,8 +2,8 @@
 Export a team: all its rows as of one moment, in files that prove themselves.
 
 The folder appears whole or not at all: files are written beside it, and it takes its name when
-the manifest is in it. What a crash left is thrown away by the next export, which reads anew: two
-moments are never mixed.
+the manifest is in it. Where they cannot be written to the end, they go at once; what a crash left
+is thrown away by the next export, which reads anew: two moments are never mixed.
 """
 
 import fcntl
@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -71,7 +71,7 @@ def export_team(
 
     Raises:
         NotFoundError: there is no such team.
-        RefusedError: the folder is there already, or cannot be made.
+        RefusedError: the folder is there already, or cannot be made or written.
         BusyError: another export writes to it just now.
         SetupError: a format needs a package that is not there.
     """
@@ -79,29 +79,37 @@ def export_team(
         team_id, _ = load_team_by(db, team)
     check_formats(formats)
     with _partial(folder) as partial:
-        _note(context, team_id, state="begun")
-        with snapshot(context.engine) as db:
-            snapshot_at = context.clock()
-            _, name = load_team_by(db, team_id)
-            files, hidden = _write_tables(db, context, team_id, partial, formats)
-        manifest = {
-            "format": FORMAT,
-            "team_id": team_id,
-            "team_name": name,
-            "snapshot_at": snapshot_at.isoformat(),
-            "schema_version": head(),
-            "conventions": _CONVENTIONS,
-            "files": [asdict(one) for one in files],
-            "tables_left_out": left_out(),
-            "columns_left_out": hidden,
-        }
-        _write_manifest(partial / MANIFEST, manifest)
-        partial.rename(folder)
+        with _or_refused(folder, partial):
+            snapshot_at, files = _write_all(context, team_id, partial, formats)
+            partial.rename(folder)
         (folder / _LOCK_NAME).unlink()  # only now: who finds no lock may take the folder
         sync_folder(folder.parent)
     rows_count = sum(one.rows for one in files) // len(formats)
     _note(context, team_id, state="done", rows=rows_count, files=len(files))
     return ExportReport(team_id, str(folder), snapshot_at, tuple(files))
+
+
+def _write_all(
+    context: SyncContext, team_id: TeamId, partial: Path, formats: Sequence[FileFormat]
+) -> tuple[datetime, list[WrittenFile]]:
+    _note(context, team_id, state="begun")
+    with snapshot(context.engine) as db:
+        snapshot_at = context.clock()
+        _, name = load_team_by(db, team_id)
+        files, hidden = _write_tables(db, context, team_id, partial, formats)
+    manifest = {
+        "format": FORMAT,
+        "team_id": team_id,
+        "team_name": name,
+        "snapshot_at": snapshot_at.isoformat(),
+        "schema_version": head(),
+        "conventions": _CONVENTIONS,
+        "files": [asdict(one) for one in files],
+        "tables_left_out": left_out(),
+        "columns_left_out": hidden,
+    }
+    _write_manifest(partial / MANIFEST, manifest)
+    return snapshot_at, files
 
 
 def _write_tables(
@@ -142,12 +150,31 @@ def _partial(folder: Path) -> Iterator[Path]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise BusyError(f"another export writes to {partial}") from None
-        for left in partial.iterdir():
-            if left.name != _LOCK_NAME:
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
+        with _or_refused(folder, partial):
+            _empty(partial)
         yield partial
     finally:
         os.close(lock)
+
+
+@contextmanager
+def _or_refused(folder: Path, partial: Path) -> Iterator[None]:
+    """Say what to do where files cannot be written; a disk that is full gets its room back."""
+    try:
+        yield
+    except OSError as error:
+        with suppress(OSError):
+            _empty(partial)
+        raise RefusedError(
+            f"{folder} was not written: {error.strerror or error}. Make room, or name another "
+            f"place, and say it again; nothing in {partial} is of use"
+        ) from None
+
+
+def _empty(partial: Path) -> None:
+    for left in partial.iterdir():
+        if left.name != _LOCK_NAME:
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def _write_manifest(path: Path, manifest: dict[str, Any]) -> None:

@@ -3,9 +3,14 @@
 import fcntl
 import hashlib
 import json
+import resource
+import shutil
 import stat
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -75,11 +80,11 @@ def test_every_row_of_the_team_is_there_and_none_of_others(
             if table.name in SECRETS:
                 continue
             own = sa.select(sa.func.count()).select_from(table).where(rows_of(table, team_id))
-            count = int(db.scalar(own) or 0)
+            rows_count = int(db.scalar(own) or 0)
             if table.name == "audit_log":
-                count -= 1  # that it is done was written after
-            assert len(lines(folder, table.name)) == count, table.name
-            assert parquet.read_metadata(folder / f"{table.name}.parquet").num_rows == count
+                rows_count -= 1  # that it is done was written after
+            assert len(lines(folder, table.name)) == rows_count, table.name
+            assert parquet.read_metadata(folder / f"{table.name}.parquet").num_rows == rows_count
     assert {row["connection_id"] for row in lines(folder, "accounts")} == {linked}
     assert len(lines(folder, "transactions")) > 0
     assert len(lines(folder, "raw_payloads")) > 0
@@ -259,3 +264,56 @@ def test_a_team_without_rows_has_files_too(ground: Ground, tmp_path: Path) -> No
 
     assert lines(tmp_path / "export", "transactions") == []
     assert parquet.read_table(tmp_path / "export" / "transactions.parquet").num_rows == 0
+
+
+@contextmanager
+def small_files(folder: Path) -> Iterator[None]:
+    """No file may grow, as on a disk that is full."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@contextmanager
+def no_folder(folder: Path) -> Iterator[None]:
+    """The folder that is written to goes away before the third table."""
+    write_table, written = export_files.write_table, count()
+
+    def write(where: Path, table: Any, formats: Any) -> Any:
+        if next(written) == 2:
+            shutil.rmtree(where)
+        return write_table(where, table, formats)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "write_table", write)
+        yield
+
+
+@pytest.mark.parametrize(
+    ("trouble", "reason"),
+    [(small_files, "File too large"), (no_folder, "No such file or directory")],
+    ids=["a full disk", "a folder that is gone"],
+)
+@pytest.mark.parametrize("one", [*FileFormat])
+def test_what_cannot_be_written_to_its_end_is_refused_and_not_kept(
+    ground: Ground,
+    linked: ConnectionId,
+    tmp_path: Path,
+    one: FileFormat,
+    trouble: Callable[[Path], AbstractContextManager[None]],
+    reason: str,
+) -> None:
+    """With the reason, and what to do; the room is free again, and the next export goes well."""
+    folder = tmp_path / "to" / "export"
+    with trouble(folder), pytest.raises(RefusedError, match=reason) as told:
+        export(ground, folder, formats=[one])
+
+    assert "Make room" in str(told.value)
+    assert not folder.exists()
+    left = {path.name for path in folder.parent.rglob("*")}
+    assert left <= {f"export{PARTIAL}", ".lock"}
+    export(ground, folder, formats=[one])
+    assert (folder / MANIFEST).exists()
