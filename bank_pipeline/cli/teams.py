@@ -80,6 +80,12 @@ def export(
         as_json=False,
         nothing="the team has no rows",
     )
+    for name, rows in report.unopened.items():
+        console.print(
+            f"{name} of {len(rows)} rows did not open and is null there: the manifest names them; "
+            "is a key lost? See `bank-pipeline keys list`",
+            highlight=False,
+        )
     console.print("These files hold bank data in clear: keep them as you keep the database.")
 
 

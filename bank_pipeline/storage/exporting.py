@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
 
+from bank_pipeline.errors import SecretError
 from bank_pipeline.storage.credentials import Sealed, Vault
 from bank_pipeline.storage.raw_payloads import to_body
 from bank_pipeline.storage.sealed_columns import SEALED, SealedColumn
@@ -67,12 +69,18 @@ class ExportedColumn:
 
 @dataclass(frozen=True)
 class ExportedTable:
-    """One table's rows of a team. `hidden`: columns that are left out, and why."""
+    """
+    One table's rows of a team. `hidden`: columns that are left out, and why.
+
+    `unopened`, once the batches are read: rows whose sealed value does not open and is None
+    instead, by the name of the column.
+    """
 
     name: str
     columns: tuple[ExportedColumn, ...]
     hidden: Mapping[str, str]
     batches: Iterator[Sequence[Sequence[Any]]]
+    unopened: Mapping[str, list[str]]
 
 
 @contextmanager
@@ -92,11 +100,13 @@ def export_tables(db: sa.Connection, team_id: str, *, vault: Vault) -> Iterator[
             continue
         hidden = {name: why for name in table.c.keys() if (why := _hidden(table.name, name))}  # noqa: SIM118
         columns = [column for column in table.c if column.name not in hidden]
+        unopened: dict[str, list[str]] = {}
         yield ExportedTable(
             name=table.name,
             columns=tuple(_to_exported(table, column) for column in columns),
             hidden=hidden,
-            batches=_read(db, table, columns, team_id, vault),
+            batches=_read(db, table, columns, team_id, partial(_open, table, vault, unopened)),
+            unopened=unopened,
         )
 
 
@@ -170,8 +180,12 @@ def _hidden(table: str, column: str) -> str | None:
 
 def _to_exported(table: sa.Table, column: sa.Column[Any]) -> ExportedColumn:
     if opened(table.name, column.name) is not None:
-        return ExportedColumn(column.name.removesuffix("_ciphertext"), Kind.TEXT)
+        return ExportedColumn(_shown_name(column.name), Kind.TEXT)
     return ExportedColumn(column.name, _kind_of(column.type))
+
+
+def _shown_name(column: str) -> str:
+    return column.removesuffix("_ciphertext")
 
 
 def _kind_of(type_: sa.types.TypeEngine[Any]) -> Kind:
@@ -194,12 +208,15 @@ _KINDS: Final[Sequence[tuple[type[Any], Kind]]] = (
 )
 
 
+_Open = Callable[[str, Opening, Mapping[str, Any]], str | None]
+
+
 def _read(
     db: sa.Connection,
     table: sa.Table,
     columns: Sequence[sa.Column[Any]],
     team_id: str,
-    vault: Vault,
+    open_: _Open,
 ) -> Iterator[Sequence[Sequence[Any]]]:
     """Read by a cursor on the server; what must not become a float comes as text."""
     size = _FEW_AT_ONCE if table is raw_payloads else ROWS_AT_ONCE
@@ -209,17 +226,37 @@ def _read(
     query = query.where(rows_of(table, team_id)).order_by(*table.primary_key.columns)
     streaming = db.execute(query, execution_options={"stream_results": True, "yield_per": size})
     for rows in streaming.partitions(size):
-        yield [_open_row(row, opens, len(columns), vault) for row in rows] if opens else rows
+        yield [_open_row(row, opens, columns, open_) for row in rows] if opens else rows
 
 
 def _open_row(
-    row: sa.Row[Any], opens: Mapping[int, Opening], count: int, vault: Vault
+    row: sa.Row[Any],
+    opens: Mapping[int, Opening],
+    columns: Sequence[sa.Column[Any]],
+    open_: _Open,
 ) -> list[Any]:
     named = dict(row._mapping)  # noqa: SLF001 -- its public name
-    values = [*row[:count]]
+    values = [*row[: len(columns)]]
     for n, how in opens.items():
-        values[n] = how.open(named, vault)
+        values[n] = open_(columns[n].name, how, named)
     return values
+
+
+def _open(
+    table: sa.Table,
+    vault: Vault,
+    unopened: dict[str, list[str]],
+    name: str,
+    how: Opening,
+    row: Mapping[str, Any],
+) -> str | None:
+    """Open a value, or write down whose it is: for one that is lost the others still leave."""
+    try:
+        return how.open(row, vault)
+    except SecretError:
+        key = " ".join(str(row[one.name]) for one in table.primary_key.columns)
+        unopened.setdefault(_shown_name(name), []).append(key)
+        return None
 
 
 def _as_read(column: sa.Column[Any]) -> sa.ColumnElement[Any]:

@@ -10,7 +10,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -46,17 +46,23 @@ _CONVENTIONS: Final = {
     "bytes": "base64 in JSON lines, binary in Parquet",
     "json": "values in JSON lines, text in Parquet",
     "raw_payloads.body": "what the provider answered, as text",
+    "unopened": "rows whose stored value does not open: it is null, whatever it was",
 }
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What was exported, and as of when."""
+    """
+    What was exported, and as of when.
+
+    `unopened`: rows whose sealed value did not open and is null, by `table.column`.
+    """
 
     team_id: TeamId
     folder: str
     snapshot_at: datetime
     files: tuple[WrittenFile, ...]
+    unopened: Mapping[str, Sequence[str]]
 
 
 def export_team(
@@ -80,23 +86,23 @@ def export_team(
     check_formats(formats)
     with _partial(folder) as partial:
         with _or_refused(folder, partial):
-            snapshot_at, files = _write_all(context, team_id, partial, formats)
+            snapshot_at, files, unopened = _write_all(context, team_id, partial, formats)
             partial.rename(folder)
         (folder / _LOCK_NAME).unlink()  # only now: who finds no lock may take the folder
         sync_folder(folder.parent)
     rows_count = sum(one.rows for one in files) // len(formats)
     _note(context, team_id, state="done", rows=rows_count, files=len(files))
-    return ExportReport(team_id, str(folder), snapshot_at, tuple(files))
+    return ExportReport(team_id, str(folder), snapshot_at, tuple(files), unopened)
 
 
 def _write_all(
     context: SyncContext, team_id: TeamId, partial: Path, formats: Sequence[FileFormat]
-) -> tuple[datetime, list[WrittenFile]]:
+) -> tuple[datetime, list[WrittenFile], Mapping[str, Sequence[str]]]:
     _note(context, team_id, state="begun")
     with snapshot(context.engine) as db:
         snapshot_at = context.clock()
         _, name = load_team_by(db, team_id)
-        files, hidden = _write_tables(db, context, team_id, partial, formats)
+        files, hidden, unopened = _write_tables(db, context, team_id, partial, formats)
     manifest = {
         "format": FORMAT,
         "team_id": team_id,
@@ -107,9 +113,10 @@ def _write_all(
         "files": [asdict(one) for one in files],
         "tables_left_out": left_out(),
         "columns_left_out": hidden,
+        "unopened": unopened,
     }
     _write_manifest(partial / MANIFEST, manifest)
-    return snapshot_at, files
+    return snapshot_at, files, unopened
 
 
 def _write_tables(
@@ -118,13 +125,15 @@ def _write_tables(
     team_id: TeamId,
     folder: Path,
     formats: Sequence[FileFormat],
-) -> tuple[list[WrittenFile], dict[str, dict[str, str]]]:
+) -> tuple[list[WrittenFile], dict[str, dict[str, str]], dict[str, list[str]]]:
     files: list[WrittenFile] = []
     hidden: dict[str, dict[str, str]] = {}
+    unopened: dict[str, list[str]] = {}
     for table in export_tables(db, team_id, vault=context.vault):
         files += write_table(folder, table, formats)
         hidden |= _hidden(table)
-    return files, hidden
+        unopened |= {f"{table.name}.{name}": rows for name, rows in table.unopened.items()}
+    return files, hidden, unopened
 
 
 def _hidden(table: ExportedTable) -> dict[str, dict[str, str]]:

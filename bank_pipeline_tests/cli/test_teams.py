@@ -64,6 +64,19 @@ def test_a_team_is_handed_out(
     assert {Path(one["name"]).suffix for one in report["files"]} == {".jsonl"}
 
 
+def test_what_does_not_open_is_told_by_an_export(
+    cli: CommandLine, installation: Installation, connection_id: ConnectionId, tmp_path: Path
+) -> None:
+    altered = "UPDATE bank.accounts SET numbers_ciphertext = 'altered'"
+    with installation.services.sync.engine.begin() as db:
+        count = db.execute(sa.text(altered)).rowcount
+
+    told = cli("teams", "export", TEAM, "--to", str(tmp_path / "out"), "--format", "jsonl")
+
+    assert told.code == 0
+    assert f"accounts.numbers of {count} rows did not open" in " ".join(told.out.split())
+
+
 @pytest.mark.usefixtures("_no_dagster")
 def test_a_team_is_erased_by_who_says_its_name_twice(
     cli: CommandLine, connection_id: ConnectionId

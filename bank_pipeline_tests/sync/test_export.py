@@ -317,3 +317,39 @@ def test_what_cannot_be_written_to_its_end_is_refused_and_not_kept(
     assert left <= {f"export{PARTIAL}", ".lock"}
     export(ground, folder, formats=[one])
     assert (folder / MANIFEST).exists()
+
+
+def test_what_does_not_open_is_left_empty_and_named_and_the_rest_is_there(
+    ground: Ground, linked: ConnectionId, tmp_path: Path
+) -> None:
+    """One answer that was altered, and one account's numbers whose key is lost."""
+    ground.execute(
+        "UPDATE bank.raw_payloads SET body = set_byte(body, 20, get_byte(body, 20) # 1) "
+        "WHERE id = (SELECT min(id) FROM bank.raw_payloads WHERE team_id = "
+        "(SELECT id FROM bank.teams WHERE name = 'home'))"
+    )
+    ground.execute(
+        f"UPDATE bank.accounts SET numbers_ciphertext = 'altered' WHERE connection_id = '{linked}'"
+    )
+    folder = tmp_path / "export"
+    report = export(ground, folder)
+
+    answers, accounts = lines(folder, "raw_payloads"), lines(folder, "accounts")
+    [empty] = [row for row in answers if row["body"] is None]
+    assert len(answers) > 1
+    named = {
+        "raw_payloads.body": (str(empty["id"]),),
+        "accounts.numbers": tuple(sorted(row["id"] for row in accounts)),
+    }
+    assert {row["numbers"] for row in accounts} == {None}
+    assert {name: tuple(sorted(ids)) for name, ids in report.unopened.items()} == named
+    manifest = json.loads((folder / MANIFEST).read_text())
+    assert {name: tuple(sorted(ids)) for name, ids in manifest["unopened"].items()} == named
+    assert parquet.read_table(folder / "raw_payloads.parquet").column("body").null_count == 1
+
+
+def test_where_everything_opens_the_manifest_says_so(
+    ground: Ground, linked: ConnectionId, tmp_path: Path
+) -> None:
+    assert export(ground, tmp_path / "export").unopened == {}
+    assert json.loads((tmp_path / "export" / MANIFEST).read_text())["unopened"] == {}
