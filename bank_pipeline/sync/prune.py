@@ -20,7 +20,7 @@ from bank_pipeline.sync.linked import expire_links
 
 CALLS_KEPT: Final = timedelta(days=7)
 RATES_KEPT: Final = timedelta(days=1)  # the slowest rate is one of an hour
-NOTICES_KEPT: Final = timedelta(days=90)  # none is due for longer, so none is told again
+NOTICES_KEPT: Final = timedelta(days=90)  # none is due for longer; what still lasts is told anew
 RUNS_KEPT: Final = timedelta(days=400)
 BATCH_SIZE: Final = 1_000  # rows deleted per transaction: an answer holds up to a megabyte
 

@@ -14,6 +14,7 @@ from bank_pipeline.errors import ProviderError
 from bank_pipeline.sync.disconnect import disconnect
 from bank_pipeline.sync.expiring import note_expiring
 from bank_pipeline.sync.notice_targets import add_target, change_wishes
+from bank_pipeline.sync.prune import NOTICES_KEPT, prune
 from bank_pipeline_tests.sync.ground import CHECKING, SAVINGS, SYNC, Ground
 
 DAY: Final = timedelta(days=1)
@@ -137,6 +138,30 @@ def test_a_failure_is_told_when_it_lasts_and_its_end_once(ground: Ground) -> Non
     for _ in range(3):
         fail(ground, connection)
     assert told(ground).count("sync_failed") == 2
+
+
+def test_a_failure_that_lasts_a_quarter_is_told_again_once(ground: Ground) -> None:
+    """Its notice was sent and forgotten meanwhile; who forgot it as well hears of it anew."""
+    want(ground)
+    connection = ground.link_ready()
+    for _ in range(3):
+        fail(ground, connection)
+    ground.execute("UPDATE bank.notifications SET state = 'sent', next_attempt_at = NULL")
+    ground.pass_time(NOTICES_KEPT - DAY)
+    prune(ground.context, retention=NOTICES_KEPT)
+    fail(ground, connection)
+    [first] = payloads(ground, "sync_failed")
+
+    ground.pass_time(2 * DAY)
+    prune(ground.context, retention=NOTICES_KEPT)
+    for _ in range(3):
+        fail(ground, connection)
+
+    [again] = payloads(ground, "sync_failed")
+    assert again["told_at"] > first["told_at"]
+    assert again["failures"] > first["failures"]
+    ground.sync(connection)
+    assert told(ground) == ["sync_failed", "sync_recovered"]
 
 
 def test_what_passes_by_itself_is_not_told(ground: Ground) -> None:
