@@ -58,7 +58,7 @@ REMAINDERS: Final = (
     Remainder(
         "the cache",
         "dates on which accounts at GoCardless were refused, under digests of ids erased elsewhere",
-        "100 days in Redis; in files until you delete them",
+        "100 days",
     ),
     Remainder(
         "lines that processes wrote to their standard output",

@@ -5,8 +5,10 @@ import json
 import logging
 import tempfile
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -132,6 +134,16 @@ class Cache:
             return False
         return True
 
+    def prune(self) -> None:
+        """Delete what is too old to be good for anything; Redis does so by itself."""
+        backend = self._region.actual_backend
+        if not isinstance(backend, _FileBackend):
+            return
+        try:
+            backend.prune()
+        except OSError as error:
+            _log.warning("cache unusable (%s): nothing pruned", type(error).__name__)
+
     def _empty(self) -> None:
         backend = self._region.actual_backend
         if isinstance(backend, _FileBackend):
@@ -223,6 +235,14 @@ class _FileBackend(BytesBackend):
         """Delete every value that there is, but for those in the folder of the lasting ones."""
         for path in self._folder.glob("??/*"):
             path.unlink(missing_ok=True)
+
+    def prune(self) -> None:
+        """Delete every value that was written longer ago than any is good for."""
+        oldest = time.time() - EXPIRES_S
+        for path in self._folder.glob("*/*"):
+            with suppress(FileNotFoundError):  # somebody else's prune, or an erasure
+                if path.stat().st_mtime < oldest:
+                    path.unlink()
 
     def get_mutex(self, key: str) -> Any:  # noqa: ANN401 - as the library has it
         return self._mutexes[zlib.crc32(key.encode()) % LOCK_FILES](key)

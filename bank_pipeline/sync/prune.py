@@ -58,7 +58,8 @@ def prune(
     Calls are needed for a day where they are counted, and kept for a week to look into. What runs
     left for looking back goes with the answers that it is about.
 
-    In small transactions, so that it never holds up a sync, and repeatable after a crash.
+    In small transactions, so that it never holds up a sync, and repeatable after a crash. Files of
+    the cache that are too old to be good go, too.
     """
     now = context.clock()
     payloads_count = _delete_all(context, delete_raw_payloads, before=now - retention)
@@ -68,6 +69,7 @@ def prune(
     calls_count = _delete_all(context, delete_calls, before=now - CALLS_KEPT)
     limits_count = _delete_all(context, delete_rate_limits, before=now - RATES_KEPT)
     notices_count = _delete_all(context, delete_notices, before=now - NOTICES_KEPT)
+    context.cache.prune()
     expired_count = expire_links(context)
     with context.engine.begin() as db:
         killed_count = set_killed_sync_runs(db, now=now)

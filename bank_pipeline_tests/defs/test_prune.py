@@ -1,5 +1,7 @@
 """What was only kept for a while is forgotten, by a job of its own; the money stays."""
 
+import os
+
 import sqlalchemy as sa
 
 from bank_pipeline.definitions import defs
@@ -29,11 +31,17 @@ def test_answers_past_their_retention_are_deleted_and_abandoned_links_closed(run
             )
         )
 
+    cached = services.settings.state_dir / "cache" / "aa" / "old"
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    cached.touch()
+    os.utime(cached, (0, 0))
+
     result = defs.resolve_job_def("prune_job").execute_in_process(
         instance=runs.instance, resources={"services": services}
     )
 
     assert result.success
+    assert not cached.exists()
     with services.sync.engine.connect() as db:
         assert _count(db, "bank.raw_payloads") == kept > 0
         assert _count(db, "bank.link_sessions WHERE outcome = 'expired'") == 1

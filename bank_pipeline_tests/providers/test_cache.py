@@ -1,9 +1,11 @@
 """The cache spares calls, tells no secrets, and holds nobody up."""
 
+import os
 import pickle
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +18,7 @@ from redis import Redis
 from bank_pipeline.config import Settings
 from bank_pipeline.errors import SetupError
 from bank_pipeline.providers import cache as module
-from bank_pipeline.providers.cache import LASTING, Cache, build_cache, build_file_cache
+from bank_pipeline.providers.cache import EXPIRES_S, LASTING, Cache, build_cache, build_file_cache
 from bank_pipeline.providers.gocardless.tokens import TokenKeeper
 from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.seals import VaultSeal
@@ -145,6 +147,21 @@ def test_what_tells_of_nobody_outlives_the_emptying(cache: Cache) -> None:
     assert cache.get_or_create(f"{LASTING}count", lambda: {"n": 2}, ttl_s=60) == {"n": 1}
     cache.drop(f"{LASTING}count")
     assert cache.get_or_create(f"{LASTING}count", lambda: {"n": 2}, ttl_s=60) == {"n": 2}
+
+
+def test_files_too_old_to_be_good_are_pruned_and_no_others(cache: Cache, tmp_path: Path) -> None:
+    for key in ("old", f"{LASTING}old", "young", f"{LASTING}young"):
+        cache.get_or_create(key, lambda: {"n": 1}, ttl_s=60)
+    for path in tmp_path.glob("*/*"):
+        if b"old" in path.read_bytes():
+            os.utime(path, (time.time() - EXPIRES_S - 60,) * 2)
+
+    cache.prune()
+
+    left = _content(tmp_path)
+    assert b"young" in left
+    assert f"{LASTING}young".encode() in left
+    assert b"old" not in left
 
 
 def test_a_cache_that_cannot_be_reached_is_not_called_empty() -> None:
