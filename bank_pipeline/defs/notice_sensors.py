@@ -17,10 +17,11 @@ from dagster._core.storage.asset_check_execution_record import (
 )
 
 from bank_pipeline.bootstrap import Services
-from bank_pipeline.defs.failures import to_cause, words_kept_back
+from bank_pipeline.defs.failures import to_cause, to_reason, words_kept_back
 from bank_pipeline.defs.labels import NOTICES
 from bank_pipeline.defs.metadata import to_metadata
 from bank_pipeline.defs.requests import ASK_AGAIN
+from bank_pipeline.storage.engine import UNREACHABLE
 from bank_pipeline.storage.faults import FaultName, FaultSource, OpenFault
 from bank_pipeline.sync.delivering import deliver_notices, load_delivery_due
 from bank_pipeline.sync.expiring import note_expiring
@@ -86,8 +87,20 @@ def failed_run_sensor(
     """
     Note what failed: the job as such, or the connections in it, one fault per class.
 
-    A run in which some connections failed is no fault of its job.
+    A run in which some connections failed is no fault of its job. While the database cannot be
+    reached the run is heard of again with each tick.
     """
+    try:
+        _note_failure(context, services)
+    except UNREACHABLE as error:
+        raise _NotNotedError(to_reason(error)) from None
+
+
+class _NotNotedError(dg.DagsterError):
+    """A failure could not be noted. Dagster leaves out a run whose tick failed by other errors."""
+
+
+def _note_failure(context: dg.RunFailureSensorContext, services: Services) -> None:
     run = context.dagster_run
     failed = _failed_connections(context)
     if failed:

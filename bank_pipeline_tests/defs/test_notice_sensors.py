@@ -28,6 +28,7 @@ from bank_pipeline.sync.notice_targets import add_target, change_wishes
 from bank_pipeline_tests.defs.runs import Runs
 from bank_pipeline_tests.defs.test_checks import DIFFERENCE, evaluate
 from bank_pipeline_tests.installation import Installation
+from bank_pipeline_tests.ports import free_ports
 from bank_pipeline_tests.sync.receivers import MailServer, WebhookReceiver, mail_server
 from bank_pipeline_tests.sync.receivers import webhook_receiver as webhooks
 
@@ -212,16 +213,24 @@ class Operator:
         self.tick()
 
     def tick(self) -> None:
-        for sensor in (failed_run_sensor, fault_sensor):
-            with dg.build_sensor_context(
-                instance=self.runs.instance,
-                cursor=self.cursor if sensor is failed_run_sensor else None,
-                definitions=defs,
-                resources={"services": self.runs.installation.services},
-            ) as context:
-                found = sensor.evaluate_tick(context)
-            if sensor is failed_run_sensor:
-                self.cursor = found.cursor
+        services = self.runs.installation.services
+        self.hear(services)
+        self._evaluate(fault_sensor, services)
+
+    def hear(self, services: Services) -> None:
+        """Tick the sensor of failed runs; Dagster keeps how far it came if it did not raise."""
+        self.cursor = self._evaluate(failed_run_sensor, services, self.cursor)
+
+    def _evaluate(
+        self, sensor: dg.SensorDefinition, services: Services, cursor: str | None = None
+    ) -> str | None:
+        with dg.build_sensor_context(
+            instance=self.runs.instance,
+            cursor=cursor,
+            definitions=defs,
+            resources={"services": services},
+        ) as context:
+            return sensor.evaluate_tick(context).cursor
 
     def told(self) -> list[tuple[str, str]]:
         query = (
@@ -296,6 +305,25 @@ def test_a_job_that_fails_is_told_once_and_its_next_success_ends_it(runs: Runs) 
     operator.tick()
 
     assert operator.told()[1:] == [("operator_recovered", "ProgrammingError")]
+
+
+def test_a_failed_run_is_told_of_though_the_database_was_away(runs: Runs) -> None:
+    """Dagster's own tables may be elsewhere, or behind no pooler: it goes on meanwhile."""
+    operator = Operator(runs)
+    [connection] = runs.linked()
+    runs.break_feed(connection, code="INSTITUTION_DOWN")
+    assert not runs.of_partition(connection).success
+    services = runs.installation.services
+    [nobody] = free_ports(1)
+    nowhere = sa.create_engine(f"postgresql+psycopg://nobody@127.0.0.1:{nobody}/nothing")
+    away = replace(services, sync=replace(services.sync, engine=nowhere))
+
+    for _ in range(2):
+        with pytest.raises(dg.DagsterError, match="OperationalError"):
+            operator.hear(away)
+    operator.tick()
+
+    assert operator.told() == [("operator_alert", "transient")]
 
 
 def test_a_check_that_fails_is_told_once_and_when_it_passes(runs: Runs) -> None:
