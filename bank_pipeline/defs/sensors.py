@@ -69,8 +69,9 @@ def connection_sensor(
         changes.append(connection_partitions.build_add_request(added))
     if removed := sorted(partitioned - stored):
         changes.append(connection_partitions.build_delete_request(removed))
-    under_way = load_under_way(context.instance) if due else set()
-    waiting = [attempt for attempt in due if attempt.connection_id not in under_way]
+    # One linked since has no partition yet, and would fail the whole tick: the next one has it.
+    free = stored - load_under_way(context.instance) if due else set()
+    waiting = [attempt for attempt in due if attempt.connection_id in free]
     first = [_asked(attempt, now) for attempt in waiting if attempt.is_first]
     again = [_asked(attempt, now) for attempt in waiting if not attempt.is_first]
     return dg.SensorResult(

@@ -68,6 +68,25 @@ def test_partitions_follow_the_table_both_ways(ticks: Ticks) -> None:
     assert ticks.partitions() == {ids[1]}
 
 
+def test_one_linked_while_the_sensor_looks_fails_no_tick(ticks: Ticks) -> None:
+    """Between the list of connections and that of due tries: the next tick has it."""
+    [before] = ticks.installation.link(1)
+    engine = ticks.installation.services.sync.engine
+    linked: list[ConnectionId] = []
+
+    def link(_db: object, _cursor: object, statement: str, *_: object) -> None:
+        if "SELECT bank.connections.id \nFROM" in statement and not linked:
+            linked.extend(insert_connections(ticks.installation, 1))
+
+    sa.event.listen(engine, "after_cursor_execute", link)
+    assert [named_in(request) for request in ticks.connections()] == [[before]]
+    assert ticks.partitions() == {before}
+
+    assert sorted(id_ for one in ticks.connections() for id_ in named_in(one)) == sorted(
+        [before, *linked]
+    )
+
+
 def test_a_connection_that_needs_its_customer_keeps_its_partition(ticks: Ticks) -> None:
     """Its history stays on the operator's screen while calls rest."""
     [connection_id] = ticks.installation.link()
