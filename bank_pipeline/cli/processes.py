@@ -21,6 +21,8 @@ from bank_pipeline.storage.engine import resolve_database
 STOP_S_MAX: Final = 20.0
 EVENT_BATCH_SIZE: Final = "1000"
 """Events of a large backfill that are written together: one by one they take minutes."""
+FAILURES_PER_TICK: Final = "25"
+"""Failed runs that a tick hears of, as many as it reads: by five it falls behind in an outage."""
 _THIS_MACHINE: Final = {"localhost", "127.0.0.1", "::1", None}  # None: a socket's path
 _PACKAGE: Final = Path(__file__).parents[1]
 
@@ -47,6 +49,7 @@ def dagster_environment(settings: Settings) -> dict[str, str]:
     return {
         "DAGSTER_HOME": str(home),
         "DAGSTER_EVENT_BATCH_SIZE": EVENT_BATCH_SIZE,
+        "DAGSTER_RUN_STATUS_SENSOR_PROCESS_LIMIT": FAILURES_PER_TICK,
         "BANK_PIPELINE_STATE_DIR": str(settings.state_dir.resolve()),
         "BANK_PIPELINE_DAGSTER_URL": resolve_database(settings).dagster_url,
         "BANK_PIPELINE_COMPUTE_LOGS": str(logs),

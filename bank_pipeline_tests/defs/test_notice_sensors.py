@@ -326,6 +326,19 @@ def test_a_failed_run_is_told_of_though_the_database_was_away(runs: Runs) -> Non
     assert operator.told() == [("operator_alert", "transient")]
 
 
+def test_a_tick_hears_of_more_failed_runs_than_come_meanwhile(runs: Runs) -> None:
+    """Runs fail every few seconds while a bank is down; told late, they would seem new."""
+    operator = Operator(runs)
+    [connection] = runs.linked()
+    runs.break_feed(connection, code="INSTITUTION_DOWN")
+    for _ in range(8):
+        assert not runs.of_partition(connection).success
+
+    operator.hear(runs.installation.services)
+
+    assert runs.installation.value("SELECT occurrences FROM bank.operator_faults") == 8
+
+
 def test_a_check_that_fails_is_told_once_and_when_it_passes(runs: Runs) -> None:
     assert runs.of_partition(*runs.linked()).success
     operator = Operator(runs)
