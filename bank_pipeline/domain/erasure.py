@@ -51,8 +51,8 @@ REMAINDERS: Final = (
         "BANK_PIPELINE_RAW_RETENTION_DAYS after their end",
     ),
     Remainder(
-        "dagster.runs, step logs, job_ticks",
-        "ids of connections in runs and ticks that several connections share",
+        "dagster.runs, dagster.bulk_actions, step logs, job_ticks",
+        "ids of connections in runs, backfills and ticks that several connections share",
         "BANK_PIPELINE_RUN_RETENTION_DAYS and BANK_PIPELINE_EVENT_RETENTION_DAYS",
     ),
     Remainder(
