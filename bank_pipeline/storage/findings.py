@@ -170,6 +170,7 @@ _SUSPECTED: Final = sa.text(
     JOIN bank.transactions twin ON twin.id = t.suspected_duplicate_of
     WHERE t.suspected_duplicate_of IS NOT NULL AND t.duplicate_decision IS NULL
       AND t.removed_at IS NULL AND t.status IN ('booked', 'pending') AND twin.removed_at IS NULL
+      AND twin.status IN ('booked', 'pending')
     GROUP BY a.connection_id ORDER BY min(t.created_at), a.connection_id LIMIT :limit
     """
 )
