@@ -72,6 +72,7 @@ class ListedAccount:
     """
     One account with its newest balances, signed from the holder; None is unknown.
 
+    `currency` is that of the first amount that is known, which may be another than the account's.
     `excluded_at` is since when a person does not want it read.
     """
 
@@ -282,7 +283,11 @@ def list_accounts(
         "SELECT a.account_id::text AS id, a.connection_id::text, a.institution_name, a.name, "
         "b.masked_number, a.type, a.booked_balance AS booked, "
         "a.available_balance AS available, a.credit_limit, "
-        "coalesce(a.currency, a.unofficial_currency) AS currency, "
+        "CASE WHEN a.booked_balance IS NOT NULL THEN "
+        "coalesce(a.booked_balance_currency, a.booked_balance_unofficial_currency) "
+        "WHEN a.available_balance IS NOT NULL THEN "
+        "coalesce(a.available_balance_currency, a.available_balance_unofficial_currency) "
+        "ELSE coalesce(a.currency, a.unofficial_currency) END AS currency, "
         "a.booked_balance_as_of AS balance_as_of, "
         "(SELECT count(*) FROM analytics.transactions t WHERE t.account_id = a.account_id) "
         "AS transaction_count, a.closed_at, a.excluded_at "

@@ -69,6 +69,15 @@ def test_accounts_as_json(
     assert {row["connection_id"] for row in rows} == {connection_id}
 
 
+def test_a_balance_is_listed_in_its_own_currency_and_not_its_accounts(
+    cli: CommandLine, installation: Installation, connection_id: ConnectionId
+) -> None:
+    """A bank may tell none in the account's own."""
+    execute(installation, "UPDATE bank.balances SET currency = 'CHF'")
+
+    assert {row["currency"] for row in cli("accounts", "--json").json} == {"CHF"}
+
+
 def test_an_unknown_balance_is_null_and_never_zero(
     cli: CommandLine, installation: Installation, connection_id: ConnectionId
 ) -> None:

@@ -107,6 +107,14 @@ def test_rows_are_those_of_the_tables_to_the_cent(desk: Desk) -> None:
         assert (row["amount"], row["currency"], row["date"]) == (amount, one.currency, day)
 
 
+def test_a_balance_is_told_in_its_own_currency_and_not_its_accounts(desk: Desk) -> None:
+    desk.gate.ground.execute("UPDATE bank.balances SET currency = 'CHF'")
+    rows = desk.read("/accounts")["items"]
+    assert {row["currency"] for row in rows} == {"USD"}
+    assert {row["booked_balance_currency"] for row in rows} == {"CHF"}
+    assert {row["is_available_balance_current"] for row in rows} <= {True, None}
+
+
 def test_one_row_is_read_by_its_id(desk: Desk) -> None:
     for name, key in (
         ("connections", "connection_id"),

@@ -13,8 +13,10 @@ from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.gateway.forms import FORM_BYTES_MAX
 from bank_pipeline.gateway.visits import COOKIE
+from bank_pipeline.sync.connection import sync_connection
 from bank_pipeline.sync.link import complete_link, start_link
 from bank_pipeline.sync.page_links import make_connect_link, make_renewal_link
+from bank_pipeline.sync.reports import SyncReason, SyncRequest
 from bank_pipeline_tests.pages.front import Front, secret
 
 PAGES = ("", "/sync", "/accounts", "/reconnect", "/disconnect", "/live")
@@ -86,6 +88,19 @@ def test_an_altered_session_is_none(front: Front, http: httpx.Client) -> None:
         http.cookies.clear()
         http.cookies.set(COOKIE, altered, domain="127.0.0.1")
         assert http.get("/connections").status_code == 303, altered
+
+
+def test_a_balance_is_shown_in_its_own_currency_and_not_its_accounts(
+    front: Front, http: httpx.Client
+) -> None:
+    own = link(front)
+    sync_connection(front.services.sync, SyncRequest(own, SyncReason.MANUAL))
+    with front.services.sync.engine.begin() as db:
+        db.exec_driver_sql("UPDATE bank.balances SET currency = 'CHF'")
+    log_in(front, http)
+    shown = http.get(f"/connections/{own}").text
+    assert " CHF</td>" in shown
+    assert " USD</td>" not in shown
 
 
 def test_a_form_that_another_site_sends_changes_nothing(front: Front, http: httpx.Client) -> None:

@@ -1,6 +1,8 @@
 """What the views tell analysts is what the banks told, and no more."""
 
-from datetime import UTC, datetime, timedelta
+import re
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -25,6 +27,7 @@ from bank_pipeline.storage.findings import find_suspected
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.migrate import downgrade
 from bank_pipeline.storage.roles import ROLES
+from bank_pipeline_tests.architecture.sources import ROOT
 from bank_pipeline_tests.builders import balance, transaction
 from bank_pipeline_tests.storage.linked import Linked, apply
 from bank_pipeline_tests.storage.tenants import plain_login
@@ -189,3 +192,42 @@ def test_an_older_release_finds_the_views_open_to_whom_they_were_and_guarded(
 
     assert after == before
     assert all(row.is_guarded and row.roles == [*ROLES] for row in before)
+
+
+def readme() -> str:
+    return (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def ask_as_the_readme_does(db: sa.Connection) -> list[Sequence[sa.Row[Any]]]:
+    """Run its examples as they stand, and return what each of them shows."""
+    [block] = re.findall(r"```sql\n(.*?)```", readme(), re.DOTALL)
+    return [db.exec_driver_sql(one).all() for one in block.split(";") if one.strip()]
+
+
+def test_the_examples_never_sum_one_currency_with_another(
+    db: sa.Connection, linked: Linked, now: datetime
+) -> None:
+    """Nor name the account's where a balance is in another."""
+    tell(db, linked, balance("10", currency="USD"), now=now)
+    spent = [(1, "EUR", None), (2, None, "USDC"), (4, None, "BTC"), (8, None, None)]
+    rows = [
+        transaction(number, currency=code, unofficial_currency=coin, booking_date=date(2026, 6, 1))
+        for number, code, coin in spent
+    ]
+    apply(db, linked, *rows, now=now)
+
+    held, by_month = ask_as_the_readme_does(db)
+
+    assert [row.booked_balance_currency for row in held if row.booked_balance] == ["USD"]
+    assert {row.in_currency: row.spent for row in by_month} == {
+        "EUR": 1,
+        "USDC": 2,
+        "BTC": 4,
+        None: 8,
+    }
+
+
+def test_every_view_is_in_the_readme(db: sa.Connection) -> None:
+    views = sa.inspect(db).get_view_names("analytics")
+
+    assert sorted(re.findall(r"^\| `analytics\.(\w+)` \|", readme(), re.MULTILINE)) == sorted(views)

@@ -44,7 +44,11 @@ class ConnectionRow(_Row):
 
 
 class AccountRow(_Row):
-    """An account with what counts of its balances; unknown is null, never 0."""
+    """
+    An account with what counts of its balances; unknown is null, never 0.
+
+    Each amount has a currency of its own, which may be another than the account's.
+    """
 
     account_id: UUID
     connection_id: UUID
@@ -57,11 +61,18 @@ class AccountRow(_Row):
     currency: str | None
     unofficial_currency: str | None
     booked_balance: Amount | None
+    booked_balance_currency: str | None
+    booked_balance_unofficial_currency: str | None
     booked_balance_as_of: datetime | None
     available_balance: Amount | None
+    available_balance_currency: str | None
+    available_balance_unofficial_currency: str | None
     available_balance_as_of: datetime | None
     credit_limit: Amount | None
+    credit_limit_currency: str | None
+    credit_limit_unofficial_currency: str | None
     is_booked_balance_current: bool | None
+    is_available_balance_current: bool | None
     is_credit_limit_in_available: bool | None
     created_at: datetime
     updated_at: datetime
