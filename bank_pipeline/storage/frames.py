@@ -8,7 +8,8 @@ import sqlalchemy as sa
 
 View = Literal["connections", "accounts", "balances", "transactions"]
 
-_DATED: Final = {"balances": "observed_at", "transactions": "date"}
+_DATED: Final = {"balances": "(observed_at AT TIME ZONE 'UTC')::date", "transactions": "date"}
+"""The day of a row, whatever zone the session lives by."""
 
 
 def load_frame(
@@ -16,6 +17,8 @@ def load_frame(
 ) -> pd.DataFrame:
     """
     Load one view of schema `analytics`; `first` and `last` (inclusive) bound the dated ones.
+
+    The day of a balance is that in UTC in which it was seen.
 
     Amounts are `Decimal` objects and unknown ones None: a float column would round money and
     read unknown as NaN, which sums to something.
@@ -26,10 +29,9 @@ def load_frame(
     day = _DATED.get(view)
     if day is None and (first or last):
         raise ValueError(f"{view} has no dates to bound")
-    table = sa.table(view, sa.column(day or "connection_id"), schema="analytics")
-    query = sa.select(sa.text("*")).select_from(table)
+    query = sa.select(sa.text("*")).select_from(sa.table(view, schema="analytics"))
     if day is not None:
-        column = sa.cast(table.c[day], sa.Date)
+        column = sa.literal_column(day, sa.Date)
         query = query.where(
             *([column >= first] if first else []), *([column <= last] if last else [])
         )

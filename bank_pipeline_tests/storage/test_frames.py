@@ -1,6 +1,6 @@
 """Frames for analysts: the views, exact to the last digit."""
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
@@ -29,6 +29,20 @@ def test_a_frame_is_bounded_by_inclusive_dates(engine: sa.Engine, now: datetime)
         day = db.execute(sa.text("SELECT date FROM analytics.transactions")).scalar_one()
         assert len(load_frame(db, "transactions", first=day, last=day)) == 1
         assert load_frame(db, "transactions", first=date(2100, 1, 1)).empty
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "America/Los_Angeles"])
+def test_a_day_of_balances_is_the_same_wherever_one_looks_from(
+    engine: sa.Engine, now: datetime, zone: str
+) -> None:
+    """It is a day in UTC, as everywhere; a notebook's session may live by another clock."""
+    with engine.begin() as db:
+        insert_row_everywhere(db, now)
+        db.execute(sa.text(f"SET LOCAL TimeZone = '{zone}'"))
+        for hour in (0, 23):
+            moment = datetime(2026, 6, 16, hour, tzinfo=UTC)
+            db.execute(sa.text("UPDATE bank.balances SET observed_at = :at"), {"at": moment})
+            assert len(load_frame(db, "balances", first=moment.date(), last=moment.date())) == 1
 
 
 @pytest.mark.parametrize("view", ["connections", "accounts", "balances"])
