@@ -153,14 +153,17 @@ def to_balances(rows: Sequence[EbBalance], account: Account, quirks: Quirks) -> 
     Translate one account's balances, the newest of each type and currency.
 
     Amounts are signed already: what is owed on a card is negative. Where a bank states none
-    of booked entries, the next best stands for it; else that is kept as what it is.
+    of booked entries in a currency, the next best stands for it; else that is kept as what it is.
 
     Source: https://enablebanking.com/docs/api/reference/#balanceresource
     """
-    newest = newest_of(rows, lambda row: (_word(row), row.balance_amount.currency), _age_of)
-    has_booked = any(word in _BOOKED for word, _ in newest)
+    newest = newest_of(
+        rows, lambda row: (_word(row), split_currency(row.balance_amount.currency)), _age_of
+    )
+    booked_in = {currency for word, currency in newest if word in _BOOKED}
     return tuple(
-        _to_balance(row, account, quirks, has_booked=has_booked) for row in newest.values()
+        _to_balance(row, account, quirks, has_booked=currency in booked_in)
+        for (_, currency), row in newest.items()
     )
 
 

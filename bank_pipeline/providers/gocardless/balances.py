@@ -45,7 +45,9 @@ def to_balances(raws: Iterable[GcBalance], account: Account, quirks: Quirks) -> 
     Where a bank has no booked balance, or another of its types is the better one, that one
     counts as booked and is told a second time as such: its type then says so.
     """
-    newest = newest_of(raws, lambda raw: (raw.balance_type, raw.balance_amount.currency), _age_of)
+    newest = newest_of(
+        raws, lambda raw: (raw.balance_type, read_currency(raw.balance_amount.currency)), _age_of
+    )
     balances = [_to_balance(raw, account) for raw in newest.values()]
     return (*balances, *_as_booked(balances, account, quirks))
 
@@ -79,10 +81,10 @@ def _as_booked(balances: Sequence[Balance], account: Account, quirks: Quirks) ->
     """
     if quirks.is_debt_in_two_parts:
         return _in_two_parts(balances)
-    preferred = [one for one in balances if one.provider_type == quirks.booked_balance]
+    own = [one for one in balances if one.preference < OTHER_CURRENCY] or list(balances)
+    preferred = [one for one in own if one.provider_type == quirks.booked_balance]
     if preferred:
         return [_counted(one, rank=0) for one in preferred if one.kind is not BalanceKind.BOOKED]
-    own = [one for one in balances if one.preference < OTHER_CURRENCY] or list(balances)
     if any(one.kind is BalanceKind.BOOKED for one in own):
         return []
     expected = [one for one in own if one.kind is BalanceKind.EXPECTED]

@@ -158,6 +158,24 @@ def test_without_a_booked_balance_the_next_best_stands_for_it() -> None:
     assert len(booked) == 3
 
 
+def test_a_booked_balance_in_one_currency_says_nothing_of_another() -> None:
+    """Else an account in dollars would count euros as its booked balance."""
+    euros = balance(kind="ITBD")
+    dollars = [balance(kind=word, balance_amount=amount("50", "USD")) for word in ("XPCD", "ITAV")]
+    found = balances(euros, *dollars)
+    assert {one.currency for one in found if one.kind is BalanceKind.BOOKED} == {"EUR", "USD"}
+
+
+@pytest.mark.parametrize("codes", [("EUR", "eur"), ("XXX", "")])
+def test_one_currency_in_two_spellings_is_one_balance(codes: tuple[str, str]) -> None:
+    """Else both would be news of one series at every sync."""
+    old, new = (
+        balance(balance_amount=amount(text, code), reference_date=f"2026-11-{text}")
+        for text, code in zip(("19", "20"), codes, strict=True)
+    )
+    assert [one.amount for one in balances(new, old)] == [Decimal(20)]
+
+
 def test_of_two_balances_of_a_type_the_newer_one_counts() -> None:
     """Else yesterday's may come last, and both would be news at every sync."""
     today, before = (

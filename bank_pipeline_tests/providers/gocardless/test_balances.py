@@ -66,6 +66,22 @@ def test_the_accounts_own_currency_comes_first() -> None:
     assert booked(foreign, stated("interimAvailable", "7")) == 7
 
 
+def test_a_banks_better_balance_in_another_currency_says_nothing_of_the_accounts_own() -> None:
+    foreign, own = stated("interimAvailable", "9", "DKK"), stated("expected", "5")
+    assert booked(foreign, own, bank="DANSKEBANK_DABANO22") == 5
+    assert booked(foreign, bank="DANSKEBANK_DABANO22") == 9
+
+
+@pytest.mark.parametrize("codes", [("EUR", "eur"), ("XXX", None)])
+def test_one_currency_in_two_spellings_is_one_balance(codes: tuple[str, str | None]) -> None:
+    """Else both would be news of one series at every sync."""
+    old, new = (
+        stated("closingBooked", day, code, referenceDate=f"2026-11-{day}")
+        for day, code in zip(("19", "20"), codes, strict=True)
+    )
+    assert [one.amount for one in read(new, old)] == [Decimal(20)]
+
+
 def test_of_two_of_one_type_the_newest_counts_and_the_other_is_not_told() -> None:
     old = stated("closingBooked", "1", referenceDate="2026-11-18")
     new = stated("closingBooked", "2", referenceDate="2026-11-19")
