@@ -77,12 +77,14 @@ def _as_booked(balances: Sequence[Balance], account: Account, quirks: Quirks) ->
     Return the balances that count as booked, though their types say otherwise.
 
     What is available on credit is what can still be spent, never what is there: only a bank
-    that is known to mean it otherwise is believed.
+    that is known to mean it otherwise is believed, and not where it says that the limit is in it.
     """
     if quirks.is_debt_in_two_parts:
         return _in_two_parts(balances)
     own = [one for one in balances if one.preference < OTHER_CURRENCY] or list(balances)
-    preferred = [one for one in own if one.provider_type == quirks.booked_balance]
+    preferred = [
+        one for one in own if one.provider_type == quirks.booked_balance and not _is_with_limit(one)
+    ]
     if preferred:
         return [_counted(one, rank=0) for one in preferred if one.kind is not BalanceKind.BOOKED]
     if any(one.kind is BalanceKind.BOOKED for one in own):
@@ -90,11 +92,15 @@ def _as_booked(balances: Sequence[Balance], account: Account, quirks: Quirks) ->
     expected = [one for one in own if one.kind is BalanceKind.EXPECTED]
     if account.type.is_liability:
         return [_counted(one, rank=10) for one in expected]
-    # With the credit limit in it, what is available says nothing of what is there.
     available = [
-        one for one in own if one.kind is BalanceKind.AVAILABLE and not one.is_credit_limit_included
+        one for one in own if one.kind is BalanceKind.AVAILABLE and not _is_with_limit(one)
     ]
     return [_counted(one, rank=10 + one.preference) for one in expected or available]
+
+
+def _is_with_limit(one: Balance) -> bool:
+    """Say whether the credit limit is in what is available: it says nothing of what is there."""
+    return one.kind is BalanceKind.AVAILABLE and bool(one.is_credit_limit_included)
 
 
 def _counted(one: Balance, *, rank: int) -> Balance:

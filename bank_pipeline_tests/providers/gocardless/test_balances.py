@@ -57,6 +57,9 @@ def test_what_includes_a_credit_limit_is_never_what_is_there() -> None:
     assert booked(limited) is None
     assert chosen(read(limited), BalanceKind.AVAILABLE) == Decimal("4183.61")
     assert read(limited)[0].is_credit_limit_included is True
+    for bank in ("DANSKEBANK_DABANO22", "SPK_KARLSRUHE_KARSDE66XXX"):
+        assert booked(limited, bank=bank) is None
+        assert booked(limited, stated("interimBooked", "-316.39"), bank=bank) == Decimal("-316.39")
 
 
 def test_the_accounts_own_currency_comes_first() -> None:
