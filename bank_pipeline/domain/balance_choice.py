@@ -228,6 +228,8 @@ class _Chooser:
             return None
         amount = left.amount - abs(limit.amount)
         if amount > 0 and self._account.type.is_liability and not self._is_overpaid():
+            if limit.amount == 0:
+                return None  # something is left of nothing: the bank does not tell the limit
             amount = Decimal(0)  # more is left than the limit: the limit is old, nobody was paid
         return ChosenBalance(BalanceKind.BOOKED, left.id, amount, reason, is_derived=True)
 
