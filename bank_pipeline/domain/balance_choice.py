@@ -167,6 +167,10 @@ def _is_about(scope: RuleScope, account: AccountFacts) -> bool:
     )
 
 
+def _by_hand_of(one: ToldBalance) -> str:
+    return BY_HAND if one.is_shown else f"{BY_HAND}; {NO_LONGER_TOLD}"
+
+
 class _Chooser:
     """One account's balances, its rule, and the questions put to them."""
 
@@ -195,7 +199,7 @@ class _Chooser:
         one = by_hand or self._best(BalanceKind.AVAILABLE)
         if one is None:
             return None
-        reason = BY_HAND if by_hand is not None else self._reason(one)
+        reason = self._reason(one) if by_hand is None else _by_hand_of(one)
         included = self._is_limit_in(one)
         return ChosenBalance(
             BalanceKind.AVAILABLE, one.id, one.amount, reason, is_credit_limit_included=included
@@ -210,8 +214,8 @@ class _Chooser:
     def _by_hand(self, one: ToldBalance) -> ChosenBalance | None:
         """Count a balance as booked because a person says so; without its limit it is unknown."""
         if one.kind is not BalanceKind.AVAILABLE or not self._is_limit_in(one):
-            return self._as_booked(one, BY_HAND)
-        return self._less_limit(one, reason=f"{BY_HAND}: {LIMIT_LESS_AVAILABLE}")
+            return self._as_booked(one, _by_hand_of(one))
+        return self._less_limit(one, reason=f"{_by_hand_of(one)}: {LIMIT_LESS_AVAILABLE}")
 
     def _owed(self) -> ChosenBalance | None:
         """Compute what is owed on credit from what is left of it, where no bank says it."""

@@ -150,7 +150,7 @@ def test_a_persons_choice_comes_before_all_else() -> None:
     rule = BalanceRule(booked_type="type-2", available_type="type-1", is_sign_flipped=True)
     chosen = choose(*ones, rule=rule)
     assert {kind: (str(one.amount), one.reason) for kind, one in chosen.items()} == {
-        BalanceKind.BOOKED: ("-2", BY_HAND),
+        BalanceKind.BOOKED: ("-2", f"{BY_HAND}; {NO_LONGER_TOLD}"),
         BalanceKind.AVAILABLE: ("1", BY_HAND),
     }
 
