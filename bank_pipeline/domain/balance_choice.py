@@ -152,7 +152,8 @@ def choose_balances(
     Choose what counts as booked, available and credit limit; a kind that is unknown is absent.
 
     The account's own currency comes first, then what the bank still tells, then the provider's
-    rank of its types, then the newest. A person's choice comes before all of it.
+    rank of its types, then the first currency by its code, then the newest. A person's choice
+    comes before all of it.
     """
     chooser = _Chooser(told, account, own)
     chosen = (chooser.booked(), chooser.available(), chooser.limit())
@@ -263,10 +264,11 @@ class _Chooser:
     def _first(self, candidates: Iterable[ToldBalance]) -> ToldBalance | None:
         return min(candidates, key=self._rank, default=None)
 
-    def _rank(self, one: ToldBalance) -> tuple[bool, bool, int, float, int]:
+    def _rank(self, one: ToldBalance) -> tuple[bool, bool, int, bool, str, float, int]:
         is_other = self._account.currency is not None and one.code != self._account.currency
         age = -one.observed_at.timestamp()
-        return (is_other, not one.is_shown, one.preference, age, one.id)
+        code = one.code or ""  # of several, one for good: not the one that moved last
+        return (is_other, not one.is_shown, one.preference, not code, code, age, one.id)
 
     def _reason(self, one: ToldBalance) -> str:
         if not one.is_shown:

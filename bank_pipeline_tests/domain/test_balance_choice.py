@@ -24,6 +24,7 @@ from bank_pipeline.domain.balance_choice import (
 from bank_pipeline.domain.connection import Provider
 
 AT = datetime(2026, 3, 2, 9, tzinfo=UTC)
+DAY = timedelta(days=1)
 CARD = AccountType.CREDIT_CARD
 
 
@@ -91,8 +92,19 @@ def test_nothing_told_is_unknown_and_never_zero() -> None:
 
 
 def test_of_equal_rank_the_newest_counts() -> None:
-    newer = told(2, "2", observed_at=AT + timedelta(days=1))
+    newer = told(2, "2", observed_at=AT + DAY)
     assert booked(told(1, "1"), newer) == "2"
+
+
+def test_of_several_currencies_none_of_them_the_accounts_one_counts_for_good() -> None:
+    """Else the balance of such an account would change its currency with every movement."""
+    for moved in (1, 2, 3):
+        ones = [
+            told(number, str(number), currency=code, observed_at=AT + (number == moved) * DAY)
+            for number, code in enumerate((None, "USD", "CHF"), start=1)
+        ]
+        assert booked(*ones, currency=None) == "3"
+        assert booked(*ones, currency="SEK") == "3"
 
 
 @pytest.mark.parametrize(
