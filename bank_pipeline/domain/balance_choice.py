@@ -16,6 +16,7 @@ from typing import Final
 from bank_pipeline.domain.account import AccountType
 from bank_pipeline.domain.balance import BalanceKind
 from bank_pipeline.domain.connection import Provider
+from bank_pipeline.domain.money import normalise_amount
 
 SELECTABLE: Final = (BalanceKind.BOOKED, BalanceKind.AVAILABLE, BalanceKind.CREDIT_LIMIT)
 
@@ -210,7 +211,8 @@ class _Chooser:
         one = self._best(BalanceKind.CREDIT_LIMIT)
         if one is None:
             return None
-        return ChosenBalance(BalanceKind.CREDIT_LIMIT, one.id, abs(one.amount), self._reason(one))
+        amount = one.amount.copy_abs()
+        return ChosenBalance(BalanceKind.CREDIT_LIMIT, one.id, amount, self._reason(one))
 
     def _by_hand(self, one: ToldBalance) -> ChosenBalance | None:
         """Count a balance as booked because a person says so; without its limit it is unknown."""
@@ -244,7 +246,9 @@ class _Chooser:
         return any(one.is_shown and one.kind in words and one.amount > 0 for one in self._told)
 
     def _as_booked(self, one: ToldBalance, reason: str) -> ChosenBalance:
-        amount = -one.amount if self._rule.is_sign_flipped else one.amount
+        amount = one.amount
+        if self._rule.is_sign_flipped:
+            amount = normalise_amount(amount.copy_negate())  # exact; a minus sign would round
         return ChosenBalance(BalanceKind.BOOKED, one.id, amount, reason)
 
     def _is_limit_in(self, one: ToldBalance) -> bool | None:

@@ -86,6 +86,13 @@ def test_a_type_that_is_no_longer_told_does_not_win_for_ever() -> None:
     assert (str(alone.amount), alone.reason) == ("1", NO_LONGER_TOLD)
 
 
+def test_a_balance_is_chosen_to_its_last_digit() -> None:
+    long = "123456789012345678901234567890.5"
+    assert booked(told(1, long), rule=BalanceRule(is_sign_flipped=True)) == f"-{long}"
+    assert booked(told(1, "0"), rule=BalanceRule(is_sign_flipped=True)) == "0"
+    assert str(choose(limit(f"-{long}"))[BalanceKind.CREDIT_LIMIT].amount) == long
+
+
 def test_nothing_told_is_unknown_and_never_zero() -> None:
     assert choose() == {}
     assert booked(left("100")) is None
