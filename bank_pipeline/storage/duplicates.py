@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from bank_pipeline.domain.ids import ConnectionId, TeamId, TransactionId
 from bank_pipeline.domain.transaction import TransactionStatus
 from bank_pipeline.errors import NotFoundError
+from bank_pipeline.storage.depth import request_backfill
 from bank_pipeline.storage.revisions import insert_revisions, to_json
 from bank_pipeline.storage.tables import transactions
 from bank_pipeline.storage.transaction_writes import DROP
@@ -32,6 +33,9 @@ class _Decided:
     id: str
     team_id: str
     status: str
+    booking_date: date | None
+    transaction_date: date | None
+    created_at: datetime
     removed_at: datetime | None
     duplicate_decision: str | None
 
@@ -68,7 +72,7 @@ def drop_duplicate(db: sa.Connection, transaction_id: str, *, now: datetime) -> 
     Raises:
         NotFoundError: no live row has this id.
     """
-    row = _lock(db, transaction_id)
+    row, _ = _lock(db, transaction_id)
     if row.duplicate_decision == DROP:
         return
     if row.removed_at is not None:
@@ -80,12 +84,13 @@ def keep_duplicate(db: sa.Connection, transaction_id: str, *, now: datetime) -> 
     """
     Say that a row is one of its own; if it was dropped, it is back.
 
-    Should its bank have taken it back meanwhile, the next answer that covers its day removes it.
+    Its bank may have taken it back meanwhile, which nobody noted of a dropped row. So the next
+    sync asks as far back as its day, or a change feed for its whole history.
 
     Raises:
         NotFoundError: no row has this id, or its bank removed it.
     """
-    row = _lock(db, transaction_id)
+    row, connection_id = _lock(db, transaction_id)
     if row.duplicate_decision == KEEP:
         return
     if row.removed_at is not None and row.duplicate_decision != DROP:
@@ -93,20 +98,25 @@ def keep_duplicate(db: sa.Connection, transaction_id: str, *, now: datetime) -> 
     is_vanished = row.status == TransactionStatus.VANISHED
     removed_at = row.removed_at if is_vanished else None
     _decide(db, row, KEEP, removed_at=removed_at, reason=KEPT, now=now)
+    if removed_at != row.removed_at:
+        day = row.booking_date or row.transaction_date or row.created_at.date()
+        request_backfill(db, connection_id, since=day, now=now, is_due=False)
 
 
-def _lock(db: sa.Connection, transaction_id: str) -> _Decided:
+def _lock(db: sa.Connection, transaction_id: str) -> tuple[_Decided, ConnectionId]:
+    """Lock a row, and before it its connection, as syncs do."""
     nothing = NotFoundError(f"no transaction {transaction_id}; `duplicates list` shows the ids")
     try:
         id_ = str(uuid.UUID(transaction_id))
     except ValueError:
         raise nothing from None
+    connection_id = db.scalar(_LOCK_CONNECTION, {"id": id_})
     columns = [transactions.c[field.name] for field in fields(_Decided)]
     query = sa.select(*columns).where(transactions.c.id == id_)
     row = db.execute(query.with_for_update()).mappings().one_or_none()
     if row is None:
         raise nothing
-    return _Decided(**row)
+    return _Decided(**row), ConnectionId(connection_id)
 
 
 def _decide(
@@ -132,6 +142,14 @@ def _decide(
         insert_revisions(db, [one], team_id=team_id, sync_run_id=None, now=now, reason=reason)
 
 
+_LOCK_CONNECTION: Final = sa.text(
+    """
+    SELECT CAST(c.id AS text) FROM bank.connections c
+    JOIN bank.accounts a ON a.connection_id = c.id
+    JOIN bank.transactions t ON t.account_id = a.id
+    WHERE t.id = CAST(:id AS uuid) FOR UPDATE OF c
+    """
+)
 _SUSPECTED: Final = sa.text(
     """
     SELECT t.transaction_id::text AS id, t.suspected_duplicate_of::text AS twin_id,
