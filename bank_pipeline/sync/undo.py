@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from bank_pipeline.domain.audit import AuditAction
 from bank_pipeline.domain.connection import Connection
 from bank_pipeline.domain.ids import ConnectionId, SyncRunId, TransactionId
+from bank_pipeline.domain.reading import Lineage
 from bank_pipeline.errors import RefusedError
 from bank_pipeline.providers.base import WindowProvider
 from bank_pipeline.storage.accounts import load_account_ids
@@ -131,10 +132,13 @@ def undo(context: SyncContext, sync_run_id: str, *, discards_annotations: bool) 
 
 @dataclass(frozen=True)
 class _Known:
+    """A run, and what it did; `has_whole_history`: of a feed, which replayed all that it has."""
+
     run: SyncRun
     moved: Moved
     written: WrittenRows
     plan: UndoPlan
+    has_whole_history: bool
 
 
 def _undo(
@@ -167,9 +171,13 @@ def _ask_for_all(
 ) -> None:
     """Have the next sync look back as far as what was taken back, which a usual one may not."""
     now, client = context.clock(), context.providers.get(connection.provider)
-    if oldest is None or oldest >= now.date() - USUAL or known.plan.is_replay:
+    if oldest is None or known.plan.is_replay:
         return
-    if isinstance(client, WindowProvider):  # a feed begins where its cursor is put back to
+    if isinstance(client, WindowProvider):
+        is_needed = oldest < now.date() - USUAL
+    else:  # a feed begins where its cursor is put back to, and tells no more than what came since
+        is_needed = known.has_whole_history
+    if is_needed:
         request_backfill(db, connection.id, since=oldest, now=now, is_due=False)
 
 
@@ -207,7 +215,8 @@ def _plan(db: sa.Connection, run: SyncRun) -> _Known:
         or load_connection(db, run.connection_id).status.is_syncable,
         is_replay=run.reason == RENORMALISE,
     )
-    return _Known(run, this.moved, written, plan)
+    readings = Lineage.of_json(this.lineage or {}).readings
+    return _Known(run, this.moved, written, plan, any(one.is_replay for one in readings))
 
 
 def _check_it_may_be(run: SyncRun) -> None:

@@ -6,8 +6,10 @@ from typing import Final
 
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.storage.duplicates import drop_duplicate, keep_duplicate
+from bank_pipeline.sync.undo import undo
 from bank_pipeline_tests.providers.contract.cases import CASES
 from bank_pipeline_tests.providers.contract.stage import Stage
+from bank_pipeline_tests.sync.lookback import last_run_id
 from bank_pipeline_tests.sync.staging import staged
 
 DAY: Final = timedelta(days=1)
@@ -23,6 +25,19 @@ def test_what_its_bank_took_back_while_it_was_dropped_goes_after_it_is_kept(stag
     stage.sync(connection)
 
     assert stage.live(amount=COFFEE) == []
+    assert stage.differences(connection) == []
+
+
+def test_a_sync_that_read_the_whole_history_comes_again_after_an_undo(stage: Stage) -> None:
+    """A feed that goes on from its cursor would not tell again what only a replay had shown."""
+    connection = kept_after_its_bank_took_it_back(stage)
+    stage.sync(connection)
+
+    undo(stage.context, last_run_id(stage, connection), discards_annotations=False)
+
+    assert len(stage.live(amount=COFFEE)) == 1
+    stage.pass_time(DAY)
+    stage.sync(connection)
     assert stage.differences(connection) == []
 
 
