@@ -8,7 +8,7 @@ person may know better for one account.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -95,7 +95,8 @@ class ChosenBalance:
     What counts as one kind. `balance_id` is the told balance it comes from.
 
     `is_derived`: it was computed from others, for want of the bank's own word. `reason` says
-    why this one, for people.
+    why this one, for people. `currency`: its code, official or not, which may be another than the
+    account's; None where a stored choice is loaded, and equal to any.
     """
 
     kind: BalanceKind
@@ -104,6 +105,7 @@ class ChosenBalance:
     reason: str
     is_derived: bool = False
     is_credit_limit_included: bool | None = None
+    currency: str | None = field(default=None, compare=False)
 
 
 ON_CREDIT: Final = frozenset({AccountType.CREDIT_CARD, AccountType.LINE_OF_CREDIT})
@@ -169,6 +171,10 @@ def _is_about(scope: RuleScope, account: AccountFacts) -> bool:
     )
 
 
+def _choose(kind: BalanceKind, one: ToldBalance, amount: Decimal, reason: str) -> ChosenBalance:
+    return ChosenBalance(kind, one.id, amount, reason, currency=one.code)
+
+
 def _by_hand_of(one: ToldBalance) -> str:
     return BY_HAND if one.is_shown else f"{BY_HAND}; {NO_LONGER_TOLD}"
 
@@ -203,16 +209,15 @@ class _Chooser:
             return None
         reason = self._reason(one) if by_hand is None else _by_hand_of(one)
         included = self._is_limit_in(one)
-        return ChosenBalance(
-            BalanceKind.AVAILABLE, one.id, one.amount, reason, is_credit_limit_included=included
-        )
+        chosen = _choose(BalanceKind.AVAILABLE, one, one.amount, reason)
+        return replace(chosen, is_credit_limit_included=included)
 
     def limit(self) -> ChosenBalance | None:
         one = self._best(BalanceKind.CREDIT_LIMIT)
         if one is None:
             return None
         amount = one.amount.copy_abs()
-        return ChosenBalance(BalanceKind.CREDIT_LIMIT, one.id, amount, self._reason(one))
+        return _choose(BalanceKind.CREDIT_LIMIT, one, amount, self._reason(one))
 
     def _by_hand(self, one: ToldBalance) -> ChosenBalance | None:
         """Count a balance as booked because a person says so; without its limit it is unknown."""
@@ -238,7 +243,7 @@ class _Chooser:
             if limit.amount == 0:
                 return None  # something is left of nothing: the bank does not tell the limit
             amount = Decimal(0)  # more is left than the limit: the limit is old, nobody was paid
-        return ChosenBalance(BalanceKind.BOOKED, left.id, amount, reason, is_derived=True)
+        return replace(_choose(BalanceKind.BOOKED, left, amount, reason), is_derived=True)
 
     def _is_overpaid(self) -> bool:
         """Say whether the bank itself tells a credit in the holder's favour."""
@@ -249,7 +254,7 @@ class _Chooser:
         amount = one.amount
         if self._rule.is_sign_flipped:
             amount = normalise_amount(amount.copy_negate())  # exact; a minus sign would round
-        return ChosenBalance(BalanceKind.BOOKED, one.id, amount, reason)
+        return _choose(BalanceKind.BOOKED, one, amount, reason)
 
     def _is_limit_in(self, one: ToldBalance) -> bool | None:
         for word in (self._own.is_limit_included, one.is_credit_limit_included):

@@ -209,7 +209,7 @@ def _low_balances(
         is_available = BalanceKind.AVAILABLE in one.before or (name, BalanceKind.AVAILABLE) in told
         decisive = BalanceKind.AVAILABLE if is_available else BalanceKind.BOOKED
         before = one.before.get(kind)
-        currency = one.facts.currency
+        currency = one.after.currency
         if kind is not decisive or one.facts.type.is_liability:
             continue
         if not wishes.has_fallen(before.amount if before else None, one.after.amount, currency):

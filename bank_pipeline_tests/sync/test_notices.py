@@ -7,18 +7,23 @@ from decimal import Decimal
 from typing import Any, Final
 
 import pytest
+import sqlalchemy as sa
 from pydantic import SecretStr
 
+from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.errors import ProviderError
 from bank_pipeline.sync.disconnect import disconnect
 from bank_pipeline.sync.expiring import note_expiring
 from bank_pipeline.sync.notice_targets import add_target, change_wishes
 from bank_pipeline.sync.prune import NOTICES_KEPT, prune
+from bank_pipeline_tests.providers.contract.stage import Stage
 from bank_pipeline_tests.sync.ground import CHECKING, SAVINGS, SYNC, Ground
+from bank_pipeline_tests.sync.staging import staged_at
 
 DAY: Final = timedelta(days=1)
 NOBODY: Final = SecretStr("json://127.0.0.1:9/nobody")
+gocardless = staged_at(Provider.GOCARDLESS)
 _IBAN: Final = re.compile(r"\b[A-Z]{2}\d{2}[A-Z0-9]{10,}\b")
 
 
@@ -279,3 +284,25 @@ def test_no_payload_names_a_person_or_an_account_number(ground: Ground) -> None:
     for text in texts:
         assert not _IBAN.search(text)
         assert not [name for name in [*names, "Alice"] if name in text]
+
+
+def test_a_low_balance_is_told_in_the_balances_own_currency(gocardless: Stage) -> None:
+    """The bank opened the account in one currency and tells its balance in another."""
+    login = gocardless.new_login()
+    connection = gocardless.link(login)
+    gocardless.sync(connection)
+    with gocardless.context.engine.begin() as db:
+        db.execute(sa.text("UPDATE bank.accounts SET currency = 'GBP'"))
+    [[balance]] = gocardless.query(
+        "SELECT available_balance FROM analytics.accounts WHERE type = 'checking'"
+    )
+    add_target(gocardless.context, "home", "nobody", NOBODY)
+    low = {"GBP": balance - 100, "EUR": balance - 100}
+    change_wishes(gocardless.context, "home", kinds=None, large={}, low=low)
+    for one in gocardless.world.login_accounts(login):
+        gocardless.world.add_booked(one.id, Decimal(-500))
+    gocardless.pass_time(DAY)
+    gocardless.sync(connection)
+
+    found = gocardless.query("SELECT payload FROM bank.notifications WHERE kind = 'low_balance'")
+    assert [one[0]["currency"] for one in found] == ["EUR"]
