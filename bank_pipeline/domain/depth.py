@@ -64,11 +64,11 @@ def planned_reach(
     Return how far back a sync looks that was asked for a depth.
 
     A backfill that is not done yet goes on with whatever sync comes. A deeper pass that is due
-    takes the place of a usual sync and costs no further call: of the schedule's, of the first
-    repetition of one that failed, or of any, when somebody's clicks took the schedule's turns for
-    days. `limited_count`: so many syncs in a row before this one met a limit. Most repetitions
-    look back as usual: a bank that fails on old dates alone, or limits how much of them it gives,
-    must not keep the new ones from us.
+    takes the place of a usual sync and costs no further call: of the schedule's, or what makes up
+    for one that was missed, of the first repetition of one that failed, or of any, when somebody's
+    clicks took the schedule's turns for days. `limited_count`: so many syncs in a row before this
+    one met a limit. Most repetitions look back as usual: a bank that fails on old dates alone, or
+    limits how much of them it gives, must not keep the new ones from us.
     """
     if asked is Depth.BACKFILL or has_backfill(connection, now=now):
         return Reach(Depth.BACKFILL, connection.backfill_since)

@@ -279,11 +279,14 @@ def _read(
         status = provider.fetch_status(credential, archive=archive)
         if status.error_code is not None:
             raise provider.to_error(status.error_code)
+    is_recovery = started.request.reason is SyncReason.RECOVERY
+    # What nobody planned makes up for a turn that was missed; one that was killed left its lease.
+    is_missed_turn = is_recovery and started.planned_attempt_at is None
     reach = planned_reach(
         connection,
         started.request.depth,
-        is_scheduled=started.request.reason is SyncReason.SCHEDULE,
-        is_recovery=started.request.reason is SyncReason.RECOVERY,
+        is_scheduled=started.request.reason is SyncReason.SCHEDULE or is_missed_turn,
+        is_recovery=is_recovery,
         limited_count=started.limited_count,
         has_feed=isinstance(provider, FeedProvider),
         now=started.started_at,

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.depth import BACKFILL_KEPT, Depth
 from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline.domain.transitions import LEASE
 from bank_pipeline.errors import (
     BusyError,
     NotFoundError,
@@ -22,6 +23,7 @@ from bank_pipeline.errors import (
 )
 from bank_pipeline.providers.base import Scope
 from bank_pipeline.sandbox.faults import FaultKind
+from bank_pipeline.storage.connections import lease_connection, lock_connection
 from bank_pipeline.storage.depth import request_deep_pass
 from bank_pipeline.storage.locks import connection_lock
 from bank_pipeline.sync.connection import sync_connection
@@ -134,6 +136,33 @@ def test_the_repetition_of_a_turn_that_failed_makes_its_deeper_pass(stage: Stage
     assert stage.sync(connection, SyncReason.RECOVERY).reach.depth is Depth.DEEP
     assert len(stage.live()) == 2
     assert stage.differences(connection) == []
+
+
+def test_turns_that_are_missed_and_made_up_for_bring_the_deeper_pass(stage: Stage) -> None:
+    """Where the machine is off at the hour of the turn, day after day, it would never come."""
+    _, connection = stage.linked()
+    stage.sync(connection)
+    depths = []
+    for _ in range(8):
+        stage.pass_time(DAY + timedelta(hours=1))
+        depths.append(stage.sync(connection, SyncReason.RECOVERY).reach.depth)
+
+    assert 1 <= depths.count(Depth.DEEP) <= 2  # its day of the week may come twice
+
+
+def test_a_turn_that_was_killed_is_repeated_as_usual(stage: Stage) -> None:
+    """The deeper pass might have killed it, and would again; the next turn makes it."""
+    _, connection = stage.linked()
+    stage.sync(connection)
+    stage.pass_time(8 * DAY)
+    with stage.context.engine.begin() as db:
+        known = lock_connection(db, connection)
+        lease_connection(db, known, until=stage.context.clock() + LEASE, is_whole=True)
+    stage.pass_time(LEASE)
+
+    assert stage.sync(connection, SyncReason.RECOVERY).reach.depth is Depth.NORMAL
+    stage.pass_time(DAY)
+    assert stage.sync(connection, SyncReason.SCHEDULE).reach.depth is Depth.DEEP
 
 
 def test_a_bank_whose_limit_outlasts_each_turn_gets_its_deeper_pass_all_the_same(
