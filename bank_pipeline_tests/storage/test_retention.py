@@ -1,11 +1,13 @@
 """Every table has a rule for how it stays small, and rows go when theirs says so."""
 
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 import pytest
 import sqlalchemy as sa
 
+from bank_pipeline.providers.cache import build_file_cache
 from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.retention import ENDED, PAST, POLICIES, Fate
 from bank_pipeline.storage.tables import metadata
@@ -27,11 +29,8 @@ OTHERS: Final = {
 
 
 @pytest.fixture
-def context(engine: sa.Engine, vault: Vault, now: datetime) -> SyncContext:
-    class NoCache:
-        pass
-
-    return SyncContext(engine, {}, vault, lambda: now, NoCache())  # type: ignore[arg-type]
+def context(engine: sa.Engine, vault: Vault, now: datetime, tmp_path: Path) -> SyncContext:
+    return SyncContext(engine, {}, vault, lambda: now, build_file_cache(tmp_path))
 
 
 def left(engine: sa.Engine, tables: set[str]) -> set[str]:
