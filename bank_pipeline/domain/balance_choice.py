@@ -8,7 +8,7 @@ person may know better for one account.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
@@ -171,10 +171,6 @@ def _is_about(scope: RuleScope, account: AccountFacts) -> bool:
     )
 
 
-def _choose(kind: BalanceKind, one: ToldBalance, amount: Decimal, reason: str) -> ChosenBalance:
-    return ChosenBalance(kind, one.id, amount, reason, currency=one.code)
-
-
 def _by_hand_of(one: ToldBalance) -> str:
     return BY_HAND if one.is_shown else f"{BY_HAND}; {NO_LONGER_TOLD}"
 
@@ -208,16 +204,23 @@ class _Chooser:
         if one is None:
             return None
         reason = self._reason(one) if by_hand is None else _by_hand_of(one)
-        included = self._is_limit_in(one)
-        chosen = _choose(BalanceKind.AVAILABLE, one, one.amount, reason)
-        return replace(chosen, is_credit_limit_included=included)
+        return ChosenBalance(
+            BalanceKind.AVAILABLE,
+            one.id,
+            one.amount,
+            reason,
+            is_credit_limit_included=self._is_limit_in(one),
+            currency=one.code,
+        )
 
     def limit(self) -> ChosenBalance | None:
         one = self._best(BalanceKind.CREDIT_LIMIT)
         if one is None:
             return None
         amount = one.amount.copy_abs()
-        return _choose(BalanceKind.CREDIT_LIMIT, one, amount, self._reason(one))
+        return ChosenBalance(
+            BalanceKind.CREDIT_LIMIT, one.id, amount, self._reason(one), currency=one.code
+        )
 
     def _by_hand(self, one: ToldBalance) -> ChosenBalance | None:
         """Count a balance as booked because a person says so; without its limit it is unknown."""
@@ -243,7 +246,9 @@ class _Chooser:
             if limit.amount == 0:
                 return None  # something is left of nothing: the bank does not tell the limit
             amount = Decimal(0)  # more is left than the limit: the limit is old, nobody was paid
-        return replace(_choose(BalanceKind.BOOKED, left, amount, reason), is_derived=True)
+        return ChosenBalance(
+            BalanceKind.BOOKED, left.id, amount, reason, is_derived=True, currency=left.code
+        )
 
     def _is_overpaid(self) -> bool:
         """Say whether the bank itself tells a credit in the holder's favour."""
@@ -254,7 +259,7 @@ class _Chooser:
         amount = one.amount
         if self._rule.is_sign_flipped:
             amount = normalise_amount(amount.copy_negate())  # exact; a minus sign would round
-        return _choose(BalanceKind.BOOKED, one, amount, reason)
+        return ChosenBalance(BalanceKind.BOOKED, one.id, amount, reason, currency=one.code)
 
     def _is_limit_in(self, one: ToldBalance) -> bool | None:
         for word in (self._own.is_limit_included, one.is_credit_limit_included):

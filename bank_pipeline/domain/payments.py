@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import partial
 from itertools import islice
 from operator import itemgetter
 from typing import Final
@@ -110,24 +111,17 @@ def _pair(
     """
     left = sorted(transactions, key=_told_apart_by)
     matched: dict[Key, StoredTransaction] = {}
-    for take in (_take_of_text_and_day, _take_of_text, _take_closest, _take_any):
+    for take in (
+        partial(_take_alike, content=_text_and_day),
+        partial(_take_alike, content=_text),
+        _take_closest,
+        partial(_take_alike, content=_nothing),  # the oldest of more than could be compared
+    ):
         if not any(waiting.values()):
             break
         matched |= take(left, waiting, is_one)
         left = [row for row in left if key_of(row) not in matched]
     return matched
-
-
-def _take_of_text_and_day(
-    transactions: Sequence[Transaction], waiting: _Waiting, is_one: _IsOne
-) -> dict[Key, StoredTransaction]:
-    return _take_alike(transactions, waiting, is_one, _text_and_day)
-
-
-def _take_of_text(
-    transactions: Sequence[Transaction], waiting: _Waiting, is_one: _IsOne
-) -> dict[Key, StoredTransaction]:
-    return _take_alike(transactions, waiting, is_one, _text)
 
 
 def _take_alike(
@@ -160,19 +154,6 @@ def _take_closest(
     return matched
 
 
-def _take_any(
-    transactions: Sequence[Transaction], waiting: _Waiting, is_one: _IsOne
-) -> dict[Key, StoredTransaction]:
-    """Take the oldest, where there were more than could be compared."""
-    matched: dict[Key, StoredTransaction] = {}
-    for transaction in transactions:
-        match = next(_fits(transaction, waiting, is_one), None)
-        if match is not None:
-            del waiting[_paid(match)][match.id]
-            matched[key_of(transaction)] = match
-    return matched
-
-
 def _fits(
     transaction: Transaction, waiting: _Waiting, is_one: _IsOne
 ) -> Iterator[StoredTransaction]:
@@ -197,6 +178,10 @@ def _text_and_day(row: Transaction | StoredTransaction) -> object:
 
 def _text(row: Transaction | StoredTransaction) -> object:
     return plain_text(row.description)
+
+
+def _nothing(_: Transaction | StoredTransaction) -> object:
+    return None
 
 
 def _distance(transaction: Transaction, row: StoredTransaction) -> int:

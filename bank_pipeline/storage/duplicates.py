@@ -16,9 +16,10 @@ import sqlalchemy as sa
 from bank_pipeline.domain.ids import ConnectionId, TeamId, TransactionId
 from bank_pipeline.domain.transaction import TransactionStatus
 from bank_pipeline.errors import NotFoundError
+from bank_pipeline.storage.connections import lock_connection
 from bank_pipeline.storage.depth import request_backfill
 from bank_pipeline.storage.revisions import insert_revisions, to_json
-from bank_pipeline.storage.tables import transactions
+from bank_pipeline.storage.tables import accounts, transactions
 from bank_pipeline.storage.transaction_writes import DROP
 
 KEEP: Final = "keep"
@@ -110,13 +111,19 @@ def _lock(db: sa.Connection, transaction_id: str) -> tuple[_Decided, ConnectionI
         id_ = str(uuid.UUID(transaction_id))
     except ValueError:
         raise nothing from None
-    connection_id = db.scalar(_LOCK_CONNECTION, {"id": id_})
+    owner = sa.select(accounts.c.connection_id).join(
+        transactions, transactions.c.account_id == accounts.c.id
+    )
+    connection_id = db.scalar(owner.where(transactions.c.id == id_))
+    if connection_id is None:
+        raise nothing
+    lock_connection(db, connection_id)
     columns = [transactions.c[field.name] for field in fields(_Decided)]
     query = sa.select(*columns).where(transactions.c.id == id_)
     row = db.execute(query.with_for_update()).mappings().one_or_none()
     if row is None:
         raise nothing
-    return _Decided(**row), ConnectionId(connection_id)
+    return _Decided(**row), connection_id
 
 
 def _decide(
@@ -142,14 +149,6 @@ def _decide(
         insert_revisions(db, [one], team_id=team_id, sync_run_id=None, now=now, reason=reason)
 
 
-_LOCK_CONNECTION: Final = sa.text(
-    """
-    SELECT CAST(c.id AS text) FROM bank.connections c
-    JOIN bank.accounts a ON a.connection_id = c.id
-    JOIN bank.transactions t ON t.account_id = a.id
-    WHERE t.id = CAST(:id AS uuid) FOR UPDATE OF c
-    """
-)
 _SUSPECTED: Final = sa.text(
     """
     SELECT t.transaction_id::text AS id, t.suspected_duplicate_of::text AS twin_id,

@@ -8,9 +8,9 @@ import pytest
 import sqlalchemy as sa
 
 from bank_pipeline.domain.account import AccountType
-from bank_pipeline.domain.balance import Balance, BalanceKind
+from bank_pipeline.domain.balance import BalanceKind
 from bank_pipeline.domain.balance_choice import BalanceRule
-from bank_pipeline.domain.ids import AccountId, SyncRunId
+from bank_pipeline.domain.ids import AccountId
 from bank_pipeline.domain.roll_forward import DifferenceState
 from bank_pipeline.errors import NotFoundError
 from bank_pipeline.storage.accounts import save_accounts
@@ -20,7 +20,7 @@ from bank_pipeline.storage.balance_checks import (
     load_row_sums,
 )
 from bank_pipeline.storage.balance_choice import list_choices, save_choices
-from bank_pipeline.storage.balances import rebuild_series, save_balances
+from bank_pipeline.storage.balances import rebuild_series
 from bank_pipeline.storage.encryption_keys import open_vault
 from bank_pipeline.storage.engine import build_engine
 from bank_pipeline.storage.identifiers import new_id
@@ -31,37 +31,10 @@ from bank_pipeline.sync.balance_rules import (
     set_balance_rule,
 )
 from bank_pipeline_tests.builders import account, balance, pending, transaction
+from bank_pipeline_tests.storage.chosen import WHOLE, shown, told
 from bank_pipeline_tests.storage.linked import Linked, apply, link
 from bank_pipeline_tests.storage.rows import insert_row_everywhere
 from bank_pipeline_tests.vaults import VAULT
-
-WHOLE = ("acc-1",)
-
-
-def told(
-    db: sa.Connection,
-    linked: Linked,
-    *ones: Balance,
-    now: datetime,
-    whole: tuple[str, ...] = WHOLE,
-) -> int:
-    """Save balances and choose among them, as a sync does; return how many choices changed."""
-    save_balances(
-        db,
-        linked.connection,
-        ones,
-        account_ids=linked.account_ids,
-        sync_run_id=SyncRunId(new_id()),
-        now=now,
-        whole=whole,
-    )
-    return save_choices(db, linked.account_ids.values(), now=now)
-
-
-def shown(db: sa.Connection, *columns: str) -> tuple[Any, ...]:
-    """What analysts see of the first account."""
-    query = f"SELECT {', '.join(columns)} FROM analytics.accounts WHERE external_id = 'acc-1'"
-    return tuple(db.execute(sa.text(query)).one())
 
 
 def versions(db: sa.Connection) -> list[Any]:

@@ -8,13 +8,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from bank_pipeline.domain.balance import Balance, BalanceKind
+from bank_pipeline.domain.balance import BalanceKind
 from bank_pipeline.domain.connection import Provider
-from bank_pipeline.domain.ids import SyncRunId
 from bank_pipeline.domain.quota import PERIOD, calls_left
 from bank_pipeline.domain.transaction import TransactionStatus
-from bank_pipeline.storage.balance_choice import save_choices
-from bank_pipeline.storage.balances import save_balances
 from bank_pipeline.storage.calls import (
     APPLIED,
     CallResult,
@@ -24,11 +21,11 @@ from bank_pipeline.storage.calls import (
 )
 from bank_pipeline.storage.duplicates import list_suspected_duplicates
 from bank_pipeline.storage.findings import find_suspected
-from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.migrate import downgrade
 from bank_pipeline.storage.roles import ROLES
 from bank_pipeline_tests.architecture.sources import ROOT
 from bank_pipeline_tests.builders import balance, transaction
+from bank_pipeline_tests.storage.chosen import shown, told
 from bank_pipeline_tests.storage.linked import Linked, apply
 from bank_pipeline_tests.storage.tenants import plain_login
 from bank_pipeline_tests.vaults import VAULT
@@ -38,35 +35,15 @@ DAY = timedelta(days=1)
 CALLS_MAX = 4
 
 
-def tell(db: sa.Connection, linked: Linked, *ones: Balance, now: datetime) -> None:
-    """Save all that a bank tells of the first account, and choose, as a sync does."""
-    save_balances(
-        db,
-        linked.connection,
-        ones,
-        account_ids=linked.account_ids,
-        sync_run_id=SyncRunId(new_id()),
-        now=now,
-        whole=("acc-1",),
-    )
-    save_choices(db, linked.account_ids.values(), now=now)
-
-
-def seen(db: sa.Connection, *columns: str) -> tuple[Any, ...]:
-    """Return what an analyst sees of the first account."""
-    query = f"SELECT {', '.join(columns)} FROM analytics.accounts WHERE external_id = 'acc-1'"
-    return tuple(db.execute(sa.text(query)).one())
-
-
 @pytest.mark.parametrize("kind", [BalanceKind.BOOKED, BalanceKind.AVAILABLE])
 def test_a_balance_of_an_earlier_day_is_not_told_as_of_now(
     db: sa.Connection, linked: Linked, now: datetime, kind: BalanceKind
 ) -> None:
     """A bank that names a day and no time: it was so at the end of that day, and not later."""
     earlier = balance("10", kind=kind, as_of_date=(now - 15 * DAY).date())
-    tell(db, linked, earlier, now=now)
+    told(db, linked, earlier, now=now)
 
-    assert seen(db, f"{kind}_balance_as_of") == (datetime(2026, 6, 1, 23, 59, 59, tzinfo=UTC),)
+    assert shown(db, f"{kind}_balance_as_of") == (datetime(2026, 6, 1, 23, 59, 59, tzinfo=UTC),)
 
 
 @pytest.mark.parametrize("days", [0, 1])
@@ -74,9 +51,9 @@ def test_a_balance_of_today_is_as_of_when_it_was_seen(
     db: sa.Connection, linked: Linked, now: datetime, days: int
 ) -> None:
     """Nor is one of tomorrow, by the bank's clock, as of later than it was told."""
-    tell(db, linked, balance("10", as_of_date=(now + days * DAY).date()), now=now)
+    told(db, linked, balance("10", as_of_date=(now + days * DAY).date()), now=now)
 
-    assert seen(db, "booked_balance_as_of") == (now,)
+    assert shown(db, "booked_balance_as_of") == (now,)
 
 
 def test_a_balance_says_in_which_currency_it_is(
@@ -85,9 +62,9 @@ def test_a_balance_says_in_which_currency_it_is(
     """Official or not: an account in euros of which a bank tells what it holds in a coin."""
     coins = balance("3", currency=None, unofficial_currency="USDC")
     dollars = balance("10", kind=BalanceKind.AVAILABLE, currency="USD", provider_type="av")
-    tell(db, linked, coins, dollars, now=now)
+    told(db, linked, coins, dollars, now=now)
 
-    assert seen(
+    assert shown(
         db,
         "currency",
         "booked_balance_currency",
@@ -103,12 +80,12 @@ def test_an_available_balance_that_is_told_no_more_says_so(
 ) -> None:
     booked = balance("10")
     available = balance("9", kind=BalanceKind.AVAILABLE, provider_type="available")
-    tell(db, linked, booked, available, now=now)
-    assert seen(db, "is_available_balance_current") == (True,)
+    told(db, linked, booked, available, now=now)
+    assert shown(db, "is_available_balance_current") == (True,)
 
-    tell(db, linked, booked, now=now + DAY)
+    told(db, linked, booked, now=now + DAY)
 
-    assert seen(db, "available_balance", "is_available_balance_current") == (9, False)
+    assert shown(db, "available_balance", "is_available_balance_current") == (9, False)
 
 
 def test_a_doubt_is_over_when_the_row_that_it_is_about_counts_no_more(
@@ -208,7 +185,7 @@ def test_the_examples_never_sum_one_currency_with_another(
     db: sa.Connection, linked: Linked, now: datetime
 ) -> None:
     """Nor name the account's where a balance is in another."""
-    tell(db, linked, balance("10", currency="USD"), now=now)
+    told(db, linked, balance("10", currency="USD"), now=now)
     spent = [(1, "EUR", None), (2, None, "USDC"), (4, None, "BTC"), (8, None, None)]
     rows = [
         transaction(number, currency=code, unofficial_currency=coin, booking_date=date(2026, 6, 1))
