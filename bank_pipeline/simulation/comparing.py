@@ -31,7 +31,7 @@ class Comparison:
     `world_accounts` tells which of the world's accounts each account id stood for, `names`
     which entry each row id did. `older` are rows that an earlier consent showed and the
     present one may no longer reach. `is_windowed`: only covered dates are promised. `paired` are
-    booked entries that an earlier look found in both: they were read, so they stay.
+    booked entries that an earlier look found in both and that the bank never took back: they stay.
     """
 
     where: str

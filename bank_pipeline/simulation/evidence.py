@@ -1,7 +1,7 @@
 """What the tables hold and what the banks show, in one shape. Knows nothing of the transforms."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline.sandbox.ledger import EntryState
 from bank_pipeline.simulation import banks
 from bank_pipeline.simulation.installation import Installation
 from bank_pipeline.simulation.matching import HeldRow, ShownRow
@@ -98,6 +99,17 @@ def load_names(
             },
         )
         for name, account in told["accounts"].items()
+    }
+
+
+def load_taken_back(place: Installation, world_accounts: Iterable[str]) -> set[str]:
+    """Return the entries that the bank ever took back; some are there again since."""
+    now = place.world.clock.now()
+    return {
+        event.entry.id
+        for account in world_accounts
+        for event in place.world.events(account, until=now)
+        if event.entry.state is EntryState.REMOVED
     }
 
 

@@ -21,6 +21,7 @@ from bank_pipeline.simulation.evidence import (
     load_repeated_balances,
     load_set_aside,
     load_shown,
+    load_taken_back,
 )
 from bank_pipeline.simulation.findings import Checker, Findings
 from bank_pipeline.simulation.installation import Installation
@@ -240,7 +241,8 @@ class Watcher:
                 entry_id
                 for (looked_at, entry_id), pair in self._seen.items()
                 if looked_at == connection_id and not pair.held.is_pending
-            },
+            }
+            - load_taken_back(self._place, self._names[connection_id]),
         )
 
     def _check_stability(self, connection_id: ConnectionId, comparison: Comparison) -> None:

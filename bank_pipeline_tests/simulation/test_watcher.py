@@ -147,6 +147,32 @@ def test_what_is_planted_in_the_tables_is_found_after_a_sync(
     assert {one.checker for one in findings.found} == {checker}
 
 
+def test_what_a_bank_took_back_and_restored_behind_a_closed_account_is_not_lost(
+    place: Installation, renewed: Member
+) -> None:
+    """It was seen to go; that it came again was never shown."""
+    assert renewed.connection_id is not None
+    watcher = Watcher(place, Findings())
+    driver = Driver(place, lambda _, __: None)
+    watcher.remember(renewed)
+    watcher.look_at(renewed, is_last=False)
+    account = place.world.login_accounts(renewed.login_id)[-1].id
+    truth = place.world.truth(account, place.world.clock.now())
+    entry = [one for one in truth.entries if one.booking_date is not None][-1]
+    place.world.remove(entry.id)
+    place.world.clock.advance(timedelta(days=1))
+    driver.sync(renewed.connection_id, SyncReason.SCHEDULE)
+    place.world.restore(entry.id)
+    place.world.close_account(account)
+    place.world.clock.advance(timedelta(days=1))
+    driver.sync(renewed.connection_id, SyncReason.SCHEDULE)
+
+    watcher.look_at(renewed, is_last=True)
+
+    assert watcher.findings.found == []
+    assert watcher.findings.looked[Checker.MISSING] > 0
+
+
 @pytest.mark.parametrize(
     ("looks", "kept_days"),
     [
