@@ -21,6 +21,7 @@ from bank_pipeline.defs.failures import to_cause, to_reason, words_kept_back
 from bank_pipeline.defs.labels import NOTICES
 from bank_pipeline.defs.metadata import to_metadata
 from bank_pipeline.defs.requests import ASK_AGAIN
+from bank_pipeline.defs.ticks import load_last_ticks
 from bank_pipeline.storage.engine import UNREACHABLE
 from bank_pipeline.storage.faults import FaultName, FaultSource, OpenFault
 from bank_pipeline.sync.delivering import deliver_notices, load_delivery_due
@@ -120,15 +121,16 @@ def _note_failure(context: dg.RunFailureSensorContext, services: Services) -> No
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
     metadata=NOTICES,
-    description="Alerts the operator of checks that fail and of webhooks that are refused or wait, "
-    "and tells when a fault is over.",
+    description="Alerts the operator of checks and ticks that fail and of webhooks that are "
+    "refused or wait, and tells when a fault is over.",
 )
 def fault_sensor(
     context: dg.SensorEvaluationContext, services: dg.ResourceParam[Services]
 ) -> dg.SkipReason:
-    """Compare the checks' newest results, and the faults that last, with how things are now."""
+    """Compare checks' newest results, the last ticks and the faults that last with what is now."""
     open_faults = load_faults(services.sync)
     over = [*_look_at_checks(context, services, open_faults)]
+    over += _look_at_ticks(context, services, open_faults)
     over += [
         one.id
         for one in open_faults
@@ -145,9 +147,8 @@ def _look_at_checks(
     context: dg.SensorEvaluationContext, services: Services, open_faults: list[OpenFault]
 ) -> Iterator[str]:
     """Note the checks whose newest result is a failure; yield the faults of those that pass."""
-    repository = context.repository_def
-    assert repository is not None, "the daemon evaluates sensors within their repository"
-    keys = sorted(repository.asset_graph.asset_check_keys, key=lambda key: key.to_user_string())
+    graph = _repository(context).asset_graph
+    keys = sorted(graph.asset_check_keys, key=lambda key: key.to_user_string())
     if not keys:
         return
     # Dagster offers this to its own UI alone; one query for all checks.
@@ -169,6 +170,29 @@ def _look_at_checks(
             )
         elif record.status is AssetCheckExecutionRecordStatus.SUCCEEDED and fault is not None:
             yield fault.id
+
+
+def _look_at_ticks(
+    context: dg.SensorEvaluationContext, services: Services, open_faults: list[OpenFault]
+) -> Iterator[str]:
+    """Note the sensors and schedules whose ticks fail; yield the faults of those that go well."""
+    repository = _repository(context)
+    names = {one.name for one in repository.sensor_defs}
+    names |= {one.name for one in repository.schedule_defs}
+    known = {one.name: one for one in open_faults if one.name.source is FaultSource.TICK}
+    for tick in load_last_ticks(context.instance, names):
+        if tick.cause is None:
+            yield from (one.id for name, one in known.items() if name.subject == tick.name)
+            continue
+        name = FaultName(FaultSource.TICK, tick.name, tick.cause)
+        if name not in known or tick.at > known[name].last_seen_at:
+            note_fault(services.sync, name, seen_at=tick.at, facts={"count": 1})
+
+
+def _repository(context: dg.SensorEvaluationContext) -> dg.RepositoryDefinition:
+    repository = context.repository_def
+    assert repository is not None, "the daemon evaluates sensors within their repository"
+    return repository
 
 
 def _is_newer(record: AssetCheckExecutionRecord, fault: OpenFault) -> bool:

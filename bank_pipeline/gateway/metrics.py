@@ -125,7 +125,9 @@ _FAMILIES: Final = {
         ("provider", "kind"),
     ),
     "operator_faults": _Family(
-        "operator_faults", "Failures of runs, connections and checks that last.", ("source",)
+        "operator_faults",
+        "Failures of runs, connections, checks, webhooks and ticks that last.",
+        ("source",),
     ),
     "notices": _Family(
         "notices", "Notices that wait, are being sent, or were given up.", ("state",)

@@ -1,4 +1,4 @@
-"""Faults: failures of runs and checks, one row from the first failure until it clears."""
+"""Faults: failures of runs, checks and ticks, one row from the first until it clears."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,17 +13,18 @@ from bank_pipeline.storage.tables import operator_faults
 
 
 class FaultSource(StrEnum):
-    """What failed: a run as such, connections within runs, a check, or how webhooks come in."""
+    """What failed: runs as such, connections in them, checks, how webhooks come in, ticks."""
 
     RUN = "run"
     CONNECTIONS = "connections"
     CHECK = "check"
     WEBHOOKS = "webhooks"
+    TICK = "tick"
 
 
 @dataclass(frozen=True)
 class FaultName:
-    """By what a fault is known again: its job or check, and the class of the failure."""
+    """By what a fault is known again: what failed, by its name, and the class of the failure."""
 
     source: FaultSource
     subject: str
@@ -32,7 +33,7 @@ class FaultName:
 
 @dataclass(frozen=True)
 class OpenFault:
-    """A fault that lasts. Times of runs and checks are Dagster's, the others' our clock's."""
+    """A fault that lasts. Times of runs, checks and ticks are Dagster's, others our clock's."""
 
     id: str
     name: FaultName

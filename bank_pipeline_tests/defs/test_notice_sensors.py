@@ -10,21 +10,19 @@ from typing import Any, Final
 import dagster as dg
 import pytest
 import sqlalchemy as sa
-from pydantic import SecretStr
 
 from bank_pipeline.bootstrap import Services, build_services
 from bank_pipeline.config import Settings
 from bank_pipeline.definitions import defs
 from bank_pipeline.defs.notice_sensors import (
     deliver_notices_job,
-    failed_run_sensor,
-    fault_sensor,
     notice_sensor,
 )
 from bank_pipeline.domain.connection import ConnectionStatus, Provider
 from bank_pipeline.storage.connections import ensure_team, insert_or_renew_connection
 from bank_pipeline.storage.tables import connections
-from bank_pipeline.sync.notice_targets import add_target, change_wishes
+from bank_pipeline.sync.notice_targets import add_target
+from bank_pipeline_tests.defs.operators import Operator
 from bank_pipeline_tests.defs.runs import Runs
 from bank_pipeline_tests.defs.test_checks import DIFFERENCE, evaluate
 from bank_pipeline_tests.installation import Installation
@@ -35,7 +33,6 @@ from bank_pipeline_tests.sync.receivers import webhook_receiver as webhooks
 BEGIN: Final = datetime(2026, 1, 1, tzinfo=UTC)
 DAYS: Final = 200
 STEPS: Final = (14, 7, 3, 1, 0)
-NOBODY: Final = SecretStr("json://127.0.0.1:9/nobody")
 _QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -197,48 +194,6 @@ def test_one_run_is_asked_for_until_something_was_tried(life: Life, hook: Webhoo
     life.tick()
     assert life.requests() == []
     assert hook.titles == ["The connection to Bank 1 ends in 7 days"]
-
-
-@dataclass
-class Operator:
-    """Ticks the sensors that watch Dagster, and reads what the operator is told."""
-
-    runs: Runs
-    cursor: str | None = None
-
-    def __post_init__(self) -> None:
-        sync = self.runs.installation.services.sync
-        add_target(sync, "operators", "nobody", NOBODY)
-        change_wishes(sync, "operators", kinds="all", large={}, low={})
-        self.tick()
-
-    def tick(self) -> None:
-        services = self.runs.installation.services
-        self.hear(services)
-        self._evaluate(fault_sensor, services)
-
-    def hear(self, services: Services) -> None:
-        """Tick the sensor of failed runs; Dagster keeps how far it came if it did not raise."""
-        self.cursor = self._evaluate(failed_run_sensor, services, self.cursor)
-
-    def _evaluate(
-        self, sensor: dg.SensorDefinition, services: Services, cursor: str | None = None
-    ) -> str | None:
-        with dg.build_sensor_context(
-            instance=self.runs.instance,
-            cursor=cursor,
-            definitions=defs,
-            resources={"services": services},
-        ) as context:
-            return sensor.evaluate_tick(context).cursor
-
-    def told(self) -> list[tuple[str, str]]:
-        query = (
-            "SELECT kind, payload->>'cause' FROM bank.notifications "
-            "WHERE kind LIKE 'operator%' ORDER BY id"
-        )
-        with self.runs.installation.services.sync.engine.connect() as db:
-            return [(row[0], row[1]) for row in db.execute(sa.text(query))]
 
 
 def test_connections_that_fail_are_one_fault_per_class(runs: Runs) -> None:

@@ -7,8 +7,8 @@ from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.notices import NoticeKind
 from bank_pipeline.domain.webhooks import MANY, Refusal
 from bank_pipeline.sync.refusals import RefusalCounter
+from bank_pipeline_tests.defs.operators import Operator
 from bank_pipeline_tests.defs.runs import Runs
-from bank_pipeline_tests.defs.test_notice_sensors import Operator
 from bank_pipeline_tests.defs.test_webhook_sensors import insert_events
 from bank_pipeline_tests.defs.ticks import Ticks
 

@@ -22,7 +22,7 @@ NOBODYS: Final[Mapping[str, str]] = {
     "data_keys": "keys of the installation, for what is found again without being stored",
     "encryption_keys": "names of the keys that seal what is of every team",
     "institutions": "banks, as a provider offers them to everybody",
-    "operator_faults": "failures of runs and checks, which are the installation's",
+    "operator_faults": "failures of runs, checks and ticks, which are the installation's",
     "provider_health": "a provider refuses us as a whole, whoever is asked for",
     "rate_limits": "rates that a provider grants us as a whole",
     "teams": "a team is itself: its id is what others call team_id",

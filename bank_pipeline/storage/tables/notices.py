@@ -86,7 +86,9 @@ operator_faults = sa.Table(
     moment("opened_at", nullable=False),
     moment("last_seen_at", nullable=False),
     moment("cleared_at"),
-    sa.CheckConstraint("source IN ('run', 'connections', 'check', 'webhooks')", name="source"),
+    sa.CheckConstraint(
+        "source IN ('run', 'connections', 'check', 'webhooks', 'tick')", name="source"
+    ),
     sa.Index(
         "operator_faults_open_key",
         "source",
@@ -95,6 +97,6 @@ operator_faults = sa.Table(
         unique=True,
         postgresql_where=sa.text("cleared_at IS NULL"),
     ),
-    comment="Failures of runs and checks, one row from the first until it clears. "
-    "subject: the job or check. cause: the class of the failure.",
+    comment="Failures of runs, checks and ticks, one row from the first until it clears. "
+    "subject: the job, check, sensor or schedule. cause: the class of the failure.",
 )
