@@ -1,8 +1,10 @@
 """Kills a process in the middle of a sync, wherever it happens to be."""
 
 import json
+import logging
 import subprocess
 import sys
+import tempfile
 import threading
 from types import TracebackType
 from typing import Any, Final, Self
@@ -18,16 +20,23 @@ NAME: Final = "mortal"  # what a mortal's sessions are called on the server
 _MODULE: Final = "bank_pipeline.simulation.mortal"
 _GONE_S: Final = 10.0
 _LOOK_S: Final = 0.001
+_LOG: Final = logging.getLogger(__name__)
 _SESSIONS: Final = sa.text(
     "SELECT 1 FROM pg_stat_activity WHERE application_name = :name AND datname = :database"
 )
 
 
 class Killer:
-    """A warm process whose children sync and die. Started with the first order."""
+    """
+    A warm process whose children sync and die. Started with the first order.
+
+    What they log, and whatever else they write, is logged here in their place.
+    """
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
+        self._written = tempfile.TemporaryFile("a+", encoding="utf-8")  # noqa: SIM115 - at the end
+        self._heard = 0
         self.kills = 0
 
     def __enter__(self) -> Self:
@@ -44,6 +53,7 @@ class Killer:
             process.stdin.close()
             process.stdout.close()
             process.wait(timeout=_GONE_S)
+        self._written.close()
 
     def warm_up(self) -> None:
         """Start the process, which then loads what it needs beside our own work."""
@@ -52,6 +62,7 @@ class Killer:
                 [sys.executable, "-m", _MODULE],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
+                stderr=self._written,
                 text=True,
             )
 
@@ -73,8 +84,16 @@ class Killer:
         print(json.dumps(order), file=process.stdin, flush=True)
         was_killed = bool(json.loads(process.stdout.readline())["was_killed"])
         _wait_until_gone(place)
+        self._hear()
         self.kills += was_killed
         return was_killed
+
+    def _hear(self) -> None:
+        """Log what children wrote since the last time; they append, wherever we read."""
+        self._written.seek(self._heard)
+        for line in self._written.readlines():
+            _LOG.debug("%s", line.rstrip())
+        self._heard = self._written.tell()
 
 
 def to_json(settings: Settings) -> dict[str, Any]:

@@ -2,10 +2,12 @@
 A process whose children work until they are killed: `python -m bank_pipeline.simulation.mortal`.
 
 Reads orders from standard input, a JSON object per line. For each it forks a child with
-everything imported, which syncs one connection and kills itself at the given point.
+everything imported, which syncs one connection and kills itself at the given point. All that
+they log goes to standard error.
 """
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -28,6 +30,7 @@ NAME = "mortal"
 
 def main() -> None:
     """Carry out orders until there are no more."""
+    logging.basicConfig(level=logging.DEBUG)
     for line in sys.stdin:
         child = os.fork()
         if child == 0:

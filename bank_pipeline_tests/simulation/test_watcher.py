@@ -14,6 +14,7 @@ from bank_pipeline.simulation.agenda import Agenda
 from bank_pipeline.simulation.driver import Driver
 from bank_pipeline.simulation.findings import Checker, Finding, Findings, Known
 from bank_pipeline.simulation.installation import Installation
+from bank_pipeline.simulation.kills import Killer
 from bank_pipeline.simulation.logs import LogChecker, listening, secrets_of
 from bank_pipeline.simulation.matching import HeldRow, Pair, ShownRow
 from bank_pipeline.simulation.members import Member
@@ -244,6 +245,18 @@ def test_a_secret_in_a_log_is_found(place: Installation, member: Member, what: s
         checker.search(place)
 
     assert findings.found == [Finding(Checker.SECRET_IN_LOG, "logger somebody", what)]
+
+
+def test_what_a_killed_process_logged_is_searched_too(place: Installation, member: Member) -> None:
+    """And nothing of it reaches the terminal of who asked for the year."""
+    assert member.connection_id is not None
+    beyond, heard = 10_000, []
+    with listening() as listener, Killer() as killer:
+        for _ in range(2):
+            assert not killer.kill(place, member.connection_id, beyond)
+            heard.append(sum("sync.connection:synced" in one for one in listener.lines))
+
+    assert heard == [1, 2]
 
 
 def test_a_known_finding_is_told_and_is_no_violation(monkeypatch: pytest.MonkeyPatch) -> None:
