@@ -205,7 +205,7 @@ def _told_stage(fetched: Fetched) -> HistoryStage | None:
     """Return how much of the history has come; None when nobody asked for it."""
     if fetched.changes is not None:
         return fetched.changes.stage
-    if fetched.windows is None:
+    if fetched.windows is None or fetched.is_put_off:
         return None
     if fetched.trouble is None:
         return HistoryStage.COMPLETE

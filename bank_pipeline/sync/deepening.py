@@ -55,7 +55,7 @@ def write_depth(
     connection = started.connection
     _end_if_given_up(db, connection, now=now)
     was_asked = fetched.changes is not None or fetched.windows is not None
-    if not was_asked:
+    if not was_asked or fetched.is_put_off:
         return {}
     facts: dict[str, Any] = {}
     if not isinstance(trouble, TransientError):

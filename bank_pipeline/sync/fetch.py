@@ -47,8 +47,8 @@ class Fetched:
     those that go by another id now, {old: new}. `sources` say how what is in here was asked for.
     `asked` are accounts that may be known ones, which a person must tell; `is_foreign` says that
     they look like those of another login. `was_asked` is False where the bank was asked for no
-    account, because what it told lately was spared a second call. `consent`: it was read by a
-    new consent, which is in use from now on.
+    account, because what it told lately was spared a second call, or `is_put_off`. `consent`: it
+    was read by a new consent, which is in use from now on.
     """
 
     accounts: AccountsAnswer
@@ -68,6 +68,11 @@ class Fetched:
     is_foreign: bool = False
     was_asked: bool = True
     consent: NextConsent | None = None
+
+    @property
+    def is_put_off(self) -> bool:
+        """Say whether nothing was asked for because a person must tell first what it is."""
+        return bool(self.asked) and not self.was_asked and self.trouble is None
 
     @property
     def pages_count(self) -> int:

@@ -166,7 +166,7 @@ def fetch_windows(
         windows=tuple(reader.windows) if Step.TRANSACTIONS in steps else None,
         must_reconcile=False,
         calls_count=answer.calls_count + reader.calls_count,
-        trouble=reader.trouble({one.external_id for one in listed}),
+        trouble=reader.trouble({one.external_id for one in listed}, waits=bool(found.asked)),
         horizon=horizon,
         readings=tuple(reader.readings.values()),
         reach=horizon.reach,
@@ -260,12 +260,12 @@ class _Reader:
         reading = self.readings.get(external_id, AccountReading(external_id, asked=None))
         self.readings[external_id] = replace(reading, trouble=f"{kind}: {code}")
 
-    def trouble(self, listed: Collection[str]) -> ProviderError | None:
+    def trouble(self, listed: Collection[str], *, waits: bool) -> ProviderError | None:
         """
         Return the failure that this sync ends with, the gravest one; None when all is well.
 
         A bank that refuses every account refuses the customer. A connection without a single
-        account that is read is no success.
+        account that is read is no success, and no failure where a person is waited for.
         """
         if self.stopped_by is not None:
             return self.stopped_by
@@ -282,7 +282,7 @@ class _Reader:
             )
         if not wanted and not self.troubles:
             nothing = TransientError(self.provider.provider, "accounts", code="NO_ACCOUNTS")
-            return self.last_gone or nothing
+            return None if waits else self.last_gone or nothing
         return min(self.troubles, key=_gravity, default=None)
 
     def _guard(self, account: Account, scope: Scope, read: Callable[[Account], None]) -> bool:

@@ -7,16 +7,18 @@ from typing import Final
 import pytest
 import sqlalchemy as sa
 
+from bank_pipeline.domain.connection import ConnectionStatus
 from bank_pipeline.domain.ids import AccountId, ConnectionId
 from bank_pipeline.sandbox.banks import Offer
 from bank_pipeline.sandbox.ledger import AccountKind
 from bank_pipeline.storage.account_questions import load_question
 from bank_pipeline.storage.accounts import load_account_ids, load_accounts
+from bank_pipeline.sync.account_choice import choose_accounts
 from bank_pipeline.sync.questions import decide_question
 from bank_pipeline_tests.providers.contract.cases import CASES
 from bank_pipeline_tests.providers.contract.stage import Stage
 from bank_pipeline_tests.sync.staging import staged
-from bank_pipeline_tests.sync.test_reconnect import RENAMING
+from bank_pipeline_tests.sync.test_reconnect import RENAMING, forget_keys
 
 DAY: Final = timedelta(days=1)
 COFFEE: Final = Decimal("-4.50")
@@ -59,6 +61,42 @@ def test_two_alike_that_one_renewal_left_out_are_asked_about_and_go_on(stage: St
     assert stage.query(CLOSED) == []
     assert {row.id for row in stage.live()} == before
     assert stage.differences(connection) == []
+
+
+@pytest.mark.parametrize("has_left_out", [False, True])
+def test_where_all_that_is_wanted_waits_for_a_person_they_are_asked(
+    stage: Stage, has_left_out: bool
+) -> None:
+    """Else nobody would ever tell, and the consent be given up."""
+    login = stage.new_login()
+    stage.world.add_booked(stage.account(login, AccountKind.SAVINGS), COFFEE)
+    kinds = [AccountKind.SAVINGS, *([AccountKind.CHECKING] if has_left_out else [])]
+    connection = stage.link(login, *kinds)
+    stage.sync(connection)
+    wanted = "SELECT id::text FROM bank.accounts WHERE name = 'Tagesgeld'"
+    [(account,)] = stage.query(wanted)
+    choose_accounts(stage.context, connection, [AccountId(account)])
+    before = {row.id for row in stage.live()}
+    forget_keys(stage, "Tagesgeld")
+    stage.pass_time(DAY)
+    stage.consent(login, *kinds, renews=connection)
+    new, deepened_at = stage.next_consent(), stage.connection(connection).last_deep_at
+
+    for _ in range(2):
+        stage.sync(connection)
+
+        held = stage.connection(connection)
+        assert (held.external_id, held.status) == (new, ConnectionStatus.ACTIVE)
+        assert held.last_success_at is not None
+        assert held.last_success_at < stage.sandbox.clock.now() - DAY  # nothing was read
+        assert held.last_deep_at == deepened_at
+        [question] = stage.questions()
+        stage.pass_time(DAY)
+    decide_question(stage.context, question.id, same_as=AccountId(account))
+    stage.sync(connection)
+
+    assert {row.id for row in stage.live()} == before
+    assert stage.questions() == []
 
 
 @pytest.mark.parametrize("stage", CASES[:1], ids=str, indirect=True)
