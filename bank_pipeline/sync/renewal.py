@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Final
 
 import sqlalchemy as sa
@@ -159,7 +160,8 @@ def find_twin(
     Find the open connection of the team whose login a new link is: by the accounts it shows.
 
     Certain is what a strong key says, unless others of its accounts say that it is the login of
-    somebody else with whom one is shared. Where masked numbers, types and names of all accounts
+    somebody else with whom one is shared; of several that which has the most of what is shown,
+    and the least besides. Where masked numbers, types and names of all accounts
     say so, it only looks like it, and stays a connection of its own: unless that one was revoked
     for good. Whoever links the same accounts anew then goes on with it; nothing else can.
     """
@@ -176,17 +178,22 @@ def find_twin(
         bank = answer.status.institution_external_id  # some tell it with the first answer only
     others = [one for one in others if one.institution_external_id in (bank, None)]
     unread = [one.id for one in others if one.last_success_at is None][-_UNREAD_MAX:]
-    alike = None
+    alike, certain = None, list[tuple[tuple[int, int], Connection]]()
     for one, known in _load_known(context, team_id, others, shown, {*unread}):
+        if certain and not known.accounts:
+            continue  # not worth a call
         matches = _compare(known if known.accounts else _unread(context, one), answer)
         if matches.is_strong and not matches.is_foreign:
-            return Twin(one, is_certain=True)
+            certain.append(((len(matches.same), -len(matches.missing)), one))
+            continue
         masked = [tier for tier in matches.evidence.values() if tier is Evidence.MASKED_NUMBER]
         is_revoked = one.status is ConnectionStatus.REVOKED
         if masked and is_revoked and not matches.questions and not matches.is_foreign:
             alike = Twin(one, is_certain=True)
         elif matches.is_strong or (masked and len(matches.same) == len(shown)):
             alike = alike or Twin(one, is_certain=False)
+    if certain:
+        return Twin(max(certain, key=itemgetter(0))[1], is_certain=True)
     return alike
 
 

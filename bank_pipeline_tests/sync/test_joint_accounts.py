@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Final
 
 import pytest
+import sqlalchemy as sa
 
 from bank_pipeline.domain.ids import AccountId, ConnectionId
 from bank_pipeline.sandbox.banks import Offer
@@ -63,6 +64,29 @@ def test_a_link_of_the_partners_login_is_a_connection_of_its_own(stage: Stage) -
     assert {consent, other} <= set(stage.external_ids())
     assert stage.query(CLOSED) == []
     assert f"looks like the login of connection {connection}" in events(stage)
+
+
+def test_of_two_connections_with_one_account_the_one_with_more_of_them_is_renewed(
+    stage: Stage,
+) -> None:
+    """Else what only that one has would be there in both."""
+    login, part = stage.linked(AccountKind.CHECKING)
+    both = (AccountKind.CHECKING, AccountKind.SAVINGS)
+    finish = stage.agreed(login, *both)
+    with stage.context.engine.begin() as db:  # as by `link --anyway`
+        db.execute(sa.text("UPDATE bank.link_sessions SET is_other_login = true"))
+    [whole] = finish().connection_ids
+    stage.sync(whole)
+    accounts = stage.query("SELECT id FROM bank.accounts ORDER BY id")
+    stage.pass_time(DAY)
+
+    assert stage.consent(login, *both).renewed_ids == (whole,)
+    assert stage.consent(login, AccountKind.CHECKING).renewed_ids == (part,)
+
+    for connection in (whole, part):
+        stage.sync(connection)
+        assert stage.differences(connection) == []
+    assert stage.query("SELECT id FROM bank.accounts ORDER BY id") == accounts
 
 
 @pytest.mark.parametrize("stage", GOCARDLESS, ids=str, indirect=True)
