@@ -13,7 +13,7 @@ from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.errors import NotFoundError
 from bank_pipeline.storage import listing
 from bank_pipeline.storage.connections import load_connection
-from bank_pipeline.storage.quarantine import OpenQuarantine, load_open_quarantine
+from bank_pipeline.storage.quarantine import ListedQuarantine, list_open_quarantine
 from bank_pipeline.storage.sync_runs import SyncRun, load_recent_sync_runs, load_sync_runs
 from bank_pipeline.sync.quarantine import resolve_quarantined, show_quarantined
 
@@ -70,10 +70,9 @@ def list_quarantine(
         connection_id = None
         if connection is not None:
             connection_id = load_connection(db, ConnectionId(connection)).id
-        vault = services.sync.vault
-        rows = load_open_quarantine(db, connection_id=connection_id, limit=limit, vault=vault)
+        rows = list_open_quarantine(db, connection_id=connection_id, limit=limit)
     print_rows(
-        [_without_text(row) for row in rows],
+        rows,
         {
             "id": "id",
             "connection_id": "connection",
@@ -120,6 +119,6 @@ def _to_row(run: SyncRun, institution: str | None) -> dict[str, Any]:
     }
 
 
-def _without_text(row: OpenQuarantine) -> dict[str, Any]:
+def _without_text(row: ListedQuarantine) -> dict[str, Any]:
     """Leave out what the bank said: it is shown when it is asked for, and never in a list."""
     return {name: value for name, value in asdict(row).items() if name != "raw"}

@@ -3,16 +3,17 @@
 import hashlib
 import json
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import sqlalchemy as sa
 from pydantic import SecretStr
 from sqlalchemy.dialects.postgresql import insert
 
 from bank_pipeline.domain.ids import ConnectionId, SyncRunId
-from bank_pipeline.errors import NotFoundError
+from bank_pipeline.errors import NotFoundError, SecretError
 from bank_pipeline.storage.belonging import OF_GIVEN, team_of_connection
 from bank_pipeline.storage.credentials import Sealed, Vault
 from bank_pipeline.storage.sealed_columns import unfit_row
@@ -43,16 +44,22 @@ class UnfitRow(Protocol):
 
 
 @dataclass(frozen=True)
-class OpenQuarantine:
-    """One unresolved row. `reason` is safe to show; `raw` is bank data and is not."""
+class ListedQuarantine:
+    """One unresolved row without its text. `reason` is safe to show."""
 
     id: int
     connection_id: ConnectionId
     operation: str
     external_id: str | None
     reason: str
-    raw: str
     at: datetime
+
+
+@dataclass(frozen=True)
+class OpenQuarantine(ListedQuarantine):
+    """One unresolved row with its text: `raw` is bank data, and not safe to show."""
+
+    raw: str
 
 
 def save_quarantined(
@@ -168,20 +175,31 @@ def load_quarantined(db: sa.Connection, quarantine_id: int, *, vault: Vault) -> 
     return _to_open(row, vault)
 
 
+def list_open_quarantine(
+    db: sa.Connection, *, connection_id: ConnectionId | None, limit: int
+) -> list[ListedQuarantine]:
+    """List unresolved rows of one connection, or with None of all, oldest first; opens no text."""
+    return [ListedQuarantine(**_listed(row)) for row in _unresolved(db, connection_id, limit=limit)]
+
+
 def load_open_quarantine(
     db: sa.Connection, *, connection_id: ConnectionId | None, limit: int, vault: Vault
 ) -> list[OpenQuarantine]:
-    """
-    Load unresolved rows of one connection, or with None of all, oldest first.
+    """Load the same with their texts, without those whose text does not open."""
+    found: list[OpenQuarantine] = []
+    for row in _unresolved(db, connection_id, limit=limit):
+        with suppress(SecretError):
+            found.append(_to_open(row, vault))
+    return found
 
-    Raises:
-        SecretError: the text of one does not open.
-    """
+
+def _unresolved(
+    db: sa.Connection, connection_id: ConnectionId | None, *, limit: int
+) -> Sequence[sa.RowMapping]:
     query = sa.select(quarantine).where(quarantine.c.resolved_at.is_(None))
     if connection_id is not None:
         query = query.where(quarantine.c.connection_id == connection_id)
-    rows = db.execute(query.order_by(quarantine.c.id).limit(limit)).mappings()
-    return [_to_open(row, vault) for row in rows]
+    return db.execute(query.order_by(quarantine.c.id).limit(limit)).mappings().all()
 
 
 def _is_orphan_of(connection_id: ConnectionId) -> tuple[sa.ColumnElement[bool], ...]:
@@ -201,8 +219,11 @@ def _to_open(row: sa.RowMapping, vault: Vault) -> OpenQuarantine:
     sealed = Sealed(bytes(row["raw_ciphertext"]), row["raw_key_id"])
     bound_to = unfit_row(row["connection_id"], bytes(row["digest"]))
     raw = vault.decrypt(sealed, bound_to).get_secret_value()
-    shown = {one.name: row[one.name] for one in fields(OpenQuarantine) if one.name != "raw"}
-    return OpenQuarantine(**shown, raw=raw)
+    return OpenQuarantine(**_listed(row), raw=raw)
+
+
+def _listed(row: sa.RowMapping) -> dict[str, Any]:
+    return {one.name: row[one.name] for one in fields(ListedQuarantine)}
 
 
 def _account_of(row: UnfitRow) -> str | None:

@@ -11,7 +11,7 @@ from bank_pipeline.domain.connection import Connection
 from bank_pipeline.domain.ids import AccountId, ConnectionId, SyncRunId, TransactionId
 from bank_pipeline.domain.reading import Lineage
 from bank_pipeline.domain.transaction import Transaction
-from bank_pipeline.errors import NotFoundError
+from bank_pipeline.errors import NotFoundError, SecretError
 from bank_pipeline.providers.base import ProviderClient
 from bank_pipeline.providers.exact_json import dump_json, parse_json
 from bank_pipeline.storage.connections import load_connection
@@ -26,6 +26,7 @@ GONE: Final = "the providers' answers are kept for a limited time, and this one'
 NOT_RECORDED: Final = "this sync is older than the record of which answers it applied"
 NOT_FOUND: Final = "the answers of this sync are kept, but no record in them gives this row"
 NOT_READ: Final = "today's transform cannot read the answers of this sync any more"
+NOT_OPENED: Final = "what is kept of the answers of this sync does not open: it was altered"
 SWITCHED_OFF: Final = "the provider is switched off here, so its answers cannot be read"
 _BOOKKEEPING: Final = frozenset({"content_hash"})
 
@@ -126,8 +127,10 @@ class _Finder:
         record = self._find(reads, names)
         if record is not None:
             return Origin(run, record, None)
-        if any(read.failure is not None for read in reads):
-            return Origin(run, None, NOT_READ)
+        failures = {read.failure for read in reads if read.failure is not None}
+        if failures:
+            is_altered = SecretError.__name__ in failures
+            return Origin(run, None, NOT_OPENED if is_altered else NOT_READ)
         return Origin(run, None, GONE if any(r.records is None for r in reads) else NOT_FOUND)
 
     def _read(self, provider: ProviderClient, lineage: Lineage) -> Iterable[ReadAgain]:

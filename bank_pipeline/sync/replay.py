@@ -14,7 +14,7 @@ from bank_pipeline.domain.account import Account
 from bank_pipeline.domain.ids import AccountId, ConnectionId
 from bank_pipeline.domain.reading import Lineage, Reading
 from bank_pipeline.domain.transaction import Transaction
-from bank_pipeline.errors import ProviderError
+from bank_pipeline.errors import ProviderError, SecretError
 from bank_pipeline.providers.answers import QuarantinedRow, RawAnswer, WindowRequest
 from bank_pipeline.providers.base import FeedProvider, ProviderClient, WindowProvider
 from bank_pipeline.providers.tracing import traced
@@ -45,8 +45,8 @@ class ReadAgain:
     """
     One reading, read again. `records` is None where its answers are not kept any more.
 
-    `removed` are rows that a feed took back. `failure` says why today's transform refuses the
-    answer whole, by the name of the error.
+    `removed` are rows that a feed took back. `failure` says by the name of the error why today's
+    transform refuses the answer whole, or that what is kept of it does not open.
     """
 
     reading: Reading
@@ -87,8 +87,12 @@ def read_again(
     """Read every reading of one run again, in their order, one at a time."""
     accounts = Accounts.load(db, connection_id, vault=vault)
     for reading in lineage.readings:
-        stored = load_answers(db, connection_id, reading.answers, vault=vault)
         account_id = lineage.account_ids.get(reading.account_external_id or "")
+        try:
+            stored = load_answers(db, connection_id, reading.answers, vault=vault)
+        except SecretError as error:
+            yield ReadAgain(reading, account_id, None, failure=type(error).__name__)
+            continue
         if any(key not in stored for key in reading.answers):
             yield ReadAgain(reading, account_id, None)
             continue

@@ -109,6 +109,10 @@ def test_quarantine_is_listed_without_what_the_bank_said(
     assert "raw" not in row
     assert "transaction_id" not in cli("quarantine").out
     assert '"transaction_id"' in cli("quarantine", "show", str(row["id"])).out
+    with installation.services.sync.engine.begin() as db:
+        db.execute(sa.text("UPDATE bank.quarantine SET raw_ciphertext = raw_ciphertext || '\\x00'"))
+    assert cli("quarantine", "--json").json == [row], "a list opens no text"
+    assert "does not open" in cli("quarantine", "show", str(row["id"])).err
     assert cli("quarantine", "resolve", str(row["id"])).code == 0
     assert cli("quarantine", "--json").json == []
     assert cli("quarantine", "show", str(row["id"])).code == 1
