@@ -111,6 +111,8 @@ def undo_sync(
         typer.confirm("Take it back?", abort=True)
     report = undo(services.sync, sync_run, discards_annotations=yes)
     console.print(f"undone, by run {report.undone_by}", highlight=False)
+    if not plan.is_synced_again:
+        return
     again = "renormalise --apply -c" if plan.is_replay else "sync"
     _line(f"`bank-pipeline {again} {plan.connection_id}` brings it again")
 
@@ -142,6 +144,11 @@ def _print_plan(plan: UndoPlan) -> None:
             _line(f"      {one}")
     if not plan.is_synced_again:
         _line("  the connection is not synced any more: nothing would bring these rows again")
+    elif plan.unread_count:
+        _line(
+            f"  {plan.unread_count} of these transactions are of accounts that are closed or left "
+            "out by now: they may not come again"
+        )
 
 
 def _print_outcomes(outcomes: list[Renormalisation], *, is_applied: bool) -> None:

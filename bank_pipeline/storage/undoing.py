@@ -112,6 +112,16 @@ def load_oldest_day(db: sa.Connection, written: WrittenRows) -> date | None:
     return oldest
 
 
+def load_unread_count(db: sa.Connection, written: WrittenRows, reopened: Sequence[str]) -> int:
+    """Count the rows that a run wrote in accounts that are closed or left out by now."""
+    is_its = transactions.c.id == sa.any_(_ids([*written.inserted, *written.changes]))
+    is_closed = accounts.c.closed_at.is_not(None) & accounts.c.id.not_in(reopened)
+    is_unread = is_closed | accounts.c.excluded_at.is_not(None)
+    query = sa.select(sa.func.count()).where(is_its, is_unread)
+    own = accounts.c.id == transactions.c.account_id
+    return db.execute(query.select_from(transactions.join(accounts, own))).scalar_one()
+
+
 def load_decided_accounts(db: sa.Connection, account_ids: Sequence[str]) -> list[str]:
     """Return those of these accounts of which people decided something."""
     has_rule = sa.exists().where(balance_rules.c.account_id == accounts.c.id)

@@ -36,6 +36,7 @@ from bank_pipeline.storage.undoing import (
     WrittenRows,
     load_decided_accounts,
     load_oldest_day,
+    load_unread_count,
     load_writers_since,
     load_written,
     lock_inserted,
@@ -59,6 +60,7 @@ class UndoPlan:
 
     `restores` names what is put back besides rows. `annotated_ids` are rows that would go, of
     which people said something, and `decided_accounts` accounts of which they decided something.
+    `unread_count` of these rows are of accounts that are closed or left out by now.
     `is_synced_again`: calls go on, so the rows come again. `is_replay`: the run asked no provider,
     so a replay brings them.
     """
@@ -72,6 +74,7 @@ class UndoPlan:
     restores: tuple[str, ...]
     annotated_ids: tuple[TransactionId, ...]
     decided_accounts: tuple[str, ...]
+    unread_count: int
     is_synced_again: bool
     is_replay: bool
 
@@ -201,6 +204,7 @@ def _plan(db: sa.Connection, run: SyncRun) -> _Known:
             "ended: there is nothing to go back to"
         )
     _check_order(db, this, written, applied[place + 1 :])
+    is_replay = run.reason == RENORMALISE
     plan = UndoPlan(
         run_id=run.id,
         connection_id=run.connection_id,
@@ -211,9 +215,9 @@ def _plan(db: sa.Connection, run: SyncRun) -> _Known:
         restores=_restores(this.moved),
         annotated_ids=tuple(sorted(written.annotated)),
         decided_accounts=tuple(load_decided_accounts(db, _new_accounts(this.moved))),
-        is_synced_again=run.reason == RENORMALISE
-        or load_connection(db, run.connection_id).status.is_syncable,
-        is_replay=run.reason == RENORMALISE,
+        unread_count=0 if is_replay else load_unread_count(db, written, _reopened(this.moved)),
+        is_synced_again=is_replay or load_connection(db, run.connection_id).status.is_syncable,
+        is_replay=is_replay,
     )
     readings = Lineage.of_json(this.lineage or {}).readings
     return _Known(run, this.moved, written, plan, any(one.is_replay for one in readings))
@@ -247,6 +251,11 @@ def _check_order(
 
 def _new_accounts(moved: Moved) -> list[str]:
     return list(moved.get("new_accounts", ()))
+
+
+def _reopened(moved: Moved) -> list[str]:
+    """Return the accounts that a run closed itself: with it that is taken back, too."""
+    return [id_ for id_, before in moved.get("accounts", {}).items() if "closed_at" in before]
 
 
 def _places(moved: Moved) -> set[str]:

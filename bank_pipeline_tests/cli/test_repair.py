@@ -73,6 +73,20 @@ def test_undo_says_first_what_it_will_do(
     assert installation.differences(connection_id) == []
 
 
+def test_an_undo_promises_nothing_of_what_is_not_synced_any_more(
+    cli: CommandLine, installation: Installation, connection_id: ConnectionId
+) -> None:
+    run_id = cli("runs", "--json").json[0]["id"]
+    with installation.services.sync.engine.begin() as db:
+        db.execute(sa.text("UPDATE bank.connections SET status = 'disconnected'"))
+
+    told = cli("undo", run_id, "--yes")
+
+    assert told.code == 0
+    assert "nothing would bring these rows again" in told.out
+    assert "brings it again" not in told.out
+
+
 def test_renormalise_shows_before_it_writes(
     cli: CommandLine, installation: Installation, connection_id: ConnectionId
 ) -> None:

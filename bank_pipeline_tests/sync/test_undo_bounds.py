@@ -19,7 +19,7 @@ from bank_pipeline.storage.balance_choice import set_rule
 from bank_pipeline.storage.depth import request_deep_pass
 from bank_pipeline.storage.sync_runs import SyncOutcome, finish_sync_run, start_sync_run
 from bank_pipeline.sync.reports import SyncReason
-from bank_pipeline.sync.undo import undo
+from bank_pipeline.sync.undo import plan_undo, undo
 from bank_pipeline_tests.builders import pending, transaction
 from bank_pipeline_tests.providers.contract.cases import CASES
 from bank_pipeline_tests.providers.contract.stage import Stage
@@ -89,6 +89,26 @@ def test_what_people_decided_of_a_new_account_is_not_lost_unasked(
         undo(stage.context, run, discards_annotations=False)
     undo(stage.context, run, discards_annotations=True)
     assert stage.query("SELECT id FROM bank.accounts WHERE id = :id", id=new) == []
+
+
+def test_rows_of_accounts_that_are_not_read_any_more_are_told_of(teller: Stage) -> None:
+    """No sync would bring them again: whoever takes them back is to know it before."""
+    stage = teller
+    kinds = (AccountKind.CHECKING, AccountKind.SAVINGS)
+    login, connection = stage.linked(*kinds)
+    stage.pass_time(DAY)
+    for kind in kinds:
+        stage.world.add_booked(stage.account(login, kind), Decimal(-7))
+    stage.sync(connection)
+    run = last_run_id(stage, connection)
+    assert plan_undo(stage.context, run).unread_count == 0
+    for column in ("closed_at", "excluded_at"):
+        with stage.context.engine.begin() as db:
+            out = f"UPDATE bank.accounts SET {column} = now() WHERE external_id = :name"
+            db.execute(sa.text(out), {"name": stage.account_id(connection, stage.account(login))})
+        plan = plan_undo(stage.context, run)
+        assert plan.deleted_count == 2
+        assert 2 * plan.unread_count == plan.deleted_count + plan.restored_count, "of one of two"
 
 
 def test_a_name_that_a_later_sync_gave_to_another_row_is_not_taken_from_it(ground: Ground) -> None:
