@@ -19,11 +19,13 @@ from bank_pipeline.storage.raw_payloads import StoredAnswer
 from bank_pipeline.storage.revisions import Changes, load_revisions
 from bank_pipeline.storage.row_facts import RowFacts, load_row_facts
 from bank_pipeline.storage.sync_runs import SyncRun, load_lineage, load_sync_run
+from bank_pipeline.storage.undoing import RENORMALISE
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.replay import ReadAgain, Record, read_again
 
 GONE: Final = "the providers' answers are kept for a limited time, and this one's is over"
 NOT_RECORDED: Final = "this sync is older than the record of which answers it applied"
+READ_ANEW: Final = "this run asked no provider: it read anew what another sync had brought"
 NOT_FOUND: Final = "the answers of this sync are kept, but no record in them gives this row"
 NOT_READ: Final = "today's transform cannot read the answers of this sync any more"
 NOT_OPENED: Final = "what is kept of the answers of this sync does not open: it was altered"
@@ -116,9 +118,9 @@ class _Finder:
             run = load_sync_run(self.db, sync_run_id)
         except NotFoundError:
             return Origin(None, None, NOT_RECORDED)
-        kept = load_lineage(self.db, sync_run_id)
+        kept = None if run.reason == RENORMALISE else load_lineage(self.db, sync_run_id)
         if kept is None:
-            return Origin(run, None, GONE if run.outcome != "failed" else NOT_RECORDED)
+            return Origin(run, None, _why_not_kept(run))
         lineage = Lineage.of_json(kept)
         provider = self.context.providers.get(lineage.provider or self.connection.provider)
         if provider is None:
@@ -164,6 +166,12 @@ class _Finder:
         """Say whether a row that goes by another name is the one: some are renamed when stored."""
         names = ("amount", "currency", "booking_date", "transaction_date", "description")
         return all(getattr(row, name) == self.facts.columns[name] for name in names)
+
+
+def _why_not_kept(run: SyncRun) -> str:
+    if run.reason == RENORMALISE:
+        return READ_ANEW
+    return GONE if run.outcome != "failed" else NOT_RECORDED
 
 
 def _to_record(record: Record, answers: Sequence[StoredAnswer]) -> RawRecord:

@@ -21,7 +21,7 @@ from bank_pipeline.providers.exact_json import dump_json, parse_json
 from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline.sandbox.ledger import AccountKind
 from bank_pipeline.sync.context import SyncContext
-from bank_pipeline.sync.explain import GONE, explain
+from bank_pipeline.sync.explain import READ_ANEW, explain
 from bank_pipeline.sync.prune import prune
 from bank_pipeline.sync.renormalise import Renormalisation, renormalise
 from bank_pipeline.sync.reports import SyncReason
@@ -151,23 +151,6 @@ def test_a_row_is_traced_to_what_the_provider_sent(stage: Stage) -> None:
     assert "content_hash" not in step.changes
 
 
-def test_without_the_archive_it_is_said_plainly(stage: Stage) -> None:
-    """Retention takes the answers; the row and its history stay."""
-    _, connection = with_a_row(stage)
-    [row] = stage.live(amount=AMOUNT)
-    stage.pass_time(40 * DAY)
-    prune(stage.context, retention=30 * DAY)
-
-    told = explain(stage.context, row.id)
-
-    assert told.first.run is not None
-    assert (told.first.record, told.first.why_none) == (None, GONE)
-    found = replay(stage, connection)
-    assert found.is_empty
-    with pytest.raises(RefusedError, match="kept as long as"):
-        plan_undo(stage.context, told.first.run.id)
-
-
 def test_a_better_transform_mends_old_rows_once(stage: Stage, better: Any) -> None:
     """It is shown first, written as a run of its own, said in the history, and can be undone."""
     _, connection = with_a_row(stage)
@@ -241,6 +224,9 @@ def test_a_quarantined_row_lands_once_it_can_be_read(
     assert found.sync_run_id is not None
     assert stage.query("SELECT 1 FROM bank.quarantine WHERE resolved_at IS NULL") == []
     assert replay(stage, connection, applies=True).is_empty
+    [(landed,)] = stage.query("SELECT id::text FROM bank.transactions ORDER BY id DESC LIMIT 1")
+    told = explain(stage.context, landed)
+    assert (told.first.why_none, told.last and told.last.why_none) == (READ_ANEW, None)
     undo(stage.context, found.sync_run_id, discards_annotations=False)
     [(opened,)] = stage.query("SELECT id FROM bank.quarantine WHERE resolved_at IS NULL")
     assert opened == quarantine_id

@@ -4,15 +4,19 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Final
 
+import pytest
 import sqlalchemy as sa
 
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline.errors import RefusedError
 from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline.sync.context import SyncContext
-from bank_pipeline.sync.explain import NOT_OPENED, explain
+from bank_pipeline.sync.explain import GONE, NOT_OPENED, explain
+from bank_pipeline.sync.prune import prune
 from bank_pipeline.sync.renormalise import renormalise
 from bank_pipeline.sync.reports import SyncReason
+from bank_pipeline.sync.undo import plan_undo
 from bank_pipeline_tests.providers.contract.cases import CASES
 from bank_pipeline_tests.providers.contract.stage import Stage
 from bank_pipeline_tests.sync.staging import staged, staged_at
@@ -41,6 +45,22 @@ def with_a_row(stage: Stage) -> tuple[ConnectionId, str]:
     stage.sync(connection, SyncReason.SCHEDULE)
     [row] = stage.live(amount=AMOUNT)
     return connection, row.id
+
+
+def test_without_the_archive_it_is_said_plainly(stage: Stage) -> None:
+    """Retention takes the answers; the row and its history stay."""
+    connection, row = with_a_row(stage)
+    stage.pass_time(40 * DAY)
+    prune(stage.context, retention=30 * DAY)
+
+    told = explain(stage.context, row)
+
+    assert told.first.run is not None
+    assert (told.first.record, told.first.why_none) == (None, GONE)
+    found = renormalise(stage.context, connection, since=None, applies=False)
+    assert found.is_empty
+    with pytest.raises(RefusedError, match="kept as long as"):
+        plan_undo(stage.context, told.first.run.id)
 
 
 def test_an_answer_that_does_not_open_keeps_no_history_from_being_told(stage: Stage) -> None:
