@@ -147,6 +147,7 @@ def take_back(
     db.execute(balances.delete().where(balances.c.sync_run_id == sync_run_id))
     if written.changes:
         _put_back(db, written.changes, team_id=team_id, undone_by=undone_by, now=now)
+    db.execute(_NOT_ITS_WORD, {"run": sync_run_id, "reasons": [UNDO, RENORMALISE]})
     db.execute(_CALLS_NOT_HERE, {"run": sync_run_id})
 
 
@@ -225,21 +226,32 @@ _PUT_BACK: Final = sa.text(
     WHERE t.id = given.id
     """  # noqa: S608
 )
+_NEWEST: Final = """
+    SELECT v.sync_run_id, v.at FROM bank.transaction_revisions v
+    JOIN bank.sync_runs r ON r.id = v.sync_run_id
+    WHERE v.transaction_id = {id} AND r.undone_at IS NULL AND r.reason <> ALL(:reasons)
+    ORDER BY v.id DESC LIMIT 1
+"""
 _WRITERS: Final = sa.text(
-    """
+    f"""
     UPDATE bank.transactions t SET
         last_sync_run_id = coalesce(newest.sync_run_id, t.first_sync_run_id),
         updated_at = coalesce(newest.at, t.created_at)
     FROM unnest(CAST(:ids AS uuid[])) AS given (id)
-    LEFT JOIN LATERAL (
-        SELECT v.sync_run_id, v.at FROM bank.transaction_revisions v
-        JOIN bank.sync_runs r ON r.id = v.sync_run_id
-        WHERE v.transaction_id = given.id AND r.undone_at IS NULL AND r.reason <> ALL(:reasons)
-        ORDER BY v.id DESC LIMIT 1
-    ) AS newest ON true
+    LEFT JOIN LATERAL ({_NEWEST.format(id="given.id")}) AS newest ON true
     WHERE t.id = given.id
-    """
+    """  # noqa: S608
 )
+_NOT_ITS_WORD: Final = sa.text(
+    f"""
+    UPDATE bank.transactions t SET last_sync_run_id = coalesce(
+        (SELECT newest.sync_run_id FROM ({_NEWEST.format(id="t.id")}) AS newest),
+        t.first_sync_run_id
+    )
+    WHERE t.last_sync_run_id = :run AND t.account_id IN ({_IN_CONNECTION})
+    """  # noqa: S608
+)
+"""Rows that a replay took from a run's answers: the run has no say in them any more."""
 _CALLS_NOT_HERE: Final = sa.text(
     """
     UPDATE bank.provider_calls c SET outcome = 'answered'

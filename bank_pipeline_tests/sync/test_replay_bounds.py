@@ -16,7 +16,7 @@ from bank_pipeline.sync.explain import GONE, NOT_OPENED, explain
 from bank_pipeline.sync.prune import prune
 from bank_pipeline.sync.renormalise import renormalise
 from bank_pipeline.sync.reports import SyncReason
-from bank_pipeline.sync.undo import plan_undo
+from bank_pipeline.sync.undo import plan_undo, undo
 from bank_pipeline_tests.providers.contract.cases import CASES
 from bank_pipeline_tests.providers.contract.stage import Stage
 from bank_pipeline_tests.sync.staging import staged, staged_at
@@ -30,6 +30,7 @@ UNTRUE: Final = (
 
 stage = staged(CASES)
 teller = staged_at(Provider.TELLER)
+gocardless = staged_at(Provider.GOCARDLESS)
 
 
 def execute(context: SyncContext, statement: str, **bound: str) -> None:
@@ -61,6 +62,28 @@ def test_without_the_archive_it_is_said_plainly(stage: Stage) -> None:
     assert found.is_empty
     with pytest.raises(RefusedError, match="kept as long as"):
         plan_undo(stage.context, told.first.run.id)
+
+
+def test_what_a_replay_took_from_an_undone_sync_is_ascribed_to_one_that_counts(
+    gocardless: Stage,
+) -> None:
+    """A quiet sync showed the row last. Without it, a still better transform mends it again."""
+    connection, row = with_a_row(gocardless)
+    first = gocardless.last_run(connection).id
+    gocardless.pass_time(DAY)
+    gocardless.sync(connection)
+    quiet = gocardless.last_run(connection).id
+    execute(gocardless.context, UNTRUE, id=row)
+    renormalise(gocardless.context, connection, since=None, applies=True)
+    assert explain(gocardless.context, row).last is not None
+
+    undo(gocardless.context, quiet, discards_annotations=False)
+
+    writers = "SELECT last_sync_run_id::text FROM bank.transactions WHERE id = :id"
+    assert gocardless.query(writers, id=row) == [(first,)]
+    execute(gocardless.context, UNTRUE, id=row)
+    found = renormalise(gocardless.context, connection, since=None, applies=True)
+    assert [one.transaction_id for one in found.changed] == [row]
 
 
 def test_an_answer_that_does_not_open_keeps_no_history_from_being_told(stage: Stage) -> None:
