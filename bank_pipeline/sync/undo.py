@@ -11,7 +11,7 @@ from bank_pipeline.domain.connection import Connection
 from bank_pipeline.domain.ids import ConnectionId, SyncRunId, TransactionId
 from bank_pipeline.domain.reading import Lineage
 from bank_pipeline.errors import RefusedError
-from bank_pipeline.providers.base import WindowProvider
+from bank_pipeline.providers.base import FeedProvider
 from bank_pipeline.storage.accounts import load_account_ids
 from bank_pipeline.storage.balance_choice import save_choices
 from bank_pipeline.storage.balances import rebuild_series
@@ -176,11 +176,10 @@ def _ask_for_all(
     now, client = context.clock(), context.providers.get(connection.provider)
     if oldest is None or known.plan.is_replay:
         return
-    if isinstance(client, WindowProvider):
-        is_needed = oldest < now.date() - USUAL
-    else:  # a feed begins where its cursor is put back to, and tells no more than what came since
-        is_needed = known.has_whole_history
-    if is_needed:
+    # A feed begins where its cursor is put back to, and tells no more than what came since. One
+    # that is switched off now may be either.
+    is_old = oldest < now.date() - USUAL and not isinstance(client, FeedProvider)
+    if is_old or known.has_whole_history:
         request_backfill(db, connection.id, since=oldest, now=now, is_due=False)
 
 

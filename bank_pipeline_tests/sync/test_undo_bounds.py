@@ -1,5 +1,6 @@
 """What cannot be taken back is refused, what people decided stays, the rest comes again."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -36,8 +37,15 @@ stage = staged(CASES)
 teller = staged_at(Provider.TELLER)
 
 
-def test_what_is_older_than_any_usual_look_comes_again_after_an_undo(stage: Stage) -> None:
-    """A deeper pass brought it; its dates were covered before, and stay so."""
+@pytest.mark.parametrize("is_off", [False, True], ids=["on", "off"])
+def test_what_is_older_than_any_usual_look_comes_again_after_an_undo(
+    stage: Stage, is_off: bool
+) -> None:
+    """
+    A deeper pass brought it; its dates were covered before, and stay so.
+
+    Its provider may be switched off at that moment.
+    """
     if not isinstance(stage.provider, WindowProvider):
         pytest.skip("a feed begins where its cursor is put back to")
     login, connection = stage.linked()
@@ -52,8 +60,9 @@ def test_what_is_older_than_any_usual_look_comes_again_after_an_undo(stage: Stag
         request_deep_pass(db, connection, now=stage.context.clock())
     assert stage.sync(connection, SyncReason.SCHEDULE).reach.depth is Depth.DEEP
     planned = stage.connection(connection).next_attempt_at
+    context = replace(stage.context, providers={}) if is_off else stage.context
 
-    undo(stage.context, last_run_id(stage, connection), discards_annotations=False)
+    undo(context, last_run_id(stage, connection), discards_annotations=False)
 
     assert stage.live(amount=Decimal(-8)) == []
     assert stage.connection(connection).next_attempt_at == planned, "nobody is in a hurry"
