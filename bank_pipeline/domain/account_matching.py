@@ -31,6 +31,11 @@ class Evidence(IntEnum):
         """Say whether it names one account of the whole world."""
         return self >= Evidence.BBAN
 
+    @property
+    def is_of_any_bank(self) -> bool:
+        """Say whether it does so among the accounts of all banks; others count within theirs."""
+        return self in (Evidence.IBAN, Evidence.HASH)
+
 
 @dataclass(frozen=True)
 class AccountMatches:
@@ -72,6 +77,11 @@ class AccountMatches:
     def is_strong(self) -> bool:
         """Say whether any account is known by a key that names one account of the world."""
         return any(one.is_strong for one in self.evidence.values())
+
+    @property
+    def is_of_any_bank(self) -> bool:
+        """Say whether any account is known by a key that no other bank gives to another one."""
+        return any(one.is_of_any_bank for one in self.evidence.values())
 
 
 @dataclass(frozen=True)

@@ -164,37 +164,54 @@ def find_twin(
     and the least besides. Where masked numbers, types and names of all accounts
     say so, it only looks like it, and stays a connection of its own: unless that one was revoked
     for good. Whoever links the same accounts anew then goes on with it; nothing else can.
+
+    Banks are renamed, and some are listed twice: a connection of another bank's name is it where
+    the link itself told accounts, all of that connection's among them, by IBAN or hash.
     """
     bank = linked.institution_external_id
     with context.engine.connect() as db:
         if load_connection_by_external_id(db, provider, linked.external_id) is not None:
             return None  # the same, told twice
-        others = load_open_connections(db, team_id, provider, bank)
+        asked = bank if linked.accounts is None else None
+        others = load_open_connections(db, team_id, provider, asked)
     answer = _shown(context, provider, linked) if others else None
     if answer is None:
         return None
     shown = answer.accounts
     if bank is None and answer.status is not None:
         bank = answer.status.institution_external_id  # some tell it with the first answer only
-    others = [one for one in others if one.institution_external_id in (bank, None)]
-    unread = [one.id for one in others if one.last_success_at is None][-_UNREAD_MAX:]
-    alike, certain = None, list[tuple[tuple[int, int], Connection]]()
+    of_bank = [one for one in others if one.institution_external_id in (bank, None)]
+    others = of_bank if linked.accounts is None else others
+    unread = [one.id for one in of_bank if one.last_success_at is None][-_UNREAD_MAX:]
+    found: list[tuple[Twin, tuple[bool, bool, int, int]]] = []
     for one, known in _load_known(context, team_id, others, shown, {*unread}):
-        if certain and not known.accounts:
+        if not known.accounts and any(twin.is_certain for twin, _ in found):
             continue  # not worth a call
         matches = _compare(known if known.accounts else _unread(context, one), answer)
-        if matches.is_strong and not matches.is_foreign:
-            certain.append(((len(matches.same), -len(matches.missing)), one))
-            continue
-        masked = [tier for tier in matches.evidence.values() if tier is Evidence.MASKED_NUMBER]
-        is_revoked = one.status is ConnectionStatus.REVOKED
-        if masked and is_revoked and not matches.questions and not matches.is_foreign:
-            alike = Twin(one, is_certain=True)
-        elif matches.is_strong or (masked and len(matches.same) == len(shown)):
-            alike = alike or Twin(one, is_certain=False)
-    if certain:
-        return Twin(max(certain, key=itemgetter(0))[1], is_certain=True)
-    return alike
+        twin = _to_twin(one, matches, answer, is_of_bank=one in of_bank)
+        if twin is not None:
+            closeness = (len(matches.same), -len(matches.missing))
+            found.append((twin, (twin.is_certain, matches.is_strong, *closeness)))
+    return max(found, key=itemgetter(1))[0] if found else None
+
+
+def _to_twin(
+    one: Connection, matches: AccountMatches, answer: AccountsAnswer, *, is_of_bank: bool
+) -> Twin | None:
+    """Say whether a connection is the login of what a link shows, or looks like it."""
+    is_foreign = matches.is_foreign
+    if not is_of_bank:
+        is_whole = answer.is_complete and not matches.missing
+        is_one = matches.is_of_any_bank
+        return Twin(one, is_certain=is_whole and not is_foreign) if is_one else None
+    masked = [tier for tier in matches.evidence.values() if tier is Evidence.MASKED_NUMBER]
+    is_revoked = one.status is ConnectionStatus.REVOKED
+    goes_on = bool(masked) and is_revoked and not matches.questions
+    if (matches.is_strong or goes_on) and not is_foreign:
+        return Twin(one, is_certain=True)
+    if matches.is_strong or (masked and len(matches.same) == len(answer.accounts)):
+        return Twin(one, is_certain=False)
+    return None
 
 
 def _load_known(

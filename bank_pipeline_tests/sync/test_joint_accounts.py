@@ -89,6 +89,32 @@ def test_of_two_connections_with_one_account_the_one_with_more_of_them_is_renewe
     assert stage.query("SELECT id FROM bank.accounts ORDER BY id") == accounts
 
 
+def test_a_login_is_known_again_where_its_bank_goes_by_another_name(stage: Stage) -> None:
+    """Banks are renamed, and some are listed twice; an IBAN is of one account all the same."""
+    login, connection = stage.linked()
+    with stage.context.engine.begin() as db:
+        db.execute(sa.text("UPDATE bank.connections SET institution_external_id = 'DE:Old'"))
+    stage.pass_time(DAY)
+
+    assert stage.consent(login, AccountKind.CHECKING).renewed_ids == (connection,)
+
+    stage.sync(connection)
+    held = stage.connection(connection)
+    assert held.institution_external_id == stage.institution_of(login)
+    assert stage.differences(connection) == []
+
+
+def test_a_part_of_the_accounts_at_a_bank_of_another_name_is_a_connection_of_its_own(
+    stage: Stage,
+) -> None:
+    login, connection = stage.linked(AccountKind.CHECKING, AccountKind.SAVINGS)
+    with stage.context.engine.begin() as db:
+        db.execute(sa.text("UPDATE bank.connections SET institution_external_id = 'DE:Old'"))
+
+    assert stage.consent(login, AccountKind.CHECKING).renewed_ids == ()
+    assert f"looks like the login of connection {connection}" in events(stage)
+
+
 @pytest.mark.parametrize("stage", GOCARDLESS, ids=str, indirect=True)
 def test_a_partners_consent_whose_accounts_come_later_is_given_up(stage: Stage) -> None:
     """The link could not be asked what it shows: the first read finds out, in time."""
