@@ -98,6 +98,15 @@ def save_questions(
     return len(set(names) - known.keys())
 
 
+def end_questions(db: sa.Connection, connection_id: ConnectionId, *, now: datetime) -> None:
+    """Take back all questions of a connection: no answer brings anything any more."""
+    is_open = account_questions.c.decided_at.is_(None)
+    statement = account_questions.update().where(
+        account_questions.c.connection_id == connection_id, is_open
+    )
+    db.execute(statement.values(decided_at=now, decision=MOOT))
+
+
 def load_question(
     db: sa.Connection, question_id: str, *, vault: Vault, for_update: bool = False
 ) -> AccountQuestion:

@@ -7,6 +7,7 @@ from bank_pipeline.domain.audit import AuditAction
 from bank_pipeline.domain.connection import ConnectionStatus
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.domain.transitions import Transition
+from bank_pipeline.storage.account_questions import end_questions
 from bank_pipeline.storage.connections import apply_transition, load_connection, lock_connection
 from bank_pipeline.storage.consents import (
     DISCONNECTED,
@@ -55,6 +56,7 @@ def disconnect(
         connection = lock_connection(db, connection_id)
         if connection.status is not ConnectionStatus.DISCONNECTED:
             drop_next_consent(db, connection.id, now=now)
+            end_questions(db, connection.id, now=now)
             retire_credential(db, connection, reason=DISCONNECTED, now=now)
             is_held = is_any_to_end(db, connection.id)
             reason = "being ended at the provider" if is_held else ENDED

@@ -9,11 +9,13 @@ import sqlalchemy as sa
 
 from bank_pipeline.domain.connection import ConnectionStatus
 from bank_pipeline.domain.ids import AccountId, ConnectionId
+from bank_pipeline.errors import SetupError
 from bank_pipeline.sandbox.banks import Offer
 from bank_pipeline.sandbox.ledger import AccountKind
 from bank_pipeline.storage.account_questions import load_question
 from bank_pipeline.storage.accounts import load_account_ids, load_accounts
 from bank_pipeline.sync.account_choice import choose_accounts
+from bank_pipeline.sync.disconnect import disconnect
 from bank_pipeline.sync.questions import decide_question
 from bank_pipeline_tests.providers.contract.cases import CASES
 from bank_pipeline_tests.providers.contract.stage import Stage
@@ -97,6 +99,22 @@ def test_where_all_that_is_wanted_waits_for_a_person_they_are_asked(
 
     assert {row.id for row in stage.live()} == before
     assert stage.questions() == []
+
+
+def test_of_a_connection_that_was_ended_nobody_is_asked(stage: Stage) -> None:
+    """No answer would bring a row, and the warning would stand for ever."""
+    login, connection = stage.linked(AccountKind.SAVINGS)
+    forget_keys(stage, "Tagesgeld")
+    stage.pass_time(DAY)
+    stage.consent(login, AccountKind.SAVINGS, renews=connection)
+    stage.sync(connection)
+    [question] = stage.questions()
+
+    disconnect(stage.context, connection)
+
+    assert stage.questions() == []
+    with pytest.raises(SetupError, match="nobody asks any more"):
+        decide_question(stage.context, question.id, same_as=None)
 
 
 @pytest.mark.parametrize("stage", CASES[:1], ids=str, indirect=True)
