@@ -1,6 +1,7 @@
 """Connections, their status and its history, and the cursor of their change feed."""
 
 import uuid
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any, Final
 
@@ -306,15 +307,22 @@ def load_open_connections(
     team_id: TeamId,
     provider: Provider,
     institution_external_id: str | None = None,
+    *,
+    besides: Collection[ConnectionId] = (),
 ) -> list[Connection]:
-    """Load a team's connections to one bank, or to all, that were not ended, the oldest first."""
+    """
+    Load a team's connections that were not ended, the oldest first.
+
+    Those to one bank and whichever are named `besides`, or those to all.
+    """
     query = sa.select(*_FIELDS).where(
         connections.c.team_id == team_id,
         connections.c.provider == provider,
         connections.c.status != ConnectionStatus.DISCONNECTED,
     )
     if institution_external_id is not None:
-        query = query.where(connections.c.institution_external_id == institution_external_id)
+        is_of_bank = connections.c.institution_external_id == institution_external_id
+        query = query.where(is_of_bank | connections.c.id.in_(besides))
     rows = db.execute(query.order_by(connections.c.created_at, connections.c.id)).mappings()
     return [Connection.model_validate(dict(row)) for row in rows]
 

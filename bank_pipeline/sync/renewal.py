@@ -172,8 +172,9 @@ def find_twin(
     with context.engine.connect() as db:
         if load_connection_by_external_id(db, provider, linked.external_id) is not None:
             return None  # the same, told twice
-        asked = bank if linked.accounts is None else None
-        others = load_open_connections(db, team_id, provider, asked)
+        told = linked.accounts.accounts if linked.accounts is not None else ()
+        alike = load_alike(db, team_id, told, vault=context.vault)
+        others = load_open_connections(db, team_id, provider, bank, besides=alike)
     answer = _shown(context, provider, linked) if others else None
     if answer is None:
         return None
