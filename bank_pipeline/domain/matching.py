@@ -10,7 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Final
 
@@ -228,7 +228,8 @@ def _find_moved(found: _Comparison) -> None:
 
     The proof is the content of one of two rows that share an id, under another id, where
     nobody else explains it. Names that we made up prove nothing, nor do pending rows of one price
-    that rows under new ids may have become, nor rows of no amount: all cards are verified alike.
+    that rows under new ids may have become, or that one whose text is corrected became before
+    they ended; nor rows of no amount: all cards are verified alike.
     """
     if not found.differing:
         return
@@ -243,7 +244,10 @@ def _find_moved(found: _Comparison) -> None:
             known[stored.amount].append(stored)
     for row, stored in found.differing:
         is_elsewhere = any(_is_same_money(other, stored) for other in shown[stored.amount])
-        if is_elsewhere or _was_elsewhere(row, known[row.amount], found.fresh):
+        others = known[row.amount]
+        if day_of(row) == stored.day and is_similar(row.description, stored.description):
+            others = [one for one in others if not _may_have_become(one, stored)]
+        if is_elsewhere or _was_elsewhere(row, others, found.fresh):
             found.explained.add(key_of(row))
             found.moved_days |= {day_of(row), stored.day}
 
@@ -258,6 +262,19 @@ def _was_elsewhere(
     booked = (one for one in fresh if one.status is _BOOKED)
     became = sum(any(_is_same_money(one, other) for other in alike) for one in booked)
     return len(alike) > became
+
+
+def _may_have_become(pending: StoredTransaction, booked: StoredTransaction) -> bool:
+    """Say whether a pending row may have stayed beside the booked one that it became."""
+    days = pending.day, booked.day
+    return (
+        pending.status is TransactionStatus.PENDING
+        and booked.status is _BOOKED
+        and (pending.amount, pending.currency) == (booked.amount, booked.currency)
+        and None not in days
+        and timedelta() <= (days[1] or date.min) - (days[0] or date.min) <= BOOKING_DELAY_MAX
+        and is_similar(booked.description, pending.description)
+    )
 
 
 def _is_gone(stored: StoredTransaction, judged: DateWindow | None) -> bool:

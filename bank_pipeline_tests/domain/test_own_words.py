@@ -163,3 +163,18 @@ def test_a_thousand_payments_of_one_price_go_on_without_being_compared_each_with
     compared = sum(one.callcount for one in profile.getstats() if one.code in readers)
     assert compared < 2 * COMPARED_MAX * len(customers)  # each with each were a million
     assert len(held.rows) == len(held.live) == len(customers)
+
+
+def test_a_corrected_text_is_a_correction_though_the_pending_row_beside_it_had_that_text() -> None:
+    """Some banks go on to show for days what has been booked."""
+    held = Held()
+    anchor = movement("anchor", amount="1", day=MARCH.first)
+    hold = movement("p1", status=PENDING, description="Streamly Bill Jul PENDING - Streamly")
+    held.look([anchor, hold], MARCH)
+    held.look([anchor, hold, movement("b1", description="UNKNOWN Streamly Bill Jul")], MARCH)
+    booked = held.names["b1"]
+
+    held.look([anchor, movement("b1", description="Streamly Streamly Bill Jul")], MARCH)
+
+    assert held.names["b1"] == booked
+    assert len(held.live) == 2  # and the first of the month
