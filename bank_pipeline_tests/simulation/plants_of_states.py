@@ -76,7 +76,7 @@ def outage_taken_for_revocation(patch: Patch) -> None:
 
 def own_keys_blamed_on_customers(patch: Patch) -> None:
     _taken_for(patch, FailureKind.CONFIGURATION, FailureKind.ACCESS_REVOKED)
-    patch.setattr(circuit, "_open", always(None))
+    everywhere(patch, circuit.open_circuit, always(None))
 
 
 def expiry_taken_for_outage(patch: Patch) -> None:

@@ -44,6 +44,14 @@ def test_no_defect_is_planted_twice() -> None:
     assert len(DEFECTS) >= DEFECTS_MIN
 
 
+@pytest.mark.parametrize("defect", DEFECTS, ids=lambda one: one.name)
+def test_each_defect_has_its_place_in_the_code_of_today(
+    defect: Defect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Most are planted by `make mutants` alone: what moved would be missed until then."""
+    defect.plant(monkeypatch)
+
+
 @pytest.mark.parametrize(
     "stage",
     [pytest.param(one, id=one.name, marks=_marks(one)) for one in STAGES.values()],
