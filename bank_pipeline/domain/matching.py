@@ -229,7 +229,8 @@ def _find_moved(found: _Comparison) -> None:
     The proof is the content of one of two rows that share an id, under another id, where
     nobody else explains it. Names that we made up prove nothing, nor do pending rows of one price
     that rows under new ids may have become, or that one whose text is corrected became before
-    they ended; nor rows of no amount: all cards are verified alike.
+    they ended; nor the next hold of a shop that holds the same at each visit, while the first one
+    books as it should; nor rows of no amount: all cards are verified alike.
     """
     if not found.differing:
         return
@@ -243,7 +244,10 @@ def _find_moved(found: _Comparison) -> None:
         if stored.amount and is_named:
             known[stored.amount].append(stored)
     for row, stored in found.differing:
-        is_elsewhere = any(_is_same_money(other, stored) for other in shown[stored.amount])
+        is_elsewhere = any(
+            _is_same_money(other, stored) and not _is_next_hold(other, row, stored)
+            for other in shown[stored.amount]
+        )
         others = known[row.amount]
         if day_of(row) == stored.day and is_similar(row.description, stored.description):
             others = [one for one in others if not _may_have_become(one, stored)]
@@ -262,6 +266,21 @@ def _was_elsewhere(
     booked = (one for one in fresh if one.status is _BOOKED)
     became = sum(any(_is_same_money(one, other) for other in alike) for one in booked)
     return len(alike) > became
+
+
+def _is_next_hold(other: Transaction, row: Transaction, stored: StoredTransaction) -> bool:
+    """
+    Say whether a pending row like the stored one is of another day, while that seems to book.
+
+    A filling station holds one amount each time, and books what was paid.
+    """
+    return (
+        {other.status, stored.status} == {TransactionStatus.PENDING}
+        and row.status is _BOOKED
+        and None not in (other.transaction_date, stored.transaction_date)
+        and other.transaction_date != stored.transaction_date == row.transaction_date
+        and is_similar(row.description, stored.description)
+    )
 
 
 def _may_have_become(pending: StoredTransaction, booked: StoredTransaction) -> bool:

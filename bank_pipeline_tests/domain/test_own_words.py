@@ -178,3 +178,24 @@ def test_a_corrected_text_is_a_correction_though_the_pending_row_beside_it_had_t
 
     assert held.names["b1"] == booked
     assert len(held.live) == 2  # and the first of the month
+
+
+@pytest.mark.parametrize("next_id", ["3", "1000"])
+def test_a_hold_books_in_its_row_though_the_shop_holds_the_same_for_the_next_visit(
+    next_id: str,
+) -> None:
+    """Filling stations hold one cent at each visit, and book what was paid."""
+    held = Held()
+    anchor = movement("anchor", amount="1", day=MARCH.first)
+    hold = movement("2", PENDING, amount="-0.01", description="PENDING - FILLUP #40021 PUMP 4")
+    held.look([anchor, hold], MARCH)
+    first = held.names["2"]
+
+    booked = movement("2", amount="-35.28", description="FILLUP #40021 PUMP 4")
+    booked = booked.model_copy(update={"booking_date": DAY + 3 * D})
+    again = hold.model_copy(update={"external_id": next_id, "transaction_date": DAY + 3 * D})
+    held.look([anchor, booked, again], MARCH)
+
+    assert held.names["2"] == first
+    assert held.names[next_id] != first
+    assert len(held.live) == 3
