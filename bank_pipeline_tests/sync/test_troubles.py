@@ -31,6 +31,7 @@ TRANSACTIONS: Final = "enable_banking:transactions"
 
 european = staged_at(Provider.ENABLE_BANKING)
 gocardless = staged_at(Provider.GOCARDLESS)
+american = staged_at(Provider.TELLER)
 
 
 def linked(stage: Stage) -> tuple[ConnectionId, list[str]]:
@@ -76,6 +77,17 @@ def test_a_connection_whose_accounts_are_all_gone_is_no_success(european: Stage)
 
     assert failed(european, connection, AccountGoneError) is ConnectionStatus.ERROR
     assert open_accounts(european) == 0
+
+
+def test_the_only_account_of_a_login_closes(american: Stage) -> None:
+    """Teller lists it as closed, so that no account is left; an empty list alone denies none."""
+    login, connection = american.linked()
+    american.world.close_account(american.account(login))
+    american.pass_time(timedelta(days=1))
+
+    assert failed(american, connection, AccountGoneError) is ConnectionStatus.ERROR
+    assert american.connection(connection).status_reason == "account.closed"
+    assert open_accounts(american) == 0
 
 
 def test_refused_balances_do_not_send_the_customer_to_the_bank(european: Stage) -> None:

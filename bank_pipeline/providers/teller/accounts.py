@@ -48,13 +48,23 @@ class AccountList:
         return next((row.enrollment_id for row in self.rows if row.enrollment_id), None)
 
     def to_answer(self) -> AccountsAnswer:
-        """Translate the open accounts; a closed one is missing, as from a complete answer."""
+        """
+        Translate the open accounts; a closed one is missing, as from a complete answer.
+
+        Where none is left, each is told as closed: that none is listed would close none.
+        """
+        accounts = tuple(to_account(row) for row in self.rows if is_open(row))
+        is_complete = not self.quarantined
+        closed = self.rows if is_complete and not accounts else ()
         return AccountsAnswer(
-            accounts=tuple(to_account(row) for row in self.rows if is_open(row)),
+            accounts=accounts,
             balances=(),
-            is_complete=not self.quarantined,
+            is_complete=is_complete,
             status=to_status(self.rows),
             quarantined=self.quarantined,
+            troubles={
+                row.id: AccountGoneError(Provider.TELLER, ACCOUNTS, code=CLOSED) for row in closed
+            },
         )
 
 
