@@ -131,6 +131,8 @@ def test_a_cursor_code_that_is_new_is_understood() -> None:
         ("nan", None),
         ("inf", None),
         ("soon", None),
+        ("Thu, 05 Mar 99999999999 12:00:00 GMT", None),
+        ("Thu, 05 Mar 2026 12:00:00 +9999999999999", None),
         ("", None),
         (None, None),
     ],
