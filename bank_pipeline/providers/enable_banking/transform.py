@@ -92,7 +92,10 @@ def to_transaction(
     booking_date = raw.booking_date
     if raw.status == "BOOK":
         booking_date = booking_date or raw.value_date or raw.transaction_date
-    paid_on = booking_date or raw.value_date  # a row without a day would be pending for ever
+    # A row without a day would be pending, or announced, for ever.
+    paid_on = booking_date or raw.value_date if is_pending else None
+    if status is TransactionStatus.SCHEDULED and booking_date is None:
+        paid_on = raw.value_date
     balance = _to_running_balance(raw, account, quirks)
     exchange = _to_foreign_exchange(raw, currency)
     transaction = Transaction(
@@ -104,7 +107,7 @@ def to_transaction(
         unofficial_currency=unofficial,
         booking_date=None if is_pending else booking_date,
         value_date=raw.value_date,
-        transaction_date=raw.transaction_date or (paid_on if is_pending else None),
+        transaction_date=raw.transaction_date or paid_on,
         description=description,
         cleaned_description=_to_cleaned(description, pairs, code),
         counterparty=counterparty,

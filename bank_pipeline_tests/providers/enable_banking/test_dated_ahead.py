@@ -81,3 +81,23 @@ def test_a_bank_east_of_us_may_be_a_day_ahead() -> None:
     for stated, day in ((tomorrow, tomorrow), (tomorrow + timedelta(days=1), FRIDAY)):
         [row] = answered([pending(transaction_date=stated.isoformat())], FRIDAY).transactions
         assert row.transaction_date == day
+
+
+def scheduled(**dates: str) -> dict[str, Any]:
+    return pending(**dates) | {"status": "SCHD"}
+
+
+def test_a_scheduled_row_with_a_value_date_alone_ends_when_its_day_is_over() -> None:
+    held = Held()
+    look(held, [OLD, scheduled(value_date="2026-03-08")], FRIDAY)
+    assert len(held.live) == 2
+    look(held, [OLD], FRIDAY + timedelta(days=3))
+    assert statuses(held) == {"row-0001": TransactionStatus.BOOKED}
+
+
+def test_a_scheduled_row_with_a_value_date_alone_is_booked_under_our_id() -> None:
+    held = Held()
+    look(held, [OLD, scheduled(value_date="2026-03-08")], FRIDAY)
+    booked = transaction(2, booking_date="2026-03-09", value_date="2026-03-09")
+    look(held, [OLD, booked], FRIDAY + timedelta(days=3))
+    assert statuses(held) == dict.fromkeys(["row-0001", "row-0002"], TransactionStatus.BOOKED)
