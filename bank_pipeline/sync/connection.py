@@ -101,8 +101,6 @@ def _sync_connection(context: SyncContext, request: SyncRequest) -> SyncReport:
             session, request.connection_id, started.id, vault=context.vault, clock=context.clock
         )
         with _recorded_failure(context, started, calls, answers):
-            if started.is_provider_paused:
-                pass_circuit(context, session, started.connection.provider)
             outcome = _sync(context, session, started, calls, answers)
     _log.info("synced", extra=_to_line(outcome.report))
     bank = outcome.institution_external_id
@@ -240,8 +238,7 @@ def _fetch(
     def read(under_it: StartedSync) -> Fetched:
         connection = under_it.connection
         capabilities = context.provider(connection.provider).capabilities
-        if connection.provider is not started.connection.provider:
-            pass_circuit(context, session, connection.provider)
+        pass_circuit(context, session, connection.provider)
         with calls.under(connection, capabilities):
             return _read(context, session, under_it, calls, archive)
 
@@ -250,6 +247,8 @@ def _fetch(
         return tried.fetched
     if isinstance(tried.failure, CredentialsRefusedError):
         open_circuit(context, tried.failure)  # the old consent, of another provider, may read on
+    if started.is_provider_paused:  # only now: another one may take its place
+        pass_circuit(context, session, started.connection.provider)
     try:
         fetched = _read(context, session, started, calls, archive)
     except UserActionError as error:

@@ -115,3 +115,19 @@ def test_a_new_consent_that_shows_no_account_for_a_week_is_given_up(
         before.pass_time(DAY)
     assert before.query("SELECT provider FROM bank.next_consents") == []
     assert before.connection(connection).provider is Provider.GOCARDLESS
+
+
+def test_a_provider_that_refuses_our_keys_does_not_keep_its_connections(
+    before: Stage, after: Stage
+) -> None:
+    """It may have closed for good, which is why its connections go on through another one."""
+    login, connection = before.linked()
+    before.pass_time(DAY)
+    before.fail("gocardless:*", "authentication_failed", times=None)
+    with pytest.raises(CredentialsRefusedError):
+        before.sync(connection)
+    switch(after, connection, login)
+
+    before.sync(connection)
+
+    assert after.connection(connection).provider is Provider.ENABLE_BANKING
