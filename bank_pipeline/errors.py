@@ -19,8 +19,9 @@ BankPipelineError
 │   │   └── ProviderPausedError they were refused lately: no call was made
 │   └── PayloadError            the answer does not fit its documented shape
 ├── ConcurrentSyncError         the rows moved while we were fetching: do it again
-│   └── BusyError               another sync holds this connection: it does our work
-│       └── CoveredError        … or has done it, or tried, since it was asked for
+│   ├── BusyError               another sync holds this connection: it does our work
+│   │   └── CoveredError        … or has done it, or tried, since it was asked for
+│   └── EndedError              the connection was ended: nothing of it is read any more
 ├── NotNowError                 a person asked for what has to wait, or for somebody
 ├── OtherBrowserError           a link is ended in the browser that began it
 ├── WebhookRejectedError        an inbound webhook cannot be trusted
@@ -141,6 +142,10 @@ class BusyError(ConcurrentSyncError):
 
 class CoveredError(BusyError):
     """Since this was asked for the connection was synced, or failed and has its next try."""
+
+
+class EndedError(ConcurrentSyncError):
+    """The connection was ended, perhaps since this was asked for; nothing was read or written."""
 
 
 class NotNowError(BankPipelineError):

@@ -15,7 +15,7 @@ from bank_pipeline.cli.session import open_services
 from bank_pipeline.domain.depth import Depth
 from bank_pipeline.domain.ids import AccountId, ConnectionId
 from bank_pipeline.domain.window import DateWindow
-from bank_pipeline.errors import BankPipelineError, BusyError, NotFoundError
+from bank_pipeline.errors import BankPipelineError, BusyError, EndedError, NotFoundError
 from bank_pipeline.storage import listing
 from bank_pipeline.storage.connections import load_connection
 from bank_pipeline.storage.coverage import load_coverage
@@ -109,7 +109,7 @@ def _backfill(services: Services, connection_id: ConnectionId, since: date) -> l
     base, before = Backfilled(connection_id), _load_covered(services, connection_id)
     try:
         sync_connection(services.sync, request)
-    except NotFoundError as error:
+    except (NotFoundError, EndedError) as error:
         return [replace(base, outcome="failed", reason=str(error))]
     except BusyError:
         reason = "another sync holds the connection; the one after it reads the history"

@@ -29,7 +29,7 @@ from bank_pipeline.defs.requests import BATCH_LASTS, ROUTINE, TAG_LANE
 from bank_pipeline.domain.cadence import last_slot
 from bank_pipeline.domain.depth import Depth
 from bank_pipeline.domain.ids import ConnectionId
-from bank_pipeline.errors import BusyError, CoveredError, ProviderPausedError
+from bank_pipeline.errors import BusyError, CoveredError, EndedError, ProviderPausedError
 from bank_pipeline.sync.connection import sync_connection
 from bank_pipeline.sync.reports import Step, SyncReason, SyncReport, SyncRequest
 
@@ -176,8 +176,8 @@ def sync_connections(
                 left += 1
             except CoveredError:
                 context.log.debug("connection %s is up to date: folded", request.connection_id)
-            except BusyError:
-                context.log.info("connection %s is busy: folded", request.connection_id)
+            except (BusyError, EndedError) as error:
+                context.log.info("left out: %s", error)
             except ProviderPausedError as error:
                 # The run that met the refusal failed; thousands that are put off for it do not.
                 context.log.warning("connection %s is put off: %s", request.connection_id, error)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from bank_pipeline.domain.connection import Connection, ConnectionStatus, HistoryStage
+from bank_pipeline.domain.connection import Connection, HistoryStage
 from bank_pipeline.domain.reading import Lineage
 from bank_pipeline.domain.transitions import (
     Transition,
@@ -34,7 +34,7 @@ from bank_pipeline.sync.fetch import Fetched
 from bank_pipeline.sync.notices import note_applied
 from bank_pipeline.sync.quota import CallBook
 from bank_pipeline.sync.reports import SyncReport
-from bank_pipeline.sync.started import StartedSync
+from bank_pipeline.sync.started import StartedSync, check_not_ended
 from bank_pipeline.sync.webhooks import ABOUT_ACCOUNTS, take_up_events
 from bank_pipeline.sync.writer import RowWriter
 
@@ -57,7 +57,7 @@ def apply_fetched(
     `calls` are written with it; `after_trouble` is where a trouble was judged to lead.
 
     Raises:
-        ConcurrentSyncError: somebody moved the cursor or renewed the consent; nothing is written.
+        ConcurrentSyncError: cursor, consent or connection are others by now; nothing is written.
     """
     with engine.begin() as db:
         stored = _lock(db, started.connection)
@@ -173,8 +173,7 @@ def _lock(db: sa.Connection, seen: Connection) -> Connection:
     stored = lock_connection(db, seen.id)
     if stored.external_id != seen.external_id:
         raise ConcurrentSyncError(f"the consent of connection {seen.id} was renewed meanwhile")
-    if stored.status is ConnectionStatus.DISCONNECTED:
-        raise ConcurrentSyncError(f"connection {seen.id} was ended meanwhile")
+    check_not_ended(stored)
     return stored
 
 

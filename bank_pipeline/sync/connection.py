@@ -50,7 +50,7 @@ from bank_pipeline.sync.next_consent import load_known, try_next_consent, under_
 from bank_pipeline.sync.notices import note_failed
 from bank_pipeline.sync.quota import SPENT, CallBook
 from bank_pipeline.sync.reports import ALL_STEPS, SyncReason, SyncReport, SyncRequest
-from bank_pipeline.sync.started import StartedSync
+from bank_pipeline.sync.started import StartedSync, check_not_ended
 from bank_pipeline.sync.windows import Held, fetch_windows, load_held
 
 _log: Final = logging.getLogger(__name__)
@@ -79,6 +79,7 @@ def sync_connection(context: SyncContext, request: SyncRequest) -> SyncReport:
         BusyError: another sync holds the connection, or has done what was asked for; nothing
             was done.
         ProviderError: the failure is recorded with its class, its reason and the next try.
+        EndedError: it was ended.
         NotFoundError: there is no such connection.
     """
     # Every line that is written on the way tells what it is of; the rest is bound once known.
@@ -133,6 +134,7 @@ def _start(context: SyncContext, request: SyncRequest) -> StartedSync:
     now = context.clock()
     with context.engine.begin() as db:
         connection = lock_connection(db, request.connection_id)  # who asks for one comes after
+        check_not_ended(connection)
         beginning = load_beginning(db, connection)
         _check_needed(db, connection, beginning, request, now)
         return StartedSync(

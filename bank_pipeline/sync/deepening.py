@@ -14,7 +14,7 @@ from bank_pipeline.storage.depth import end_backfill, request_backfill
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.fetch import Fetched
 from bank_pipeline.sync.reports import SyncRequest
-from bank_pipeline.sync.started import StartedSync
+from bank_pipeline.sync.started import StartedSync, check_not_ended
 
 _log: Final = logging.getLogger(__name__)
 
@@ -27,6 +27,7 @@ def keep_backfill(context: SyncContext, request: SyncRequest) -> None:
     that come after it.
 
     Raises:
+        EndedError: it was ended.
         NotFoundError: there is no such connection.
     """
     if request.depth is not Depth.BACKFILL:
@@ -35,6 +36,7 @@ def keep_backfill(context: SyncContext, request: SyncRequest) -> None:
     since = request.since or (now.date() - timedelta(days=BACKFILL_DAYS))
     with context.engine.begin() as db:
         connection = load_connection(db, request.connection_id)
+        check_not_ended(connection)
         request_backfill(db, connection.id, since=since, now=now)
 
 

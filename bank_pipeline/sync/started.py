@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bank_pipeline.domain.audit import SYSTEM, Actor
-from bank_pipeline.domain.connection import Connection
+from bank_pipeline.domain.connection import Connection, ConnectionStatus
 from bank_pipeline.domain.ids import SyncRunId
 from bank_pipeline.domain.notices import Wishes
+from bank_pipeline.errors import EndedError
 from bank_pipeline.storage.consents import NextConsent
 from bank_pipeline.sync.reports import SyncRequest
 
@@ -52,3 +53,14 @@ class StartedSync:
     is_provider_paused: bool = False
     is_bank_known: bool = False
     limited_count: int = 0
+
+
+def check_not_ended(connection: Connection) -> None:
+    """
+    Check that a connection is one that is read.
+
+    Raises:
+        EndedError: it was ended.
+    """
+    if connection.status is ConnectionStatus.DISCONNECTED:
+        raise EndedError(f"connection {connection.id} was ended: link the bank anew")

@@ -12,11 +12,14 @@ from bank_pipeline.domain.cadence import SLOT_MINUTES
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.storage.connections import set_sync_requested
 from bank_pipeline.storage.locks import connection_lock
+from bank_pipeline.sync.disconnect import disconnect
+from bank_pipeline_tests.defs.operators import Operator
 from bank_pipeline_tests.defs.runs import Runs
 from bank_pipeline_tests.defs.test_schedules import TICKS
 from bank_pipeline_tests.defs.test_sensors import reasons
 from bank_pipeline_tests.defs.test_webhook_sensors import insert_events
 from bank_pipeline_tests.defs.ticks import Ticks, named_in
+from bank_pipeline_tests.sync.between import during_a_sync
 
 LATER: Final = TICKS[-1] + timedelta(minutes=SLOT_MINUTES)
 
@@ -172,3 +175,29 @@ def test_a_batch_that_nobody_asks_for_again_does_all(
     assert runs.of_config(ids).success
 
     assert runs.installation.syncs() == 2
+
+
+@pytest.mark.parametrize("is_begun", [False, True])
+def test_one_that_is_ended_fails_no_run_that_has_it_before_it(
+    runs: Runs, ticks: Ticks, logins: int, *, is_begun: bool
+) -> None:
+    """Whoever ends a connection wants just that: the operator has nothing to look at."""
+    ended, *others = runs.linked(logins)
+    operator = Operator(runs)
+    [batch] = ticks.schedule(TICKS[-1])
+    context = runs.installation.services.sync
+
+    def end() -> None:
+        disconnect(context, ended)
+
+    if is_begun:
+        with during_a_sync(context.engine, end):
+            done = runs.of_config([ended])
+    else:
+        end()
+        done = runs.of_request(batch)
+    operator.tick()
+
+    assert done.success
+    assert operator.told() == []
+    assert runs.installation.syncs() == (1 if is_begun else len(others))

@@ -6,7 +6,7 @@ import pytest
 
 from bank_pipeline.domain.connection import ConnectionStatus
 from bank_pipeline.domain.ids import ConnectionId
-from bank_pipeline.errors import NotFoundError
+from bank_pipeline.errors import EndedError
 from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline.storage.connections import load_connection
 from bank_pipeline.storage.consents import (
@@ -66,8 +66,9 @@ def test_a_failure_stops_the_calls_and_keeps_the_secret_for_another_try(ground: 
     assert held.status_reason == "not ended at the provider yet: INTERNAL_SERVER_ERROR"
     assert held.next_attempt_at == report.next_attempt_at
     assert ground.count("credentials") == 0
-    with pytest.raises(NotFoundError):
+    with pytest.raises(EndedError):
         ground.sync(connection)
+    assert ground.connection(connection).next_attempt_at == report.next_attempt_at
     assert disconnect(ground.context, connection).is_ended
     assert ground.query("SELECT ciphertext FROM bank.consents_to_end") == [(None,)]
 
@@ -85,11 +86,13 @@ def test_a_sync_that_was_still_queued_does_not_bring_it_back(ground: Ground) -> 
     connection = ground.link_ready()
     disconnect(ground.context, connection)
 
-    with pytest.raises(NotFoundError):
+    runs = ground.runs(connection)
+    with pytest.raises(EndedError):
         ground.sync(connection)
 
     held = ground.connection(connection)
     assert (held.status, held.next_attempt_at) == (ConnectionStatus.DISCONNECTED, None)
+    assert ground.runs(connection) == runs
 
 
 def exchange_consent(ground: Ground, connection: ConnectionId) -> None:
