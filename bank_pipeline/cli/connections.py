@@ -13,6 +13,7 @@ from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.errors import (
     BankPipelineError,
     BusyError,
+    EndedError,
     NotFoundError,
     ProviderError,
 )
@@ -204,8 +205,13 @@ def _sync_one(services: Services, connection_id: ConnectionId) -> dict[str, Any]
         report = sync_connection(services.sync, SyncRequest(connection_id, SyncReason.MANUAL))
     except BusyError as error:
         return {**row, **counts, "outcome": "busy", "reason": str(error)}
+    except (NotFoundError, EndedError) as error:
+        return {**row, **counts, "outcome": "failed", "reason": str(error)}
     except BankPipelineError as error:
-        return {**row, **counts, "outcome": "failed", "reason": to_reason(error)}
+        with services.sync.engine.connect() as db:
+            known = load_connection(db, connection_id)
+        planned = {"institution": known.institution_name, "next_try": known.next_attempt_at}
+        return {**row, **counts, **planned, "outcome": "failed", "reason": to_reason(error)}
     written = report.transactions
     return {
         **row,

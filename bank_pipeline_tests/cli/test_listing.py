@@ -8,6 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline.sandbox.faults import Fault, FaultKind
 from bank_pipeline.storage.locks import connection_lock
 from bank_pipeline_tests.cli.conftest import CommandLine
 from bank_pipeline_tests.installation import Installation
@@ -193,6 +194,27 @@ def test_sync_says_what_came_of_each(
     assert (synced["outcome"], synced["reason"], synced["new"]) == ("synced", None, 0)
     assert (failed["outcome"], failed["new"], failed["institution"]) == ("failed", None, None)
     assert UNKNOWN in failed["reason"]
+
+
+def test_a_sync_that_fails_says_when_it_is_tried_again(
+    cli: CommandLine, installation: Installation, connection_id: ConnectionId
+) -> None:
+    """And one of a connection that was ended, what to do: it is not tried again."""
+    faults = installation.sandbox.faults
+    faults.add("/transactions/sync", Fault(FaultKind.ERROR, code="INSTITUTION_DOWN"), times=None)
+
+    [failed] = cli("sync", connection_id, "--json").json
+    [stored] = cli("connections", "--json").json
+
+    assert (failed["outcome"], failed["reason"]) == ("failed", "transient: INSTITUTION_DOWN")
+    assert failed["institution"] == stored["institution_name"]
+    assert failed["next_try"] == stored["next_attempt_at"] is not None
+
+    assert cli("disconnect", connection_id, "--yes").code == 0
+    for command in (("sync",), ("backfill", "--from", "2026-01-15", "-c")):
+        [ended] = cli(*command, connection_id, "--json").json
+        assert (ended["outcome"], ended["next_try"]) == ("failed", None)
+        assert "was ended: link the bank anew" in ended["reason"]
 
 
 def test_sync_all(cli: CommandLine, installation: Installation) -> None:
