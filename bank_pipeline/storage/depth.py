@@ -5,6 +5,7 @@ from datetime import date, datetime
 import sqlalchemy as sa
 
 from bank_pipeline.domain.connection import SYNCABLE
+from bank_pipeline.domain.depth import BACKFILL_KEPT
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.storage.tables import connections
 
@@ -34,14 +35,16 @@ def request_backfill(
 
     Unless `is_due` is False: then it comes when it would have come.
 
-    Of two backfills that wait the longer one holds.
+    Of two backfills that wait the longer one holds; one that is given up waits no more.
     """
     columns = connections.c
+    is_waiting = columns.backfill_requested_at >= now - BACKFILL_KEPT
+    longer = sa.func.least(columns.backfill_since, since)  # which looks past NULL
     is_syncable = columns.status.in_(SYNCABLE)
     statement = connections.update().where(columns.id == connection_id)
     db.execute(
         statement.values(
-            backfill_since=sa.func.least(columns.backfill_since, since),  # which looks past NULL
+            backfill_since=sa.case((is_waiting, longer), else_=since),
             backfill_requested_at=now,
             next_attempt_at=sa.case(
                 (is_syncable & sa.literal(is_due), now), else_=columns.next_attempt_at

@@ -338,6 +338,23 @@ def test_a_backfill_waits_for_its_calls_and_is_given_up_after_days(counted: Stag
     assert stage.connection(connection).backfill_since is None
 
 
+def test_a_backfill_that_was_given_up_makes_no_later_one_longer(counted: Stage) -> None:
+    """Nothing was read meanwhile, and each refusal of old dates costs a call."""
+    stage = counted
+    _, connection = stage.linked()
+    stage.fail("gocardless:requisition", FaultKind.HTTP_STATUS, status=503, times=None)
+    with pytest.raises(ProviderError):
+        backfill(stage, connection, today_of(stage) - 80 * DAY)
+    stage.pass_time(BACKFILL_KEPT + DAY)
+    stage.heal()
+    since = today_of(stage) - 50 * DAY
+
+    [reading] = backfill(stage, connection, since).readings.values()
+
+    assert reading.asked is not None
+    assert reading.asked.first == since
+
+
 def test_a_replay_that_finds_the_cursor_moved_writes_nothing_and_is_made_again(
     fed: Stage,
 ) -> None:
