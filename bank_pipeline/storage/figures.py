@@ -179,7 +179,10 @@ _CALLS: Final = """
     GROUP BY provider, coalesce(outcome, 'unended')
     UNION ALL
     SELECT 'provider_paused', ARRAY[p.provider],
-           max(CASE WHEN h.state IN ('open', 'probing') THEN 1 ELSE 0 END)
+           max(CASE WHEN h.state IN ('open', 'probing') AND EXISTS (
+                   SELECT FROM bank.connections c  -- else nobody's sync waits, nor probes it
+                   WHERE c.provider = p.provider AND c.status NOT IN ('revoked', 'disconnected'))
+               THEN 1 ELSE 0 END)
     FROM (SELECT provider FROM bank.connections
           UNION SELECT provider FROM bank.provider_health) p
     LEFT JOIN bank.provider_health h ON h.provider = p.provider GROUP BY p.provider

@@ -14,7 +14,7 @@ from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.encryption_keys import load_missing_keys
 from bank_pipeline.storage.engine import check_server
 from bank_pipeline.storage.migrate import is_known, load_pending, load_revision
-from bank_pipeline.storage.provider_health import load_provider_healths
+from bank_pipeline.storage.provider_health import load_paused, load_provider_healths
 from bank_pipeline.storage.roles import load_missing_roles
 
 
@@ -134,7 +134,7 @@ def load_health(engine: sa.Engine) -> DatabaseHealth:
 
 def load_pauses(engine: sa.Engine) -> list[ProviderHealth]:
     """
-    Load how we stand with the providers; nothing where the tables are older than that.
+    Load the providers whose syncs wait; nothing where the tables are older than that.
 
     Raises:
         SetupError: the database cannot be reached.
@@ -143,7 +143,7 @@ def load_pauses(engine: sa.Engine) -> list[ProviderHealth]:
     with engine.connect() as db:
         if load_pending(db):
             return []
-        return load_provider_healths(db)
+        return load_paused(db)
 
 
 _TABLE_BYTES = sa.text(

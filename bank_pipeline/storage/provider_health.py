@@ -14,7 +14,7 @@ from bank_pipeline.domain.circuit import (
     healthy,
     while_probing,
 )
-from bank_pipeline.domain.connection import ConnectionStatus, Provider
+from bank_pipeline.domain.connection import SYNCABLE, ConnectionStatus, Provider
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.domain.transitions import FailureKind
 from bank_pipeline.storage.tables import (
@@ -62,6 +62,17 @@ def load_provider_healths(db: sa.Connection) -> list[ProviderHealth]:
     """Load all that is known."""
     rows = db.execute(sa.select(*_COLUMNS).order_by(provider_health.c.provider)).mappings()
     return [_to_health(row) for row in rows]
+
+
+def load_paused(db: sa.Connection) -> list[ProviderHealth]:
+    """Load the providers whose syncs wait: one that nobody's go through is never probed again."""
+    goes_on = [*SYNCABLE, ConnectionStatus.NEEDS_REAUTH.value]  # whose daily look is a sync, too
+    is_used = sa.exists().where(
+        connections.c.provider == provider_health.c.provider, connections.c.status.in_(goes_on)
+    )
+    is_paused = provider_health.c.state != CircuitState.CLOSED
+    query = sa.select(*_COLUMNS).where(is_paused, is_used).order_by(provider_health.c.provider)
+    return [_to_health(row) for row in db.execute(query).mappings()]
 
 
 def save_provider_health(db: sa.Connection, health: ProviderHealth) -> None:

@@ -4,7 +4,11 @@ import os
 
 import pytest
 
+from bank_pipeline.errors import CredentialsRefusedError
 from bank_pipeline.sandbox.faults import Fault, FaultKind
+from bank_pipeline.storage.figures import load_figures
+from bank_pipeline.sync.context import SyncContext
+from bank_pipeline.sync.disconnect import disconnect
 from bank_pipeline_tests.cli.conftest import CommandLine
 from bank_pipeline_tests.installation import SECRET, Installation
 from bank_pipeline_tests.ports import free_ports
@@ -13,6 +17,12 @@ from bank_pipeline_tests.ports import free_ports
 def states(cli: CommandLine) -> tuple[int, dict[str, str]]:
     outcome = cli("doctor", "--json")
     return outcome.code, {row["part"]: row["state"] for row in outcome.json}
+
+
+def paused(context: SyncContext) -> dict[str, float]:
+    """Return what `/metrics` says of providers that are paused."""
+    figures = load_figures(context.engine, now=context.clock())
+    return {one.labels[0]: one.value for one in figures if one.name == "provider_paused"}
 
 
 def test_a_sound_installation(cli: CommandLine, installation: Installation) -> None:
@@ -67,6 +77,25 @@ def test_refused_keys_are_missing(
     [plaid] = [row for row in outcome.json if row["part"] == "plaid"]
     assert plaid["state"] == "missing"
     assert "wrong-canary" not in outcome.out
+
+
+def test_a_pause_is_told_for_as_long_as_a_sync_waits_for_it(
+    cli: CommandLine, installation: Installation
+) -> None:
+    """Once its last connection has gone to another provider, or ended, nobody probes it."""
+    [connection_id] = installation.link()
+    faults, context = installation.sandbox.faults, installation.services.sync
+    faults.add("*", Fault(FaultKind.ERROR, code="INVALID_API_KEYS"), times=None)
+    with pytest.raises(CredentialsRefusedError):
+        installation.sync(connection_id)
+    assert states(cli)[1]["plaid syncs"] == "warning"
+    assert paused(context) == {"plaid": 1}
+    faults.clear()
+
+    assert disconnect(context, connection_id).is_ended
+
+    assert "plaid syncs" not in states(cli)[1]
+    assert paused(context) == {"plaid": 0}
 
 
 def test_a_provider_that_is_down_is_missing(cli: CommandLine, installation: Installation) -> None:
