@@ -40,6 +40,7 @@ from bank_pipeline.cli.session import at_the_end
 from bank_pipeline.config import Settings
 from bank_pipeline.errors import BankPipelineError, SetupError
 from bank_pipeline.logs.setup import set_up_process
+from bank_pipeline.storage.engine import UNREACHABLE
 
 EXIT_FAILED: Final = 1
 EXIT_SETUP: Final = 2
@@ -125,6 +126,15 @@ def main() -> None:
         sys.exit(EXIT_SETUP)
     except BankPipelineError as error:
         _tell(errors, "failed", f"{type(error).__name__}: {error}")
+        sys.exit(EXIT_FAILED)
+    except UNREACHABLE as error:  # its own words quote statements, and what is in them
+        name = type(getattr(error, "orig", None) or error).__name__
+        _tell(
+            errors,
+            "database",
+            f"it went away, or could not do this now ({name}): see what `bank-pipeline doctor` "
+            "says of it, then do the same again",
+        )
         sys.exit(EXIT_FAILED)
 
 

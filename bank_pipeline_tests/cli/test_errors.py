@@ -4,9 +4,10 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
+import sqlalchemy as sa
 
 from bank_pipeline_tests.cli.conftest import CommandLine
 from bank_pipeline_tests.installation import Installation
@@ -91,6 +92,30 @@ def test_a_database_that_cannot_be_used(
     assert advice in outcome.err
     assert CANARY not in outcome.err
     assert len(outcome.err.strip().splitlines()) == 1
+
+
+def test_a_database_that_goes_away_meanwhile_is_told_in_words(
+    cli: CommandLine, installation: Installation
+) -> None:
+    """Without the statement that it did not do, which may hold what is nobody's business."""
+    [connection_id] = installation.link()
+    kill = sa.text("SELECT pg_terminate_backend(:pid)")
+
+    def go_away(_db: object, cursor: Any, statement: str, *_: object) -> None:
+        if "INSERT INTO bank.sync_runs" in statement:
+            with installation.services.sync.engine.connect() as other:
+                other.execute(kill, {"pid": cursor.connection.info.backend_pid})
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", go_away)
+    try:
+        outcome = cli("sync", connection_id)
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", go_away)
+
+    assert outcome.code == 1
+    assert "it went away" in outcome.err
+    assert "doctor" in outcome.err
+    assert "bank.sync_runs" not in outcome.err
 
 
 def test_a_foreign_data_folder(cli: CommandLine, alone: Path) -> None:
