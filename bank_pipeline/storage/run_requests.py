@@ -19,10 +19,11 @@ def claim_runs(
     Note that a run is asked for now; returns the connections for which that is ours to do.
 
     Left out is what was asked for a moment ago and has not begun: its run may not exist yet, so
-    that Dagster does not know of it. Once a sync has begun, it is free again.
+    that Dagster does not know of it. Once a sync has begun, it is free again; so is what was noted
+    by a clock that went ahead, and was set back.
     """
-    lapsed = now - _UNTIL_IT_EXISTS
-    bound = {"ids": sorted(connection_ids), "now": now, "lapsed": lapsed}
+    lapsed, ahead = now - _UNTIL_IT_EXISTS, now + _UNTIL_IT_EXISTS
+    bound = {"ids": sorted(connection_ids), "now": now, "lapsed": lapsed, "ahead": ahead}
     return {ConnectionId(one) for one in db.scalars(_CLAIM, bound)}
 
 
@@ -33,7 +34,7 @@ _CLAIM: Final = sa.text(
         SELECT id FROM bank.connections
         WHERE id = ANY(CAST(:ids AS uuid[]))
           AND (run_requested_at IS NULL OR run_requested_at <= :lapsed
-               OR last_attempt_at >= run_requested_at)
+               OR run_requested_at > :ahead OR last_attempt_at >= run_requested_at)
         ORDER BY id
         FOR NO KEY UPDATE
     )

@@ -12,6 +12,7 @@ from bank_pipeline.defs.requests import BATCH_SIZE
 from bank_pipeline.domain.connection import ConnectionStatus
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.providers.base import EventKind, ProviderEvent
+from bank_pipeline.storage.run_requests import claim_runs
 from bank_pipeline.storage.tables import webhook_events
 from bank_pipeline.storage.webhook_events import insert_event
 from bank_pipeline_tests.defs.runs import Runs
@@ -157,6 +158,18 @@ def test_events_of_unknown_connections_start_nothing(ticks: Ticks) -> None:
         db.execute(sa.insert(webhook_events), [row])
 
     assert ticks.webhooks() == []
+
+
+def test_what_a_clock_that_was_ahead_noted_holds_nobody_up(ticks: Ticks) -> None:
+    """Until the right time had come to it, webhooks and clicks were put off without a word."""
+    [connection_id] = ticks.installation.link()
+    ticks.connections()
+    insert_events(ticks, connection_id)
+    context = ticks.installation.services.sync
+    with context.engine.begin() as db:
+        assert claim_runs(db, [connection_id], now=context.clock() + timedelta(hours=2))
+
+    assert [named_in(request) for request in ticks.webhooks()] == [[connection_id]]
 
 
 def test_many_webhooks_share_runs(ticks: Ticks) -> None:
