@@ -18,6 +18,8 @@ LOOKS_A_DAY: Final = 4
 _OK: Final = 200
 _TOO_MANY: Final = 429
 _Calls = dict[tuple[str, str], list[datetime]]
+_Asked = tuple[str, str]
+"""An operation with its provider, and whom it was about."""
 
 
 class LimitChecker:
@@ -32,7 +34,7 @@ class LimitChecker:
         self._findings = findings
         self._gocardless: _Calls = defaultdict(list)
         self._enable_banking: _Calls = defaultdict(list)
-        self._refused: Counter[tuple[str, str]] = Counter()
+        self._refused: Counter[_Asked] = Counter()
 
     def drain(self) -> None:
         """Take what the logs hold, before the oldest of it is forgotten."""
@@ -69,17 +71,25 @@ class LimitChecker:
                     self._findings.add(Checker.CALL_TOO_MANY, f"enable_banking {account}", words)
 
     def _judge_refusals(self, troubles: "Troubles") -> None:
-        excused: Counter[tuple[str, str]] = Counter()
-        for one in self._place.sandbox.faults.injected():
-            if one.fault.kind is FaultKind.RATE_LIMITED:
-                excused[one.operation, one.subject] += 1
-        for (operation, subject), count in self._refused.items():
-            fair = excused[operation, subject] + troubles.quota_taken[subject]
-            if operation.startswith("enable_banking:"):
-                fair *= LOOKS_A_DAY  # it does not tell when the quota is back
-            if count > fair:
-                words = f"{count} refusals of {operation}, of which {fair} were injected"
-                self._findings.add(Checker.CALL_TOO_MANY, subject, words)
+        injected = Counter(
+            (one.operation, one.subject)
+            for one in self._place.sandbox.faults.injected()
+            if one.fault.kind is FaultKind.RATE_LIMITED
+        )
+        wing = self._place.enable_banking
+        with wing.lock:
+            bank_accounts = {
+                grant.uid: grant.world_account_id
+                for session in wing.sessions
+                for grant in session.grants
+                if grant.uid is not None
+            }
+        unexcused = unexcused_refusals(
+            self._refused, injected, troubles.quota_taken, bank_accounts=bank_accounts
+        )
+        for (operation, subject), (count, fair) in unexcused.items():
+            words = f"{count} refusals of {operation}, of which {fair} were injected"
+            self._findings.add(Checker.CALL_TOO_MANY, subject, words)
         for operation, count in self._place.sandbox.plaid.limits.refused.items():
             words = f"{count} calls of {operation} refused"
             self._findings.add(Checker.CALL_TOO_MANY, "plaid", words)
@@ -94,6 +104,35 @@ class LimitChecker:
             is_first_page = "continuation_key" not in str(one.get("query", ""))
             if status == _OK and is_first_page:
                 calls[subject, operation].append(datetime.fromisoformat(one["at"]))
+
+
+def unexcused_refusals(
+    refused: Mapping[_Asked, int],
+    injected: Mapping[_Asked, int],
+    taken: Mapping[str, int],
+    *,
+    bank_accounts: Mapping[str, str],
+) -> dict[_Asked, tuple[int, int]]:
+    """
+    Return where more calls were refused than was injected or is due to others, and how many. Pure.
+
+    `bank_accounts` says which account of its bank is behind an id: a bank counts by its own
+    accounts, so that what others took under one consent is refused under the next one, too.
+    """
+    counts, excused, total_taken = Counter[_Asked](), Counter[_Asked](), Counter[str]()
+    for gathered, given in ((counts, refused), (excused, injected)):
+        for (operation, subject), count in given.items():
+            gathered[operation, bank_accounts.get(subject, subject)] += count
+    for subject, count in taken.items():
+        total_taken[bank_accounts.get(subject, subject)] += count
+    found = {}
+    for (operation, subject), count in counts.items():
+        fair = excused[operation, subject] + total_taken[subject]
+        if operation.startswith("enable_banking:"):
+            fair *= LOOKS_A_DAY  # it does not tell when the quota is back
+        if count > fair:
+            found[operation, subject] = count, fair
+    return found
 
 
 def over_limit(moments: Iterable[datetime], *, limit: int) -> list[tuple[int, datetime]]:

@@ -12,7 +12,7 @@ from bank_pipeline.domain.connection import Provider
 from bank_pipeline.simulation.comparing import Comparison, compare
 from bank_pipeline.simulation.evidence import HeldAccount, SetAside, ShownAccount
 from bank_pipeline.simulation.findings import Checker, Findings
-from bank_pipeline.simulation.limits import over_limit
+from bank_pipeline.simulation.limits import LOOKS_A_DAY, over_limit, unexcused_refusals
 from bank_pipeline.simulation.matching import HeldRow, ShownRow
 
 DAY: Final = date(2026, 6, 3)
@@ -275,3 +275,20 @@ def test_one_call_too_many_in_any_24_hours_is_found() -> None:
 
     assert over_limit([*moments, after], limit=4) == []
     assert over_limit([*moments, within], limit=4) == [(5, within)]
+
+
+def test_a_refusal_is_excused_where_others_took_the_quota_of_that_account_under_any_consent() -> (
+    None
+):
+    asked = ("enable_banking:transactions", "uid-2")
+    of_one = {"uid-1": "acc-1", "uid-2": "acc-1"}
+
+    assert unexcused_refusals({asked: 1}, {}, {"uid-1": 1}, bank_accounts=of_one) == {}
+    again = LOOKS_A_DAY + 1
+    assert unexcused_refusals({asked: again}, {}, {"uid-1": 1}, bank_accounts=of_one) == {
+        ("enable_banking:transactions", "acc-1"): (again, LOOKS_A_DAY)
+    }
+    of_two = of_one | {"uid-2": "acc-2"}
+    assert unexcused_refusals({asked: 1}, {}, {"uid-1": 1}, bank_accounts=of_two) == {
+        ("enable_banking:transactions", "acc-2"): (1, 0)
+    }
