@@ -119,9 +119,10 @@ def _backfill(services: Services, connection_id: ConnectionId, since: date) -> l
     after = _load_covered(services, connection_id)
     with services.sync.engine.connect() as db:
         known = load_connection(db, connection_id)
-        [run] = load_sync_runs(db, connection_id, limit=1)
-        readings = {} if base.outcome == "busy" else run.counts.get("windows", {})
-        written = listing.load_row_counts(db, connection_id, run.id)
+        # Busy: the newest run is another sync's, or there is none yet.
+        runs = () if base.outcome == "busy" else load_sync_runs(db, connection_id, limit=1)
+        readings = runs[0].counts.get("windows", {}) if runs else {}
+        written = listing.load_row_counts(db, connection_id, runs[0].id) if runs else {}
         accounts = listing.list_accounts(db, connection_id=connection_id)
     base = replace(base, institution=known.institution_name, next_try=known.next_attempt_at)
     rows = [

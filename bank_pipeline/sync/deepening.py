@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from bank_pipeline.domain.connection import Connection
 from bank_pipeline.domain.depth import BACKFILL_DAYS, Depth, has_backfill
 from bank_pipeline.errors import ProviderError, TransientError
-from bank_pipeline.storage.connections import load_connection
+from bank_pipeline.storage.connections import insert_notice, load_connection
 from bank_pipeline.storage.depth import end_backfill, request_backfill
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.fetch import Fetched
@@ -79,9 +79,7 @@ def _end_if_given_up(db: sa.Connection, connection: Connection, *, now: datetime
     requested_at = connection.backfill_requested_at
     if requested_at is None or has_backfill(connection, now=now):
         return
-    _log.warning(
-        "backfill of connection %s since %s is given up: it failed for too long",
-        connection.id,
-        connection.backfill_since,
-    )
+    reason = f"backfill since {connection.backfill_since} given up: it failed for too long"
+    _log.warning("connection %s: %s", connection.id, reason)
+    insert_notice(db, connection, reason, now=now)
     end_backfill(db, connection.id, requested_at=requested_at)

@@ -84,6 +84,17 @@ def test_a_busy_connection_is_backfilled_by_its_next_sync(
     assert installation.stored(connection_id).backfill_since is not None
 
 
+def test_a_connection_that_its_first_sync_is_about_to_read_is_busy(
+    cli: CommandLine, installation: Installation
+) -> None:
+    [linked] = installation.link()
+    with connection_lock(installation.services.sync.engine, linked):
+        outcome = cli("backfill", "--from", "2026-01-15", "-c", linked, "--json")
+
+    assert outcome.code == 0
+    assert {row["outcome"] for row in outcome.json} == {"busy"}
+
+
 @pytest.mark.parametrize("arguments", [["--from", "2026-01-15"], ["--from", "yesterday", "--all"]])
 def test_a_backfill_of_nothing_or_from_no_day_is_a_mistake(
     cli: CommandLine, installation: Installation, arguments: list[str]

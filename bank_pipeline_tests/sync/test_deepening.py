@@ -336,6 +336,8 @@ def test_a_backfill_waits_for_its_calls_and_is_given_up_after_days(counted: Stag
 
     assert report.reach.depth is not Depth.BACKFILL
     assert stage.connection(connection).backfill_since is None
+    events = [row[0] for row in stage.query("SELECT reason FROM bank.connection_events")]
+    assert events.count(f"backfill since {since} given up: it failed for too long") == 1
 
 
 def test_a_backfill_that_was_given_up_makes_no_later_one_longer(counted: Stage) -> None:
