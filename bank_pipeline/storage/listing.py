@@ -10,11 +10,10 @@ import sqlalchemy as sa
 from bank_pipeline.domain.connection import SYNCABLE, ConnectionStatus, Provider
 from bank_pipeline.domain.ids import ConnectionId, SyncRunId
 from bank_pipeline.domain.transitions import FailureKind
+from bank_pipeline.domain.waits import CLOCKS_APART
 from bank_pipeline.storage.tables import connections, sync_runs, webhook_events
 
 OVERDUE_AFTER: Final = timedelta(hours=26)  # a day, and the two hours that a late tick may take
-
-_LAST_TRIED_AT = sa.func.coalesce(connections.c.last_attempt_at, connections.c.created_at)
 
 
 @dataclass(frozen=True)
@@ -146,7 +145,7 @@ def load_scheduled(db: sa.Connection, *, now: datetime) -> list[ScheduledConnect
     """
     scheduled = [*SYNCABLE, ConnectionStatus.NEEDS_REAUTH.value]
     is_held = connections.c.last_attempt_at.is_(None) & (connections.c.next_attempt_at > now)
-    query = sa.select(connections.c.id, connections.c.provider, _LAST_TRIED_AT).where(
+    query = sa.select(connections.c.id, connections.c.provider, _last_tried_at(now)).where(
         connections.c.status.in_(scheduled), is_held.is_not(True), ~_is_put_off(now)
     )
     return [
@@ -164,7 +163,7 @@ def load_due_attempts(db: sa.Connection, *, now: datetime, limit: int) -> list[D
     their customer: it may have been mended elsewhere.
     """
     is_look = connections.c.status == ConnectionStatus.NEEDS_REAUTH
-    due_at = sa.func.coalesce(connections.c.next_attempt_at, _LAST_TRIED_AT + OVERDUE_AFTER)
+    due_at = sa.func.coalesce(connections.c.next_attempt_at, _last_tried_at(now) + OVERDUE_AFTER)
     columns = (connections.c.id, connections.c.provider, connections.c.last_success_at)
     query = (
         sa.select(*columns, due_at.label("due_at"))
@@ -230,6 +229,12 @@ def load_unhandled_events(db: sa.Connection, *, now: datetime, limit: int) -> li
         PendingEvents(ConnectionId(id_), Provider(provider), newest, since)
         for id_, provider, newest, since in db.execute(query)
     ]
+
+
+def _last_tried_at(now: datetime) -> sa.ColumnElement[datetime]:
+    """Return when a connection was last tried, or else linked; by a clock ahead: too long ago."""
+    tried_at = sa.func.coalesce(connections.c.last_attempt_at, connections.c.created_at)
+    return sa.case((tried_at > now + CLOCKS_APART, now - OVERDUE_AFTER), else_=tried_at)
 
 
 def _is_put_off(now: datetime) -> sa.ColumnElement[bool]:

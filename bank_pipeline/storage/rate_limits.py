@@ -12,6 +12,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from bank_pipeline.domain.waits import CLOCKS_APART
 from bank_pipeline.storage.tables import rate_limits
 
 
@@ -40,7 +41,8 @@ def take_slots(
     Take a call of each bucket that has one within `wait_max`, and say when each is due.
 
     Each bucket gives or refuses by itself, whatever happens at the same time. The rows are
-    taken in the order of their names, so that two of these never wait for each other.
+    taken in the order of their names, so that two of these never wait for each other. One that is
+    further ahead than calls can bring it was taken by a clock that was ahead: it begins anew.
     """
     slots = sorted(wanted, key=lambda one: one.bucket)
     rows = db.execute(
@@ -51,6 +53,7 @@ def take_slots(
             "tolerances": [one.interval * (one.burst - 1) for one in slots],
             "now": now,
             "wait_max": wait_max,
+            "apart": CLOCKS_APART,
         },
     )
     return [GivenSlot(*row) for row in rows]
@@ -66,18 +69,23 @@ def delete_rate_limits(db: sa.Connection, *, before: datetime, limit: int) -> in
 # or, when another made the row meanwhile, taken to be one interval away.
 _TAKE: Final = sa.text("""
 WITH wanted AS (
-    SELECT * FROM unnest(
+    SELECT w.*, CAST(:now AS timestamptz) + CAST(:wait_max AS interval) + w.tolerance AS latest
+    FROM unnest(
         CAST(:buckets AS text[]), CAST(:intervals AS interval[]), CAST(:tolerances AS interval[])
     ) AS w (bucket, every, tolerance)
 ), taken AS (
     INSERT INTO bank.rate_limits AS held (bucket, theoretical_at)
     SELECT bucket, CAST(:now AS timestamptz) + every FROM wanted ORDER BY bucket
     ON CONFLICT (bucket) DO UPDATE
-    SET theoretical_at = greatest(held.theoretical_at, CAST(:now AS timestamptz))
-        + (SELECT every FROM wanted WHERE wanted.bucket = held.bucket)
-    WHERE held.theoretical_at
-        - (SELECT tolerance FROM wanted WHERE wanted.bucket = held.bucket)
-        <= CAST(:now AS timestamptz) + CAST(:wait_max AS interval)
+    SET theoretical_at = (
+        SELECT every + CASE
+            WHEN held.theoretical_at > latest THEN CAST(:now AS timestamptz)
+            ELSE greatest(held.theoretical_at, CAST(:now AS timestamptz)) END
+        FROM wanted WHERE wanted.bucket = held.bucket)
+    WHERE (
+        SELECT held.theoretical_at <= latest
+            OR held.theoretical_at > latest + every + CAST(:apart AS interval)
+        FROM wanted WHERE wanted.bucket = held.bucket)
     RETURNING held.bucket, held.theoretical_at
 )
 SELECT w.bucket,

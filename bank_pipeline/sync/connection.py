@@ -18,6 +18,7 @@ from structlog.contextvars import bind_contextvars, bound_contextvars
 from bank_pipeline.domain.connection import Connection, ConnectionStatus
 from bank_pipeline.domain.depth import Reach, planned_reach
 from bank_pipeline.domain.transitions import LEASE, Transition, after_failed_part, after_refusals
+from bank_pipeline.domain.waits import is_since
 from bank_pipeline.errors import (
     CoveredError,
     CredentialsRefusedError,
@@ -180,16 +181,12 @@ def _check_needed(
         is_clicked = connection.sync_requested_at is not None
         is_covered = not (is_clicked or beginning.newest_event_id or request.repeats)
     else:
-        is_covered = _is_since(connection.last_success_at, since)
+        is_covered = is_since(connection.last_success_at, since, now=now)
     if is_covered or (request.repeats and is_synced_by(db, connection.id, request.repeats)):
         raise CoveredError(f"connection {connection.id} was synced since it was asked for")
     is_put_off = planned_at is not None and planned_at > now and not request.repeats
-    if is_put_off and _is_since(connection.last_attempt_at, since):
+    if is_put_off and is_since(connection.last_attempt_at, since, now=now):
         raise CoveredError(f"connection {connection.id} failed since it was asked for: it waits")
-
-
-def _is_since(at: datetime | None, since: datetime | None) -> bool:
-    return at is not None and since is not None and at >= since
 
 
 def _open_book(context: SyncContext, session: sa.Connection, started: StartedSync) -> CallBook:

@@ -92,6 +92,22 @@ def test_days_that_were_missed_are_made_up_for_once(ticks: Ticks) -> None:
     assert sorted(asked_by(ticks.schedule(TICKS[-1] + 3 * DAY))) == sorted(ids)
 
 
+def test_a_clock_that_was_days_ahead_keeps_nobody_from_their_turn(runs: Runs, ticks: Ticks) -> None:
+    """Until the right time came to what it had noted, nobody asked, and no run would have read."""
+    [connection_id] = runs.linked()
+    ahead = TICKS[-1] + 30 * DAY
+    query = sa.update(connections).values(last_attempt_at=ahead, last_success_at=ahead)
+    with ticks.installation.services.sync.engine.begin() as db:
+        db.execute(query)
+    before = runs.installation.syncs()
+
+    [request] = ticks.schedule(turn_of(connection_id) + DAY)
+
+    assert runs.of_request(request).success
+    assert runs.installation.syncs() == before + 1
+    assert ticks.schedule(turn_of(connection_id) + DAY) == []
+
+
 def test_a_tick_that_is_evaluated_again_asks_for_the_same_runs(ticks: Ticks) -> None:
     """A daemon that is killed between two runs of a tick begins the tick anew."""
     insert_connections(ticks.installation, 40)

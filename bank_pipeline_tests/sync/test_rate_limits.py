@@ -20,6 +20,7 @@ from bank_pipeline.providers.throttle import THROTTLED, Rate, RateLimiter, Slot,
 from bank_pipeline.sync.rate_limits import SharedRateLimiter
 
 START = datetime(2026, 3, 2, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
 
 
 class Hands:
@@ -120,6 +121,22 @@ def test_a_short_wait_is_waited_and_a_long_one_is_a_deferral(engine: sa.Engine) 
     assert raised.value.code == THROTTLED
     assert raised.value.retry_after_s == pytest.approx(60.0)
     assert slept == [2.0]
+
+
+@pytest.mark.parametrize(("ahead", "is_wrong"), [(MINUTE, False), (120 * MINUTE, True)])
+def test_a_clock_that_was_ahead_and_is_set_back_stops_no_calls(
+    engine: sa.Engine, ahead: timedelta, is_wrong: bool
+) -> None:
+    """By a minute the clocks of two hosts may differ: there the calls of both count."""
+    hands = Hands()
+    limiter, slots = SharedRateLimiter(engine, hands), [Slot(f"ahead {ahead}", Rate(1, 10.0, 1))]
+    hands.push(ahead)
+    assert limiter.take(slots, wait_max_s=1.0) == 0
+
+    hands.push(-ahead)
+
+    assert (limiter.take(slots, wait_max_s=1.0) == 0) is is_wrong
+    assert limiter.take(slots, wait_max_s=1.0) > 1.0  # and its rate is kept
 
 
 def test_each_item_has_rates_of_its_own(engine: sa.Engine) -> None:
