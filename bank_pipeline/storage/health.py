@@ -14,7 +14,7 @@ from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.encryption_keys import load_missing_keys
 from bank_pipeline.storage.engine import check_server
 from bank_pipeline.storage.migrate import is_known, load_pending, load_revision
-from bank_pipeline.storage.provider_health import load_paused, load_provider_healths
+from bank_pipeline.storage.provider_health import load_paused
 from bank_pipeline.storage.roles import load_missing_roles
 
 
@@ -59,7 +59,7 @@ class Readiness:
     """
     What a database that answers says. None: it did not say, as while tables are being changed.
 
-    `paused` are the providers that refuse our own keys.
+    `paused` are the providers that refuse our own keys, and whose syncs wait for that.
     """
 
     schema: SchemaState | None
@@ -102,7 +102,7 @@ def _tried(db: sa.Connection, load: Callable[[sa.Connection], _Said]) -> _Said |
 
 
 def _load_paused(db: sa.Connection) -> frozenset[Provider]:
-    return frozenset(one.provider for one in load_provider_healths(db) if one.is_paused)
+    return frozenset(one.provider for one in load_paused(db))
 
 
 def _load_schema_state(db: sa.Connection) -> SchemaState:

@@ -58,12 +58,6 @@ def load_provider_health(
     return healthy(provider, now=now) if row is None else _to_health(row)
 
 
-def load_provider_healths(db: sa.Connection) -> list[ProviderHealth]:
-    """Load all that is known."""
-    rows = db.execute(sa.select(*_COLUMNS).order_by(provider_health.c.provider)).mappings()
-    return [_to_health(row) for row in rows]
-
-
 def load_paused(db: sa.Connection) -> list[ProviderHealth]:
     """Load the providers whose syncs wait: one that nobody's go through is never probed again."""
     goes_on = [*SYNCABLE, ConnectionStatus.NEEDS_REAUTH.value]  # whose daily look is a sync, too

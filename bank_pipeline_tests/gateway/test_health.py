@@ -26,6 +26,7 @@ from bank_pipeline.providers.cache import build_cache
 from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.engine import build_engine
 from bank_pipeline.storage.provider_health import save_provider_health
+from bank_pipeline.sync.disconnect import disconnect
 from bank_pipeline_tests.gateway.conftest import Gate
 from bank_pipeline_tests.sync.ground import Ground
 
@@ -87,6 +88,8 @@ def test_says_that_it_is_alive_and_names_what_it_needs(gate: Gate) -> None:
 
 
 def test_a_paused_provider_is_named_and_no_reason_to_send_nobody(gate: Gate) -> None:
+    """For as long as a sync waits for it: one that nobody's go through is not probed any more."""
+    connection_id = gate.ground.link()
     now = gate.ground.context.clock()
     refused = after_refusal(healthy(Provider.PLAID, now=now), "INVALID_API_KEYS", now=now)
     with gate.ground.engine.begin() as db:
@@ -95,6 +98,10 @@ def test_a_paused_provider_is_named_and_no_reason_to_send_nobody(gate: Gate) -> 
     ready = gate.http.get("/ready")
 
     assert (ready.status_code, ready.json()["providers"]["plaid"]) == (200, "paused")
+
+    disconnect(gate.ground.context, connection_id)
+    with gateway_with(gate.ground) as http:  # what the other has just read is good for a second
+        assert http.get("/ready").json()["providers"]["plaid"] == "on"
 
 
 @pytest.mark.parametrize(("revision", "said"), [("0011", "older"), ("9999", "newer")])
