@@ -166,16 +166,17 @@ def after_failed_part(
     connection: Connection,
     transition: Transition,
     *,
-    is_limit: bool,
+    is_put_off: bool,
     planned_attempt_at: datetime | None,
 ) -> Transition:
     """
     Say the same of one that failed, by what the failure means: no planned try is put off.
 
-    A limit that a part met plans nothing: the others may have calls left, and their turn.
+    One that was put off plans nothing: the others may have calls left where it met a limit, and
+    their turn; where the provider is paused, nothing was asked.
     """
     due = transition.next_attempt_at
-    if is_limit:
+    if is_put_off:
         return after_part(connection, planned_attempt_at=planned_attempt_at)
     if due is None or planned_attempt_at is None:
         return transition

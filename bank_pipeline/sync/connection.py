@@ -23,6 +23,7 @@ from bank_pipeline.errors import (
     CoveredError,
     CredentialsRefusedError,
     ProviderError,
+    ProviderPausedError,
     RateLimitedError,
     UserActionError,
 )
@@ -349,7 +350,7 @@ def _judge(context: SyncContext, started: StartedSync, error: Exception) -> Tran
         return after_failed_part(
             started.connection,
             transition,
-            is_limit=isinstance(error, RateLimitedError),
+            is_put_off=isinstance(error, (RateLimitedError, ProviderPausedError)),
             planned_attempt_at=started.planned_attempt_at,
         )
     if not isinstance(error, RateLimitedError) or error.code in (SPENT, THROTTLED):

@@ -19,7 +19,7 @@ from bank_pipeline.errors import (
 from bank_pipeline.providers.enable_banking.link import LinkSettings
 from bank_pipeline.storage.listing import load_due_attempts
 from bank_pipeline.sync.circuit import PAUSED
-from bank_pipeline.sync.reports import SyncReason
+from bank_pipeline.sync.reports import Step, SyncReason
 from bank_pipeline_tests.providers.contract.stage import Stage
 from bank_pipeline_tests.sync.between import just_before
 from bank_pipeline_tests.sync.ground import SYNC, Ground
@@ -87,6 +87,21 @@ def test_one_probe_a_time_and_the_one_that_passes_lets_everybody_go_on(ground: G
     ground.sync(first, SyncReason.RECOVERY)
     assert health(ground) == ("closed", None)
     assert ground.differences(first) == ground.differences(second) == []
+
+
+def test_balances_that_a_pause_puts_off_plan_no_whole_sync(ground: Ground) -> None:
+    """Nothing was asked, so nothing failed; the schedule of balances asks for them again."""
+    first, second = ground.link_ready("login-1"), ground.link_ready("login-2")
+    refuse_keys(ground)
+    with pytest.raises(CredentialsRefusedError):
+        ground.sync(first)
+    before = ground.connection(second)
+
+    with pytest.raises(ProviderPausedError):
+        ground.sync(second, SyncReason.REFRESH, steps=frozenset({Step.BALANCES}))
+
+    assert ground.runs(second)[-1].outcome == "deferred"
+    assert ground.connection(second) == before
 
 
 def test_a_request_that_was_wrong_by_itself_pauses_nobody(ground: Ground) -> None:
