@@ -11,10 +11,13 @@ from enum import StrEnum
 from typing import Final
 
 from bank_pipeline.domain.connection import Provider
-from bank_pipeline.domain.waits import growing_wait
+from bank_pipeline.domain.waits import CLOCKS_APART, growing_wait
 
 PROBE_WAITS: Final = (timedelta(minutes=5), timedelta(minutes=15), timedelta(hours=1))
 """Waits after the first, second, … refusal; the last one repeats. One call costs nothing."""
+
+PROBE_WITHIN: Final = PROBE_WAITS[-1] + CLOCKS_APART
+"""A probe that is planned further ahead was planned by a clock that was ahead: it is due."""
 
 PROBE_LEASE: Final = timedelta(minutes=2)
 """Whoever claims a probe and dies is replaced after it."""
@@ -66,7 +69,8 @@ class ProviderHealth:
 
     def is_probe_due(self, now: datetime) -> bool:
         """Say whether somebody may claim a probe: its time came, or a prober died."""
-        return self.is_paused and (self.next_probe_at is None or self.next_probe_at <= now)
+        due = self.next_probe_at
+        return self.is_paused and (due is None or not now < due <= now + PROBE_WITHIN)
 
 
 def healthy(provider: Provider, *, now: datetime) -> ProviderHealth:
@@ -129,6 +133,7 @@ def is_suspicious(health: ProviderHealth, *, told_to_act: int, tried: int, now: 
 
     Both count connections of the provider within SUSPICION_WINDOW, this one among them.
     """
-    if health.trusted_until is not None and now < health.trusted_until:
+    until = health.trusted_until
+    if until is not None and now < until <= now + TRUSTED_FOR + CLOCKS_APART:
         return False
     return told_to_act >= SUSPICION_LEAST and 2 * told_to_act > tried

@@ -12,7 +12,7 @@ from typing import Final
 
 from bank_pipeline.domain.cadence import spread
 from bank_pipeline.domain.connection import Connection, ConnectionStatus, HistoryStage
-from bank_pipeline.domain.waits import growing_wait
+from bank_pipeline.domain.waits import CLOCKS_APART, growing_wait
 
 EXPIRING_WITHIN: Final = timedelta(days=14)  # the first notice before a consent ends
 
@@ -45,6 +45,9 @@ LOOK_EVERY: Final = timedelta(days=1)
 
 WAIT_MAX: Final = timedelta(days=1)
 """Whatever a provider asks for, a connection is tried again after it."""
+
+PLANNED_WITHIN: Final = WAIT_MAX + CLOCKS_APART
+"""A try that is planned further ahead was planned by a clock that was ahead, and holds nobody."""
 
 HISTORY_WAITS: Final = (
     (timedelta(seconds=20), timedelta(seconds=5)),

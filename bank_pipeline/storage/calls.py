@@ -20,6 +20,8 @@ import sqlalchemy as sa
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId, SyncRunId
 from bank_pipeline.domain.quota import PERIOD, PastCall
+from bank_pipeline.domain.transitions import LEASE
+from bank_pipeline.domain.waits import CLOCKS_APART
 from bank_pipeline.storage.belonging import OF_GIVEN, team_of_any
 from bank_pipeline.storage.columns import given_rows
 from bank_pipeline.storage.tables import provider_calls, sync_runs
@@ -68,7 +70,11 @@ class CallResult:
 def load_recent_calls(
     db: sa.Connection, connection_id: ConnectionId, *, now: datetime
 ) -> dict[AccountScope, list[PastCall]]:
-    """Load a connection's calls of the last 24 hours by what they read, oldest first."""
+    """
+    Load a connection's calls of the last 24 hours by what they read, oldest first.
+
+    Those that are reserved may lie ahead; what lies further ahead was made by a clock ahead.
+    """
     columns = provider_calls.c
     query = (
         sa.select(
@@ -84,6 +90,7 @@ def load_recent_calls(
             columns.connection_id == connection_id,
             columns.scope.is_not(None),
             columns.called_at > now - PERIOD,
+            columns.called_at <= now + LEASE + CLOCKS_APART,
         )
         .order_by(columns.called_at, columns.id)
     )

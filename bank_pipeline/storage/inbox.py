@@ -8,6 +8,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from bank_pipeline.domain.connection import SYNCABLE, Connection, Provider
+from bank_pipeline.domain.transitions import PLANNED_WITHIN
 
 
 class WaitsFor(StrEnum):
@@ -85,10 +86,14 @@ def load_events(
     ]
 
 
-IS_PUT_OFF: Final = """(c.next_attempt_at > :now AND (
-    (e.received_at > c.last_attempt_at) IS NOT TRUE
-    OR (SELECT r.error_class FROM bank.sync_runs r WHERE r.connection_id = c.id
-        ORDER BY r.started_at DESC LIMIT 1) IS NOT DISTINCT FROM 'rate_limited'))"""
+IS_PUT_OFF: Final = f"""(
+    c.next_attempt_at > :now
+    AND c.next_attempt_at <= CAST(:now AS timestamptz)
+        + interval '{PLANNED_WITHIN.total_seconds():.0f} seconds'
+    AND ((e.received_at > c.last_attempt_at) IS NOT TRUE
+         OR (SELECT r.error_class FROM bank.sync_runs r WHERE r.connection_id = c.id
+             ORDER BY r.started_at DESC LIMIT 1) IS NOT DISTINCT FROM 'rate_limited'))
+"""  # noqa: S608 - a constant of ours
 """
 Whether an event `e` waits for the planned try of its connection `c`, as the sensor asks
 (`listing.load_unhandled_events`): what a failed try knew waits for the next one, and so does all

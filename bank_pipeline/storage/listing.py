@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from bank_pipeline.domain.connection import SYNCABLE, ConnectionStatus, Provider
 from bank_pipeline.domain.ids import ConnectionId, SyncRunId
-from bank_pipeline.domain.transitions import FailureKind
+from bank_pipeline.domain.transitions import PLANNED_WITHIN, FailureKind
 from bank_pipeline.domain.waits import CLOCKS_APART
 from bank_pipeline.storage.tables import connections, sync_runs, webhook_events
 
@@ -144,7 +144,7 @@ def load_scheduled(db: sa.Connection, *, now: datetime) -> list[ScheduledConnect
     the choice of accounts, is waited for, and so is a try that a limit has put off.
     """
     scheduled = [*SYNCABLE, ConnectionStatus.NEEDS_REAUTH.value]
-    is_held = connections.c.last_attempt_at.is_(None) & (connections.c.next_attempt_at > now)
+    is_held = connections.c.last_attempt_at.is_(None) & (_planned_at(now) > now)
     query = sa.select(connections.c.id, connections.c.provider, _last_tried_at(now)).where(
         connections.c.status.in_(scheduled), is_held.is_not(True), ~_is_put_off(now)
     )
@@ -163,7 +163,7 @@ def load_due_attempts(db: sa.Connection, *, now: datetime, limit: int) -> list[D
     their customer: it may have been mended elsewhere.
     """
     is_look = connections.c.status == ConnectionStatus.NEEDS_REAUTH
-    due_at = sa.func.coalesce(connections.c.next_attempt_at, _last_tried_at(now) + OVERDUE_AFTER)
+    due_at = sa.func.coalesce(_planned_at(now), _last_tried_at(now) + OVERDUE_AFTER)
     columns = (connections.c.id, connections.c.provider, connections.c.last_success_at)
     query = (
         sa.select(*columns, due_at.label("due_at"))
@@ -202,7 +202,7 @@ def load_unhandled_events(db: sa.Connection, *, now: datetime, limit: int) -> li
     wait for it: they must not turn a back-off into a drumfire. A first sync that waits, as for
     the choice of accounts, is waited for, and so is a try that a limit has put off.
     """
-    is_unplanned = connections.c.next_attempt_at.is_(None) | (connections.c.next_attempt_at <= now)
+    is_unplanned = sa.func.coalesce(_planned_at(now) <= now, sa.true())
     is_news = webhook_events.c.received_at > connections.c.last_attempt_at
     query = (
         sa.select(
@@ -237,6 +237,12 @@ def _last_tried_at(now: datetime) -> sa.ColumnElement[datetime]:
     return sa.case((tried_at > now + CLOCKS_APART, now - OVERDUE_AFTER), else_=tried_at)
 
 
+def _planned_at(now: datetime) -> sa.ColumnElement[datetime]:
+    """Return when the next try is planned; NULL where none is, or by a clock ahead."""
+    planned_at = connections.c.next_attempt_at
+    return sa.case((planned_at <= now + PLANNED_WITHIN, planned_at))
+
+
 def _is_put_off(now: datetime) -> sa.ColumnElement[bool]:
     """Say whether the last sync met a limit, and is to be tried again no earlier than planned."""
     newest = (
@@ -247,7 +253,7 @@ def _is_put_off(now: datetime) -> sa.ColumnElement[bool]:
         .scalar_subquery()
     )
     is_limited = newest.is_not_distinct_from(FailureKind.RATE_LIMITED)
-    return sa.func.coalesce(connections.c.next_attempt_at > now, sa.false()) & is_limited
+    return sa.func.coalesce(_planned_at(now) > now, sa.false()) & is_limited
 
 
 def list_connections(db: sa.Connection) -> list[ListedConnection]:

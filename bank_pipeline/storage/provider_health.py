@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from bank_pipeline.domain.circuit import (
+    PROBE_WITHIN,
     SUSPICION_WINDOW,
     CircuitState,
     ProviderHealth,
@@ -85,7 +86,9 @@ def claim_probe(db: sa.Connection, health: ProviderHealth, *, now: datetime) -> 
         .where(
             columns.provider == health.provider,
             columns.state != CircuitState.CLOSED,
-            columns.next_probe_at.is_(None) | (columns.next_probe_at <= now),
+            columns.next_probe_at.is_(None)
+            | (columns.next_probe_at <= now)
+            | (columns.next_probe_at > now + PROBE_WITHIN),
         )
         .values(state=claimed.state, next_probe_at=claimed.next_probe_at)
         .returning(columns.provider)

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from bank_pipeline.domain.connection import Connection, ConnectionStatus
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.domain.quota import Allowance, PastCall, calls_left, next_call_at
-from bank_pipeline.domain.transitions import FailureKind
+from bank_pipeline.domain.transitions import PLANNED_WITHIN, FailureKind
+from bank_pipeline.domain.waits import CLOCKS_APART
 from bank_pipeline.errors import NotNowError
 from bank_pipeline.providers.base import Quota, Scope
 from bank_pipeline.storage.accounts import load_stored_accounts
@@ -132,14 +133,16 @@ def _put_off(
     """Return until when the provider itself put the last sync off."""
     due = connection.next_attempt_at
     is_limited = newest is not None and newest.error_class == FailureKind.RATE_LIMITED
-    if not is_limited or due is None or due <= now or (newest and newest.error_code == SPENT):
+    if not is_limited or due is None or (newest and newest.error_code == SPENT):
+        return None
+    if not now < due <= now + PLANNED_WITHIN:
         return None
     return "the provider asked for patience", due
 
 
 def _cooling(newest: SyncRun | None, now: datetime) -> tuple[str, datetime] | None:
     tried_at = None if newest is None else newest.ended_at
-    if tried_at is None or now - tried_at >= COOLDOWN:
+    if tried_at is None or not -CLOCKS_APART <= now - tried_at < COOLDOWN:
         return None
     return "it was synced moments ago", tried_at + COOLDOWN
 

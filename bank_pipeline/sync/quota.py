@@ -18,6 +18,7 @@ from bank_pipeline.domain.depth import Depth
 from bank_pipeline.domain.ids import SyncRunId
 from bank_pipeline.domain.quota import Allowance, PastCall, calls_left, next_call_at
 from bank_pipeline.domain.transitions import LEASE
+from bank_pipeline.domain.waits import is_since
 from bank_pipeline.errors import RateLimitedError
 from bank_pipeline.providers.base import Capabilities, Quota, Scope
 from bank_pipeline.providers.metering import CallMeter, EndedCall, PlannedCall, Subject
@@ -156,7 +157,8 @@ class CallBook(CallMeter):
         last = self._applied.get((account_external_id, scope))
         if last is None or (since is not None and last < since):
             return False
-        return self._clock() - last < FRESH_FOR
+        now = self._clock()
+        return is_since(last, now - FRESH_FOR, now=now)
 
     def is_read_deep(self, account_external_id: str) -> bool:
         """Say whether the rows that are here came by the deeper pass that is wanted now."""

@@ -12,8 +12,9 @@ from bank_pipeline.defs.requests import BATCH_SIZE
 from bank_pipeline.domain.connection import ConnectionStatus
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.providers.base import EventKind, ProviderEvent
+from bank_pipeline.storage.inbox import load_lag
 from bank_pipeline.storage.run_requests import claim_runs
-from bank_pipeline.storage.tables import webhook_events
+from bank_pipeline.storage.tables import connections, webhook_events
 from bank_pipeline.storage.webhook_events import insert_event
 from bank_pipeline_tests.defs.runs import Runs
 from bank_pipeline_tests.defs.test_sensors import insert_connections, keys, reasons, set_status
@@ -170,6 +171,21 @@ def test_what_a_clock_that_was_ahead_noted_holds_nobody_up(ticks: Ticks) -> None
         assert claim_runs(db, [connection_id], now=context.clock() + timedelta(hours=2))
 
     assert [named_in(request) for request in ticks.webhooks()] == [[connection_id]]
+
+
+def test_a_try_that_a_clock_planned_that_was_days_ahead_is_due(ticks: Ticks) -> None:
+    """As of a bank that was linked then: set back again, nothing began until the time came."""
+    [connection_id] = insert_connections(ticks.installation, 1)
+    insert_events(ticks, connection_id)
+    context = ticks.installation.services.sync
+    ahead = context.clock() + timedelta(days=30)
+    with context.engine.begin() as db:
+        db.execute(sa.update(connections).values(created_at=ahead, next_attempt_at=ahead))
+
+    assert [named_in(request) for request in ticks.connections()] == [[connection_id]]
+    assert [named_in(request) for request in ticks.webhooks()] == [[connection_id]]
+    with context.engine.connect() as db:
+        assert load_lag(db, now=context.clock()), "a sync is all that is missing"
 
 
 def test_many_webhooks_share_runs(ticks: Ticks) -> None:

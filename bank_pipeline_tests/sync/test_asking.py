@@ -45,6 +45,15 @@ def test_right_after_a_sync_it_has_to_wait_and_is_told_how_long(ground: Ground) 
     assert may_ask(ground.context, connection_id).is_waiting
 
 
+def test_a_sync_that_a_clock_dated_that_was_days_ahead_keeps_nobody_waiting(
+    ground: Ground,
+) -> None:
+    connection_id = ground.link_ready()
+    ground.execute("UPDATE bank.sync_runs SET ended_at = ended_at + interval '30 days'")
+
+    assert may_ask(ground.context, connection_id).refusal is None
+
+
 def test_beside_a_sync_it_is_that_one_and_beside_a_killed_one_it_is_not(ground: Ground) -> None:
     connection_id = ground.link_ready()
     ground.pass_time(COOLDOWN)

@@ -104,6 +104,21 @@ def test_balances_that_a_pause_puts_off_plan_no_whole_sync(ground: Ground) -> No
     assert ground.connection(second) == before
 
 
+def test_a_probe_that_a_clock_planned_that_was_days_ahead_is_due(ground: Ground) -> None:
+    """Set back again, no connection of the provider was read until the time came."""
+    connection = ground.link_ready()
+    refuse_keys(ground)
+    with pytest.raises(CredentialsRefusedError):
+        ground.sync(connection)
+    ground.sandbox.faults.clear()
+    ahead = "next_probe_at = next_probe_at + interval '30 days'"
+    ground.execute(f"UPDATE bank.provider_health SET {ahead}")
+
+    ground.sync(connection, SyncReason.RECOVERY)
+
+    assert health(ground) == ("closed", None)
+
+
 def test_a_request_that_was_wrong_by_itself_pauses_nobody(ground: Ground) -> None:
     first, second = ground.link_ready("login-1"), ground.link_ready("login-2")
     ground.fail(SYNC, "INVALID_FIELD")

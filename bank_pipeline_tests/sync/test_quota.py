@@ -64,6 +64,27 @@ def make_call(book: CallBook, scope: Scope, status: int | None = 200, cost: int 
     book.end(book.begin(planned), EndedCall(status, 12, CallFacts()))
 
 
+def test_calls_that_a_clock_dated_that_was_days_ahead_are_long_ago(stage: Stage) -> None:
+    """Set back again, nothing was read until the time came: all was spent, and all was fresh."""
+    login = stage.new_login()
+    account = stage.account(login)
+    connection = stage.link(login)
+    stage.sync(connection)
+    for _ in range(2):
+        stage.pass_time(timedelta(hours=1))
+        stage.sync(connection, SyncReason.SCHEDULE)
+    with stage.context.engine.begin() as db:
+        db.execute(
+            sa.text("UPDATE bank.provider_calls SET called_at = called_at + :by"), {"by": 30 * DAY}
+        )
+    stage.pass_time(DAY)
+    stage.world.add_booked(account, Decimal("-4.00"))
+
+    stage.sync(connection, SyncReason.RECOVERY)
+
+    assert stage.differences(connection) == []
+
+
 def test_pages_that_broke_off_are_asked_for_again_by_the_next_try(european: Stage) -> None:
     """What came lands at once; that it was applied does not make it whole."""
     stage = european
