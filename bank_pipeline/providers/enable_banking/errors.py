@@ -29,10 +29,10 @@ from bank_pipeline.errors import (
 )
 from bank_pipeline.providers.exact_json import parse_json
 from bank_pipeline.providers.http import HttpAnswer
+from bank_pipeline.providers.retry_after import read_wait_s
 
 BANK_LIMIT_S: Final = 21_600.0  # banks count by the day and tell no time: look again in 6 hours
 RATE_WINDOW_S: Final = 300.0  # their own limit, which is not published
-RETRY_AFTER_MAX_S: Final = 86_400.0
 RESTART_S: Final = 60.0  # a window is started again by whoever reads it, never by a retry
 NEXT_DAY_S: Final = 86_400.0
 
@@ -87,7 +87,6 @@ SESSION_CODES: Final = frozenset(
 
 _ASKS_BANK: Final = "accounts/"  # other calls ask no bank
 _WORD = re.compile(r"[A-Za-z0-9_-]{1,80}")
-_SECONDS = re.compile(r"\d{1,9}")
 _DAYS = re.compile(r"(?:allowed for .* is|last) (\d{1,4})\b")
 _YEARS = re.compile(r"within (?:the last )?(\d{1,2}) years?\b")
 _DAYS_A_YEAR: Final = 365
@@ -173,13 +172,10 @@ def _blames_period(body: Mapping[str, Any]) -> bool:
 def _to_wait_s(kind: type[ProviderError], operation: str, answer: HttpAnswer) -> float | None:
     if kind is FeedMovedError:
         return RESTART_S
-    header = answer.headers.get("retry-after", "").strip()
-    asked_s = float(header) if _SECONDS.fullmatch(header) else None
+    asked_s = read_wait_s(answer.headers)
     if kind is RateLimitedError and asked_s is None:
         return BANK_LIMIT_S if operation.startswith(_ASKS_BANK) else RATE_WINDOW_S
-    if asked_s is not None and issubclass(kind, TransientError):
-        return min(asked_s, RETRY_AFTER_MAX_S)
-    return None
+    return asked_s if issubclass(kind, TransientError) else None
 
 
 def _to_earliest(body: Mapping[str, Any], today: date | None) -> date | None:

@@ -29,6 +29,7 @@ from bank_pipeline.errors import (
 from bank_pipeline.providers.exact_json import parse_json
 from bank_pipeline.providers.gocardless.quotas import is_daily, to_wait_s
 from bank_pipeline.providers.http import HttpAnswer
+from bank_pipeline.providers.retry_after import read_wait_s
 
 FORBIDDEN: Final = "AccountAccessForbidden"
 INVALID_TOKEN: Final = "INVALID_TOKEN"  # noqa: S105 - a code
@@ -155,6 +156,9 @@ def to_error(operation: str, answer: HttpAnswer) -> ProviderError:
         wait_s = to_wait_s(answer.headers, complaint.detail, is_of_day=is_of_day)
     elif answer.status == _HTTP_CONFLICT and kind is TransientError:
         wait_s = PROCESSING_S  # any other conflict: the account is being fetched
+    asked_s = read_wait_s(answer.headers)  # of a proxy, if at all: never shorter than ours
+    if asked_s is not None:
+        wait_s = max(wait_s or 0.0, asked_s)
     return _build(kind, operation, code, wait_s)
 
 

@@ -9,8 +9,7 @@ Source: https://plaid.com/docs/errors/
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Any, Final
 
 from bank_pipeline.domain.connection import Provider
@@ -29,9 +28,9 @@ from bank_pipeline.errors import (
 )
 from bank_pipeline.providers.exact_json import parse_json
 from bank_pipeline.providers.http import HttpAnswer
+from bank_pipeline.providers.retry_after import read_wait_s
 
 RATE_WINDOW_S: Final = 60.0  # Plaid counts calls by the minute
-RETRY_AFTER_MAX_S: Final = 86_400.0  # an absurd wish must not silence a connection for years
 _BANK_DOWN_S: Final = 3_600.0
 _MAINTENANCE_S: Final = 1_800.0
 _LINK_STEP_S: Final = 3_600.0
@@ -101,7 +100,6 @@ _WAIT_S_OF_CODE: Final[Mapping[str, float]] = {
 }
 
 _WORD = re.compile(r"[A-Za-z0-9_-]{1,80}")
-_NUMBER = re.compile(r"\d{1,9}(\.\d+)?")
 _HTTP_OK, _HTTP_TIMEOUT, _HTTP_TOO_MANY, _HTTP_SERVER = 200, 408, 429, 500
 
 
@@ -121,7 +119,7 @@ def to_error(
     kind = _to_kind(code, body, answer.status)
     if sent_cursor and _blames_cursor(body) and _blames_request(kind, body):
         kind = CursorRejectedError
-    asked_s = to_wait_s(answer.headers.get("retry-after"), now=_server_time(answer) or now)
+    asked_s = read_wait_s(answer.headers, now=now)
     wait_s = asked_s if asked_s is not None else _WAIT_S_OF_CODE.get(code)
     if wait_s is None and kind is RateLimitedError:
         wait_s = RATE_WINDOW_S
@@ -143,21 +141,6 @@ def error_of_code(operation: str, code: str) -> ProviderError:
 def to_word(value: object) -> str | None:
     """Return an identifier that is safe to log; None for anything that does not look like one."""
     return value if isinstance(value, str) and _WORD.fullmatch(value) else None
-
-
-def to_wait_s(header: str | None, *, now: datetime) -> float | None:
-    """
-    Read a Retry-After header: seconds, an HTTP date or an ISO time; None when it says nothing.
-
-    Plaid documents none, so all three forms are taken. Never negative, at most a day.
-    """
-    text = (header or "").strip()
-    if _NUMBER.fullmatch(text):
-        return min(float(text), RETRY_AFTER_MAX_S)
-    moment = _to_moment(text)
-    if moment is None:
-        return None
-    return min(max((moment - now).total_seconds(), 0.0), RETRY_AFTER_MAX_S)
 
 
 def _to_kind(code: str, body: Mapping[str, Any], status: int) -> type[ProviderError]:
@@ -189,18 +172,3 @@ def _error_body(answer: HttpAnswer) -> Mapping[str, Any]:
     except ValueError:
         return {}  # HTML of some proxy; the status has to do
     return body if isinstance(body, dict) else {}
-
-
-def _server_time(answer: HttpAnswer) -> datetime | None:
-    """Read the sender's clock: a date in Retry-After is meant by that one, not by ours."""
-    return _to_moment(answer.headers.get("date", ""))
-
-
-def _to_moment(text: str) -> datetime | None:
-    for parse in (datetime.fromisoformat, parsedate_to_datetime):
-        try:
-            moment = parse(text)
-        except (ValueError, TypeError, IndexError, OverflowError):
-            continue
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return None

@@ -24,6 +24,7 @@ from bank_pipeline.errors import (
 )
 from bank_pipeline.providers.exact_json import parse_json
 from bank_pipeline.providers.http import HttpAnswer
+from bank_pipeline.providers.retry_after import read_wait_s
 
 TOKEN_REFUSED: Final = "HTTP_403"  # noqa: S105 - the code of an error
 CERTIFICATE_UNPROVEN: Final = "HTTP_403_CERTIFICATE_UNPROVEN"
@@ -34,7 +35,6 @@ RATE_WAIT_MIN_S: Final = 5.0
 RATE_WAIT_MAX_S: Final = 300.0
 _BANK_DOWN_S: Final = 300.0
 _VERIFICATION_S: Final = 6 * 3600.0  # small deposits take up to three working days
-_ASKED_MAX_S: Final = 86_400.0  # an absurd wish must not silence a connection for years
 
 ERROR_OF_PREFIX: Final[Mapping[str, type[ProviderError]]] = {
     DISCONNECTED: ReauthRequiredError,
@@ -60,7 +60,6 @@ _OF_STATUS: Final[Mapping[int, type[ProviderError]]] = {
 _WAIT_S_OF_STATUS: Final[Mapping[int, float]] = {502: _BANK_DOWN_S}
 
 _WORD: Final = re.compile(r"[A-Za-z0-9_.-]{1,120}")
-_SECONDS: Final = re.compile(r"[0-9]{1,9}")
 
 
 def to_error(
@@ -164,9 +163,9 @@ def _starts(code: str, prefix: str) -> bool:
 
 
 def _wait_s(answer: HttpAnswer, code: str) -> float | None:
-    asked = answer.headers.get("retry-after", "").strip()
-    if _SECONDS.fullmatch(asked):
-        return min(float(asked), _ASKED_MAX_S)
+    asked_s = read_wait_s(answer.headers)
+    if asked_s is not None:
+        return asked_s
     if code == "account_number_verification_pending":
         return _VERIFICATION_S
     return _WAIT_S_OF_STATUS.get(answer.status)

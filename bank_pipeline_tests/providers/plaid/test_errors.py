@@ -20,7 +20,7 @@ from bank_pipeline.errors import (
     TransientError,
 )
 from bank_pipeline.providers.http import HttpAnswer
-from bank_pipeline.providers.plaid.errors import ERROR_OF_CODE, to_error, to_wait_s
+from bank_pipeline.providers.plaid.errors import ERROR_OF_CODE, to_error
 from bank_pipeline_tests.providers.plaid.builders import error_body
 
 NOW = datetime(2026, 3, 5, 12, tzinfo=UTC)
@@ -113,32 +113,6 @@ def test_a_cursor_code_that_is_new_is_understood() -> None:
     body = error_body("INVALID_CURSOR", error_type="INVALID_INPUT", error_message="")
     error = to_error("transactions/sync", answer(400, {}, **body), now=NOW, sent_cursor=True)
     assert type(error) is CursorRejectedError
-
-
-@pytest.mark.parametrize(
-    ("header", "wait_s"),
-    [
-        ("7", 7.0),
-        ("0", 0.0),
-        (" 1.5 ", 1.5),
-        ("Thu, 05 Mar 2026 12:01:30 GMT", 90.0),
-        ("2026-03-05T12:00:30Z", 30.0),
-        ("2026-03-05T13:00:30+01:00", 30.0),
-        ("2026-03-05T11:00:00Z", 0.0),
-        ("999999999", 86_400.0),
-        ("2036-01-01T00:00:00Z", 86_400.0),
-        ("-5", None),
-        ("nan", None),
-        ("inf", None),
-        ("soon", None),
-        ("Thu, 05 Mar 99999999999 12:00:00 GMT", None),
-        ("Thu, 05 Mar 2026 12:00:00 +9999999999999", None),
-        ("", None),
-        (None, None),
-    ],
-)
-def test_retry_after_is_read_in_all_its_forms(header: str | None, wait_s: float | None) -> None:
-    assert to_wait_s(header, now=NOW) == wait_s
 
 
 def test_a_date_to_retry_after_is_on_the_senders_clock() -> None:
