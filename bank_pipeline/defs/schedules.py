@@ -1,7 +1,7 @@
 """The schedules: what starts a run because time has passed."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import dagster as dg
@@ -20,11 +20,14 @@ from bank_pipeline.defs.requests import (
 from bank_pipeline.domain.cadence import SLOT_MINUTES, last_slot
 from bank_pipeline.providers.base import Scope
 from bank_pipeline.storage.calls import load_last_balance_calls
-from bank_pipeline.storage.listing import load_scheduled
+from bank_pipeline.storage.listing import load_scheduled, load_syncable_ids
+from bank_pipeline.storage.sync_runs import load_tried
 from bank_pipeline.sync.reports import Step, SyncReason
 
 REFRESHED_AFTER: Final = timedelta(hours=12)
 """Balances are read again so long after the connection's turn."""
+
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
 REFRESH_KEPT: Final = timedelta(hours=6)
 """A refresh that could not be had for so long is left out."""
@@ -94,7 +97,8 @@ def balance_refresh_schedule(
     Read the balances of connections a second time a day, where calls are counted.
 
     Elsewhere webhooks and change feeds tell of them. One that is late is left out: close to
-    the next daily sync it would only take that one's call.
+    the next daily sync it would only take that one's call. One that was tried is not tried again,
+    as where no call was left, nor one whose customer has to act first.
     """
     now = services.sync.clock()
     counting = {
@@ -103,17 +107,24 @@ def balance_refresh_schedule(
         if (quota := client.capabilities.quota(Scope.BALANCES)) and quota.scheduled_max > 1
     }
     with services.sync.engine.connect() as db:
-        scheduled = [one for one in load_scheduled(db, now=now) if one.provider in counting]
+        syncable = {*load_syncable_ids(db)}
+        turns = {
+            one: last_slot(one.connection_id, now - REFRESHED_AFTER) + REFRESHED_AFTER
+            for one in load_scheduled(db, now=now)
+            if one.provider in counting and one.connection_id in syncable
+        }
         last_calls = load_last_balance_calls(db, since=now - REFRESHED_AFTER - REFRESH_KEPT)
-    ready = load_ready(context.instance)
+        ids = [one.connection_id for one, turn in turns.items() if now - turn < REFRESH_KEPT]
+        tried = load_tried(db, ids, reason=SyncReason.REFRESH, since=now - REFRESH_KEPT)
+    due = load_ready(context.instance).intersection(ids)
     key = _key_of_tick(context)
-    asked = []
-    for one in scheduled:
-        turn = last_slot(one.connection_id, now - REFRESHED_AFTER) + REFRESHED_AFTER
-        called_at = last_calls.get(one.connection_id)
-        is_due = now - turn < REFRESH_KEPT and (called_at is None or called_at < turn)
-        if is_due and one.connection_id in ready:
-            asked.append(Asked(one.connection_id, one.provider, key))
+    asked = [
+        Asked(one.connection_id, one.provider, key)
+        for one, turn in turns.items()
+        if one.connection_id in due
+        and last_calls.get(one.connection_id, _NEVER) < turn
+        and tried.get(one.connection_id, _NEVER) < turn
+    ]
     steps = {Step.BALANCES}
     yield from to_run_requests(asked[:PER_TICK_MAX], SyncReason.REFRESH, asked_at=now, steps=steps)
 

@@ -209,6 +209,25 @@ def is_synced_by(
     return db.scalar(query.limit(1)) is not None
 
 
+def load_tried(
+    db: sa.Connection, among: Collection[ConnectionId], *, reason: str, since: datetime
+) -> dict[ConnectionId, datetime]:
+    """
+    Return when those of `among` were last synced for this reason, well or not, if they were.
+
+    Not where the sync was put off or killed.
+    """
+    columns = sync_runs.c
+    query = sa.select(columns.connection_id, sa.func.max(columns.started_at)).where(
+        columns.connection_id.in_(among),
+        columns.started_at >= since,
+        columns.reason == reason,
+        columns.outcome.not_in((SyncOutcome.DEFERRED, SyncOutcome.KILLED)),
+    )
+    rows = db.execute(query.group_by(columns.connection_id))
+    return {ConnectionId(id_): started_at for id_, started_at in rows}
+
+
 def load_lineage(db: sa.Connection, sync_run_id: SyncRunId) -> Mapping[str, Any] | None:
     """Load which answers a sync applied; None when that is not kept any more."""
     query = sa.select(sync_runs.c.lineage).where(sync_runs.c.id == sync_run_id)

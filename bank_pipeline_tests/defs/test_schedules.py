@@ -26,6 +26,7 @@ from bank_pipeline.errors import RateLimitedError
 from bank_pipeline.sandbox.faults import Fault, FaultKind
 from bank_pipeline.sandbox.serve import USUAL_START
 from bank_pipeline.storage.calls import NewCall, insert_call
+from bank_pipeline.storage.sync_runs import SyncOutcome, finish_sync_run, start_sync_run
 from bank_pipeline.storage.tables import connections
 from bank_pipeline.sync.connection import sync_connection
 from bank_pipeline.sync.reports import SyncReason, SyncRequest
@@ -226,6 +227,34 @@ def test_a_refresh_that_is_late_leaves_the_call_to_the_daily_sync(counting: Tick
     late = turn_of(counted) + REFRESHED_AFTER + REFRESH_KEPT
 
     assert counting.schedule(late, balance_refresh_schedule) == []
+
+
+@pytest.mark.parametrize(
+    ("outcome", "is_asked"), [("failed", False), ("synced", False), ("deferred", True)]
+)
+def test_a_refresh_that_was_tried_is_not_tried_each_quarter_of_an_hour(
+    counting: Ticks, outcome: str, is_asked: bool
+) -> None:
+    """As where no call is left, or no account is read: no call tells that it was."""
+    [counted] = insert_connections(counting.installation, 1, Provider.GOCARDLESS)
+    counting.connections()
+    at = turn_of(counted) + REFRESHED_AFTER
+    with counting.installation.services.sync.engine.begin() as db:
+        started = start_sync_run(db, counted, reason="refresh", dagster_run_id=None, now=at)
+        finish_sync_run(db, started, outcome=SyncOutcome(outcome), now=at)
+
+    assert bool(counting.schedule(at + SLOT, balance_refresh_schedule)) is is_asked
+    assert asked_by(counting.schedule(at + DAY, balance_refresh_schedule)) == [counted]
+
+
+def test_who_waits_for_their_customer_has_no_second_look_a_day(counting: Ticks) -> None:
+    [counted] = insert_connections(counting.installation, 1, Provider.GOCARDLESS)
+    counting.connections()
+    set_status(counting, counted, ConnectionStatus.NEEDS_REAUTH)
+
+    at = turn_of(counted) + REFRESHED_AFTER
+
+    assert counting.schedule(at, balance_refresh_schedule) == []
 
 
 def balance_call(connection_id: ConnectionId, at: datetime) -> NewCall:
