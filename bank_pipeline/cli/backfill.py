@@ -15,10 +15,11 @@ from bank_pipeline.cli.session import open_services
 from bank_pipeline.domain.depth import Depth
 from bank_pipeline.domain.ids import AccountId, ConnectionId
 from bank_pipeline.domain.window import DateWindow
-from bank_pipeline.errors import BankPipelineError, BusyError, EndedError, NotFoundError
+from bank_pipeline.errors import BusyError, EndedError, NotFoundError
 from bank_pipeline.storage import listing
 from bank_pipeline.storage.connections import load_connection
 from bank_pipeline.storage.coverage import load_coverage
+from bank_pipeline.storage.engine import UNREACHABLE
 from bank_pipeline.storage.sync_runs import load_sync_runs
 from bank_pipeline.sync.connection import sync_connection
 from bank_pipeline.sync.reports import SyncReason, SyncRequest
@@ -114,7 +115,9 @@ def _backfill(services: Services, connection_id: ConnectionId, since: date) -> l
     except BusyError:
         reason = "another sync holds the connection; the one after it reads the history"
         base = replace(base, outcome="busy", reason=reason)
-    except BankPipelineError as error:
+    except UNREACHABLE:
+        raise  # so would all others
+    except Exception as error:  # noqa: BLE001 - one connection's failure is its own
         base = replace(base, outcome="failed", reason=to_reason(error))
     after = _load_covered(services, connection_id)
     with services.sync.engine.connect() as db:

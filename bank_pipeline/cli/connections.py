@@ -20,9 +20,10 @@ from bank_pipeline.errors import (
 from bank_pipeline.storage import listing
 from bank_pipeline.storage.account_numbers import find_by_number
 from bank_pipeline.storage.connections import load_connection
+from bank_pipeline.storage.engine import UNREACHABLE
 from bank_pipeline.sync.connection import sync_connection
 from bank_pipeline.sync.disconnect import disconnect
-from bank_pipeline.sync.failures import classify
+from bank_pipeline.sync.failures import classify, place_of
 from bank_pipeline.sync.reports import SyncReason, SyncRequest
 
 ConnectionOption = Annotated[
@@ -207,7 +208,9 @@ def _sync_one(services: Services, connection_id: ConnectionId) -> dict[str, Any]
         return {**row, **counts, "outcome": "busy", "reason": str(error)}
     except (NotFoundError, EndedError) as error:
         return {**row, **counts, "outcome": "failed", "reason": str(error)}
-    except BankPipelineError as error:
+    except UNREACHABLE:
+        raise  # so would all others
+    except Exception as error:  # noqa: BLE001 - one connection's failure is its own
         with services.sync.engine.connect() as db:
             known = load_connection(db, connection_id)
         planned = {"institution": known.institution_name, "next_try": known.next_attempt_at}
@@ -226,12 +229,12 @@ def _sync_one(services: Services, connection_id: ConnectionId) -> dict[str, Any]
     }
 
 
-def to_reason(error: BankPipelineError) -> str:
+def to_reason(error: Exception) -> str:
     """Say why a sync failed, in words of ours."""
-    if not isinstance(error, ProviderError):
-        return str(error)
     kind, code = classify(error)
-    return f"{kind}: {code}"
+    if isinstance(error, ProviderError):
+        return f"{kind}: {code}"
+    return str(error) if isinstance(error, BankPipelineError) else f"{kind}: {place_of(error)}"
 
 
 def _known(services: Services, connection: str | None) -> ConnectionId | None:

@@ -1,9 +1,7 @@
 """Failures of single connections within a run: collected, shown per partition, raised once."""
 
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import dagster as dg
 from dagster._core.events import (
@@ -14,6 +12,7 @@ from dagster._core.events import (
 from bank_pipeline.defs.metadata import to_metadata
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.errors import BankPipelineError, NotFoundError
+from bank_pipeline.sync.failures import place_of
 from bank_pipeline.sync.reports import Step
 
 
@@ -103,11 +102,4 @@ def to_cause(description: str) -> str:
 def to_reason(error: Exception) -> str:
     """Say what failed. Only errors of ours are safe to show in words."""
     ours = isinstance(error, BankPipelineError)
-    return f"{type(error).__name__}: {error}" if ours else _where(error)
-
-
-def _where(error: Exception) -> str:
-    """Name an unforeseen error and the place of it, without its words: they may quote rows."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    return f"{type(error).__name__}{place}"
+    return f"{type(error).__name__}: {error}" if ours else place_of(error)

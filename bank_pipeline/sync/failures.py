@@ -1,6 +1,8 @@
 """From an error to what it means for the connection: its class, a safe code, the next try."""
 
+import traceback
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
@@ -86,3 +88,10 @@ def outcome_of(error: Exception) -> SyncOutcome:
 def request_id_of(error: Exception) -> str | None:
     """Return the provider's name of the failed call, for a support ticket."""
     return error.request_id if isinstance(error, ProviderError) else None
+
+
+def place_of(error: Exception) -> str:
+    """Name an unforeseen error and the place of it, without its words: they may quote rows."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{place}"

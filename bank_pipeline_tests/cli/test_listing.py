@@ -6,9 +6,11 @@ from typing import Any, Final
 
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.sandbox.faults import Fault, FaultKind
+from bank_pipeline.storage.credentials import Vault, load_credential
 from bank_pipeline.storage.locks import connection_lock
 from bank_pipeline_tests.cli.conftest import CommandLine
 from bank_pipeline_tests.installation import Installation
@@ -215,6 +217,29 @@ def test_a_sync_that_fails_says_when_it_is_tried_again(
         [ended] = cli(*command, connection_id, "--json").json
         assert (ended["outcome"], ended["next_try"]) == ("failed", None)
         assert "was ended: link the bank anew" in ended["reason"]
+
+
+def test_an_unforeseen_failure_of_one_connection_ends_no_command(
+    cli: CommandLine, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it is says enough: its own words may quote a customer's row."""
+    first, second = sorted(installation.link(2))
+
+    def load(db: sa.Connection, connection_id: ConnectionId, vault: Vault) -> SecretStr:
+        if connection_id == first:
+            raise KeyError("canary-5a1e")
+        return load_credential(db, connection_id, vault)
+
+    monkeypatch.setattr("bank_pipeline.sync.connection.load_credential", load)
+    for command in (("sync", "--all"), ("backfill", "--from", "2026-01-15", "--all")):
+        outcome = cli(*command, "--json")
+
+        failed = [row for row in outcome.json if row["connection"] == first]
+        assert outcome.code == 1
+        assert "canary" not in outcome.out + outcome.err
+        assert failed[0]["outcome"] == "failed"
+        assert failed[0]["reason"].startswith("unexpected: KeyError at test_listing.py:")
+    assert installation.rows(second), "the other one is synced"
 
 
 def test_sync_all(cli: CommandLine, installation: Installation) -> None:
