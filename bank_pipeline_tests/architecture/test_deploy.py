@@ -13,6 +13,7 @@ import yaml
 
 from bank_pipeline.cli.main import app
 from bank_pipeline.cli.processes import join_configuration
+from bank_pipeline.cli.serve import CODE_PORT, DEFINITIONS, code_server_command
 from bank_pipeline.config import Settings
 from bank_pipeline_tests.architecture.sources import ROOT
 
@@ -89,6 +90,19 @@ def test_the_instance_on_kubernetes_is_the_usual_one() -> None:
         here.pop(subject, None)
         there.pop(subject)
     assert there == here
+
+
+def test_the_code_server_on_kubernetes_is_one_process() -> None:
+    """As that of `serve code`: of two, one can end and leave the other refusing every run."""
+    parts = documents(DEPLOY / "kubernetes" / "parts.yaml")
+    [code] = [
+        one for one in parts if (one["kind"], one["metadata"]["name"]) == ("Deployment", "code")
+    ]
+    [container] = code["spec"]["template"]["spec"]["containers"]
+
+    ours = code_server_command(DEFINITIONS, host="127.0.0.1", port=CODE_PORT)
+    ours[ours.index("127.0.0.1")] = "0.0.0.0"  # noqa: S104 - whoever is in the cluster
+    assert container["command"] == ours
 
 
 def test_kubernetes_manifests_fit_together() -> None:
