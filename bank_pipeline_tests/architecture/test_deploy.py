@@ -12,7 +12,7 @@ import typer.main
 import yaml
 
 from bank_pipeline.cli.main import app
-from bank_pipeline.cli.processes import join_configuration
+from bank_pipeline.cli.processes import EVENT_BATCH_SIZE, FAILURES_PER_TICK, join_configuration
 from bank_pipeline.cli.serve import CODE_PORT, DEFINITIONS, code_server_command
 from bank_pipeline.config import Settings
 from bank_pipeline_tests.architecture.sources import ROOT
@@ -103,6 +103,24 @@ def test_the_code_server_on_kubernetes_is_one_process() -> None:
     ours = code_server_command(DEFINITIONS, host="127.0.0.1", port=CODE_PORT)
     ours[ours.index("127.0.0.1")] = "0.0.0.0"  # noqa: S104 - whoever is in the cluster
     assert container["command"] == ours
+
+
+def test_dagster_on_kubernetes_works_as_fast_as_anywhere() -> None:
+    """`bank-pipeline serve` sets these, and what is started there goes without it."""
+    usual = {
+        "DAGSTER_EVENT_BATCH_SIZE": EVENT_BATCH_SIZE,
+        "DAGSTER_RUN_STATUS_SENSOR_PROCESS_LIMIT": FAILURES_PER_TICK,
+    }
+    parts = documents(DEPLOY / "kubernetes" / "parts.yaml")
+    pods = [one["spec"]["template"]["spec"] for one in parts if one["kind"] == "Deployment"]
+    started = [one for pod in pods for one in pod["containers"] if "command" in one]
+    [instance] = documents(DEPLOY / "kubernetes" / "dagster.yaml")
+    of_runs = dict(one.split("=") for one in instance["run_launcher"]["config"]["env_vars"])
+
+    assert len(started) == 3
+    for container in started:
+        assert usual.items() <= {one["name"]: one["value"] for one in container["env"]}.items()
+    assert of_runs == {"DAGSTER_EVENT_BATCH_SIZE": EVENT_BATCH_SIZE}
 
 
 def test_kubernetes_manifests_fit_together() -> None:
