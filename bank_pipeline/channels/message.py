@@ -42,7 +42,7 @@ def render(
     facts |= {"told_at": told_at, "renewal": renewal, "connection_id": connection_id}
     text = _templates.get_template(f"{kind.value}.txt").render(facts)
     subject, _, body = text.strip().partition("\n")
-    html = _templates.get_template(f"{kind.value}.html").render(facts | {"subject": subject})
+    html = _templates.get_template(f"{kind.value}.html").render(facts | {"heading": subject})
     return Message(one_line(subject), _BLANKS.sub("\n\n", body.strip()) + "\n", html)
 
 

@@ -96,3 +96,27 @@ def test_the_subject_says_when(left: int | None, words: str, now: datetime) -> N
     )
 
     assert message.subject == f"The connection to First Bank ends {words}"
+
+
+@pytest.mark.parametrize("source", ["check", "tick", "run", "webhooks"])
+def test_an_alert_names_the_same_thing_in_its_text_and_on_its_page(
+    source: str, now: datetime
+) -> None:
+    """The name of a job, and not the mail's own subject in its place."""
+    facts = {
+        "source": source,
+        "subject": "prune_job",
+        "cause": "OSError",
+        "run_id": "r",
+        "count": 2,
+    }
+    message = render(
+        NoticeKind.OPERATOR_ALERT,
+        {**facts, "opened_at": now.isoformat()},
+        told_at=now,
+        renewal=None,
+        connection_id=None,
+    )
+
+    assert f">{message.subject}</h1>" in message.html
+    assert "<strong>prune_job</strong>" in message.html
