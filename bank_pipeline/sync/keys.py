@@ -17,6 +17,7 @@ from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.encryption_keys import list_keys, register_key, retire_key
 from bank_pipeline.storage.keys import FileKeys, KeySource, key_id_of, new_key
 from bank_pipeline.storage.lost_keys import forget_sealed, load_unopenable
+from bank_pipeline.storage.notices import insert_stop_notice
 from bank_pipeline.storage.sealed_columns import SEALED, SealedColumn, count_sealed, reseal_batch
 from bank_pipeline.sync.context import SyncContext
 
@@ -141,9 +142,9 @@ def forget_lost_key(
     """
     Give up everything that a lost key has sealed, so that the rest can go on.
 
-    Rows of accounts and of money stay. Connections whose credential is lost are revoked: whoever
-    connects the bank again goes on with them, where their accounts can be told. Their consents at
-    the provider run until they end there; nobody here can end them.
+    Rows of accounts and of money stay. Connections whose credential is lost are revoked, and their
+    teams told: whoever connects the bank again goes on with them, where their accounts can be
+    told. Their consents at the provider run until they end there; nobody here can end them.
 
     Raises:
         NotFoundError: nothing here was sealed with such a key.
@@ -162,6 +163,7 @@ def forget_lost_key(
                 ConnectionStatus.REVOKED, "its credential was lost with its key", None, 0
             )
             apply_transition(db, connection, lost, sync_run_id=None, now=now)
+            insert_stop_notice(db, connection.id, now=now)
         _note(db, actor, key_id, "lost", now=now, count=len(connection_ids))
     return Lost(key_id, forgotten, len(connection_ids))
 

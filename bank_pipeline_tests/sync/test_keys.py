@@ -12,14 +12,16 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
+from bank_pipeline.domain.audit import SYSTEM
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.errors import NotFoundError, RefusedError, SecretError, SetupError
 from bank_pipeline.storage.credentials import Vault, load_credential, store_credential
-from bank_pipeline.storage.encryption_keys import list_keys, open_vault
+from bank_pipeline.storage.encryption_keys import list_keys, open_vault, register_key
 from bank_pipeline.storage.keys import EnvironmentKeys, FileKeys
 from bank_pipeline.storage.sealed_columns import SEALED, count_sealed
 from bank_pipeline.sync.context import SyncContext
-from bank_pipeline.sync.keys import add_key, retire_old_key, rotate_keys
+from bank_pipeline.sync.keys import add_key, forget_lost_key, retire_old_key, rotate_keys
+from bank_pipeline.sync.notice_targets import add_target
 from bank_pipeline_tests.sync.ground import Ground
 from bank_pipeline_tests.vaults import KEY
 from bank_pipeline_tests.waiting import wait_until
@@ -222,6 +224,25 @@ def test_accounts_of_before_a_change_of_keys_are_known_after_it(
 
     assert [ground.query(one) for one in kept] == before
     assert (report.accounts.updated, report.accounts.inserted) == (0, 0)
+
+
+def test_a_team_is_told_of_what_a_lost_key_has_stopped(ground: Ground) -> None:
+    """Nothing comes any more until somebody connects the bank again, who has to know of it."""
+    connection = ground.link_ready()
+    known = Vault([bytes(32)])
+    hook = SecretStr("json://127.0.0.1:9/nobody")
+    with ground.engine.begin() as db:
+        register_key(db, known.key_id, now=ground.context.clock())
+    add_target(replace(ground.context, vault=known), "home", "hook", hook)
+    [(lost,)] = ground.query("SELECT key_id FROM bank.credentials")
+
+    now = ground.context.clock()
+    forget_lost_key(ground.engine, known, lost, actor=SYSTEM, now=now)
+
+    told = ground.query(
+        "SELECT kind, connection_id::text, payload->>'status' FROM bank.notifications"
+    )
+    assert [tuple(row) for row in told] == [("disconnected", connection, "revoked")]
 
 
 def test_every_kind_of_sealed_column_can_be_counted(engine: sa.Engine) -> None:
