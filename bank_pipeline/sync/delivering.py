@@ -196,6 +196,8 @@ def _is_still_true(notice: ClaimedNotice, connection: Connection | None) -> bool
     if notice.kind is NoticeKind.DISCONNECTED:
         return connection.status == ConnectionStatus(notice.payload["status"])
     if notice.kind is NoticeKind.EXPIRING:
+        if not connection.status.is_syncable:
+            return False  # it has stopped, and that was told
         ends_at = connection.consent_expires_at
         if notice.payload["ends_at"] is None:
             return connection.status is ConnectionStatus.EXPIRING

@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Final
 
 import pytest
@@ -12,6 +13,8 @@ from bank_pipeline.domain.notices import DELIVERIES_MAX, DELIVERY_WAITS, NoticeK
 from bank_pipeline.storage.connections import ensure_team
 from bank_pipeline.storage.notices import Notice, insert_notices
 from bank_pipeline.sync.delivering import LEASE, DeliveryReport, deliver_notices, load_delivery_due
+from bank_pipeline.sync.disconnect import disconnect
+from bank_pipeline.sync.expiring import note_expiring
 from bank_pipeline.sync.notice_targets import add_target, remove_target, retry_given_up
 from bank_pipeline.sync.page_links import open_page_link
 from bank_pipeline_tests.scanning import scan_database
@@ -233,3 +236,22 @@ def test_whoever_is_told_of_an_end_gets_the_page_that_renews_this_connection(
         if renewal_url is None:
             opened = open_page_link(ground.context, found[0].split("/l/")[1])
             assert (opened.purpose, opened.connection_id) == ("renew", connection_id)
+
+
+def test_nobody_is_asked_to_renew_what_was_ended_before_it_is_told(
+    ground: Ground, hook: WebhookReceiver
+) -> None:
+    """The service that takes notices was away meanwhile; that it was ended is told."""
+    connection_id = ground.link_ready()
+    add_target(ground.context, "home", "hook", hook.url)
+    ends_at = ground.context.clock() + timedelta(days=3)
+    ground.execute(f"UPDATE bank.connections SET consent_expires_at = '{ends_at.isoformat()}'")
+    assert note_expiring(ground.context) == 1
+    hook.refusals = 1
+    assert deliver(ground) == DeliveryReport(pending=1)
+
+    disconnect(ground.context, connection_id)
+    ground.pass_time(DELIVERY_WAITS[0])
+
+    assert deliver(ground) == DeliveryReport(sent=1, suppressed=1)
+    assert [one.rpartition(" ")[2] for one in hook.titles] == ["ended"]
