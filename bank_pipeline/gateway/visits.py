@@ -86,8 +86,13 @@ def base_url(request: Request) -> str:
     return (services_of(request).settings.gateway_url or str(request.base_url)).rstrip("/")
 
 
-def find_visit(request: Request) -> Visit | None:
-    """Return whose session came with the request; None without a valid one."""
+def find_visit(request: Request, *, also_over: bool = False) -> Visit | None:
+    """
+    Return whose session came with the request; None without a valid one.
+
+    `also_over`: also one whose time has passed, for what its browser has begun: never for what
+    it may do. One whose key was taken back is none.
+    """
     sealed = request.cookies.get(COOKIE)
     if sealed is None:
         return None
@@ -97,7 +102,7 @@ def find_visit(request: Request) -> Visit | None:
         visit = Visit.model_validate_json(text)
     except (SecretError, ValidationError):
         return None
-    if visit.is_over(sync.clock()):
+    if visit.is_over(sync.clock()) and not also_over:
         return None
     if visit.key_id is None:
         return visit

@@ -271,6 +271,31 @@ def test_following_a_link_again_does_not_lose_the_browser_that_began(
     assert answer.headers["location"].startswith("/connections/")
 
 
+@pytest.mark.parametrize("is_revoked", [False, True])
+def test_a_session_that_ends_while_its_customer_is_at_the_bank_loses_no_link(
+    front: Front, http: httpx.Client, is_revoked: bool
+) -> None:
+    """They agreed there: it is kept, and told without a page that needs a session."""
+    form_token = log_in(front, http)
+    front.sandbox.advance(timedelta(hours=11, minutes=55))
+    text = http.post("/connect", data={"form_token": form_token, "provider": "plaid"}).text
+    at_plaid = re.search(r'href="(http[^"]+/link/hosted/[^"]+)"', text)
+    assert at_plaid is not None
+    front.sandbox.advance(timedelta(minutes=10))
+    if is_revoked:
+        with front.services.sync.engine.begin() as db:
+            db.exec_driver_sql("UPDATE bank.api_keys SET revoked_at = now()")
+
+    back = httpx.post(at_plaid[1], data={"outcome": "success", "login": "login-1"})
+    answer = http.get(back.headers["location"])
+
+    assert ("Your bank is connected" in answer.text) is not is_revoked
+    assert len(front.query("SELECT id FROM bank.connections")) == (0 if is_revoked else 1)
+    if not is_revoked:
+        log_in(front, http)  # and sees it as whoever linked it, as before
+        assert http.get(back.headers["location"]).headers["location"].startswith("/connections/")
+
+
 def test_a_cursor_of_nowhere_and_an_address_of_nothing_are_told_as_pages(
     front: Front, http: httpx.Client
 ) -> None:

@@ -46,7 +46,7 @@ def log_in(request: Request, services: App, form: Form) -> Response:
     if principal is None:
         return page("login", status=401, title="Log in", refused=True)
     answer = RedirectResponse("/connections", HTTPStatus.SEE_OTHER)
-    before = find_visit(request)
+    before = find_visit(request, also_over=True)
     keep_visit(request, answer, begin_visit(services, by=principal, before=before))
     return answer
 
@@ -69,7 +69,8 @@ def follow_link(request: Request, services: App, token: str) -> Response:
         return message_page("This link has ended", _STALE, status=404)
     visit = find_visit(request)
     is_own = visit is not None and visit.team_id == link.team_id and visit.may_manage
-    arrived = visit if visit and is_own else begin_visit(services, by=link, before=visit)
+    before = find_visit(request, also_over=True)
+    arrived = visit if visit and is_own else begin_visit(services, by=link, before=before)
     renewed = link.connection_id
     target = "/connect" if renewed is None else f"/connections/{renewed}/reconnect"
     answer = RedirectResponse(target, HTTPStatus.SEE_OTHER)

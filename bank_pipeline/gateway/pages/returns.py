@@ -49,13 +49,13 @@ def come_back(request: Request, services: App, provider: str) -> Response:
     """Take up the link of a customer whose bank sends them back."""
     # What opens a connection comes in a form: addresses end up in histories and logs.
     returned = {k: v for k, v in request.query_params.items() if k not in _ONLY_IN_FORMS}
-    return _take_up(services, provider, returned, find_visit(request), may_wait=True)
+    return _take_up(request, services, provider, returned, may_wait=True)
 
 
 @router.post("/link/return/{provider}")
 def hand_over(request: Request, services: App, provider: str, form: Form) -> Response:
     """Take up the link of a customer whose widget ended on a page of ours."""
-    return _take_up(services, provider, form.as_dict(), find_visit(request), may_wait=False)
+    return _take_up(request, services, provider, form.as_dict(), may_wait=False)
 
 
 @router.get("/link/widget/{provider}")
@@ -67,10 +67,9 @@ def show_widget(
 
     `received` is the address that a bank's own site sent the customer back to, by OAuth.
     """
-    visit = find_visit(request)
     try:
         widget = find_link_widget(
-            services.sync, to_provider(services, provider), state, browser=_browser(visit)
+            services.sync, to_provider(services, provider), state, browser=_browser(request)
         )
     except OtherBrowserError:
         return message_page("Another browser", _OTHER, status=HTTPStatus.FORBIDDEN)
@@ -90,17 +89,18 @@ def come_back_to_link() -> Response:
 
 
 def _take_up(
+    request: Request,
     services: Services,
     name: str,
     returned: Mapping[str, str],
-    visit: Visit | None,
     *,
     may_wait: bool,
 ) -> Response:
+    visit = find_visit(request)
     try:
         provider = to_provider(services, name)
         sync = services.sync.by(_RETURNED if visit is None else visit.actor)
-        state = accept_return(sync, provider, returned, browser=_browser(visit))
+        state = accept_return(sync, provider, returned, browser=_browser(request))
     except NotFoundError:
         return message_page("Unknown link", _UNKNOWN, status=HTTPStatus.NOT_FOUND)
     except OtherBrowserError:
@@ -154,5 +154,7 @@ def _tell(state: LinkState, visit: Visit | None) -> Response:
     return message_page("Connected", "Your bank is connected. You may close this window.")
 
 
-def _browser(visit: Visit | None) -> SecretStr | None:
+def _browser(request: Request) -> SecretStr | None:
+    """Return what only the browser knows that began: its session may end while it is at a bank."""
+    visit = find_visit(request, also_over=True)
     return None if visit is None else SecretStr(visit.browser)
