@@ -148,6 +148,10 @@ def test_csv_holds_the_same_rows_and_no_formula(desk: Desk) -> None:
         "UPDATE bank.transactions SET description = '=HYPERLINK(1)' WHERE id = "
         "(SELECT min(id::text)::uuid FROM bank.transactions)"
     )
+    desk.gate.ground.execute(
+        "INSERT INTO bank.transaction_annotations (transaction_id, team_id, tags, updated_at) "
+        "SELECT id, team_id, ARRAY['@SUM(1)', 'rent'], now() FROM bank.transactions LIMIT 1"
+    )
     answer = desk.get("/transactions.csv")
     rows = [*csv.DictReader(io.StringIO(answer.text, newline=""))]
     listed = desk.read("/transactions", limit=500)["items"]
@@ -156,6 +160,7 @@ def test_csv_holds_the_same_rows_and_no_formula(desk: Desk) -> None:
     assert [row["amount"] for row in rows] == [row["amount"] or "" for row in listed]
     assert {row["description"] for row in rows} >= {"'=HYPERLINK(1)"}
     assert not [row for row in rows if row["description"].startswith("=")]
+    assert {row["tags"] for row in rows} == {"'@SUM(1);rent", ""}
 
 
 def test_a_row_whose_day_moves_while_the_file_is_written_is_in_it_once(

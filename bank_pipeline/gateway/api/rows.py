@@ -220,7 +220,7 @@ def _to_csv(rows: TeamRows, given: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _to_cell(value: Any) -> str:  # noqa: ANN401 - whatever a column holds
-    """Write a value as text; a bank's text that a spreadsheet would run is quoted by a sign."""
+    """Write a value as text; one of others that a spreadsheet would run is quoted by a sign."""
     if value is None:
         return ""
     if isinstance(value, Decimal):
@@ -229,7 +229,5 @@ def _to_cell(value: Any) -> str:  # noqa: ANN401 - whatever a column holds
         return value.isoformat()
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, list):
-        return ";".join(map(str, value))
-    text = str(value)
+    text = ";".join(map(str, value)) if isinstance(value, list) else str(value)
     return f"'{text}" if text.startswith(_FORMULA) else text
