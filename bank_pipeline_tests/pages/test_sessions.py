@@ -14,6 +14,7 @@ from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.gateway.forms import FORM_BYTES_MAX
 from bank_pipeline.gateway.visits import COOKIE
 from bank_pipeline.sync.connection import sync_connection
+from bank_pipeline.sync.disconnect import disconnect
 from bank_pipeline.sync.link import complete_link, start_link
 from bank_pipeline.sync.page_links import make_connect_link, make_renewal_link
 from bank_pipeline.sync.reports import SyncReason, SyncRequest
@@ -294,6 +295,22 @@ def test_a_session_that_ends_while_its_customer_is_at_the_bank_loses_no_link(
     if not is_revoked:
         log_in(front, http)  # and sees it as whoever linked it, as before
         assert http.get(back.headers["location"]).headers["location"].startswith("/connections/")
+
+
+def test_a_connection_that_is_ended_meanwhile_is_not_renewed_and_the_page_says_why(
+    front: Front, http: httpx.Client
+) -> None:
+    """Nothing is wrong with the service: whoever runs it has nothing to look for."""
+    own = link(front)
+    form_token = log_in(front, http)
+    assert http.get(f"/connections/{own}/reconnect").status_code == 200
+    disconnect(front.services.sync, own)
+
+    answer = http.post(f"/connections/{own}/reconnect", data={"form_token": form_token})
+
+    assert answer.status_code == 409
+    assert "This connection was ended. Connect the bank again instead." in answer.text
+    assert "in its log" not in answer.text
 
 
 def test_a_cursor_of_nowhere_and_an_address_of_nothing_are_told_as_pages(

@@ -31,9 +31,7 @@ def show_reconnect(
     """Say what a renewal does, and offer it."""
     connection = _load(request, visit, own_id)
     if connection.status in _ENDED:
-        onward = ("/connect", "Connect a bank") if visit.may_connect else None
-        text = _ENDED[connection.status]
-        return message_page("Not renewable", text, status=409, visit=visit, onward=onward)
+        return _show_ended(visit, connection.status)
     client = services.sync.provider(connection.provider)
     row = rows_of(request, visit).one(CONNECTIONS, own_id)
     return page(
@@ -51,9 +49,17 @@ def reconnect(
 ) -> Response:
     """Begin the renewal, and send the customer to their bank."""
     form.check_sender(visit)
-    provider = _load(request, visit, own_id).provider
-    started = begin_link(request, visit, services, provider, renews=own_id)
-    return leave(visit, started, provider)
+    connection = _load(request, visit, own_id)
+    if connection.status in _ENDED:
+        return _show_ended(visit, connection.status)
+    started = begin_link(request, visit, services, connection.provider, renews=own_id)
+    return leave(visit, started, connection.provider)
+
+
+def _show_ended(visit: Visit, status: ConnectionStatus) -> Response:
+    onward = ("/connect", "Connect a bank") if visit.may_connect else None
+    text = _ENDED[status]
+    return message_page("Not renewable", text, status=409, visit=visit, onward=onward)
 
 
 def _load(request: Request, visit: Visit, connection_id: ConnectionId) -> Connection:
