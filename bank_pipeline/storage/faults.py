@@ -105,7 +105,8 @@ def load_failing_classes(db: sa.Connection) -> frozenset[str]:
     """
     Load the classes of failure with which the last syncs of connections ended.
 
-    Those that were put off or killed say nothing of it.
+    Those that were put off or killed say nothing of it, nor do connections that no sync reads any
+    more: withdrawn in the middle of a failure, they would have it last for ever.
     """
     return frozenset(db.scalars(_FAILING))
 
@@ -119,7 +120,7 @@ _FAILING: Final = sa.text(
         WHERE connection_id = c.id AND outcome NOT IN ('deferred', 'killed')
         ORDER BY started_at DESC LIMIT 1
     ) AS last
-    WHERE c.error_retries > 0 AND c.status <> 'disconnected'
+    WHERE c.error_retries > 0 AND c.status NOT IN ('revoked', 'disconnected')
       AND last.outcome = 'failed' AND last.error_class IS NOT NULL
     """
 )

@@ -12,9 +12,12 @@ from pydantic import SecretStr
 
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline.domain.transitions import FailureKind
 from bank_pipeline.errors import ProviderError
+from bank_pipeline.storage.faults import FaultName, FaultSource
 from bank_pipeline.sync.disconnect import disconnect
 from bank_pipeline.sync.expiring import note_expiring
+from bank_pipeline.sync.faults import load_faults, load_over, note_fault
 from bank_pipeline.sync.notice_targets import add_target, change_wishes
 from bank_pipeline.sync.prune import NOTICES_KEPT, prune
 from bank_pipeline_tests.providers.contract.stage import Stage
@@ -209,6 +212,21 @@ def test_a_withdrawal_by_webhook_and_an_end_here_are_told(announced: Ground) -> 
 
     found = payloads(announced, "disconnected")
     assert [one["status"] for one in found] == ["revoked", "disconnected"]
+
+
+def test_a_fault_is_over_once_its_last_connection_is_withdrawn(announced: Ground) -> None:
+    """Nobody syncs that one any more: it would last, and the next outage be told to nobody."""
+    connection = announced.link_ready()
+    fail(announced, connection)
+    name = FaultName(FaultSource.CONNECTIONS, "connections", FailureKind.TRANSIENT.value)
+    assert note_fault(announced.context, name, seen_at=announced.context.clock(), facts={})
+    announced.pass_time(DAY)
+    assert load_over(announced.context, load_faults(announced.context)) == []
+
+    announced.fire(connection, "USER_PERMISSION_REVOKED")
+
+    [fault] = load_faults(announced.context)
+    assert load_over(announced.context, [fault]) == [fault.id]
 
 
 def test_an_announced_end_without_a_day_is_told_once(announced: Ground) -> None:
