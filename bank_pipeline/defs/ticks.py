@@ -18,7 +18,12 @@ _ENDED: Final = (*_WELL, TickStatus.FAILURE)
 
 @dataclass(frozen=True)
 class LastTick:
-    """The newest tick that ended; `cause` is the class of its error, None if it went well."""
+    """
+    The newest tick that ended.
+
+    `cause` is the class of its error; None if it went well, or no other follows because what
+    ticked is switched off.
+    """
 
     name: str
     at: datetime
@@ -27,7 +32,7 @@ class LastTick:
 
 def load_last_ticks(instance: dg.DagsterInstance, names: Collection[str]) -> Iterator[LastTick]:
     """
-    Load the last tick of each of these sensors and schedules that is switched on.
+    Load the last tick of each of these sensors and schedules.
 
     One that failed is left out while another went well in the ten minutes before it.
     """
@@ -41,9 +46,7 @@ def load_last_ticks(instance: dg.DagsterInstance, names: Collection[str]) -> Ite
             last[state.instigator_name] = state, tick
     for name, (state, tick) in last.items():
         at = datetime.fromtimestamp(tick.timestamp, UTC)
-        if not state.is_running:
-            continue
-        if tick.status is not TickStatus.FAILURE:
+        if not state.is_running or tick.status is not TickStatus.FAILURE:
             yield LastTick(name, at, None)
         elif _newest(instance, state, _WELL, after=at - GRACE) is None:
             yield LastTick(name, at, _cause(tick.error))

@@ -125,6 +125,21 @@ def test_ticks_that_come_no_more_are_no_fault(runs: Runs, of: str) -> None:
     assert operator.told() == []
 
 
+def test_a_sensor_that_is_switched_off_while_it_fails_is_no_fault_any_more(runs: Runs) -> None:
+    """No tick will go well; and one that fails again later is told again."""
+    operator = Operator(runs)
+    ticks = DaemonTicks(runs.instance, "connection_sensor")
+    ticks.add(FAILED)
+    operator.tick()
+
+    ticks.switch_off()
+    for _ in range(2):
+        operator.tick()
+
+    told = [("operator_alert", "KeyError"), ("operator_recovered", "KeyError")]
+    assert operator.told() == told
+
+
 def test_the_alert_names_the_sensor_and_says_where_to_look(runs: Runs) -> None:
     operator = Operator(runs)
     DaemonTicks(runs.instance, "webhook_sensor").add(FAILED)
