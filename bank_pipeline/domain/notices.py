@@ -50,6 +50,12 @@ class NoticeKind(StrEnum):
 OPERATOR_KINDS: Final = frozenset({NoticeKind.OPERATOR_ALERT, NoticeKind.OPERATOR_RECOVERED})
 """About the installation: only for teams that ask for them."""
 
+ENDS_OF: Final = {
+    NoticeKind.SYNC_FAILED: NoticeKind.SYNC_RECOVERED,
+    NoticeKind.OPERATOR_ALERT: NoticeKind.OPERATOR_RECOVERED,
+}
+"""Kinds that are told again, under the same key, when what they tell of is over."""
+
 USUAL_KINDS: Final = frozenset(NoticeKind) - OPERATOR_KINDS
 """What a team is told of that chose nothing else."""
 

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import UUID, insert
 
 from bank_pipeline.domain.connection import SYNCABLE, ConnectionStatus
 from bank_pipeline.domain.ids import ConnectionId, TeamId
-from bank_pipeline.domain.notices import STOPPED, NoticeKind, NoticeState
+from bank_pipeline.domain.notices import ENDS_OF, STOPPED, NoticeKind, NoticeState
 from bank_pipeline.storage.columns import is_any_id
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.tables import (
@@ -46,6 +46,7 @@ class ClaimedNotice:
     team_id: TeamId
     connection_id: ConnectionId | None
     kind: NoticeKind
+    dedupe_key: str
     payload: Mapping[str, Any] = field(repr=False)
     created_at: datetime
     attempts: int
@@ -244,11 +245,25 @@ def claim_notice(db: sa.Connection, *, now: datetime, until: datetime) -> Claime
         team_id=TeamId(row.team_id),
         connection_id=None if row.connection_id is None else ConnectionId(row.connection_id),
         kind=NoticeKind(row.kind),
+        dedupe_key=row.dedupe_key,
         payload=row.payload,
         created_at=row.created_at,
         attempts=row.attempts,
         delivered_to=frozenset(row.delivered_to),
     )
+
+
+def is_over(db: sa.Connection, notice: ClaimedNotice) -> bool:
+    """Say whether the end of what a notice tells of has been written, and perhaps sent."""
+    end = ENDS_OF.get(notice.kind)
+    if end is None:
+        return False
+    is_end = sa.exists().where(
+        notifications.c.team_id == notice.team_id,
+        notifications.c.kind == end.value,
+        notifications.c.dedupe_key == notice.dedupe_key,
+    )
+    return db.scalar(sa.select(is_end)) is True
 
 
 def set_delivered_to(db: sa.Connection, notice: ClaimedNotice, target_id: str) -> None:
@@ -334,6 +349,7 @@ _CLAIMED: Final = (
     "team_id",
     "connection_id",
     "kind",
+    "dedupe_key",
     "payload",
     "created_at",
     "attempts",

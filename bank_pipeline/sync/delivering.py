@@ -23,6 +23,7 @@ from bank_pipeline.storage.notices import (
     ClaimedNotice,
     claim_notice,
     finish_notice,
+    is_over,
     load_oldest_due_notice,
     set_delivered_to,
 )
@@ -108,10 +109,11 @@ def _deliver(
     try:
         with context.engine.connect() as db:
             targets = load_targets(db, notice.team_id, context.vault)
+            is_late = is_over(db, notice)
             is_true = _is_still_true(notice, _connection_of(context, notice))
     except SecretError:
         return _finish(context, notice, ["SecretError"])
-    if not targets or not (is_true or notice.delivered_to):
+    if not targets or is_late or not (is_true or notice.delivered_to):
         reason = "NoTarget" if not targets else "NoLongerTrue"
         return _suppress(context, notice, reason)
     renewal = to_renewal(

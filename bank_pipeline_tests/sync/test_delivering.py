@@ -9,16 +9,29 @@ from typing import Final
 import pytest
 from pydantic import SecretStr
 
-from bank_pipeline.domain.notices import DELIVERIES_MAX, DELIVERY_WAITS, NoticeKind
+from bank_pipeline.domain.notices import (
+    DELIVERIES_MAX,
+    DELIVERY_WAITS,
+    FAILURES_BEFORE_NOTICE,
+    NoticeKind,
+)
+from bank_pipeline.errors import ProviderError
 from bank_pipeline.storage.connections import ensure_team
+from bank_pipeline.storage.faults import FaultName, FaultSource
 from bank_pipeline.storage.notices import Notice, insert_notices
 from bank_pipeline.sync.delivering import LEASE, DeliveryReport, deliver_notices, load_delivery_due
 from bank_pipeline.sync.disconnect import disconnect
 from bank_pipeline.sync.expiring import note_expiring
-from bank_pipeline.sync.notice_targets import add_target, remove_target, retry_given_up
+from bank_pipeline.sync.faults import clear_faults, load_faults, note_fault
+from bank_pipeline.sync.notice_targets import (
+    add_target,
+    change_wishes,
+    remove_target,
+    retry_given_up,
+)
 from bank_pipeline.sync.page_links import open_page_link
 from bank_pipeline_tests.scanning import scan_database
-from bank_pipeline_tests.sync.ground import Ground
+from bank_pipeline_tests.sync.ground import SYNC, Ground
 from bank_pipeline_tests.sync.killing import Killer, snapshot
 from bank_pipeline_tests.sync.leaks import Canaries, recorded_logs
 from bank_pipeline_tests.sync.receivers import (
@@ -255,3 +268,44 @@ def test_nobody_is_asked_to_renew_what_was_ended_before_it_is_told(
 
     assert deliver(ground) == DeliveryReport(sent=1, suppressed=1)
     assert [one.rpartition(" ")[2] for one in hook.titles] == ["ended"]
+
+
+def test_nobody_hears_that_it_fails_after_they_heard_that_it_is_over(
+    ground: Ground, hook: WebhookReceiver
+) -> None:
+    """The one was refused and waits; the other, written since, is due before it."""
+    connection = ground.link_ready()
+    add_target(ground.context, "home", "hook", hook.url)
+    ground.fail(SYNC, "INSTITUTION_DOWN", times=None)
+    for _ in range(FAILURES_BEFORE_NOTICE):
+        with pytest.raises(ProviderError):
+            ground.sync(connection)
+        ground.pass_time(timedelta(hours=1))
+    hook.refusals = 1
+    assert deliver(ground) == DeliveryReport(pending=1)
+    ground.sandbox.faults.clear()
+    ground.sync(connection)
+
+    assert deliver(ground) == DeliveryReport(sent=1)
+    ground.pass_time(DELIVERY_WAITS[0])
+    assert deliver(ground) == DeliveryReport(suppressed=1)
+
+    assert [one.rpartition(" can ")[2] for one in hook.titles] == ["be read again"]
+
+
+def test_an_alert_is_not_sent_after_the_word_that_it_is_over(
+    ground: Ground, hook: WebhookReceiver
+) -> None:
+    add_target(ground.context, "home", "hook", hook.url)
+    change_wishes(ground.context, "home", kinds="all", large={}, low={})
+    name = FaultName(FaultSource.RUN, "prune_job", "OSError")
+    now = ground.context.clock()
+    assert note_fault(ground.context, name, seen_at=now, facts={"run_id": "r", "count": 1})
+    hook.refusals = 1
+    assert deliver(ground) == DeliveryReport(pending=1)
+    assert clear_faults(ground.context, load_faults(ground.context), at=now) == 1
+
+    ground.pass_time(DELIVERY_WAITS[0])
+    assert deliver(ground) == DeliveryReport(sent=1, suppressed=1)
+
+    assert hook.titles == ["Over: prune_job failed (OSError)"]
