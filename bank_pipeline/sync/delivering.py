@@ -34,6 +34,7 @@ PER_RUN_MAX: Final = 500
 LEASE: Final = timedelta(minutes=10)
 """Longer than a notice takes; whoever dies while sending is followed after it."""
 
+_OF_GOING_ON: Final = frozenset({NoticeKind.EXPIRING, NoticeKind.SYNC_FAILED})
 _log: Final = logging.getLogger(__name__)
 
 
@@ -192,14 +193,14 @@ def _connection_of(context: SyncContext, notice: ClaimedNotice) -> Connection | 
 
 
 def _is_still_true(notice: ClaimedNotice, connection: Connection | None) -> bool:
-    """Say whether what a person is asked to do is still to be done: nobody logs in twice."""
+    """Say whether what a person is to do or to wait for still is: nobody logs in twice."""
     if connection is None:
         return True
     if notice.kind is NoticeKind.DISCONNECTED:
         return connection.status == ConnectionStatus(notice.payload["status"])
+    if notice.kind in _OF_GOING_ON and not connection.status.is_syncable:
+        return False  # it has stopped, and that was told
     if notice.kind is NoticeKind.EXPIRING:
-        if not connection.status.is_syncable:
-            return False  # it has stopped, and that was told
         ends_at = connection.consent_expires_at
         if notice.payload["ends_at"] is None:
             return connection.status is ConnectionStatus.EXPIRING

@@ -309,3 +309,24 @@ def test_an_alert_is_not_sent_after_the_word_that_it_is_over(
     assert deliver(ground) == DeliveryReport(sent=1, suppressed=1)
 
     assert hook.titles == ["Over: prune_job failed (OSError)"]
+
+
+def test_nobody_is_told_to_wait_for_a_connection_that_was_ended_meanwhile(
+    ground: Ground, hook: WebhookReceiver
+) -> None:
+    """They need not do anything, and the next try is on that day: there is none any more."""
+    connection = ground.link_ready()
+    add_target(ground.context, "home", "hook", hook.url)
+    ground.fail(SYNC, "INSTITUTION_DOWN", times=None)
+    for _ in range(FAILURES_BEFORE_NOTICE):
+        with pytest.raises(ProviderError):
+            ground.sync(connection)
+        ground.pass_time(timedelta(hours=1))
+    hook.refusals = 1
+    assert deliver(ground) == DeliveryReport(pending=1)
+
+    disconnect(ground.context, connection)
+    ground.pass_time(DELIVERY_WAITS[0])
+
+    assert deliver(ground) == DeliveryReport(sent=1, suppressed=1)
+    assert [one.rpartition(" ")[2] for one in hook.titles] == ["ended"]
