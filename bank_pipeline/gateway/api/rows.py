@@ -127,7 +127,11 @@ class TransactionFilter(BaseModel):
     amount_min: Finite | None = Field(None, description="At least; debits are below 0.")
     amount_max: Finite | None = Field(None, description="At most.")
     currency: str | None = Field(None, pattern="^[A-Z]{3}$")
-    updated_since: AwareDatetime | None = Field(None, description="Changed by us since then.")
+    updated_since: AwareDatetime | None = Field(
+        None,
+        description="Brought or changed by a sync that read the bank since then; its rows come "
+        "when it commits: ask from an hour before your last look.",
+    )
     text: str | None = Field(
         None, max_length=_TEXT_MAX, pattern=_TEXT, description="In any text of the row."
     )
