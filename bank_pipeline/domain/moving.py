@@ -7,14 +7,22 @@ equal in these are told apart by their order, and by their text where that helps
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import partial, reduce
+from itertools import chain, combinations
+from typing import Final
 
 from bank_pipeline.domain.ids import TransactionId
 from bank_pipeline.domain.matching import Pins
 from bank_pipeline.domain.stored import BOOKING_DELAY_MAX, Key, StoredTransaction, key_of
 from bank_pipeline.domain.transaction import Transaction, TransactionStatus
+
+_Worth = tuple[int, int, int]
+_Gain = Callable[[StoredTransaction, Transaction], _Worth | None]
+_NOTHING: Final = (0, 0, 0)
 
 
 def find_moved(
@@ -93,9 +101,12 @@ def _align(
     earliest: timedelta,
     latest: timedelta,
 ) -> list[tuple[StoredTransaction, Transaction]]:
-    """Pair two lists in time order: as many as possible, then the nearest days and texts."""
-    nothing = (0, 0, 0)
-    best = [[nothing] * (len(entries) + 1) for _ in range(len(rows) + 1)]
+    """
+    Pair two lists in time order: as many as possible, then the nearest days and texts.
+
+    Within a day the order of two lists means nothing: there the texts have the last word.
+    """
+    best = [[_NOTHING] * (len(entries) + 1) for _ in range(len(rows) + 1)]
     for i in range(len(rows) - 1, -1, -1):
         for j in range(len(entries) - 1, -1, -1):
             options = [best[i + 1][j], best[i][j + 1]]
@@ -114,12 +125,71 @@ def _align(
             i += 1
         else:
             j += 1
-    return pairs
+    return _exchanged(rows, entries, pairs, partial(_gain, earliest=earliest, latest=latest))
+
+
+def _exchanged(
+    rows: Sequence[StoredTransaction],
+    entries: Sequence[Transaction],
+    pairs: Sequence[tuple[StoredTransaction, Transaction]],
+    gain: _Gain,
+) -> list[tuple[StoredTransaction, Transaction]]:
+    """Exchange what rows of one day are paired with, or entries of one day, while that is worth."""
+    places = [_Place(row, entry) for row, entry in pairs]
+    paired = {one.id for one, _ in pairs}, {one.external_id for _, one in pairs}
+    places += [_Place(row, None) for row in rows if row.id not in paired[0]]
+    places += [_Place(None, one) for one in entries if one.external_id not in paired[1]]
+    is_changed = True
+    while is_changed:  # each exchange is worth more than what was before, so they come to an end
+        is_changed = False
+        for day_of in (_Place.day_of_row, _Place.day_of_entry):
+            days = defaultdict[date | None, list[_Place]](list)
+            for place in places:
+                days[day_of(place)].append(place)
+            days.pop(None, None)  # those that are alone
+            for one, other in chain.from_iterable(combinations(day, 2) for day in days.values()):
+                is_changed = one.exchange(other, gain) or is_changed
+    return [
+        (place.row, place.entry)
+        for place in places
+        if place.row is not None and place.entry is not None
+    ]
+
+
+@dataclass
+class _Place:
+    """A row and the entry that it is paired with; one of them is None where it is alone."""
+
+    row: StoredTransaction | None
+    entry: Transaction | None
+
+    def day_of_row(self) -> date | None:
+        return None if self.row is None else _day(self.row)
+
+    def day_of_entry(self) -> date | None:
+        return None if self.entry is None else _day(self.entry)
+
+    def exchange(self, other: "_Place", gain: _Gain) -> bool:
+        """Take each other's entry where that is worth more; return whether it is."""
+        before = _worth(self.row, self.entry, gain), _worth(other.row, other.entry, gain)
+        after = _worth(self.row, other.entry, gain), _worth(other.row, self.entry, gain)
+        if None in after or _sum(after) <= _sum(before):
+            return False
+        self.entry, other.entry = other.entry, self.entry
+        return True
+
+
+def _worth(row: StoredTransaction | None, entry: Transaction | None, gain: _Gain) -> _Worth | None:
+    return _NOTHING if row is None or entry is None else gain(row, entry)
+
+
+def _sum(worths: Iterable[_Worth | None]) -> _Worth:
+    return reduce(_add, (one for one in worths if one is not None), _NOTHING)
 
 
 def _gain(
     row: StoredTransaction, entry: Transaction, earliest: timedelta, latest: timedelta
-) -> tuple[int, int, int] | None:
+) -> _Worth | None:
     """Return what a pair is worth: itself, then few days between, then common words."""
     ours, theirs = _day(row), _day(entry)
     if ours is None or theirs is None or not earliest <= theirs - ours <= latest:
@@ -129,12 +199,13 @@ def _gain(
     return (1, -abs((theirs - ours).days), len(_words(row) & _words(entry)))
 
 
-def _add(one: tuple[int, int, int], other: tuple[int, int, int]) -> tuple[int, int, int]:
+def _add(one: _Worth, other: _Worth) -> _Worth:
     return (one[0] + other[0], one[1] + other[1], one[2] + other[2])
 
 
-def _in_time(row: StoredTransaction | Transaction) -> tuple[date, str, str]:
-    return (_day(row) or date.min, " ".join(sorted(_words(row))), row.external_id)
+def _in_time(row: StoredTransaction | Transaction) -> tuple[date, str, str, str]:
+    words = " ".join(sorted(_words(row)))
+    return (_day(row) or date.min, row.currency or "", words, row.external_id)
 
 
 def _day(row: StoredTransaction | Transaction) -> date | None:

@@ -68,6 +68,32 @@ def test_texts_tell_equal_payments_of_a_day_apart() -> None:
     assert match_moved(held, shown, slack=DAY) == {"a": "y", "b": "x"}
 
 
+def test_words_of_the_other_bank_mislead_nobody_about_which_of_two_it_was() -> None:
+    """Its words may sort otherwise than ours: notes of the one would go to the other."""
+    held = [
+        stored(paid("old", "-5", 0, "Netto"), "a"),
+        stored(paid("old", "-5", 0, "Shell"), "b"),
+        stored(paid("old", "-5", 0, "Zoo"), "c"),
+    ]
+    shown = [paid("x", "-5", 0, "Card 0412 Shell"), paid("y", "-5", 0, "Netto Berlin")]
+    assert match_moved(held[:2], shown, slack=DAY) == {"a": "y", "b": "x"}
+    assert match_moved(held, shown, slack=DAY) == {"a": "y", "b": "x"}, "the third is not told"
+    told = [*shown, paid("z", "-5", 0, "Airport")]
+    assert match_moved(held[:2], told, slack=DAY) == {"a": "y", "b": "x"}
+
+
+def test_equal_amounts_of_two_currencies_are_both_found() -> None:
+    held = [
+        stored(paid("old", "-5", 0, "Alpha", currency="USD"), "a"),
+        stored(paid("old", "-5", 0, "Beta", currency="EUR"), "b"),
+    ]
+    shown = [
+        paid("x", "-5", 0, "Card 0412", currency="EUR"),
+        paid("y", "-5", 0, "Payment", currency="USD"),
+    ]
+    assert match_moved(held, shown, slack=DAY) == {"a": "y", "b": "x"}
+
+
 def test_what_was_pending_may_have_booked_meanwhile() -> None:
     held = [stored(pending("old", "-5", 0), "a"), stored(pending("old", "-6", 0), "b")]
     shown = [paid("x", "-5", 3, "Otherwise worded"), pending("y", "-6", 0)]
