@@ -20,8 +20,9 @@ from bank_pipeline.domain.connection import Connection
 from bank_pipeline.domain.identity import told_apart
 from bank_pipeline.domain.ids import AccountId, ConnectionId, SyncRunId, TransactionId
 from bank_pipeline.domain.reading import Lineage
+from bank_pipeline.domain.stored import Key as StoredKey
 from bank_pipeline.domain.stored import day_of
-from bank_pipeline.domain.transaction import Transaction, TransactionDelta
+from bank_pipeline.domain.transaction import Transaction, TransactionDelta, TransactionStatus
 from bank_pipeline.providers.exact_json import dump_json
 from bank_pipeline.storage.accounts import load_account_ids, load_stored_accounts
 from bank_pipeline.storage.connections import load_connection, lock_connection
@@ -49,6 +50,7 @@ from bank_pipeline.sync.audit import note_act
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.replay import Key, read_again
 
+_PENDING: Final = TransactionStatus.PENDING
 QUARANTINE_MAX: Final = 10_000  # open rows of one connection that a replay looks at
 
 
@@ -159,7 +161,9 @@ class _Replay:
         differences = load_differences(self.db, updates)
         updates = [one for one in updates if differences[one.id]]  # else only the hash is new
         landed = plan_changes(
-            self._stored.values(), TransactionDelta(upserts=tuple(landing), removed=frozenset())
+            self._stored.values(),
+            TransactionDelta(upserts=tuple(landing), removed=frozenset()),
+            unshown=self._unshown(),
         )
         differences |= load_differences(self.db, landed.updates)
         both = (*updates, *landed.updates)
@@ -272,6 +276,25 @@ class _Replay:
             if is_news and order[shown.sync_run_id] >= newest:
                 updates.append(Update(stored.id, row))
         return updates, landing, left_out_count
+
+    def _unshown(self) -> set[StoredKey]:
+        """
+        Return the pending rows that the archive shows no more: what lands may be their booking.
+
+        They were kept because nobody could read it. One that is shown in other words now, as
+        today's transform has them, is none of these.
+        """
+        live = self.view.live.items()
+        rows = ((key, shown.record.transaction) for key, shown in live if key not in self._stored)
+        worded = {(key[0], row.amount) for key, row in rows if row.status is _PENDING}
+        return {
+            row.key
+            for key, row in self._stored.items()
+            if row.status is _PENDING
+            and not row.is_removed
+            and key not in self.view.live
+            and (key[0], row.amount) not in worded
+        }
 
     def _quarantined_id(self, shown: Shown) -> int | None:
         if not self._quarantined or shown.record.raw is None:
