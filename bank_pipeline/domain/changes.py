@@ -225,7 +225,7 @@ def to_reconciling(
     A provider that lost our cursor cannot tell what it took back meanwhile; the whole
     history tells it. Only `accounts` (external ids that the answer covers whole) and dates
     on or after the oldest one shown in an account are judged: what lies beyond the answer
-    is not denied by it.
+    is not denied by it. Rows that people dropped are named, too, so that none takes their place.
 
     `unread` are external ids of rows that were shown but could not be read: they are not
     gone. One without a readable id (None) could be any, so then nothing is concluded.
@@ -243,7 +243,7 @@ def to_reconciling(
     missing = {
         row.key
         for row in stored
-        if not row.is_removed
+        if (row.is_dropped or not row.is_removed)
         and row.key not in shown
         and row.external_id not in unread
         and row.account_external_id in judged

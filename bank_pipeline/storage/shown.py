@@ -152,7 +152,7 @@ _RECONCILE: Final = """
         SELECT account_id, min(account) AS account, min(day) AS oldest FROM pg_temp.last_shown
         WHERE kind = 'shown' AND account_id = ANY(%(accounts)s::uuid[]) GROUP BY account_id
     ) judged USING (account_id)
-    WHERE t.removed_at IS NULL
+    WHERE (t.removed_at IS NULL OR t.duplicate_decision = 'drop')
       AND coalesce(t.booking_date, t.transaction_date) >= judged.oldest
       AND t.external_id <> ALL(%(unread)s::text[])
       AND NOT EXISTS (

@@ -1,8 +1,8 @@
 """Bring the stored transactions of one connection to what one update says of them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
 from typing import Final
 
 import sqlalchemy as sa
@@ -12,6 +12,7 @@ from bank_pipeline.domain.changes import ChangePlan, keys_of, plan_changes
 from bank_pipeline.domain.days import day_before
 from bank_pipeline.domain.identity_rules import DOUBTED
 from bank_pipeline.domain.ids import AccountId, SyncRunId, TeamId
+from bank_pipeline.domain.inheriting import with_heirs
 from bank_pipeline.domain.looks import Look, believed, keys_of_looks, plan_looks
 from bank_pipeline.domain.matching import Pins
 from bank_pipeline.domain.stored import BOOKING_DELAY_MAX, StoredTransaction, key_of, unlinked_on
@@ -33,10 +34,15 @@ BIG_UPDATE: Final = 2_000  # rows; above it, hashes alone are read before any ro
 
 @dataclass(frozen=True)
 class WrittenUpdate:
-    """What an update came to: the rows written, and those of them that are new."""
+    """
+    What an update came to: the rows written, and those of them that are new.
+
+    `doubted_since`: only the whole history since then tells whether the bank still has them.
+    """
 
     counts: StepCounts
     inserts: Sequence[Transaction]
+    doubted_since: date | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -112,9 +118,17 @@ def write_compared(  # noqa: PLR0913 - keyword-only
     known = {row.id for row in stored}
     stored += [row for row in (moved or {}).values() if row is not None and row.id not in known]
     plan = plan_changes(stored, delta, pins=moved)
+    removals = {*plan.removals}
+    gone_on = [row.booking_date for row in stored if row.id in removals and row.booking_date]
+    doubted_since = None
+    if gone_on:
+        days = DateWindow(first=min(gone_on), last=max(gone_on))
+        ended = load_ended(db, account_ids=account_ids, days=days)
+        inherited = with_heirs(plan, delta, stored=stored, ended=ended)
+        plan, doubted_since = inherited.plan, inherited.doubted_since
     apply_plan(db, plan, team_id=team_id, account_ids=account_ids, sync_run_id=sync_run_id, now=now)
-    unchanged = plan.unchanged_count + plan.superseded_count
-    return WrittenUpdate(_to_counts(plan, unchanged=unchanged), plan.inserts)
+    counts = _to_counts(plan, unchanged=plan.unchanged_count + plan.superseded_count)
+    return WrittenUpdate(counts, plan.inserts, doubted_since=doubted_since)
 
 
 def write_looks(
