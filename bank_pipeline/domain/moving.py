@@ -31,12 +31,18 @@ def find_moved(
     """
     Say which stored row each shown row is whose name nobody has, in one account that moved.
 
-    A row that is shown under the name it has stays what it is. What people dropped takes of what
-    the live rows leave, so that the bank's copy of it does not count again.
+    A row that is shown under the name it has stays what it is; at another provider, which may count
+    otherwise, only if its money is. What people dropped takes of what the live rows leave, so that
+    the bank's copy of it does not count again.
     """
     held, told = [*stored], [*shown]
-    names, taken = {key_of(row) for row in told}, {row.key for row in held}
-    free = [row for row in held if row.key not in names]
+    named = {key_of(row): row for row in told}
+    taken = {
+        row.key
+        for row in held
+        if row.key in named and (not slack or _is_same_money(row, named[row.key]))
+    }
+    free = [row for row in held if row.key not in taken]
     live = [row for row in free if not row.is_removed]
     dropped = [row for row in free if row.is_dropped and row.is_removed]
     pins: dict[Key, StoredTransaction | None] = {}
@@ -46,6 +52,15 @@ def find_moved(
         pins |= {(row.account_external_id, moved[row.id]): row for row in rows if row.id in moved}
         taken |= pins.keys()
     return pins
+
+
+def _is_same_money(row: StoredTransaction, entry: Transaction) -> bool:
+    ours, theirs = _day(row), _day(entry)
+    if ours is None or theirs is None:
+        return row.amount == entry.amount
+    is_near = abs(theirs - ours) <= BOOKING_DELAY_MAX
+    is_currency = row.currency == entry.currency or None in (row.currency, entry.currency)
+    return is_near and is_currency and row.amount == entry.amount
 
 
 def match_moved(

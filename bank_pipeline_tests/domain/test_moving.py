@@ -105,6 +105,23 @@ def test_another_currency_is_another_row() -> None:
     assert match_moved(held, [paid("x", "-5", 0)], slack=DAY) == {}
 
 
+def test_names_that_another_provider_gives_to_other_rows_prove_nothing() -> None:
+    """Both count the rows of a day, and the other one begins elsewhere."""
+    held = [
+        replace(stored(paid("old", "-5", 1, "REWE SAGT DANKE"), "a"), external_id="1"),
+        replace(stored(paid("old", "-7", 1, "Miete"), "b"), external_id="2"),
+    ]
+    shown = (paid("1", "-7", 1, "Rent"), paid("2", "-5", 1, "Kartenzahlung"))
+    covered = DateWindow(first=FIRST - 5 * DAY, last=FIRST + 5 * DAY)
+    look = Look(held[0].account_external_id, shown, covered, moved_by=DAY)
+    plan = plan_looks(held, [look])
+    assert {update.id: update.transaction.external_id for update in plan.updates} == {
+        "a": "2",
+        "b": "1",
+    }
+    assert (plan.inserts, plan.removals, plan.renames) == ((), (), ())
+
+
 def dropped(row: StoredTransaction) -> StoredTransaction:
     return replace(row, is_removed=True, is_dropped=True)
 
