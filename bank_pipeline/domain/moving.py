@@ -7,11 +7,9 @@ equal in these are told apart by their order, and by their text where that helps
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
-from functools import partial, reduce
 from itertools import chain, combinations
 from typing import Final
 
@@ -20,9 +18,10 @@ from bank_pipeline.domain.matching import Pins
 from bank_pipeline.domain.stored import BOOKING_DELAY_MAX, Key, StoredTransaction, key_of
 from bank_pipeline.domain.transaction import Transaction, TransactionStatus
 
-_Worth = tuple[int, int, int]
-_Gain = Callable[[StoredTransaction, Transaction], _Worth | None]
-_NOTHING: Final = (0, 0, 0)
+_PAIR: Final = 1 << 60
+_DAY_APART: Final = 1 << 30
+"""What a pair is worth, and what each day between costs, in common words: more than all of them."""
+_NEVER: Final = -(1 << 100)
 
 
 def find_moved(
@@ -121,101 +120,68 @@ def _align(
 
     Within a day the order of two lists means nothing: there the texts have the last word.
     """
-    best = [[_NOTHING] * (len(entries) + 1) for _ in range(len(rows) + 1)]
+    gains = [[_gain(row, one, earliest, latest) for one in entries] + [0] for row in rows]
+    gains.append([0] * (len(entries) + 1))
+    best = [[0] * (len(entries) + 1) for _ in range(len(rows) + 1)]
     for i in range(len(rows) - 1, -1, -1):
         for j in range(len(entries) - 1, -1, -1):
-            options = [best[i + 1][j], best[i][j + 1]]
-            gain = _gain(rows[i], entries[j], earliest, latest)
-            if gain is not None:
-                options.append(_add(gain, best[i + 1][j + 1]))
-            best[i][j] = max(options)
-    pairs: list[tuple[StoredTransaction, Transaction]] = []
+            best[i][j] = max(best[i + 1][j], best[i][j + 1], gains[i][j] + best[i + 1][j + 1])
+    pairs: dict[int, int] = {}
     i = j = 0
     while i < len(rows) and j < len(entries):
-        gain = _gain(rows[i], entries[j], earliest, latest)
-        if gain is not None and best[i][j] == _add(gain, best[i + 1][j + 1]):
-            pairs.append((rows[i], entries[j]))
+        if best[i][j] == gains[i][j] + best[i + 1][j + 1]:
+            pairs[i] = j
             i, j = i + 1, j + 1
         elif best[i][j] == best[i + 1][j]:
             i += 1
         else:
             j += 1
-    return _exchanged(rows, entries, pairs, partial(_gain, earliest=earliest, latest=latest))
+    places = _exchanged(pairs, gains, [*map(_day, rows), None], [*map(_day, entries), None])
+    return [(rows[i], entries[j]) for i, j in places if i < len(rows) and j < len(entries)]
 
 
 def _exchanged(
-    rows: Sequence[StoredTransaction],
-    entries: Sequence[Transaction],
-    pairs: Sequence[tuple[StoredTransaction, Transaction]],
-    gain: _Gain,
-) -> list[tuple[StoredTransaction, Transaction]]:
-    """Exchange what rows of one day are paired with, or entries of one day, while that is worth."""
-    places = [_Place(row, entry) for row, entry in pairs]
-    paired = {one.id for one, _ in pairs}, {one.external_id for _, one in pairs}
-    places += [_Place(row, None) for row in rows if row.id not in paired[0]]
-    places += [_Place(None, one) for one in entries if one.external_id not in paired[1]]
+    pairs: Mapping[int, int],
+    gains: Sequence[Sequence[int]],
+    row_days: Sequence[date | None],
+    entry_days: Sequence[date | None],
+) -> list[list[int]]:
+    """
+    Exchange what rows of one day are paired with, or entries of one day, while that is worth.
+
+    All go by their numbers; the last number stands for none.
+    """
+    nobody, nothing = len(row_days) - 1, len(entry_days) - 1
+    places = [[i, pairs.get(i, nothing)] for i in range(nobody)]
+    paired = {*pairs.values()}
+    places += [[nobody, j] for j in range(nothing) if j not in paired]
     is_changed = True
     while is_changed:  # each exchange is worth more than what was before, so they come to an end
         is_changed = False
-        for day_of in (_Place.day_of_row, _Place.day_of_entry):
-            days = defaultdict[date | None, list[_Place]](list)
+        for side, days in enumerate((row_days, entry_days)):
+            same_day = defaultdict[date | None, list[list[int]]](list)
             for place in places:
-                days[day_of(place)].append(place)
-            days.pop(None, None)  # those that are alone
-            for one, other in chain.from_iterable(combinations(day, 2) for day in days.values()):
-                is_changed = one.exchange(other, gain) or is_changed
-    return [
-        (place.row, place.entry)
-        for place in places
-        if place.row is not None and place.entry is not None
-    ]
-
-
-@dataclass
-class _Place:
-    """A row and the entry that it is paired with; one of them is None where it is alone."""
-
-    row: StoredTransaction | None
-    entry: Transaction | None
-
-    def day_of_row(self) -> date | None:
-        return None if self.row is None else _day(self.row)
-
-    def day_of_entry(self) -> date | None:
-        return None if self.entry is None else _day(self.entry)
-
-    def exchange(self, other: "_Place", gain: _Gain) -> bool:
-        """Take each other's entry where that is worth more; return whether it is."""
-        before = _worth(self.row, self.entry, gain), _worth(other.row, other.entry, gain)
-        after = _worth(self.row, other.entry, gain), _worth(other.row, self.entry, gain)
-        if None in after or _sum(after) <= _sum(before):
-            return False
-        self.entry, other.entry = other.entry, self.entry
-        return True
-
-
-def _worth(row: StoredTransaction | None, entry: Transaction | None, gain: _Gain) -> _Worth | None:
-    return _NOTHING if row is None or entry is None else gain(row, entry)
-
-
-def _sum(worths: Iterable[_Worth | None]) -> _Worth:
-    return reduce(_add, (one for one in worths if one is not None), _NOTHING)
+                same_day[days[place[side]]].append(place)
+            same_day.pop(None, None)  # those that are alone
+            both = chain.from_iterable(combinations(group, 2) for group in same_day.values())
+            for one, other in both:
+                (i, j), (k, m) = one, other
+                if gains[i][m] + gains[k][j] > gains[i][j] + gains[k][m]:
+                    one[1], other[1] = m, j
+                    is_changed = True
+    return places
 
 
 def _gain(
     row: StoredTransaction, entry: Transaction, earliest: timedelta, latest: timedelta
-) -> _Worth | None:
+) -> int:
     """Return what a pair is worth: itself, then few days between, then common words."""
     ours, theirs = _day(row), _day(entry)
     if ours is None or theirs is None or not earliest <= theirs - ours <= latest:
-        return None
+        return _NEVER
     if row.currency and entry.currency and row.currency != entry.currency:
-        return None
-    return (1, -abs((theirs - ours).days), len(_words(row) & _words(entry)))
-
-
-def _add(one: _Worth, other: _Worth) -> _Worth:
-    return (one[0] + other[0], one[1] + other[1], one[2] + other[2])
+        return _NEVER
+    return _PAIR - _DAY_APART * abs((theirs - ours).days) + len(_words(row) & _words(entry))
 
 
 def _in_time(row: StoredTransaction | Transaction) -> tuple[date, str, str, str]:
