@@ -139,9 +139,8 @@ def sync(
     """Sync connections now, in this process, and say what came of each."""
     services = open_services()
     with services.sync.engine.connect() as db:
-        ids = (
-            listing.load_syncable_ids(db) if every else [ConnectionId(c) for c in connection or []]
-        )
+        named = [ConnectionId(one) for one in dict.fromkeys(connection or [])]
+        ids = listing.load_syncable_ids(db) if every else named
     if not ids and not every:
         raise typer.BadParameter("name connections, or say --all")
     with nullcontext() if as_json else console.status("syncing …"):

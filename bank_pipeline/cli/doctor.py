@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -23,7 +23,7 @@ from bank_pipeline.storage.credentials import load_vault
 from bank_pipeline.storage.encryption_keys import check_key
 from bank_pipeline.storage.engine import build_engine, resolve_database
 from bank_pipeline.storage.erasures import load_open_erasures
-from bank_pipeline.storage.health import load_health, load_pauses
+from bank_pipeline.storage.health import count_connections, load_health, load_pauses
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.inbox import load_lag
 from bank_pipeline.storage.keys import open_source
@@ -156,12 +156,31 @@ def _check_providers(settings: Settings) -> Iterator[Finding]:
         Provider.GOCARDLESS: settings.gocardless_base_url or "GoCardless",
         Provider.TELLER: settings.teller_base_url or settings.teller_environment,
     }
+    used = _count_connections(settings)
     for provider, variables in _VARIABLES.items():
         configured = clients.get(provider)
         if configured is None:
-            yield Finding(provider, "off", f"not configured; set {variables}")
+            yield _tell_off(provider, variables, used.get(provider, 0))
             continue
         yield _check(provider, partial(_probe_provider, configured, places[provider]))
+
+
+def _count_connections(settings: Settings) -> Mapping[Provider, int]:
+    try:
+        engine = build_engine(resolve_database(settings).url)
+        at_the_end.callback(engine.dispose)
+        return count_connections(engine)
+    except BankPipelineError:
+        return {}  # the finding about the database says why
+
+
+def _tell_off(provider: Provider, variables: str, used: int) -> Finding:
+    """Say that a provider is not configured: every one is optional, but to what is linked by it."""
+    if not used:
+        return Finding(provider, "off", f"not configured; set {variables}")
+    syncs = "1 connection goes" if used == 1 else f"{used} connections go"
+    detail = f"not configured, and {syncs} through it: no sync of them comes right. Set {variables}"
+    return Finding(provider, "warning", detail)
 
 
 def _probe_provider(client: ProviderClient, where: str) -> str:

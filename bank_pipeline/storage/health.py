@@ -14,7 +14,7 @@ from bank_pipeline.storage.credentials import Vault
 from bank_pipeline.storage.encryption_keys import load_missing_keys
 from bank_pipeline.storage.engine import check_server
 from bank_pipeline.storage.migrate import is_known, load_pending, load_revision
-from bank_pipeline.storage.provider_health import load_paused
+from bank_pipeline.storage.provider_health import count_used, load_paused
 from bank_pipeline.storage.roles import load_missing_roles
 
 
@@ -144,6 +144,18 @@ def load_pauses(engine: sa.Engine) -> list[ProviderHealth]:
         if load_pending(db):
             return []
         return load_paused(db)
+
+
+def count_connections(engine: sa.Engine) -> dict[Provider, int]:
+    """
+    Count the connections that are synced through each provider; none where tables are older.
+
+    Raises:
+        SetupError: the database cannot be reached.
+    """
+    check_server(engine)
+    with engine.connect() as db:
+        return {} if load_pending(db) else count_used(db)
 
 
 _TABLE_BYTES = sa.text(

@@ -26,6 +26,9 @@ from bank_pipeline.storage.tables import (
 )
 
 _COLUMNS: Final = [provider_health.c[one.name] for one in fields(ProviderHealth)]
+_GOES_ON: Final = connections.c.status.in_((*SYNCABLE, ConnectionStatus.NEEDS_REAUTH.value))
+"""Whose customer has to act is looked at daily, by a sync, too."""
+
 STOPPED: Final = (ConnectionStatus.NEEDS_REAUTH, ConnectionStatus.REVOKED)
 _TOLD_TO_ACT: Final = (FailureKind.REAUTH_REQUIRED, FailureKind.ACCESS_REVOKED)
 
@@ -61,13 +64,18 @@ def load_provider_health(
 
 def load_paused(db: sa.Connection) -> list[ProviderHealth]:
     """Load the providers whose syncs wait: one that nobody's go through is never probed again."""
-    goes_on = [*SYNCABLE, ConnectionStatus.NEEDS_REAUTH.value]  # whose daily look is a sync, too
-    is_used = sa.exists().where(
-        connections.c.provider == provider_health.c.provider, connections.c.status.in_(goes_on)
-    )
+    is_used = sa.exists().where(connections.c.provider == provider_health.c.provider, _GOES_ON)
     is_paused = provider_health.c.state != CircuitState.CLOSED
     query = sa.select(*_COLUMNS).where(is_paused, is_used).order_by(provider_health.c.provider)
     return [_to_health(row) for row in db.execute(query).mappings()]
+
+
+def count_used(db: sa.Connection) -> dict[Provider, int]:
+    """Count the connections that are synced through each provider."""
+    columns = connections.c
+    counted = sa.select(columns.provider, sa.func.count()).where(_GOES_ON)
+    rows = db.execute(counted.group_by(columns.provider))
+    return {Provider(provider): count for provider, count in rows}
 
 
 def save_provider_health(db: sa.Connection, health: ProviderHealth) -> None:

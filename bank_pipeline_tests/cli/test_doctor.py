@@ -65,6 +65,21 @@ def test_a_provider_that_is_off_is_no_fault(
     assert (code, found["plaid"]) == (0, "off")
 
 
+def test_a_provider_that_is_off_is_told_while_connections_go_through_it(
+    cli: CommandLine, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their syncs fail, whether somebody forgot the variables or paused the provider by that."""
+    installation.link()
+    monkeypatch.delenv("PLAID_CLIENT_ID")
+    monkeypatch.delenv("PLAID_SECRET")
+
+    outcome = cli("doctor", "--json")
+
+    [told] = [row for row in outcome.json if row["part"] == "plaid"]
+    assert (outcome.code, told["state"]) == (0, "warning")
+    assert "1 connection goes through it" in told["detail"]
+
+
 def test_refused_keys_are_missing(
     cli: CommandLine, installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -198,6 +198,15 @@ def test_sync_says_what_came_of_each(
     assert UNKNOWN in failed["reason"]
 
 
+def test_a_connection_that_is_named_twice_is_synced_once(
+    cli: CommandLine, connection_id: ConnectionId
+) -> None:
+    """A second sync would spend calls that its bank counts."""
+    [row] = cli("sync", connection_id, connection_id, "--json").json
+
+    assert row["outcome"] == "synced"
+
+
 def test_a_sync_that_fails_says_when_it_is_tried_again(
     cli: CommandLine, installation: Installation, connection_id: ConnectionId
 ) -> None:
