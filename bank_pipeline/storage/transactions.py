@@ -9,7 +9,7 @@ writes nothing at all, where `ON CONFLICT DO UPDATE` would lock and log every ro
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from struct import iter_unpack
+from struct import unpack
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -158,12 +158,11 @@ def load_live_hashes(
     """
     names = {id_: external_id for external_id, id_ in account_ids.items()}
     hashes: dict[bytes, str] = {}
+    given = {"accounts": [*names], "length": HASH_BYTES, "retired": RETIRED_PREFIX}
     with driver_of(db).cursor(binary=True) as cursor:
-        given = {"accounts": [*names], "length": HASH_BYTES, "retired": RETIRED_PREFIX}
-        cursor.execute(_LIVE_HASHES, given)
-        for account_id, joined in cursor:
-            each = (hash_ for (hash_,) in iter_unpack(f"{HASH_BYTES}s", joined))
-            hashes.update(dict.fromkeys(each, names[account_id]))
+        for account_id, joined in cursor.stream(_LIVE_HASHES, given):  # while the server goes on
+            each = unpack(f"{HASH_BYTES}s" * (len(joined) // HASH_BYTES), joined)
+            hashes |= dict.fromkeys(each, names[account_id])
     return hashes
 
 

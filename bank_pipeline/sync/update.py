@@ -1,6 +1,7 @@
 """Bring the stored transactions of one connection to what one update says of them."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Final
@@ -17,7 +18,7 @@ from bank_pipeline.domain.looks import Look, believed, keys_of_looks, plan_looks
 from bank_pipeline.domain.matching import Pins
 from bank_pipeline.domain.stored import BOOKING_DELAY_MAX, StoredTransaction, key_of, unlinked_on
 from bank_pipeline.domain.transaction import Transaction, TransactionDelta
-from bank_pipeline.domain.unchanged import without_unchanged
+from bank_pipeline.domain.unchanged import Fingerprints, without_unchanged
 from bank_pipeline.domain.window import DateWindow
 from bank_pipeline.storage.transaction_writes import apply_plan
 from bank_pipeline.storage.transactions import (
@@ -71,8 +72,12 @@ def write_update(
     """
     left_out, is_first = 0, False
     if len(delta.upserts) > BIG_UPDATE:
-        hashes = load_live_hashes(db, account_ids=account_ids)
-        delta, left_out = without_unchanged(delta, hashes)
+        made = Fingerprints(delta.upserts)
+        with ThreadPoolExecutor(max_workers=1) as aside:
+            asked = aside.submit(load_live_hashes, db, account_ids=account_ids)
+            made.make(is_over=asked.done)  # while the server goes through the rows
+        hashes = asked.result()
+        delta, left_out = without_unchanged(delta, hashes, made)
         is_first = not hashes
     written = write_compared(
         db,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bank_pipeline.domain.transaction import Transaction, TransactionDelta, TransactionStatus
-from bank_pipeline.domain.unchanged import HASH_BYTES, without_unchanged
+from bank_pipeline.domain.unchanged import HASH_BYTES, Fingerprints, without_unchanged
 
 
 def row(account: str, name: str, text: str = "a", pending: str | None = None) -> Transaction:
@@ -54,6 +54,18 @@ def test_only_rows_stored_as_they_are_that_nobody_names_are_left_out(
     assert all((one.account_external_id, one.external_id) not in named for one in left_out)
     names = {one.pending_external_id for one in shown} | {name for _, name in removed}
     assert all(one in left_out for one in shown if one in stored and one.external_id not in names)
+
+
+@given(stored=_ROWS, shown=_ROWS, times=st.sampled_from([1, 400]))
+def test_fingerprints_that_were_made_meanwhile_change_nothing(
+    stored: list[Transaction], shown: list[Transaction], times: int
+) -> None:
+    delta = TransactionDelta(upserts=tuple(shown) * times, removed=frozenset())
+    hashes = {one.content_hash: one.account_external_id for one in stored}
+    made, looks = Fingerprints(delta.upserts), iter([False, True])
+    made.make(is_over=lambda: next(looks))
+
+    assert without_unchanged(delta, hashes, made) == without_unchanged(delta, hashes)
 
 
 def test_what_a_row_that_stays_names_stays_too() -> None:
