@@ -70,7 +70,7 @@ def gaps_in(covered: Sequence[DateWindow]) -> tuple[DateWindow, ...]:
 @dataclass(frozen=True)
 class Coverage:
     """
-    What is covered of a connection's open accounts.
+    What is covered of a connection's accounts that are read: neither closed nor left out.
 
     `until` is the last day that is covered of every account of which any is, None when none is.
     `gap_days` are the days between covered ranges, of all accounts together.

@@ -342,10 +342,11 @@ class RowWriter:
         return written.counts
 
     def to_coverage(self) -> Coverage:
-        """Sum up what is covered of the open accounts now."""
+        """Sum up what is covered now of the accounts that are read."""
         covered = self._covered()
-        is_open = (one.id for one in self._held.values() if not one.is_closed)
-        return to_coverage([[*covered[id_]] for id_ in is_open if id_ in covered])
+        held = self._held.values()
+        read = (one.id for one in held if not (one.is_closed or one.is_excluded))
+        return to_coverage([[*covered[id_]] for id_ in read if id_ in covered])
 
     def _covered(self) -> Ranges:
         """Return what is covered, read once: nobody else writes it under the lock."""

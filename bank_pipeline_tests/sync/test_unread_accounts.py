@@ -76,3 +76,19 @@ def test_an_account_that_was_left_out_and_is_chosen_again_shows_what_is_pending_
     stage.pass_time(timedelta(days=1))
     stage.sync(connection)
     assert stage.query(live) == stage.query(pending) == [(left_out,)]
+
+
+def test_how_far_the_data_reaches_is_told_of_the_accounts_that_are_read(
+    requisitions: Stage,
+) -> None:
+    """One that was left out stays where it was, and is no gap."""
+    stage = requisitions
+    _, connection = stage.linked(AccountKind.CHECKING, AccountKind.SAVINGS)
+    stage.sync(connection)
+    [_, (read,)] = stage.query("SELECT id::text FROM bank.accounts ORDER BY id")
+    choose_accounts(stage.context, connection, [AccountId(read)])
+    stage.pass_time(timedelta(days=10))
+    report = stage.sync(connection)
+
+    assert report.coverage.until == stage.sandbox.clock.now().date()
+    assert report.coverage.gap_days == 0
