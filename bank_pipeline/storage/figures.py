@@ -146,22 +146,21 @@ _WEBHOOKS: Final = f"""
     FROM providers p
 """  # noqa: S608 - a constant of ours
 
-# As in analytics.quota: the provider's word that nothing is left goes before our own count.
+# As in analytics.quota: by our own count, or the provider's newest word of fewer.
 _QUOTA: Final = """
     WITH scopes AS (
         SELECT provider, scope, max(calls_max) AS calls_max,
                count(*) FILTER (WHERE is_counted) AS used,
-               max(called_at) FILTER (WHERE calls_left > 0) AS granted_at,
-               max(called_at) FILTER (WHERE calls_left <= 0 AND coalesce(
-                   resets_at, called_at + interval '24 hours') > :now) AS refused_at
+               (array_agg(CASE WHEN coalesce(resets_at, called_at + interval '24 hours') > :now
+                               THEN calls_left END ORDER BY called_at DESC, id DESC)
+                   FILTER (WHERE calls_left IS NOT NULL))[1] AS told_left
         FROM bank.provider_calls
         WHERE called_at > :lately AND scope IS NOT NULL AND connection_id IS NOT NULL
         GROUP BY provider, connection_id, account_external_id, scope
         HAVING max(calls_max) IS NOT NULL
     ), judged AS (
         SELECT provider, scope, used,
-               CASE WHEN refused_at >= coalesce(granted_at, '-infinity') THEN 0
-                    ELSE greatest(calls_max - used, 0) END AS calls_left
+               greatest(least(calls_max - used, told_left), 0) AS calls_left
         FROM scopes
     ), summed AS (
         SELECT provider, scope, sum(used) AS used, sum(calls_left) AS calls_left,
