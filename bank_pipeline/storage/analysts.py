@@ -63,11 +63,10 @@ class Address:
 
 
 def address_of(engine: sa.Engine) -> Address:
-    """Return where this engine's server is."""
-    url = engine.url
-    given = {name: value for name, value in url.query.items() if isinstance(value, str)}
-    port = url.port or int(given.get("port", 0)) or None
-    return Address(url.host or given.get("host"), port, url.database)
+    """Return where this engine's server is; of several that the URL names, the first."""
+    _, given = engine.dialect.create_connect_args(engine.url)
+    host, port = (str(given.get(name) or "").split(",")[0] for name in ("host", "port"))
+    return Address(host or None, int(port) if port else None, engine.url.database)
 
 
 def insert_analyst(db: sa.Connection, login: str, team_id: TeamId, *, now: datetime) -> SecretStr:

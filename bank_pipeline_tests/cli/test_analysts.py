@@ -12,8 +12,15 @@ from psycopg import sql
 
 from bank_pipeline.domain.ids import TeamId
 from bank_pipeline.errors import RefusedError
-from bank_pipeline.storage.analysts import close_analyst, drop_login, insert_analyst
+from bank_pipeline.storage.analysts import (
+    Address,
+    address_of,
+    close_analyst,
+    drop_login,
+    insert_analyst,
+)
 from bank_pipeline.storage.connections import ensure_team
+from bank_pipeline.storage.engine import build_engine
 from bank_pipeline_tests.cli.conftest import CommandLine
 from bank_pipeline_tests.installation import Installation
 from bank_pipeline_tests.storage.tenants import demand_passwords
@@ -195,3 +202,20 @@ def test_nothing_of_a_password_reaches_the_servers_log(
     assert "SCRAM-SHA-256$" in sent[0]
     assert password.get_secret_value() not in sent[0]
     assert sql.Identifier("traced").as_string(None) in sent[0]
+
+
+@pytest.mark.parametrize(
+    ("query", "host", "port"),
+    [
+        ("host=one,two&port=5433,5434", "one", 5433),
+        ("host=one:5433&host=two:5434", "one", 5433),
+        ("host=/var/run/postgresql", "/var/run/postgresql", None),
+    ],
+)
+def test_of_several_servers_an_analyst_is_told_the_first(
+    query: str, host: str, port: int | None
+) -> None:
+    """Where one takes over from the other, the URL names both."""
+    engine = build_engine(f"postgresql://us@/bank?{query}")
+
+    assert address_of(engine) == Address(host, port, "bank")
