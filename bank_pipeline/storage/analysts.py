@@ -24,6 +24,7 @@ from bank_pipeline.storage.roles import ANALYST, load_missing_roles
 from bank_pipeline.storage.tables import analysts
 
 LOGIN_BYTES_MAX: Final = 63  # PostgreSQL cuts longer names, and then two could be one
+_RESERVED: Final = ("none", "public")  # words of PostgreSQL, also in quotes
 SESSIONS_MAX: Final = 8  # a notebook or a dashboard opens a few
 _PASSWORD_BYTES: Final = 24
 _END_MS: Final = 5_000
@@ -150,10 +151,11 @@ def drop_login(db: sa.Connection, login: str) -> None:
 
 def _check_name(login: str) -> None:
     is_name = bool(login) and login.isprintable() and login == login.strip()
-    if not is_name or len(login.encode()) > LOGIN_BYTES_MAX or login.startswith("pg_"):
+    is_reserved = login.startswith("pg_") or login in _RESERVED
+    if not is_name or is_reserved or len(login.encode()) > LOGIN_BYTES_MAX:
         raise RefusedError(
-            f"{login!r} is no name for a login: at most {LOGIN_BYTES_MAX} bytes, printable, and "
-            "not beginning with pg_"
+            f"{login!r} is no name for a login: at most {LOGIN_BYTES_MAX} bytes, printable, not "
+            f"beginning with pg_, and none of {', '.join(_RESERVED)}"
         )
 
 

@@ -127,6 +127,8 @@ def test_a_login_is_made_for_one_team_alone(
         ("postgres", "already"),
         ("bank_writer", "already"),
         ("pg_mine", "no name"),
+        ("public", "no name"),
+        ("none", "no name"),
         ("", "no name"),
         ("x" * 64, "no name"),
     ):
