@@ -387,8 +387,8 @@ def _open_told(row: sa.Row[Any], vault: Vault) -> Mapping[str, Any]:
     if row.told_ciphertext is None:
         return {}
     sealed = Sealed(bytes(row.told_ciphertext), row.told_key_id)
-    told: Mapping[str, Any] = json.loads(vault.unseal(sealed, told_by(row.connection_id)))
-    return told
+    told: Mapping[str, Any] | None = json.loads(vault.unseal(sealed, told_by(row.connection_id)))
+    return told or {}  # null: an older release wrote that nothing came, and a migration sealed it
 
 
 def _to_json(accounts: Sequence[Account], balances: Sequence[Balance]) -> bytes:

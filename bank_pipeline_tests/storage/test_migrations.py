@@ -16,6 +16,7 @@ from bank_pipeline.storage.accounts import load_accounts
 from bank_pipeline.storage.balance_choice import save_choices
 from bank_pipeline.storage.balances import rebuild_series
 from bank_pipeline.storage.columns import SCHEMA
+from bank_pipeline.storage.consents import load_next_consent
 from bank_pipeline.storage.engine import build_engine
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.migrate import downgrade, head, load_pending, load_revision, migrate
@@ -123,6 +124,24 @@ def test_stable_ids_of_accounts_survive_the_way_down_and_up(
         connection_id = db.scalar(sa.text("SELECT id::text FROM bank.connections"))
         [account] = load_accounts(db, ConnectionId(str(connection_id)), vault=VAULT)
         assert account.stable_external_ids == ("iban:1",)
+
+
+def test_a_consent_with_which_nothing_came_is_read_after_the_way_up(
+    empty: sa.Engine, now: datetime
+) -> None:
+    """Older releases wrote a null of JSON for that."""
+    migrate(empty)
+    with empty.begin() as db:
+        insert_row_everywhere(db, now)
+    downgrade(empty, "0015", VAULT)
+    with empty.begin() as db:
+        db.execute(sa.text("UPDATE bank.next_consents SET told = 'null'"))
+    migrate(empty, VAULT)
+    with empty.connect() as db:
+        connection_id = db.scalar(sa.text("SELECT id::text FROM bank.connections"))
+        consent = load_next_consent(db, ConnectionId(str(connection_id)), VAULT)
+        assert consent is not None
+        assert (consent.accounts, consent.balances) == (None, ())
 
 
 def test_base_leaves_nothing_of_ours(empty: sa.Engine) -> None:
