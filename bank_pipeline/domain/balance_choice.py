@@ -96,7 +96,7 @@ class ChosenBalance:
 
     `is_derived`: it was computed from others, for want of the bank's own word. `reason` says
     why this one, for people. `currency`: its code, official or not, which may be another than the
-    account's; None where a stored choice is loaded, and equal to any.
+    account's; `balance_id` tells it, so that it is equal to any.
     """
 
     kind: BalanceKind

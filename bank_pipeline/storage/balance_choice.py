@@ -27,6 +27,7 @@ from bank_pipeline.storage.columns import is_any_id
 from bank_pipeline.storage.tables import (
     accounts,
     balance_rules,
+    balances,
     chosen_balances,
     connections,
 )
@@ -49,10 +50,12 @@ _GROUNDS: Final = (
         *(balance_rules.c[name] for name in _RULE),
         chosen_balances.c.kind.label("chosen_kind"),
         *(chosen_balances.c[name].label(f"chosen_{name}") for name in _CHOICE),
+        sa.func.coalesce(balances.c.currency, balances.c.unofficial_currency).label("chosen_code"),
     )
     .join(connections, connections.c.id == accounts.c.connection_id)
     .outerjoin(balance_rules, balance_rules.c.account_id == accounts.c.id)
     .outerjoin(chosen_balances, chosen_balances.c.account_id == accounts.c.id)
+    .outerjoin(balances, balances.c.id == chosen_balances.c.balance_id)
     .where(is_any_id(accounts.c.id))
 )
 _new: Final = insert(chosen_balances).values(team_id=team_of_account(sa.bindparam(OF_GIVEN)))
@@ -123,7 +126,7 @@ def load_grounds(
         if row.chosen_kind is not None:
             kind = BalanceKind(row.chosen_kind)
             values = {name: getattr(row, f"chosen_{name}") for name in _CHOICE}
-            one.chosen[kind] = ChosenBalance(kind=kind, **values)
+            one.chosen[kind] = ChosenBalance(kind=kind, **values, currency=row.chosen_code)
     return found
 
 

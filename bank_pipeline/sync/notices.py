@@ -201,18 +201,19 @@ def _low_balances(
     """
     Tell of balances that fell below their threshold, an account once a day at most.
 
-    What can be spent counts where the bank tells it, else what is booked. Debt is no balance.
+    What can be spent counts where the bank tells it, else what is booked. Debt is no balance, and
+    one that was told in another currency before fell from nothing that is known.
     """
     told = {(one.account_external_id, one.after.kind) for one in changes}
     for one in changes:
         name, kind = one.account_external_id, one.after.kind
         is_available = BalanceKind.AVAILABLE in one.before or (name, BalanceKind.AVAILABLE) in told
         decisive = BalanceKind.AVAILABLE if is_available else BalanceKind.BOOKED
-        before = one.before.get(kind)
-        currency = one.after.currency
+        before, currency = one.before.get(kind), one.after.currency
+        was = before.amount if before and before.currency == currency else None
         if kind is not decisive or one.facts.type.is_liability:
             continue
-        if not wishes.has_fallen(before.amount if before else None, one.after.amount, currency):
+        if not wishes.has_fallen(was, one.after.amount, currency):
             continue
         payload = {
             **_describe(accounts.get(name)),

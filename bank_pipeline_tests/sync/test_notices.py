@@ -324,3 +324,28 @@ def test_a_low_balance_is_told_in_the_balances_own_currency(gocardless: Stage) -
 
     found = gocardless.query("SELECT payload FROM bank.notifications WHERE kind = 'low_balance'")
     assert [one[0]["currency"] for one in found] == ["EUR"]
+
+
+def test_a_balance_falls_in_its_own_currency_alone(gocardless: Stage) -> None:
+    """What the bank told before was another currency's: nobody knows whether this one fell."""
+    login = gocardless.new_login()
+    connection = gocardless.link(login)
+    gocardless.sync(connection)
+    [[balance]] = gocardless.query(
+        "SELECT available_balance FROM analytics.accounts WHERE type = 'checking'"
+    )
+    with gocardless.context.engine.begin() as db:  # as a bank that tells of another wallet since
+        db.execute(sa.text("UPDATE bank.balances SET currency = 'GBP'"))
+        db.execute(sa.text("UPDATE bank.balance_series SET currency_code = 'GBP'"))
+    add_target(gocardless.context, "home", "nobody", NOBODY)
+    low = {"EUR": balance - 100}
+    change_wishes(gocardless.context, "home", kinds=None, large={}, low=low)
+    for one in gocardless.world.login_accounts(login):
+        gocardless.world.add_booked(one.id, Decimal(-500))
+    gocardless.pass_time(DAY)
+    gocardless.sync(connection)
+
+    chosen = "SELECT available_balance_currency FROM analytics.accounts WHERE type = 'checking'"
+    assert gocardless.query(chosen) == [("EUR",)]
+    found = gocardless.query("SELECT payload FROM bank.notifications WHERE kind = 'low_balance'")
+    assert found == []
