@@ -193,6 +193,12 @@ def load_account_of(db: sa.Connection, check_id: int) -> AccountId | None:
     return found
 
 
+def is_open(db: sa.Connection, check_id: int) -> bool:
+    """Say whether a difference is one of which no check is sure yet."""
+    is_this = (balance_checks.c.id == check_id) & (balance_checks.c.state == DifferenceState.OPEN)
+    return db.scalar(sa.select(sa.exists().where(is_this))) is True
+
+
 def set_resolved(db: sa.Connection, check_id: int, *, now: datetime) -> bool:
     """Note that a person has dealt with a difference; say whether there was one to deal with."""
     found = db.execute(

@@ -8,10 +8,15 @@ import sqlalchemy as sa
 from bank_pipeline.domain.audit import SYSTEM, Actor, AuditAction
 from bank_pipeline.domain.balance_choice import BalanceRule
 from bank_pipeline.domain.ids import AccountId
-from bank_pipeline.errors import NotFoundError
+from bank_pipeline.errors import NotFoundError, RefusedError
 from bank_pipeline.storage.accounts import load_account
 from bank_pipeline.storage.audit import insert_row_audit
-from bank_pipeline.storage.balance_checks import forget_checkpoints, load_account_of, set_resolved
+from bank_pipeline.storage.balance_checks import (
+    forget_checkpoints,
+    is_open,
+    load_account_of,
+    set_resolved,
+)
 from bank_pipeline.storage.balance_choice import (
     load_rules,
     load_told_types,
@@ -71,11 +76,16 @@ def resolve_difference(engine: sa.Engine, check_id: int, *, now: datetime) -> No
 
     Raises:
         NotFoundError: there is no such difference, or it is resolved already.
+        RefusedError: it is open. It would be told once more, as soon as it is sure.
     """
     with engine.begin() as db:
         account_id = load_account_of(db, check_id)
         if account_id is not None:
             _lock_account(db, account_id)
+        if is_open(db, check_id):
+            raise RefusedError(
+                f"difference {check_id} is not sure yet: later checks find it gone, or confirm it"
+            )
         if not set_resolved(db, check_id, now=now):
             raise NotFoundError(f"no unresolved balance difference {check_id}")
 

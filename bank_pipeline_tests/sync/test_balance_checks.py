@@ -4,13 +4,17 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Final
 
+import pytest
 import sqlalchemy as sa
 
+from bank_pipeline.domain.connection import Provider
+from bank_pipeline.errors import RefusedError
 from bank_pipeline.sandbox.ledger import AccountKind
 from bank_pipeline.sync.balance_checks import BalanceChecks, needs_deep_pass
+from bank_pipeline.sync.balance_rules import resolve_difference
 from bank_pipeline_tests.providers.contract.cases import CASES
 from bank_pipeline_tests.providers.contract.stage import Stage
-from bank_pipeline_tests.sync.staging import staged
+from bank_pipeline_tests.sync.staging import staged, staged_at
 
 DAY: Final = timedelta(days=1)
 KINDS: Final = (AccountKind.CHECKING, AccountKind.CREDIT_CARD)
@@ -22,6 +26,7 @@ ALTERED: Final = (
 
 stage = staged(CASES)
 """Each provider."""
+requisitions = staged_at(Provider.GOCARDLESS)
 
 
 def alter(stage: Stage, right: int, spoilt: int) -> None:
@@ -78,3 +83,29 @@ def test_a_row_that_is_not_what_the_bank_booked_is_confirmed_once_and_resolved_w
 def test_a_confirmed_difference_asks_for_one_deeper_pass() -> None:
     assert needs_deep_pass(BalanceChecks(1, has_confirmed=True))
     assert not needs_deep_pass(BalanceChecks(1, has_confirmed=False))
+
+
+def test_a_difference_of_which_no_check_is_sure_yet_is_not_ended_by_hand(
+    requisitions: Stage,
+) -> None:
+    """It would be told once more, under another number, as soon as it is sure."""
+    stage = requisitions
+    login = stage.new_login()
+    stage.world.add_booked(stage.account(login), Decimal(-3), description="Bakery")
+    connection = stage.link(login)
+
+    def pass_days(number: int) -> list[str]:
+        for _ in range(number):
+            stage.sync(connection)
+            stage.pass_time(DAY)
+        return [row[0] for row in stage.query("SELECT state FROM bank.balance_checks")]
+
+    assert pass_days(4) == []
+    alter(stage, -3, -2)
+    assert pass_days(1) == ["open"]
+    [(number,)] = stage.query("SELECT id FROM bank.balance_checks")
+    with pytest.raises(RefusedError, match="not sure yet"):
+        resolve_difference(stage.context.engine, number, now=stage.context.clock())
+    assert pass_days(3) == ["confirmed"]
+    resolve_difference(stage.context.engine, number, now=stage.context.clock())
+    assert pass_days(3) == ["resolved"]
