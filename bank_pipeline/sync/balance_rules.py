@@ -1,5 +1,6 @@
 """What people decide on an account's balances: kept, and in effect at once."""
 
+import uuid
 from datetime import datetime
 from typing import Final
 
@@ -43,7 +44,7 @@ def set_balance_rule(
         NotFoundError: there is no such account, or its bank never told a balance of that type.
     """
     with engine.begin() as db:
-        _lock_account(db, account_id)
+        account_id = _lock_account(db, account_id)
         told = load_told_types(db, account_id)
         for word in (rule.booked_type, rule.available_type):
             if word is not None and word not in told:
@@ -64,7 +65,7 @@ def reset_balance_rule(
         NotFoundError: there is no such account.
     """
     with engine.begin() as db:
-        _lock_account(db, account_id)
+        account_id = _lock_account(db, account_id)
         before = load_rules(db, [account_id]).get(account_id, BalanceRule())
         _decide(db, account_id, before, BalanceRule(), now)
         insert_row_audit(db, _CHANGED, actor=actor, now=now, account_id=account_id)
@@ -99,8 +100,13 @@ def _decide(
         forget_checkpoints(db, account_id)
 
 
-def _lock_account(db: sa.Connection, account_id: AccountId) -> None:
-    """Keep syncs from choosing by another rule than the one that is being decided."""
+def _lock_account(db: sa.Connection, account_id: AccountId) -> AccountId:
+    """
+    Keep syncs from choosing by another rule than the one that is being decided.
+
+    Returns its id as it is stored, however it was written.
+    """
     connection_id, _ = load_account(db, account_id)
     lock_connection(db, connection_id)
     load_account(db, account_id)  # whoever held it may have erased it
+    return AccountId(str(uuid.UUID(account_id)))

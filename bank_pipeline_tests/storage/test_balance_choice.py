@@ -171,6 +171,24 @@ def test_what_a_person_decides_takes_effect_at_once_and_outlives_syncs(
         assert shown(db, "booked_balance") == (10,)
 
 
+def test_a_rule_is_found_however_the_id_of_its_account_is_written(
+    engine: sa.Engine, now: datetime
+) -> None:
+    with engine.begin() as db:
+        linked = link(db, now)
+        told(db, linked, ITBD, CLBD, now=now)
+    account_id = linked.account_ids["acc-1"]
+
+    for written in (AccountId(account_id.upper()), AccountId(account_id.replace("-", ""))):
+        set_balance_rule(engine, account_id, BalanceRule(booked_type="CLBD"), now=now)
+        set_balance_rule(engine, written, BalanceRule(is_sign_flipped=True), now=now)
+        with engine.begin() as db:
+            assert shown(db, "booked_balance") == (-20,)
+        reset_balance_rule(engine, written, now=now)
+        with engine.begin() as db:
+            assert shown(db, "booked_balance") == (10,)
+
+
 def test_a_rule_for_nothing_is_an_error_that_says_what_there_is(
     engine: sa.Engine, now: datetime
 ) -> None:
