@@ -88,7 +88,9 @@ def backfill(
         raise typer.BadParameter("--from lies in the future")
     with services.sync.engine.connect() as db:
         ids = (
-            listing.load_syncable_ids(db) if every else [ConnectionId(c) for c in connection or []]
+            listing.load_syncable_ids(db)
+            if every
+            else [ConnectionId(c.lower()) for c in connection or []]
         )
     if not ids and not every:
         raise typer.BadParameter("name connections with --connection, or say --all")

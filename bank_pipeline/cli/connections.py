@@ -139,8 +139,8 @@ def sync(
     """Sync connections now, in this process, and say what came of each."""
     services = open_services()
     with services.sync.engine.connect() as db:
-        named = [ConnectionId(one) for one in dict.fromkeys(connection or [])]
-        ids = listing.load_syncable_ids(db) if every else named
+        named = dict.fromkeys(ConnectionId(one.lower()) for one in connection or [])
+        ids = listing.load_syncable_ids(db) if every else [*named]
     if not ids and not every:
         raise typer.BadParameter("name connections, or say --all")
     with nullcontext() if as_json else console.status("syncing …"):

@@ -46,6 +46,19 @@ def test_a_backfill_says_of_each_account_what_came(
     assert installation.differences(connection_id) == []
 
 
+def test_a_connection_that_is_named_in_capitals_is_that_one(
+    cli: CommandLine, installation: Installation, connection_id: ConnectionId
+) -> None:
+    """Of each of its accounts is said what came, and it is read once."""
+    named = ("-c", connection_id.upper(), "-c", connection_id)
+    rows = cli("backfill", "--from", "2026-01-15", *named, "--json").json
+
+    assert {row["connection"] for row in rows} == {connection_id}
+    assert len(rows) == installation.value("SELECT count(*) FROM bank.accounts")
+    assert {row["asked"] for row in rows} == {"whole history"}
+    assert len(cli("sync", connection_id.upper(), connection_id, "--json").json) == 1
+
+
 def test_a_backfill_for_people(
     cli: CommandLine, installation: Installation, connection_id: ConnectionId
 ) -> None:
