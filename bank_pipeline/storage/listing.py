@@ -71,7 +71,8 @@ class ListedAccount:
     """
     One account with its newest balances, signed from the holder; None is unknown.
 
-    `currency` is that of the first amount that is known, which may be another than the account's.
+    `currency` is that of the first amount that is known, which may be another than the account's;
+    `available_currency` and `credit_limit_currency` are those of amounts in yet another one.
     `excluded_at` is since when a person does not want it read.
     """
 
@@ -85,6 +86,8 @@ class ListedAccount:
     available: Decimal | None
     credit_limit: Decimal | None
     currency: str | None
+    available_currency: str | None
+    credit_limit_currency: str | None
     balance_as_of: datetime | None
     transaction_count: int
     closed_at: datetime | None
@@ -294,15 +297,20 @@ def list_accounts(
         "SELECT a.account_id::text AS id, a.connection_id::text, a.institution_name, a.name, "
         "b.masked_number, a.type, a.booked_balance AS booked, "
         "a.available_balance AS available, a.credit_limit, "
-        "CASE WHEN a.booked_balance IS NOT NULL THEN "
-        "coalesce(a.booked_balance_currency, a.booked_balance_unofficial_currency) "
-        "WHEN a.available_balance IS NOT NULL THEN "
-        "coalesce(a.available_balance_currency, a.available_balance_unofficial_currency) "
-        "ELSE coalesce(a.currency, a.unofficial_currency) END AS currency, "
+        "c.first AS currency, nullif(c.available, c.first) AS available_currency, "
+        "nullif(c.credit, c.first) AS credit_limit_currency, "
         "a.booked_balance_as_of AS balance_as_of, "
         "(SELECT count(*) FROM analytics.transactions t WHERE t.account_id = a.account_id) "
         "AS transaction_count, a.closed_at, a.excluded_at "
         "FROM analytics.accounts a JOIN bank.accounts b ON b.id = a.account_id "
+        "CROSS JOIN LATERAL (SELECT CASE WHEN a.booked_balance IS NOT NULL THEN "
+        "coalesce(a.booked_balance_currency, a.booked_balance_unofficial_currency) "
+        "WHEN a.available_balance IS NOT NULL THEN "
+        "coalesce(a.available_balance_currency, a.available_balance_unofficial_currency) "
+        "ELSE coalesce(a.currency, a.unofficial_currency) END AS first, "
+        "coalesce(a.available_balance_currency, a.available_balance_unofficial_currency) "
+        "AS available, "
+        "coalesce(a.credit_limit_currency, a.credit_limit_unofficial_currency) AS credit) c "
         "WHERE (CAST(:connection_id AS text) IS NULL OR a.connection_id::text = :connection_id) "
         "ORDER BY a.institution_name, a.name, a.account_id"
     )

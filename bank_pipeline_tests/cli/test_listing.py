@@ -81,6 +81,19 @@ def test_a_balance_is_listed_in_its_own_currency_and_not_its_accounts(
     assert {row["currency"] for row in cli("accounts", "--json").json} == {"CHF"}
 
 
+def test_an_amount_in_another_currency_than_its_row_says_so(
+    cli: CommandLine, installation: Installation, connection_id: ConnectionId
+) -> None:
+    """A bank may tell what can be spent in one, and what is booked in another."""
+    assert "CHF" not in cli("accounts").words
+    execute(installation, "UPDATE bank.balances SET currency = 'CHF' WHERE kind = 'available'")
+
+    rows = [row for row in cli("accounts", "--json").json if row["available"] is not None]
+
+    assert {(row["currency"], row["available_currency"]) for row in rows} == {("USD", "CHF")}
+    assert "CHF" in cli("accounts").words
+
+
 def test_an_unknown_balance_is_null_and_never_zero(
     cli: CommandLine, installation: Installation, connection_id: ConnectionId
 ) -> None:
