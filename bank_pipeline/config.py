@@ -66,6 +66,10 @@ _EITHER_OR: Final = (
     ("ENABLE_BANKING_KEY_PATH", "ENABLE_BANKING_KEY_BASE64"),
     ("TELLER_CERT_PATH", "TELLER_CERT_BASE64"),
 )
+_PATHS: Final = (
+    *("state_dir", "encryption_key_file", "enable_banking_key_path"),
+    *("teller_cert_path", "teller_key_path", "teller_ca_path"),
+)
 
 
 class Settings(BaseSettings):
@@ -197,6 +201,15 @@ class Settings(BaseSettings):
         if value == "" and info.field_name is not None:
             return cls.model_fields[info.field_name].get_default()
         return value
+
+    @field_validator(*_PATHS)
+    @classmethod
+    def _tilde_is_the_home(cls, value: Path | None) -> Path | None:
+        """Read `~` as a shell does: no shell reads a .env file or a unit."""
+        try:
+            return None if value is None else value.expanduser()
+        except RuntimeError:
+            raise ValueError("~ names no home folder here: write the path out") from None
 
     @model_validator(mode="after")
     def _keys_have_one_source(self) -> "Settings":

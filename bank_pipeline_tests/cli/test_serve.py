@@ -59,6 +59,22 @@ def test_secrets_stay_out_of_the_instance_s_file(tmp_path: Path) -> None:
     assert yaml.safe_load(text)["run_launcher"]["class"] == "HostsRunLauncher"
 
 
+def test_a_folder_in_the_home_is_one_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No shell reads a .env file: Dagster's processes had a second database, in a folder `~`."""
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(elsewhere)
+
+    named = settings(Path("~/bank"), enable_banking_key_path="~/key.pem")
+
+    assert dagster_environment(named)["BANK_PIPELINE_STATE_DIR"] == str(home / "bank")
+    assert named.enable_banking_key_path == home / "key.pem"
+    assert [*elsewhere.iterdir()] == []
+
+
 def test_without_a_broker_each_run_has_its_own_process(tmp_path: Path) -> None:
     """Off by default."""
     home = Path(dagster_environment(settings(tmp_path))["DAGSTER_HOME"])
