@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -103,6 +104,18 @@ def test_the_code_server_on_kubernetes_is_one_process() -> None:
     ours = code_server_command(DEFINITIONS, host="127.0.0.1", port=CODE_PORT)
     ours[ours.index("127.0.0.1")] = "0.0.0.0"  # noqa: S104 - whoever is in the cluster
     assert container["command"] == ours
+
+
+def test_a_run_on_kubernetes_is_not_taken_for_a_command_of_ours() -> None:
+    """Its Job has arguments alone (`dagster api ...`): the image's entry point is ours."""
+    assert 'ENTRYPOINT ["bank-pipeline"]' in (DEPLOY / "Dockerfile").read_text()
+    [instance] = documents(DEPLOY / "kubernetes" / "dagster.yaml")
+    of_runs = instance["run_launcher"]["config"]["run_k8s_config"]["container_config"]
+
+    dagster = str(Path(sys.executable).parent / "dagster")
+    started = subprocess.run([*of_runs["command"], dagster, "--version"], check=False)
+
+    assert started.returncode == 0
 
 
 def test_dagster_on_kubernetes_works_as_fast_as_anywhere() -> None:
