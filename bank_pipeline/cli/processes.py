@@ -1,12 +1,14 @@
 """The environment and the processes of a running installation."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -119,8 +121,8 @@ def run_together(
     """
     Run commands side by side until one ends or we are interrupted, then stop them all.
 
-    `meanwhile` runs once beside them. Returns the exit code of the command that ended by
-    itself, 0 when interrupted.
+    `meanwhile` runs once beside them. Returns 0 when interrupted; else that of the command which
+    ended by itself, after saying which it was, and 1 where that says 0: none of them is to end.
     """
     interrupted = threading.Event()
     ended = threading.Event()
@@ -141,9 +143,15 @@ def run_together(
         threading.Thread(target=_wait, args=(process, ended), daemon=True).start()
     threading.Thread(target=meanwhile, daemon=True).start()
     ended.wait()
-    codes = [code for process in processes if (code := process.poll()) is not None]
+    over = [one for one in zip(commands, processes, strict=True) if one[1].poll() is not None]
     _stop(processes)
-    return 0 if interrupted.is_set() else max((abs(code) for code in codes), default=0)
+    if interrupted.is_set():
+        return 0
+    for command, process in over:
+        told = f"ended by itself, and so does the rest (exit code {process.returncode})"
+        print(f"{shlex.join(command)}: {told}", file=sys.stderr)
+    # `dagster dev` says 0 also when its daemon died: a supervisor would take that for an end.
+    return max((abs(process.returncode) for _, process in over), default=0) or 1
 
 
 def python_command(*arguments: str) -> list[str]:
@@ -157,11 +165,16 @@ def _wait(process: subprocess.Popen[bytes], ended: threading.Event) -> None:
 
 
 def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """End them, and what one that was killed has left behind."""
     for process in processes:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
+        _signal(process, signal.SIGTERM)
     for process in processes:
         try:
             process.wait(STOP_S_MAX)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            _signal(process, signal.SIGKILL)
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):  # they are gone; so macOS says it
+        os.killpg(process.pid, number)
