@@ -3,6 +3,7 @@
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -152,6 +153,24 @@ def run_together(
         print(f"{shlex.join(command)}: {told}", file=sys.stderr)
     # `dagster dev` says 0 also when its daemon died: a supervisor would take that for an end.
     return max((abs(process.returncode) for _, process in over), default=0) or 1
+
+
+def check_free(host: str, port: int, *, option: str) -> None:
+    """
+    Check that we could listen there, before anything is started or deleted for it.
+
+    Raises:
+        SetupError: somebody listens there already, or it is no address of ours.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        reason = str(error.strerror).partition(" (while")[0]  # what follows tells the address again
+        raise SetupError(
+            f"Nothing can listen on {host}, port {port} ({reason}): does it run already? "
+            f"Else choose another with {option}"
+        ) from None
 
 
 def python_command(*arguments: str) -> list[str]:

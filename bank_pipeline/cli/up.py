@@ -20,6 +20,7 @@ from bank_pipeline.cli.playground import (
     wings_environment,
 )
 from bank_pipeline.cli.processes import (
+    check_free,
     dagster_environment,
     find_configuration,
     python_command,
@@ -51,14 +52,20 @@ def up(
         typer.Option("--sandbox", help="A fresh playground: simulated banks, linked at once."),
     ] = False,
     host: Annotated[str, typer.Option(help="Address that Dagster's UI listens on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port of Dagster's UI.")] = DAGSTER_PORT,
-    gateway_port: Annotated[int, typer.Option(help="Port of the gateway.")] = GATEWAY_PORT,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Port of Dagster's UI.")
+    ] = DAGSTER_PORT,
+    gateway_port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Port of the gateway.")
+    ] = GATEWAY_PORT,
 ) -> None:
     """
     Run everything: database, Dagster's UI and daemon, the gateway. Ctrl-C ends it all.
 
     With BANK_PIPELINE_BROKER_URL also a worker, which keeps processes warm for runs.
     """
+    check_free(host, port, option="--port")
+    check_free("127.0.0.1", gateway_port, option="--gateway-port")
     with ExitStack() as stack:
         gateway_url = f"http://127.0.0.1:{gateway_port}"
         if sandbox:

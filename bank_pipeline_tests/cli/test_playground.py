@@ -13,6 +13,7 @@ from bank_pipeline.sandbox.delivery import Delivery
 from bank_pipeline.sandbox.serve import SandboxServer
 from bank_pipeline.sandbox.teller.simulator import Teller
 from bank_pipeline_tests.cli.conftest import CommandLine
+from bank_pipeline_tests.ports import free_ports
 
 
 def test_the_playground_believes_tellers_webhooks(tmp_path: Path) -> None:
@@ -45,8 +46,28 @@ def test_a_second_playground_is_refused_and_leaves_the_first_alone(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
         monkeypatch.setattr("bank_pipeline.cli.up.SANDBOX_URL", url)
-        refused = cli("up", "--sandbox")
+        dagster, gateway = free_ports(2)
+        ports = ["--port", str(dagster), "--gateway-port", str(gateway)]
+        refused = cli("up", "--sandbox", *ports)
 
     assert refused.code == 2
     assert "is a sandbox running already?" in refused.err
     assert kept.exists()
+
+
+@pytest.mark.parametrize("option", ["--port", "--gateway-port"])
+@pytest.mark.parametrize("over", [[], ["--sandbox"]])
+def test_a_port_that_is_taken_is_told_before_anything_is_started(
+    cli: CommandLine, alone: Path, option: str, over: list[str]
+) -> None:
+    """A second `up` was a second daemon for some seconds, and ended with a traceback."""
+    [free] = free_ports(1)
+    ports = {"--port": free, "--gateway-port": free}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ports[option] = taken.getsockname()[1]
+        refused = cli("up", *over, *(str(part) for one in ports.items() for part in one))
+
+    assert refused.code == 2
+    assert "does it run already?" in refused.err
+    assert f"another with {option}" in refused.err
+    assert [*alone.iterdir()] == []
