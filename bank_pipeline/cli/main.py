@@ -136,6 +136,20 @@ def main() -> None:
             "says of it, then do the same again",
         )
         sys.exit(EXIT_FAILED)
+    except OSError as error:
+        if error.filename is None:
+            raise  # of no file: not for the operator to mend
+        _tell(
+            errors,
+            "set-up",
+            f"{error.filename} cannot be used ({error.strerror}): check that it is there, who owns "
+            "it and the folders on the way, and the disk. BANK_PIPELINE_STATE_DIR names another "
+            "state folder",
+        )
+        sys.exit(EXIT_SETUP)
+    except UnicodeError:
+        _tell(errors, "set-up", "a file (is it .env?) or an argument is not UTF-8: make it so")
+        sys.exit(EXIT_SETUP)
 
 
 def _to_variable(part: str) -> str:

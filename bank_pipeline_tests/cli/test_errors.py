@@ -132,6 +132,34 @@ def test_a_foreign_data_folder(cli: CommandLine, alone: Path) -> None:
     assert [file.name for file in (state / "pg").iterdir()] == ["precious.txt"]
 
 
+@pytest.mark.parametrize("command", [["serve", "daemon"], ["demo"]])
+def test_a_state_folder_that_cannot_be_made_is_told(
+    cli: CommandLine, alone: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    """Such as one on a disk that is read-only, or below somebody else's folder."""
+    monkeypatch.setenv("BANK_PIPELINE_DATABASE_URL", "postgresql://u@127.0.0.1:1/bank")
+    (alone / "file").touch()
+
+    outcome = cli("--state-dir", "file/state", *command)
+
+    assert outcome.code == 2
+    assert "file/state" in outcome.err
+    assert "cannot be used (Not a directory)" in outcome.err
+    assert len(outcome.err.strip().splitlines()) == 1
+
+
+def test_variables_in_another_encoding_are_told(cli: CommandLine, alone: Path) -> None:
+    """As an editor of another age writes them."""
+    (alone / ".env").write_bytes(f"PLAID_CLIENT_NAME={CANARY} M\xfcller\n".encode("latin-1"))
+
+    outcome = cli("db", "status")
+
+    assert outcome.code == 2
+    assert ".env" in outcome.err
+    assert CANARY not in outcome.err
+    assert len(outcome.err.strip().splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -152,6 +180,16 @@ def test_a_number_that_is_too_large_is_a_mistake(
     assert outcome.out == ""
     assert "should be less than or equal to" in " ".join(outcome.err.split())
     assert "Traceback" not in outcome.err
+
+
+def test_an_argument_in_another_encoding_is_told(
+    cli: CommandLine, installation: Installation
+) -> None:
+    """Python hands on bytes that are no text, and no database takes them."""
+    outcome = cli("teams", "add", b"M\xfcller".decode(errors="surrogateescape"))
+
+    assert outcome.code == 2
+    assert "not UTF-8" in outcome.err
 
 
 def test_a_wrong_key_stops_everything(
