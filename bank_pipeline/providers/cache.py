@@ -223,7 +223,8 @@ class _FileBackend(BytesBackend):
 
     def __init__(self, arguments: dict[str, Any]) -> None:
         self._folder: Path = arguments["folder"]
-        self._folder.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):  # then it keeps nothing, and `doctor` says so
+            self._folder.mkdir(parents=True, exist_ok=True)
         self._mutexes = [
             KeyReentrantMutex.factory(  # type: ignore[no-untyped-call]
                 FileLock(f"{self._folder / 'creating'}.{number:02d}.lock")  # type: ignore[no-untyped-call]

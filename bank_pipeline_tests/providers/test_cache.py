@@ -164,6 +164,22 @@ def test_files_too_old_to_be_good_are_pruned_and_no_others(cache: Cache, tmp_pat
     assert b"old" not in left
 
 
+def test_without_a_folder_it_only_costs_calls(tmp_path: Path) -> None:
+    """As on a disk that is read-only: nothing fails for a cache."""
+    (tmp_path / "file").touch()
+    made: list[int] = []
+
+    def make() -> dict[str, int]:
+        made.append(1)
+        return {"n": len(made)}
+
+    cache = build_file_cache(tmp_path / "file" / "cache")
+
+    assert [cache.get_or_create("one", make, ttl_s=60) for _ in range(2)] == [{"n": 1}, {"n": 2}]
+    cache.drop("one")
+    cache.prune()
+
+
 def test_a_cache_that_cannot_be_reached_is_not_called_empty() -> None:
     url = SecretStr("redis://127.0.0.1:1/0")
     assert not build_cache(Settings(_env_file=None, redis_url=url)).empty()
