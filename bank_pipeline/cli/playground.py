@@ -25,28 +25,7 @@ from bank_pipeline.sandbox.plaid.options import PlaidOptions
 from bank_pipeline.sandbox.serve import SandboxServer
 from bank_pipeline.storage import embedded
 
-_OTHER_PROVIDERS: Final = (
-    "GOCARDLESS_SECRET_ID",
-    "GOCARDLESS_SECRET_KEY",
-    "GOCARDLESS_REDIRECT_URL",
-    "GOCARDLESS_BASE_URL",
-    "ENABLE_BANKING_APPLICATION_ID",
-    "ENABLE_BANKING_KEY_PATH",
-    "ENABLE_BANKING_KEY_BASE64",
-    "ENABLE_BANKING_REDIRECT_URL",
-    "ENABLE_BANKING_BASE_URL",
-    "TELLER_APPLICATION_ID",
-    "TELLER_ENVIRONMENT",
-    "TELLER_CERT_PATH",
-    "TELLER_KEY_PATH",
-    "TELLER_CERT_BASE64",
-    "TELLER_KEY_BASE64",
-    "TELLER_SIGNING_SECRET",
-    "TELLER_TOKEN_SIGNING_KEY",
-    "TELLER_BASE_URL",
-    "TELLER_CONNECT_URL",
-    "TELLER_CA_PATH",
-)
+_OF_PROVIDERS: Final = tuple(one.alias for one in Settings.model_fields.values() if one.alias)
 
 
 @dataclass(frozen=True)
@@ -83,14 +62,19 @@ def playground(state_dir: Path, sandbox: SandboxServer) -> Iterator[Playground]:
 
 
 def playground_environment(state_dir: Path, sandbox_url: str) -> dict[str, str]:
+    """Return the variables of an installation that talks to simulated banks only."""
+    own_folder = {"BANK_PIPELINE_STATE_DIR": str(state_dir.resolve())}
+    return own_folder | simulated_environment(sandbox_url)
+
+
+def simulated_environment(sandbox_url: str) -> dict[str, str]:
     """
-    Return the variables of an installation that talks to simulated banks only.
+    Return the variables that point commands at simulated banks, wherever their state is.
 
     Blank ones are unset on purpose: a real database or key that this machine's `.env` names
-    must not meet simulated rows.
+    must not meet simulated rows, nor what it says of a provider the simulated one.
     """
     return {
-        "BANK_PIPELINE_STATE_DIR": str(state_dir.resolve()),
         "BANK_PIPELINE_CLOCK_URL": f"{sandbox_url}/_sim/clock",
         "BANK_PIPELINE_DATABASE_URL": "",
         "BANK_PIPELINE_DAGSTER_DATABASE_URL": "",
@@ -99,8 +83,8 @@ def playground_environment(state_dir: Path, sandbox_url: str) -> dict[str, str]:
         "BANK_PIPELINE_ENCRYPTION_KEY_COMMAND": "",
         "BANK_PIPELINE_REDIS_URL": "",
         "BANK_PIPELINE_BROKER_URL": "",
+        **dict.fromkeys(_OF_PROVIDERS, ""),
         **plaid_environment(sandbox_url),
-        **dict.fromkeys(_OTHER_PROVIDERS, ""),
     }
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from bank_pipeline.cli.output import console
-from bank_pipeline.cli.playground import plaid_environment, wings_environment
+from bank_pipeline.cli.playground import simulated_environment, wings_environment
 from bank_pipeline.cli.simulated import CAST
 from bank_pipeline.config import SANDBOX_URL, Settings
 from bank_pipeline.sandbox.serve import serve
@@ -37,7 +37,6 @@ def print_environment(
     """Print the variables that point this shell at a running sandbox, keys included."""
     folder = Settings().state_dir / "sandbox"
     Path(folder).mkdir(parents=True, exist_ok=True)
-    variables = plaid_environment(url) | wings_environment(folder, url)
-    variables["BANK_PIPELINE_CLOCK_URL"] = f"{url}/_sim/clock"
+    variables = simulated_environment(url) | wings_environment(folder, url)
     for name, value in variables.items():
         print(f"export {name}={shlex.quote(value)}")

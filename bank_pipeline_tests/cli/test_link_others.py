@@ -1,9 +1,12 @@
 """`bank-pipeline link` for the providers beside Plaid, and the sandbox's own variables."""
 
 import io
+import os
 import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -11,9 +14,14 @@ import pytest
 
 from bank_pipeline.cli import link
 from bank_pipeline.cli.playground import wings_environment
+from bank_pipeline.config import Environment, Settings
+from bank_pipeline.sandbox.serve import SandboxServer
 from bank_pipeline_tests.cli.conftest import CommandLine, Outcome
 from bank_pipeline_tests.installation import Installation
 from bank_pipeline_tests.waiting import wait_until
+
+DATABASE: Final = "BANK_PIPELINE_DATABASE_URL"
+KEY: Final = "BANK_PIPELINE_ENCRYPTION_KEY"
 
 
 @pytest.fixture
@@ -105,13 +113,41 @@ def test_tellers_widget_runs_in_a_page_of_this_command(
     assert "not finished yet" in told.out
 
 
+def use_sandbox(cli: CommandLine, sandbox_url: str, patch: pytest.MonkeyPatch) -> None:
+    """Do what a shell does with the printed variables."""
+    printed = cli("sandbox", "env", "--url", sandbox_url).out
+    for name, value in re.findall(r"^export (\w+)='?([^'\n]*)'?$", printed, re.MULTILINE):
+        patch.setenv(name, value)
+
+
 def test_the_sandbox_prints_the_variables_that_open_it(
     cli: CommandLine, banks: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    printed = cli("sandbox", "env", "--url", banks.sandbox.url).out
-    for name, value in re.findall(r"^export (\w+)='?([^'\n]*)'?$", printed, re.MULTILINE):
+    own = {name: os.environ[name] for name in (DATABASE, KEY)}
+    use_sandbox(cli, banks.sandbox.url, monkeypatch)
+    for name, value in own.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("PLAID_SECRET", banks.sandbox.plaid.options.secret)
 
     states = {row["part"]: row["state"] for row in cli("doctor", "--json").json}
     assert {states[one] for one in ("plaid", "enable_banking", "gocardless", "teller")} == {"ok"}
+
+
+def test_a_shell_at_the_sandbox_has_nothing_of_the_real_installation(
+    cli: CommandLine, alone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else real connections would be asked for at simulated banks, which know none of them."""
+    (alone / ".env").write_text(
+        f"{DATABASE}=postgresql://bank@db.internal/bank\n{KEY}_FILE=real.keys\n"
+        "PLAID_CLIENT_ID=real\nPLAID_SECRET=real\nPLAID_ENV=production\nPLAID_LINK=embedded\n"
+        "ENABLE_BANKING_APPLICATION_ID=real\nENABLE_BANKING_KEY_PATH=real.pem\n"
+        "TELLER_APPLICATION_ID=real\nTELLER_CERT_PATH=real.pem\nTELLER_KEY_PATH=real.key\n"
+    )
+    with SandboxServer() as sandbox:
+        use_sandbox(cli, sandbox.url, monkeypatch)
+        settings = Settings()
+
+    assert (settings.database_url, settings.encryption_key_file) == (None, None)
+    assert (settings.plaid_env, settings.is_plaid_embedded) == (Environment.SANDBOX, False)
+    assert settings.enable_banking_key_path is None
+    assert settings.teller_cert_path is None
