@@ -13,6 +13,7 @@ from typing import Final
 import sqlalchemy as sa
 from dogpile.cache import make_region
 from pydantic import SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from bank_pipeline.config import Settings
 from bank_pipeline.domain.connection import Provider
@@ -197,6 +198,22 @@ def _teller(world: World, faults: FaultPlan, seed: int) -> Teller:
     return Teller(world, world.clock, faults=faults, options=options, seed=seed)
 
 
+class ToldSettings(Settings):
+    """Settings that come from arguments alone: neither from variables nor from a `.env`."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - as the library calls it
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Leave out variables and files."""
+        return (init_settings,)
+
+
 def _settings(sandbox: SandboxServer, folder: Path, database_url: str) -> Settings:
     """Return the settings of the installation; this machine's environment has no say in them."""
     enable_banking = sandbox.wings["enable_banking"]
@@ -209,8 +226,7 @@ def _settings(sandbox: SandboxServer, folder: Path, database_url: str) -> Settin
         f"{GATEWAY_URL}/link/return/enable_banking"
     )
     teller.aim(f"{GATEWAY_URL}/webhooks/teller")
-    return Settings(
-        _env_file=None,
+    return ToldSettings(
         state_dir=folder,
         database_url=SecretStr(database_url),
         encryption_key=SecretStr(base64.b64encode(KEY).decode()),

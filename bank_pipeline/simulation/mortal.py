@@ -14,10 +14,9 @@ import sys
 from datetime import datetime
 from typing import Any
 
-from bank_pipeline.config import Settings
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.errors import BankPipelineError
-from bank_pipeline.simulation.installation import build_context, seeded_mint
+from bank_pipeline.simulation.installation import ToldSettings, build_context, seeded_mint
 from bank_pipeline.simulation.points import die_at
 from bank_pipeline.storage.engine import build_engine
 from bank_pipeline.storage.identifiers import minted_by
@@ -43,7 +42,7 @@ def main() -> None:
 
 def _live(order: dict[str, Any]) -> int:
     die_at(order["point"])
-    settings = Settings.model_validate(order["settings"])
+    settings = ToldSettings.model_validate(order["settings"])
     now = datetime.fromisoformat(order["now"])
     engine = build_engine(order["database_url"], application_name=NAME)
     context = build_context(settings, engine, clock=lambda: now, cached={})
