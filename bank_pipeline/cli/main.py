@@ -2,6 +2,7 @@
 
 import os
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -109,6 +110,8 @@ def _read_settings() -> Settings | None:
 
 def main() -> None:
     """Run the command line; errors of ours become one line and an exit code."""
+    if isinstance(sys.stdout, TextIOWrapper):  # a letter that a terminal lacks ends no command
+        sys.stdout.reconfigure(errors="replace")
     errors = Console(stderr=True)
     try:
         with at_the_end:

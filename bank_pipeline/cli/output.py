@@ -1,7 +1,8 @@
 """How commands print: a table for people, JSON for programs; never both."""
 
 import json
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -73,7 +74,7 @@ def print_rows(
     """
     records = [_record(row) for row in rows]
     if as_json:
-        print(json.dumps(records, default=_to_json, ensure_ascii=False, indent=2))
+        print(_dump(records, _to_json))
         return
     if not records:
         console.print(f"[dim]{title}: {nothing}[/]")
@@ -92,12 +93,18 @@ def print_rows(
 
 def print_json(value: Any) -> None:  # noqa: ANN401 - results of use cases, in lists or alone
     """Print results as JSON, dataclasses within them, too."""
-    print(json.dumps(value, default=_to_record, ensure_ascii=False, indent=2))
+    print(_dump(value, _to_record))
 
 
 def safe(text: str) -> str:
     """Take out what would command the terminal: a bank's text is not ours. Pure."""
     return "".join(c if c.isprintable() else " " for c in text)
+
+
+def _dump(value: Any, default: Callable[[Any], Any]) -> str:  # noqa: ANN401
+    """Return JSON; what standard output cannot show in its encoding is escaped, and not lost."""
+    has_all = (sys.stdout.encoding or "").lower().startswith("utf")
+    return json.dumps(value, default=default, ensure_ascii=not has_all, indent=2)
 
 
 def _to_record(value: Any) -> Any:  # noqa: ANN401

@@ -1,5 +1,7 @@
 """What a user reads when something is wrong: one line that says what to do, and an exit code."""
 
+import json
+import os
 import socket
 import subprocess
 import sys
@@ -219,6 +221,26 @@ def test_a_sync_without_its_provider(
 
     assert outcome.code == 1
     assert "not configured" in outcome.json[0]["reason"]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_without_all_letters_ends_no_command(
+    cli: CommandLine, installation: Installation, encoding: str
+) -> None:
+    """JSON has them escaped; a table shows what can be shown."""
+    name = "Żółw & Söhne"
+    assert cli("teams", "add", name).code == 0
+    command = [sys.executable, "-m", "bank_pipeline.cli", "teams", "list"]
+    elsewhere = {**os.environ, "PYTHONIOENCODING": encoding}
+
+    told = [
+        subprocess.run([*command, *wish], env=elsewhere, capture_output=True, check=False)
+        for wish in ([], ["--json"])
+    ]
+
+    assert [one.returncode for one in told] == [0, 0]
+    assert b"hne" in told[0].stdout
+    assert json.loads(told[1].stdout.decode(encoding))[0]["name"] == name
 
 
 def test_the_installed_command_answers(alone: Path) -> None:
