@@ -37,7 +37,7 @@ def psql(
     """Open a SQL shell on the tables (views in `analytics`, tables in `bank`)."""
     settings = Settings()
     open_services()
-    url = resolve_database(settings).url.replace("postgresql+psycopg://", "postgresql://")
+    url = _to_libpq(resolve_database(settings).url)
     if url_only:
         print(url)
         return
@@ -85,6 +85,12 @@ def _refuse_external(settings: Settings) -> None:
         raise SetupError(
             "BANK_PIPELINE_DATABASE_URL names an external database; it is not ours to start or stop"
         )
+
+
+def _to_libpq(url: str) -> str:
+    """Return the URL as clients of PostgreSQL read it: a space in a path is no `+` to them."""
+    address, mark, query = url.replace("postgresql+psycopg://", "postgresql://").partition("?")
+    return f"{address}{mark}{query.replace('+', '%20')}"
 
 
 def _without_password(url: str) -> tuple[str, dict[str, str]]:

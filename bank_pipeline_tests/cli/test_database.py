@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -50,6 +51,21 @@ def test_psql_url_opens_the_tables(cli: CommandLine, installation: Installation)
     with engine.connect() as db:
         assert db.scalar(sa.text("SELECT count(*) FROM analytics.connections")) == 0
     engine.dispose()
+
+
+@pytest.mark.xdist_group("processes")
+def test_psql_url_is_read_by_clients_also_where_its_folder_has_a_space(
+    cli: CommandLine, alone: Path
+) -> None:
+    """Projects lie in folders with names as people give them."""
+    state = ["--state-dir", str(alone / "my state + more")]
+    try:
+        url = cli(*state, "db", "psql", "--url").out.strip()
+
+        with psycopg.connect(url) as db:
+            assert db.execute("SELECT count(*) FROM analytics.connections").fetchone() == (0,)
+    finally:
+        cli(*state, "db", "stop")
 
 
 def test_psql_keeps_the_password_off_the_command_line(
