@@ -16,6 +16,9 @@ from bank_pipeline.cli.processes import (
 from bank_pipeline.config import Settings
 from bank_pipeline.errors import SetupError
 from bank_pipeline.logs.setup import set_up_service
+from bank_pipeline.storage.credentials import load_vault
+from bank_pipeline.storage.engine import build_engine, resolve_database
+from bank_pipeline.storage.migrate import migrate
 
 RUNS: Final = 10  # as many as dagster.yaml lets run at once: none waits for a process
 CODE_PORT: Final = 4530
@@ -68,6 +71,7 @@ def serve(
 
         run_worker(settings.broker_url.get_secret_value(), runs=runs, name=name)
         return
+    _make_tables(settings)
     workspace = _workspace(Path(environment["DAGSTER_HOME"]), code_server)
     listening = ["-h", host, "-p"]
     webserver = ["dagster-webserver", "-w", workspace, *listening, str(port or DAGSTER_PORT)]
@@ -79,6 +83,15 @@ def serve(
     program, *arguments = commands[part]
     path = str(Path(sys.executable).parent / program)
     os.execve(path, [path, *arguments], {**os.environ, **environment})  # noqa: S606
+
+
+def _make_tables(settings: Settings) -> None:
+    """Create or update the tables, and with them the schema in which Dagster makes its own."""
+    engine = build_engine(resolve_database(settings).url)
+    try:
+        migrate(engine, load_vault(settings))
+    finally:
+        engine.dispose()
 
 
 def code_server_command(module: str, *, host: str, port: int) -> list[str]:

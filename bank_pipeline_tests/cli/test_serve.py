@@ -7,12 +7,14 @@ from pathlib import Path
 
 import psutil
 import pytest
+import sqlalchemy as sa
 import yaml
 
 from bank_pipeline.cli.processes import dagster_environment
 from bank_pipeline.cli.serve import Part, code_server_command, serve
 from bank_pipeline.config import Settings
 from bank_pipeline.errors import SetupError
+from bank_pipeline.storage.engine import build_engine
 from bank_pipeline_tests.ports import free_ports
 from bank_pipeline_tests.waiting import wait_until
 
@@ -122,3 +124,30 @@ def test_a_broker_that_is_no_redis_is_refused(tmp_path: Path, url: str) -> None:
     """Its results would be seen by the asking process alone."""
     with pytest.raises(ValueError, match="must begin with redis://"):
         settings(tmp_path, broker_url=url)
+
+
+def test_any_part_may_be_the_first(
+    tmp_path: Path, server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dagster makes its tables in a schema of ours, and ended with a traceback where it was not."""
+    server = build_engine(server_url).execution_options(isolation_level="AUTOCOMMIT")
+    with server.connect() as db:
+        db.execute(sa.text("CREATE DATABASE test_of_serve"))
+    url = sa.make_url(server_url).set(database="test_of_serve").render_as_string(False)
+    started: list[str] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BANK_PIPELINE_DATABASE_URL", url)
+    monkeypatch.setenv("BANK_PIPELINE_STATE_DIR", str(tmp_path))
+    monkeypatch.setattr("os.execve", lambda path, *_: started.append(Path(path).name))
+    try:
+        serve(Part.DAEMON)
+
+        assert started == ["dagster-daemon"]
+        engine = build_engine(url)
+        with engine.connect() as db:
+            assert db.scalar(sa.text("SELECT to_regnamespace('dagster') IS NOT NULL"))
+        engine.dispose()
+    finally:
+        with server.connect() as db:
+            db.execute(sa.text("DROP DATABASE test_of_serve WITH (FORCE)"))
+        server.dispose()
