@@ -104,6 +104,8 @@ def list_transactions(
     as_json: AsJson = False,
 ) -> None:
     """List transactions, newest first. Positive is money in."""
+    if since is not None and until is not None and until < since:
+        raise typer.BadParameter("--until lies before --since")
     services = open_services()
     connection_id, account_id = _known(services, connection), _known_account(services, account)
     with services.sync.engine.connect() as db:

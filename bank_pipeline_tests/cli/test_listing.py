@@ -146,6 +146,17 @@ def test_transactions_can_be_narrowed(
     assert narrowed
 
 
+def test_dates_the_wrong_way_round_are_a_mistake(
+    cli: CommandLine, installation: Installation
+) -> None:
+    """They looked like an account without rows."""
+    outcome = cli("transactions", "--since", "2026-03-02", "--until", "2026-03-01", "--json")
+
+    assert outcome.code == 2
+    assert outcome.out == ""
+    assert "--until lies before --since" in outcome.err
+
+
 def test_transactions_of_one_account(cli: CommandLine, connection_id: ConnectionId) -> None:
     """An account's id, in any case, selects its rows."""
     everything = cli("transactions", "--json", "--limit", "10000").json
