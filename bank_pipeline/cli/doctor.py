@@ -237,8 +237,8 @@ def _check_webhooks(settings: Settings) -> Iterator[Finding]:
 
 def _check_inbox(settings: Settings) -> Iterator[Finding]:
     """Tell which webhooks wait too long, and that some were not believed."""
-    now = build_clock(settings)()
     try:
+        now = build_clock(settings)()
         engine = build_engine(resolve_database(settings).url)
         at_the_end.callback(engine.dispose)
         if not load_health(engine).is_migrated:

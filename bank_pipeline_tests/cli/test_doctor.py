@@ -136,6 +136,18 @@ def test_a_database_that_is_away(
     assert "canary" not in outcome.out
 
 
+def test_a_clock_that_does_not_answer_is_one_finding(
+    cli: CommandLine, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a shell at a sandbox that has ended: the other parts are looked at all the same."""
+    [nobody] = free_ports(1)
+    monkeypatch.setenv("BANK_PIPELINE_CLOCK_URL", f"http://127.0.0.1:{nobody}/_sim/clock")
+
+    code, found = states(cli)
+
+    assert (code, found["clock"], found["database"], found["plaid"]) == (1, "missing", "ok", "ok")
+
+
 def test_a_cache_that_keeps_nothing_is_not_ok(
     cli: CommandLine, installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
