@@ -1,12 +1,13 @@
 """All configuration, read from the environment once, at the edge."""
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
 SANDBOX_URL: Final = "http://127.0.0.1:4510"
 """Where `bank-pipeline sandbox serve` listens unless told otherwise."""
@@ -51,6 +52,11 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
+_PREFIX: Final = "BANK_PIPELINE_"
+_NOT_SETTINGS: Final = frozenset(
+    {f"{_PREFIX}DAGSTER_URL", f"{_PREFIX}COMPUTE_LOGS", f"{_PREFIX}IMAGE"}
+)
+"""What we tell Dagster, and Kubernetes is told of us."""
 _BELONG_TOGETHER: Final = (
     ("PLAID_CLIENT_ID", "PLAID_SECRET"),
     ("GOCARDLESS_SECRET_ID", "GOCARDLESS_SECRET_KEY"),
@@ -81,7 +87,7 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="BANK_PIPELINE_",
+        env_prefix=_PREFIX,
         env_file=".env",
         frozen=True,
         extra="ignore",
@@ -304,6 +310,18 @@ class Settings(BaseSettings):
     def is_plaid_configured(self) -> bool:
         """Say whether Plaid is switched on."""
         return self.plaid_client_id is not None
+
+
+def find_unknown() -> list[str]:
+    """
+    Name the variables that begin as ours do and are no settings, in the environment and in `.env`.
+
+    They are ignored: whoever misspelt one goes on with what is usual, such as another database.
+    """
+    env_file = DotEnvSettingsSource(Settings).env_vars
+    given = {name.upper() for name in (*os.environ, *env_file)}
+    known = {f"{_PREFIX}{name.upper()}" for name in Settings.model_fields} | _NOT_SETTINGS
+    return sorted(name for name in given - known if name.startswith(_PREFIX))
 
 
 def _is_url(text: str, schemes: tuple[str, ...]) -> bool:

@@ -13,7 +13,7 @@ import typer
 from bank_pipeline.bootstrap import build_clock, build_providers
 from bank_pipeline.cli.output import AsJson, print_rows
 from bank_pipeline.cli.session import at_the_end
-from bank_pipeline.config import Settings
+from bank_pipeline.config import Settings, find_unknown
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.errors import BankPipelineError
 from bank_pipeline.providers.base import ProviderClient
@@ -57,6 +57,7 @@ def doctor(as_json: AsJson = False) -> None:
     settings = Settings()
     findings = [
         *_check_database(settings),
+        *_check_names(),
         _check_user(),
         *_check_providers(settings),
         *_check_pauses(settings),
@@ -133,6 +134,13 @@ def _check_sight(settings: Settings) -> Iterator[Finding]:
     for login, others in sight.analysts_with_more:
         detail = f"{login} is an analyst's login and has {others}, too: revoke that"
         yield Finding("database roles", "warning", detail)
+
+
+def _check_names() -> Iterator[Finding]:
+    """Tell of variables that look like settings and are none; their values may be secrets."""
+    for name in find_unknown():
+        detail = f"{name} is no setting of ours and is ignored: is it misspelt? See .env.example"
+        yield Finding("settings", "warning", detail)
 
 
 def _check_user() -> Finding:

@@ -1,6 +1,7 @@
 """`bank-pipeline doctor`: what is configured, reachable and missing."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +43,21 @@ def test_the_table_says_the_same(cli: CommandLine, installation: Installation) -
     assert "keys accepted" in outcome.words
     assert "BANK_PIPELINE_GATEWAY_URL" in outcome.words
     assert SECRET not in outcome.out
+
+
+def test_a_misspelt_variable_is_told(
+    cli: CommandLine, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the environment or in a .env: it is ignored, and another database is used in silence."""
+    monkeypatch.setenv("BANK_PIPELINE_DATABSE_URL", "postgresql://u:canary@db.internal/bank")
+    Path(".env").write_text("BANK_PIPELINE_LOGLEVEL=canary\nPLAID_PRODUCTS=of another program\n")
+
+    outcome = cli("doctor", "--json")
+
+    told = {row["detail"].split()[0] for row in outcome.json if row["part"] == "settings"}
+    assert told >= {"BANK_PIPELINE_DATABSE_URL", "BANK_PIPELINE_LOGLEVEL"}
+    assert "PLAID_PRODUCTS" not in told
+    assert (outcome.code, "canary" in outcome.out) == (0, False)
 
 
 def test_whoever_runs_it_as_root_is_told(cli: CommandLine, installation: Installation) -> None:
