@@ -96,7 +96,7 @@ class Settings(BaseSettings):
     )
 
     state_dir: Path = Path(".bank-pipeline")
-    """One folder for all local state: the embedded database, logs, the key. Deletable at will."""
+    """One folder for all local state: the embedded database, the key, the cache, logs."""
     database_url: SecretStr | None = None
     """postgresql://… of an external PostgreSQL 15 or newer; unset means the embedded one."""
     dagster_database_url: SecretStr | None = None
