@@ -83,9 +83,9 @@ lock: $(VENV)/.uv ## Pin every dependency anew, with hashes
 	  --no-header --no-emit-index-url --quiet -c requirements-dev.lock -o requirements-bench.lock
 
 clean: ## Remove the environment, caches and all local state, the embedded database included
-	@if [ -x $(BIN)/bank-pipeline ]; then $(BIN)/bank-pipeline db stop || true; fi
+	@if [ -x $(BIN)/bank-pipeline ]; then BANK_PIPELINE_DATABASE_URL= $(BIN)/bank-pipeline db stop || true; fi
 	@for folder in .bank-pipeline/*/; do \
-	  if [ -d "$$folder/pg" ]; then BANK_PIPELINE_STATE_DIR="$$folder" $(BIN)/bank-pipeline db stop || true; fi; \
+	  if [ -d "$$folder/pg" ]; then BANK_PIPELINE_DATABASE_URL= BANK_PIPELINE_STATE_DIR="$$folder" $(BIN)/bank-pipeline db stop || true; fi; \
 	done
 	@rm -rf $(VENV) .bank-pipeline .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

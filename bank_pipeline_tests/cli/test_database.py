@@ -1,13 +1,19 @@
 """`bank-pipeline db`: the embedded database's life, and a way into the tables."""
 
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 import sqlalchemy as sa
 
 from bank_pipeline.cli import database
+from bank_pipeline.storage import embedded
 from bank_pipeline.storage.engine import build_engine
+from bank_pipeline_tests.architecture.sources import ROOT
 from bank_pipeline_tests.cli.conftest import CommandLine
 from bank_pipeline_tests.installation import Installation
 
@@ -85,3 +91,24 @@ def test_psql_keeps_the_password_off_the_command_line(
     [(arguments, environment)] = started
     assert arguments[1] == "postgresql://me@db.example:5432/bank?sslmode=require"
     assert environment["PGPASSWORD"] == "p@ss"
+
+
+@pytest.mark.xdist_group("processes")
+def test_make_clean_ends_every_server_before_it_deletes_its_data(alone: Path) -> None:
+    """Also those of demo and playground where a `.env` names a database of its own."""
+    script = alone / "venv" / "bin" / "bank-pipeline"
+    script.parent.mkdir(parents=True)
+    script.symlink_to(Path(sys.executable).parent / "bank-pipeline")
+    (alone / ".env").write_text("BANK_PIPELINE_DATABASE_URL=postgresql://bank@db.internal/bank\n")
+    folder = alone / ".bank-pipeline" / "playground"
+    embedded.ensure_running(folder, is_durable=False)
+    server = psutil.Process(embedded.status(folder).pid)
+    try:
+        command = ["make", "-f", str(ROOT / "Makefile"), "clean", "VENV=venv"]
+        subprocess.run(command, cwd=alone, check=True, capture_output=True)
+
+        assert not folder.exists()
+        assert not server.is_running() or server.status() == psutil.STATUS_ZOMBIE
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            server.kill()
