@@ -5,11 +5,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 import typer
 from pydantic import SecretStr
+from rich.markup import escape
 
 from bank_pipeline.bootstrap import Services, build_services, system_now
 from bank_pipeline.cli.output import console
@@ -36,6 +38,7 @@ from bank_pipeline.providers.http import fetch_json
 from bank_pipeline.sandbox.clock import VirtualClock
 from bank_pipeline.sandbox.serve import SandboxServer
 from bank_pipeline.sandbox.world import World
+from bank_pipeline.storage import embedded
 from bank_pipeline.storage.api_keys import insert_api_key
 from bank_pipeline.storage.connections import load_team
 from bank_pipeline.sync.institutions import sync_institutions
@@ -43,6 +46,7 @@ from bank_pipeline.sync.institutions import sync_institutions
 DAGSTER_PORT: Final = 3000
 GATEWAY_PORT: Final = 4520
 GATEWAY_START_S: Final = 60
+DATABASE_LOOK_S: Final = 5.0
 SEED: Final = 7
 
 
@@ -83,7 +87,7 @@ def up(
                 *([python_command("serve", "worker")] if settings.broker_url else []),
             ],
             environment=dagster_environment(settings),
-            meanwhile=(lambda: _populate(services, gateway_url)) if sandbox else lambda: None,
+            meanwhile=lambda: _stand_by(services, gateway_url if sandbox else None),
         )
     sys.exit(code)
 
@@ -124,6 +128,24 @@ def gateway(
 def _dagster_command(host: str, port: int) -> list[str]:
     workspace = str(find_configuration("workspace.yaml"))
     return [sys.executable, "-m", "dagster", "dev", "-w", workspace, "-h", host, "-p", str(port)]
+
+
+def _stand_by(services: Services, gateway_of_sandbox: str | None) -> None:
+    """Do beside the parts what none of them does."""
+    if gateway_of_sandbox is not None:
+        _populate(services, gateway_of_sandbox)
+    if services.settings.database_url is None:
+        _keep_database(services.settings.state_dir)
+
+
+def _keep_database(state_dir: Path) -> None:
+    """Look after the embedded database, which nobody else would start again while we run."""
+    pause = threading.Event()
+    while not pause.wait(DATABASE_LOOK_S):
+        try:
+            embedded.keep_running(state_dir)
+        except SetupError as error:
+            console.print(f"[red]the database:[/] {escape(str(error))}")
 
 
 def _populate(services: Services, gateway_url: str) -> None:

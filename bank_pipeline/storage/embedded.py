@@ -129,6 +129,17 @@ def status(state_dir: Path) -> EmbeddedStatus:
         return EmbeddedStatus(data_dir, has_data, server is not None, pid)
 
 
+def keep_running(state_dir: Path) -> None:
+    """
+    Start the server again where it has ended over its data; where there is none, make none.
+
+    Raises:
+        SetupError: it cannot run; the message says what to do.
+    """
+    if status(state_dir).has_data:
+        ensure_running(state_dir)
+
+
 def _data_dir(state_dir: Path) -> Path:
     return state_dir.expanduser().resolve() / "pg"
 
