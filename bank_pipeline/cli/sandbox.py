@@ -8,6 +8,7 @@ import typer
 
 from bank_pipeline.cli.output import console
 from bank_pipeline.cli.playground import simulated_environment, wings_environment
+from bank_pipeline.cli.processes import check_free
 from bank_pipeline.cli.simulated import CAST
 from bank_pipeline.config import SANDBOX_URL, Settings
 from bank_pipeline.sandbox.serve import serve
@@ -22,6 +23,7 @@ def serve_sandbox(
     seed: Annotated[int, typer.Option(help="Which world; the same seed is the same world.")] = 7,
 ) -> None:
     """Serve the four simulated providers until interrupted; control them under /_sim/."""
+    check_free(host, port, option="--port")
     console.print(f"simulated providers on http://{host}:{port}  (world {seed})")
     console.print(
         "Plaid at /, the others at /enable_banking, /gocardless, /teller; control: /_sim/"

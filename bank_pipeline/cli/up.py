@@ -120,6 +120,7 @@ def gateway(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = GATEWAY_PORT,
 ) -> None:
     """Serve webhooks and health until interrupted."""
+    check_free(host, port, option="--port")
     settings = Settings()
     set_up_service(settings)
     serve_gateway(build_services(settings), host=host, port=port)

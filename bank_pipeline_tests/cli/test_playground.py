@@ -13,6 +13,7 @@ from bank_pipeline.sandbox.delivery import Delivery
 from bank_pipeline.sandbox.serve import SandboxServer
 from bank_pipeline.sandbox.teller.simulator import Teller
 from bank_pipeline_tests.cli.conftest import CommandLine
+from bank_pipeline_tests.installation import Installation
 from bank_pipeline_tests.ports import free_ports
 
 
@@ -71,3 +72,15 @@ def test_a_port_that_is_taken_is_told_before_anything_is_started(
     assert "does it run already?" in refused.err
     assert f"another with {option}" in refused.err
     assert [*alone.iterdir()] == []
+
+
+@pytest.mark.parametrize("command", [["gateway"], ["sandbox", "serve"]])
+def test_whoever_cannot_listen_says_why(
+    cli: CommandLine, installation: Installation, command: list[str]
+) -> None:
+    """Of an error that is not ours the log tells the kind alone: `OSError`."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        refused = cli(*command, "--port", str(taken.getsockname()[1]))
+
+    assert refused.code == 2
+    assert "Address already in use" in refused.err
