@@ -27,6 +27,7 @@ from bank_pipeline.storage.health import count_connections, load_health, load_pa
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.inbox import load_lag
 from bank_pipeline.storage.keys import open_source
+from bank_pipeline.storage.migrate import check_revision
 from bank_pipeline.storage.sight import load_sight
 from bank_pipeline.storage.webhook_refusals import Refused, load_refusals
 from bank_pipeline.sync.refusals import LATE
@@ -92,6 +93,7 @@ def _check_database(settings: Settings) -> Iterator[Finding]:
         engine = build_engine(resolve_database(settings).url)
         at_the_end.callback(engine.dispose)
         health = load_health(engine)
+        check_revision(health.revision)
         schema = "" if health.is_migrated else "; migrations run on first use"
         megabytes = health.size_bytes // 2**20
         return f"{where}, PostgreSQL {health.server_version}, {megabytes} MB{schema}"

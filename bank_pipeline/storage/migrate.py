@@ -67,6 +67,7 @@ def migrate(engine: sa.Engine, vault: Vault | None = None) -> MigrationReport:
     with engine.begin() as db:
         _take_turns(db)
         found = load_revision(db)
+        check_revision(found)  # a newer release may have had its turn before us
         if found == head():
             return MigrationReport(found, head())
         for schema in (SCHEMA, DAGSTER_SCHEMA):
@@ -122,6 +123,20 @@ def is_known(revision: str) -> bool:
     return revision in _revisions()
 
 
+def check_revision(found: str | None) -> None:
+    """
+    Check that this release knows the revision that a database is at.
+
+    Raises:
+        SetupError: it does not: a newer release was there.
+    """
+    if found is not None and found not in _revisions():
+        raise SetupError(
+            f"The database is at revision {found}, which this release does not know: it was "
+            f"written by a newer one. Install that, or restore a backup of revision {head()}"
+        )
+
+
 def head() -> str:
     """Return the newest revision of this release."""
     return _revisions()[-1]
@@ -134,11 +149,7 @@ def _load_known_revision(engine: sa.Engine) -> str | None:
     except sa.exc.OperationalError:
         check_server(engine)  # says what is wrong with it
         raise
-    if found is not None and found not in _revisions():
-        raise SetupError(
-            f"The database is at revision {found}, which this release does not know: it was "
-            f"written by a newer one. Install that, or restore a backup of revision {head()}"
-        )
+    check_revision(found)
     return found
 
 

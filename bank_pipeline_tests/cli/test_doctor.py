@@ -4,10 +4,12 @@ import os
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from bank_pipeline.errors import CredentialsRefusedError
 from bank_pipeline.sandbox.faults import Fault, FaultKind
 from bank_pipeline.storage.figures import load_figures
+from bank_pipeline.storage.migrate import head
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.disconnect import disconnect
 from bank_pipeline_tests.cli.conftest import CommandLine
@@ -136,6 +138,31 @@ def test_a_provider_that_is_down_is_missing(cli: CommandLine, installation: Inst
     code, found = states(cli)
 
     assert (code, found["plaid"]) == (1, "missing")
+
+
+def test_a_database_of_a_newer_release_is_missing(
+    cli: CommandLine, installation: Installation
+) -> None:
+    """No command goes on with it; doctor said that migrations run on first use."""
+    engine, current = installation.services.sync.engine, head()
+
+    def be_at(revision: str) -> None:
+        with engine.begin() as db:
+            db.execute(
+                sa.text("UPDATE bank.alembic_version SET version_num = :to"), {"to": revision}
+            )
+
+    be_at("r9999")
+    try:
+        outcome = cli("doctor", "--json")
+        refused = cli("connections")
+    finally:
+        be_at(current)
+
+    [database] = [row for row in outcome.json if row["part"] == "database"]
+    assert (outcome.code, database["state"]) == (1, "missing")
+    assert "written by a newer one" in database["detail"]
+    assert refused.code == 2
 
 
 def test_a_database_that_is_away(
