@@ -89,6 +89,7 @@ class FailureKind(StrEnum):
 
 
 _CUSTOMERS: Final = frozenset({FailureKind.REAUTH_REQUIRED, FailureKind.ACCESS_REVOKED})
+_BY_DATE: Final = "consent ends "
 _NO_WARNING: Final = frozenset({ConnectionStatus.ACTIVE, ConnectionStatus.ERROR})
 _OURS: Final = frozenset({FailureKind.CONFIGURATION, FailureKind.DATABASE, FailureKind.CONCURRENT})
 
@@ -120,7 +121,7 @@ def after_success(
     if stage is HistoryStage.AWAITING_INITIAL:
         status, reason = ConnectionStatus.PENDING, "waiting for the bank's first data"
     elif ends_soon(consent_expires_at, now=now):
-        status, reason = ConnectionStatus.EXPIRING, f"consent ends {consent_expires_at:%Y-%m-%d}"
+        status, reason = ConnectionStatus.EXPIRING, f"{_BY_DATE}{consent_expires_at:%Y-%m-%d}"
     elif _is_warned(connection, consent_expires_at):
         status, reason = connection.status, connection.status_reason
     else:
@@ -136,13 +137,19 @@ def after_success(
 
 def _is_warned(connection: Connection, consent_expires_at: datetime | None) -> bool:
     is_same_consent = consent_expires_at == connection.consent_expires_at
-    return connection.status is ConnectionStatus.EXPIRING and is_same_consent
+    return _is_told_of_end(connection) and is_same_consent
+
+
+def _is_told_of_end(connection: Connection) -> bool:
+    """Say whether somebody warned of an end: what a date alone told ends with that date."""
+    is_by_date = (connection.status_reason or "").startswith(_BY_DATE)
+    return connection.status is ConnectionStatus.EXPIRING and not is_by_date
 
 
 def _is_warned_without_date(connection: Connection, *, now: datetime) -> bool:
     """Say whether nothing but the status tells of a warning, which a failure must not take away."""
-    is_told = ends_soon(connection.consent_expires_at, now=now)
-    return connection.status is ConnectionStatus.EXPIRING and not is_told
+    is_dated = ends_soon(connection.consent_expires_at, now=now)
+    return _is_told_of_end(connection) and not is_dated
 
 
 def ends_soon(consent_expires_at: datetime | None, *, now: datetime) -> bool:

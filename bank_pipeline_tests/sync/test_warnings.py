@@ -1,16 +1,28 @@
 """Warnings that a consent ends, told before a new one is given, while that waits, and in vain."""
 
 from datetime import timedelta
+from typing import Final
 
 import pytest
 
 from bank_pipeline.domain.connection import ConnectionStatus, Provider
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.providers.base import LinkedConnection
+from bank_pipeline.sandbox.faults import FaultKind
+from bank_pipeline.sandbox.ledger import AccountKind
 from bank_pipeline.storage.connections import lock_connection
 from bank_pipeline.storage.credentials import load_credential
 from bank_pipeline.sync.linked import keep_next_consent
+from bank_pipeline_tests.providers.contract.stage import Stage
 from bank_pipeline_tests.sync.ground import Ground
+from bank_pipeline_tests.sync.staging import staged
+from bank_pipeline_tests.sync.test_reconnect import RENAMING
+
+DAY: Final = timedelta(days=1)
+
+
+stage = staged(RENAMING)
+"""Each provider at which a renewal is another consent."""
 
 
 def test_a_warning_is_heard_once_the_consent_that_was_to_come_is_given_up(
@@ -58,6 +70,32 @@ def test_a_warning_that_was_renewed_in_vain_stands(announced: Ground, *, is_mend
     else:
         assert after.status is ConnectionStatus.EXPIRING
         assert after.status_reason == "ITEM/PENDING_DISCONNECT"
+
+
+def test_the_end_of_the_old_consent_is_no_news_of_the_new_one(stage: Stage) -> None:
+    """Also where the old one was read once more, because the new one could not be at once."""
+    login, connection = stage.linked(AccountKind.CHECKING)
+    ends_at = stage.connection(connection).consent_expires_at
+    assert ends_at is not None
+    stage.pass_time(ends_at - stage.sandbox.clock.now() - 7 * DAY)
+    stage.sync(connection)
+    assert stage.connection(connection).status is ConnectionStatus.EXPIRING
+    stage.pass_time(DAY)
+    stage.consent(login, AccountKind.CHECKING, renews=connection)
+    new = stage.next_account_id(stage.account(login))
+    for operation in stage.case.operations.values():
+        stage.fail(operation, FaultKind.HTTP_STATUS, subject=new, status=503, times=None)
+    stage.sync(connection)
+    assert stage.connection(connection).status is ConnectionStatus.EXPIRING
+    stage.heal()
+    stage.pass_time(DAY)
+
+    stage.sync(connection)
+
+    held = stage.connection(connection)
+    assert held.consent_expires_at is not None
+    assert held.consent_expires_at > ends_at
+    assert (held.status, held.status_reason) == (ConnectionStatus.ACTIVE, None)
 
 
 def renew_in_vain(
