@@ -277,6 +277,7 @@ def settle(
     * a stop is not lifted by a sync that began before it;
     * a sync that found a stop before a renewal does not undo the renewal: it looks again;
     * a warning is not overwritten by a success or a failure that knew nothing of it;
+    * a warning that is over is not told again by a sync that began before;
     * a try that was asked for meanwhile is not put off;
     * what a sync found under a consent that was replaced says nothing of the new one;
     * a connection that we ended stays ended, whatever a sync under way found or a provider says.
@@ -297,7 +298,9 @@ def settle(
             return replace(kept, next_attempt_at=stored.next_attempt_at)
         if stored.status.is_syncable and not wanted.status.is_syncable and is_sync:
             return replace(kept, next_attempt_at=asked or stored.status_since)
-        if stored.status is ConnectionStatus.EXPIRING and wanted.status in _NO_WARNING:
+        is_unheard = stored.status is ConnectionStatus.EXPIRING and wanted.status in _NO_WARNING
+        is_over = seen.status is wanted.status is ConnectionStatus.EXPIRING and is_sync
+        if is_unheard or is_over:
             wanted = kept
     if asked is None or not wanted.status.is_syncable:
         return wanted

@@ -1,6 +1,7 @@
 """Warnings that a consent ends, told before a new one is given, while that waits, and in vain."""
 
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 import pytest
@@ -14,6 +15,7 @@ from bank_pipeline.storage.connections import lock_connection
 from bank_pipeline.storage.credentials import load_credential
 from bank_pipeline.sync.linked import keep_next_consent
 from bank_pipeline_tests.providers.contract.stage import Stage
+from bank_pipeline_tests.sync.between import during_a_sync
 from bank_pipeline_tests.sync.ground import Ground
 from bank_pipeline_tests.sync.staging import staged
 from bank_pipeline_tests.sync.test_reconnect import RENAMING
@@ -95,6 +97,21 @@ def test_the_end_of_the_old_consent_is_no_news_of_the_new_one(stage: Stage) -> N
     held = stage.connection(connection)
     assert held.consent_expires_at is not None
     assert held.consent_expires_at > ends_at
+    assert (held.status, held.status_reason) == (ConnectionStatus.ACTIVE, None)
+
+
+def test_a_warning_that_is_mended_during_a_sync_is_over(announced: Ground) -> None:
+    """The sync began before, and leaves it as it found it; nobody would take it back."""
+    connection = announced.link_ready()
+    announced.fire(connection, "PENDING_DISCONNECT")
+    session_id, url = announced.begin_link(renews=connection)
+    announced.decide(url)
+
+    with during_a_sync(announced.engine, partial(announced.complete, session_id)):
+        announced.sync(connection)
+    announced.sync(connection)
+
+    held = announced.connection(connection)
     assert (held.status, held.status_reason) == (ConnectionStatus.ACTIVE, None)
 
 
