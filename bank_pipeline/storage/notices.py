@@ -75,7 +75,8 @@ class ExpiringConsent:
     """
     A consent that ends soon, whose team wants to know.
 
-    `ends_at` is None where somebody warned of an end at `warned_at` and named no day.
+    `ends_at` is None where somebody warned of an end at `warned_at` and named no day: that on which
+    it would end else may be far away.
     """
 
     connection_id: ConnectionId
@@ -160,7 +161,9 @@ def load_expiring(db: sa.Connection, *, since: datetime, until: datetime) -> lis
     Not those that a new consent replaces already, nor those that stopped: that was told.
     """
     is_renewed = sa.exists().where(next_consents.c.connection_id == connections.c.id)
-    is_warned = connections.c.consent_expires_at.is_(None) & (
+    ends_at = connections.c.consent_expires_at
+    is_soon = ends_at.between(since, until)
+    is_warned = (ends_at.is_(None) | (ends_at > until)) & (
         connections.c.status == ConnectionStatus.EXPIRING.value
     )
     query = (
@@ -169,17 +172,17 @@ def load_expiring(db: sa.Connection, *, since: datetime, until: datetime) -> lis
             connections.c.team_id,
             connections.c.provider,
             connections.c.institution_name,
-            connections.c.consent_expires_at,
+            sa.case((is_soon, ends_at)),
             connections.c.status_since,
         )
         .join(notification_preferences, notification_preferences.c.team_id == connections.c.team_id)
         .where(
-            connections.c.consent_expires_at.between(since, until) | is_warned,
+            is_soon | is_warned,
             connections.c.status.in_(SYNCABLE),
             ~is_renewed,
             is_wanted(NoticeKind.EXPIRING),
         )
-        .order_by(connections.c.consent_expires_at, connections.c.id)
+        .order_by(ends_at, connections.c.id)
     )
     return [ExpiringConsent(ConnectionId(row.id), *row[1:]) for row in db.execute(query)]
 

@@ -242,6 +242,23 @@ def test_an_announced_end_without_a_day_is_told_once(announced: Ground) -> None:
     assert (payload["ends_at"], payload["days_left"]) == (None, None)
 
 
+def test_an_announced_end_is_told_of_a_consent_that_would_last_for_months(
+    announced: Ground,
+) -> None:
+    """As when a bank moves its customers: the day that is known of it says nothing."""
+    want(announced)
+    connection = announced.link_ready("login-2", "acc-2-1")
+    ends_at = announced.connection(connection).consent_expires_at
+    assert ends_at is not None
+    assert ends_at - announced.context.clock() > 100 * DAY
+    announced.fire(connection, "PENDING_DISCONNECT")
+
+    assert [note_expiring(announced.context) for _ in range(2)] == [1, 0]
+
+    [payload] = payloads(announced, "expiring")
+    assert (payload["ends_at"], payload["days_left"]) == (None, None)
+
+
 def test_a_team_without_a_target_is_told_nothing(ground: Ground) -> None:
     """Wishes alone, or another team's target, are not enough."""
     connection = ground.link_ready()
