@@ -12,7 +12,7 @@ from bank_pipeline.domain.account_matching import AccountMatches, Evidence, matc
 from bank_pipeline.domain.audit import AuditAction
 from bank_pipeline.domain.connection import Connection, ConnectionStatus, Provider
 from bank_pipeline.domain.ids import ConnectionId, TeamId
-from bank_pipeline.errors import ProviderError, SetupError
+from bank_pipeline.errors import NotFoundError, ProviderError, SecretError, SetupError
 from bank_pipeline.providers.answers import AccountsAnswer, keep_nothing
 from bank_pipeline.providers.base import LinkedConnection, ProviderClient, WindowProvider
 from bank_pipeline.storage.account_numbers import load_alike
@@ -234,12 +234,12 @@ def _load_known(
 
 def _unread(context: SyncContext, connection: Connection) -> StoredAccounts:
     """Return the accounts of a connection that was linked a moment ago and was never read."""
-    with context.engine.connect() as db:
-        credential = load_credential(db, connection.id, context.vault)
     try:
+        with context.engine.connect() as db:
+            credential = load_credential(db, connection.id, context.vault)
         client = context.provider(connection.provider)
         told = client.fetch_accounts(credential, archive=keep_nothing).accounts
-    except ProviderError:
+    except (ProviderError, NotFoundError, SecretError):  # it may have been lost with its key
         told = ()  # as below
     return StoredAccounts(told, held={})
 

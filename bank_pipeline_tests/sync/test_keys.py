@@ -22,7 +22,7 @@ from bank_pipeline.storage.sealed_columns import SEALED, count_sealed
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.keys import add_key, forget_lost_key, retire_old_key, rotate_keys
 from bank_pipeline.sync.notice_targets import add_target
-from bank_pipeline_tests.sync.ground import Ground
+from bank_pipeline_tests.sync.ground import READY, Ground
 from bank_pipeline_tests.vaults import KEY
 from bank_pipeline_tests.waiting import wait_until
 
@@ -72,6 +72,16 @@ def operator(ground: Ground, key_file: Path) -> Process:
     """Whoever exchanges keys; the syncs of `ground` run in another process."""
     ground.context = Process(ground.context, key_file).context
     return Process(ground.context, key_file)
+
+
+def forget_key(ground: Ground) -> Vault:
+    """Lose the key that has sealed all there is, and give it up; return the vault of another."""
+    known, now = Vault([bytes(32)]), ground.context.clock()
+    with ground.engine.begin() as db:
+        register_key(db, known.key_id, now=now)
+    [(lost,)] = ground.query("SELECT DISTINCT key_id FROM bank.credentials")
+    forget_lost_key(ground.engine, known, lost, actor=SYSTEM, now=now)
+    return known
 
 
 def test_keys_change_under_a_running_load(ground: Ground, operator: Process) -> None:
@@ -243,6 +253,23 @@ def test_a_team_is_told_of_what_a_lost_key_has_stopped(ground: Ground) -> None:
         "SELECT kind, connection_id::text, payload->>'status' FROM bank.notifications"
     )
     assert [tuple(row) for row in told] == [("disconnected", connection, "revoked")]
+
+
+@pytest.mark.parametrize("login", ["login-1", "login-2"], ids=["the same login", "another login"])
+def test_a_bank_can_be_linked_beside_a_connection_that_a_lost_key_has_stopped(
+    ground: Ground, login: str
+) -> None:
+    """Nobody can look any more whose accounts it has, where it was never read."""
+    stopped = ground.link("login-1")
+    later = replace(ground, context=replace(ground.context, vault=forget_key(ground)))
+
+    connection = later.link(login)
+
+    later.pass_time(READY)
+    later.sync(connection)
+    assert connection != stopped
+    assert later.differences(connection) == []
+    assert ground.count("consents_to_end") == 0
 
 
 def test_every_kind_of_sealed_column_can_be_counted(engine: sa.Engine) -> None:
