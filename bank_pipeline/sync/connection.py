@@ -34,7 +34,6 @@ from bank_pipeline.providers.throttle import THROTTLED
 from bank_pipeline.storage.accounts import load_stored_accounts
 from bank_pipeline.storage.beginnings import Beginning, load_beginning
 from bank_pipeline.storage.connections import apply_transition, lease_connection, lock_connection
-from bank_pipeline.storage.credentials import load_credential
 from bank_pipeline.storage.locks import connection_lock
 from bank_pipeline.storage.sync_runs import finish_sync_run, is_synced_by, start_sync_run
 from bank_pipeline.sync.answer_book import AnswerBook
@@ -48,7 +47,12 @@ from bank_pipeline.sync.failures import classify, outcome_of, request_id_of
 from bank_pipeline.sync.fetch import Fetched, fetch_all
 from bank_pipeline.sync.history import horizon_of
 from bank_pipeline.sync.institutions import remember_institution
-from bank_pipeline.sync.next_consent import load_known, try_next_consent, under_consent
+from bank_pipeline.sync.next_consent import (
+    load_known,
+    load_secret,
+    try_next_consent,
+    under_consent,
+)
 from bank_pipeline.sync.notices import note_failed
 from bank_pipeline.sync.quota import SPENT, CallBook
 from bank_pipeline.sync.reports import ALL_STEPS, SyncReason, SyncReport, SyncRequest
@@ -269,10 +273,7 @@ def _read(
 ) -> Fetched:
     connection = started.connection
     provider = context.provider(connection.provider)
-    if started.consent:
-        credential = started.consent.credential
-    else:
-        credential = load_credential(session, connection.id, context.vault)
+    credential = load_secret(session, started, vault=context.vault)
     if connection.status is ConnectionStatus.NEEDS_REAUTH and started.consent is None:
         # Perhaps mended elsewhere: asking costs nothing, and no other call is made until it is.
         status = provider.fetch_status(credential, archive=archive)

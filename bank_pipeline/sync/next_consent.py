@@ -12,13 +12,16 @@ from datetime import timedelta
 from typing import Final
 
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from bank_pipeline.domain.connection import HistoryStage
 from bank_pipeline.domain.transitions import RETRY_WAITS
 from bank_pipeline.domain.waits import growing_wait
 from bank_pipeline.errors import (
+    AccessRevokedError,
     ConfigurationError,
     CredentialsRefusedError,
+    NotFoundError,
     ProviderError,
     ProviderPausedError,
     RateLimitedError,
@@ -34,7 +37,7 @@ from bank_pipeline.storage.consents import (
     load_next_consent,
     set_next_consent_failed,
 )
-from bank_pipeline.storage.credentials import Vault
+from bank_pipeline.storage.credentials import Vault, load_credential
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.fetch import Fetched
 from bank_pipeline.sync.linked import OTHER_ACCOUNTS_TOLD
@@ -50,6 +53,7 @@ TRIED_FOR: Final = timedelta(days=7)
 NOT_ITS_OWN_WAIT: Final = timedelta(hours=1)
 OTHER_ACCOUNTS: Final = "OTHER_ACCOUNTS"
 WAITS: Final = "NEW_CONSENT_WAITS"
+LOST: Final = "CREDENTIAL_LOST"
 _log: Final = logging.getLogger(__name__)
 
 
@@ -100,6 +104,22 @@ def try_next_consent(
     assert failure is not None, "what was not read has a reason"
     is_given_up = _note_failure(context, started, consent, failure)
     return Tried(failure=None if is_given_up else failure)
+
+
+def load_secret(db: sa.Connection, started: StartedSync, *, vault: Vault) -> SecretStr:
+    """
+    Load what opens the consent that a sync reads by.
+
+    Raises:
+        AccessRevokedError: it was lost with its key, so that only a new link helps.
+    """
+    if started.consent is not None:
+        return started.consent.credential
+    connection = started.connection
+    try:
+        return load_credential(db, connection.id, vault)
+    except NotFoundError:
+        raise AccessRevokedError(connection.provider, "credential", code=LOST) from None
 
 
 def load_known(db: sa.Connection, started: StartedSync, *, vault: Vault) -> KnownAccounts:

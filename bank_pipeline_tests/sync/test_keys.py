@@ -13,8 +13,16 @@ import sqlalchemy as sa
 from pydantic import SecretStr
 
 from bank_pipeline.domain.audit import SYSTEM
+from bank_pipeline.domain.connection import ConnectionStatus
 from bank_pipeline.domain.ids import ConnectionId
-from bank_pipeline.errors import NotFoundError, RefusedError, SecretError, SetupError
+from bank_pipeline.errors import (
+    AccessRevokedError,
+    NotFoundError,
+    RefusedError,
+    SecretError,
+    SetupError,
+    TransientError,
+)
 from bank_pipeline.storage.credentials import Vault, load_credential, store_credential
 from bank_pipeline.storage.encryption_keys import list_keys, open_vault, register_key
 from bank_pipeline.storage.keys import EnvironmentKeys, FileKeys
@@ -22,7 +30,7 @@ from bank_pipeline.storage.sealed_columns import SEALED, count_sealed
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.keys import add_key, forget_lost_key, retire_old_key, rotate_keys
 from bank_pipeline.sync.notice_targets import add_target
-from bank_pipeline_tests.sync.ground import READY, Ground
+from bank_pipeline_tests.sync.ground import CHECKING, READY, SYNC, Ground
 from bank_pipeline_tests.vaults import KEY
 from bank_pipeline_tests.waiting import wait_until
 
@@ -270,6 +278,31 @@ def test_a_bank_can_be_linked_beside_a_connection_that_a_lost_key_has_stopped(
     assert connection != stopped
     assert later.differences(connection) == []
     assert ground.count("consents_to_end") == 0
+
+
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_a_bank_that_is_linked_anew_after_its_key_was_lost_is_read_by_the_new_consent(
+    ground: Ground, *, is_refused: bool
+) -> None:
+    """What opened the old one is gone: where the new one never reads, it is linked once more."""
+    connection = ground.link_ready("login-1", CHECKING)
+    later = replace(ground, context=replace(ground.context, vault=forget_key(ground)))
+    assert later.link("login-1", CHECKING) == connection
+    if is_refused:
+        later.fail(SYNC, "ITEM_LOGIN_REQUIRED")
+
+    with pytest.raises(AccessRevokedError if is_refused else TransientError):
+        later.sync(connection)
+
+    held = later.connection(connection)
+    if is_refused:
+        assert (held.status, held.status_reason) == (ConnectionStatus.REVOKED, "CREDENTIAL_LOST")
+        return
+    assert held.next_attempt_at is not None
+    later.pass_time(READY)
+    later.sync(connection)
+    assert later.connection(connection).status is ConnectionStatus.ACTIVE
+    assert later.differences(connection) == []
 
 
 def test_every_kind_of_sealed_column_can_be_counted(engine: sa.Engine) -> None:
