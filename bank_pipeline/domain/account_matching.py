@@ -233,7 +233,7 @@ def _to_score(known: Account, fresh: Account, *, is_other_provider: bool) -> _Sc
         return None
     tier = _strongest(known, fresh, is_other_provider=is_other_provider)
     masks = (known.identifiers.masked_number, fresh.identifiers.masked_number)
-    is_type, is_mask = known.type is fresh.type, masks[0] is not None and masks[0] == masks[1]
+    is_type, is_mask = known.type is fresh.type, _share_digits(known, fresh)
     is_name = bool(known.name.strip()) and _fold(known.name) == _fold(fresh.name)
     if tier is not None:
         return (tier, is_type, is_mask, is_name)
@@ -242,6 +242,14 @@ def _to_score(known: Account, fresh: Account, *, is_other_provider: bool) -> _Sc
     if is_name and is_type and None in masks:
         return (Evidence.NAME, is_type, is_mask, is_name)
     return None
+
+
+def _share_digits(known: Account, fresh: Account) -> bool:
+    """Say whether both show the same last digits; of a number that is told whole, its own."""
+    masks = (known.identifiers.masked_number, fresh.identifiers.masked_number)
+    if None in masks:
+        masks = (known.identifiers.last_four, fresh.identifiers.last_four)
+    return masks[0] is not None and masks[0] == masks[1]
 
 
 def _is_excluded(known: Account, fresh: Account, *, is_other_provider: bool) -> bool:

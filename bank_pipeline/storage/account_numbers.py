@@ -71,7 +71,7 @@ def load_alike(
 ) -> set[ConnectionId]:
     """Load a team's connections that may have one of these accounts, without opening any."""
     prints = [one for account in shown for one in to_fingerprints(account, vault)]
-    masks = {account.identifiers.masked_number for account in shown} - {None}
+    masks = {account.identifiers.last_four for account in shown} - {None}
     query = sa.select(accounts.c.connection_id).where(
         accounts.c.team_id == team_id,
         accounts.c.number_fingerprints.overlap(sa.cast(prints, ARRAY(sa.LargeBinary)))

@@ -82,14 +82,14 @@ def operator(ground: Ground, key_file: Path) -> Process:
     return Process(ground.context, key_file)
 
 
-def forget_key(ground: Ground) -> Vault:
-    """Lose the key that has sealed all there is, and give it up; return the vault of another."""
-    known, now = Vault([bytes(32)]), ground.context.clock()
-    with ground.engine.begin() as db:
+def without_key(context: SyncContext) -> SyncContext:
+    """Lose the key that has sealed all there is, and give it up; return who has another one."""
+    known, lost, now = Vault([bytes(32)]), context.vault.key_id, context.clock()
+    with context.engine.begin() as db:
+        register_key(db, lost, now=now)
         register_key(db, known.key_id, now=now)
-    [(lost,)] = ground.query("SELECT DISTINCT key_id FROM bank.credentials")
-    forget_lost_key(ground.engine, known, lost, actor=SYSTEM, now=now)
-    return known
+    forget_lost_key(context.engine, known, lost, actor=SYSTEM, now=now)
+    return replace(context, vault=known)
 
 
 def test_keys_change_under_a_running_load(ground: Ground, operator: Process) -> None:
@@ -269,7 +269,7 @@ def test_a_bank_can_be_linked_beside_a_connection_that_a_lost_key_has_stopped(
 ) -> None:
     """Nobody can look any more whose accounts it has, where it was never read."""
     stopped = ground.link("login-1")
-    later = replace(ground, context=replace(ground.context, vault=forget_key(ground)))
+    later = replace(ground, context=without_key(ground.context))
 
     connection = later.link(login)
 
@@ -286,7 +286,7 @@ def test_a_bank_that_is_linked_anew_after_its_key_was_lost_is_read_by_the_new_co
 ) -> None:
     """What opened the old one is gone: where the new one never reads, it is linked once more."""
     connection = ground.link_ready("login-1", CHECKING)
-    later = replace(ground, context=replace(ground.context, vault=forget_key(ground)))
+    later = replace(ground, context=without_key(ground.context))
     assert later.link("login-1", CHECKING) == connection
     if is_refused:
         later.fail(SYNC, "ITEM_LOGIN_REQUIRED")

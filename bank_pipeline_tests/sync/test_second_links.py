@@ -1,5 +1,8 @@
 """A login that is linked twice is told of, whatever is known of the first link."""
 
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -9,8 +12,10 @@ from bank_pipeline.providers.answers import AccountsAnswer
 from bank_pipeline.providers.plaid.provider import PlaidProvider
 from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline.sandbox.ledger import AccountKind
+from bank_pipeline_tests.providers.contract.cases import CASES
 from bank_pipeline_tests.providers.contract.stage import Stage
 from bank_pipeline_tests.sync.staging import staged
+from bank_pipeline_tests.sync.test_keys import without_key
 from bank_pipeline_tests.sync.test_reconnect import AMERICAN, events
 
 stage = staged(AMERICAN)
@@ -74,3 +79,24 @@ def test_a_link_costs_no_more_beside_many_connections_of_its_bank(stage: Stage) 
         stage.sync(connection)
 
     assert counts[1] == counts[7]
+
+
+@pytest.mark.parametrize("stage", CASES, ids=str, indirect=True)
+def test_a_bank_that_is_linked_anew_after_a_key_was_lost_goes_on_as_it_was(stage: Stage) -> None:
+    """Of the accounts' numbers nothing but their last digits is left."""
+    kinds = AccountKind.CHECKING, AccountKind.SAVINGS
+    login, connection = stage.linked(*kinds)
+    stage.world.add_booked(stage.account(login), Decimal("-4.50"))
+    stage.pass_time(timedelta(days=1))
+    stage.sync(connection)
+    rows = {row.id for row in stage.live()}
+    accounts = stage.query("SELECT id FROM bank.accounts ORDER BY id")
+    later = replace(stage, context=without_key(stage.context))
+
+    assert later.link(login, *kinds) == connection
+
+    later.pass_time(timedelta(days=1))
+    later.sync(connection)
+    assert {row.id for row in later.live()} == rows
+    assert later.query("SELECT id FROM bank.accounts ORDER BY id") == accounts
+    assert later.differences(connection) == []
