@@ -1,6 +1,7 @@
 """What a person decides of accounts that may be known ones."""
 
 from bank_pipeline.domain.audit import AuditAction
+from bank_pipeline.domain.connection import ConnectionStatus
 from bank_pipeline.domain.ids import AccountId
 from bank_pipeline.errors import SetupError
 from bank_pipeline.storage.account_questions import (
@@ -13,7 +14,13 @@ from bank_pipeline.storage.accounts import (
     rename_accounts,
     save_accounts,
 )
-from bank_pipeline.storage.connections import insert_notice, lock_connection, request_sync
+from bank_pipeline.storage.connections import (
+    insert_notice,
+    lock_connection,
+    request_accounts,
+    request_sync,
+    set_sync_requested,
+)
 from bank_pipeline.sync.audit import note_act
 from bank_pipeline.sync.context import SyncContext
 
@@ -54,6 +61,9 @@ def decide_question(
             context, db, AuditAction.ACCOUNT_DECIDED, connection, account_id=account_id, kind=kind
         )
         insert_notice(db, connection, f"an account was decided to be a {kind} one", now=now)
-        if connection.status.is_syncable:
+        if connection.status is ConnectionStatus.EXPIRING:  # which nobody has mended
+            request_accounts(db, connection.id)
+            set_sync_requested(db, connection.id, now=now)
+        elif connection.status.is_syncable:
             request_sync(db, connection.id, reason="account decided", now=now)
     return account_id

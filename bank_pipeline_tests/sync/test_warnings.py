@@ -7,16 +7,17 @@ from typing import Final
 import pytest
 
 from bank_pipeline.domain.connection import ConnectionStatus, Provider
-from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline.domain.ids import AccountId, ConnectionId
 from bank_pipeline.providers.base import LinkedConnection
 from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline.sandbox.ledger import AccountKind
 from bank_pipeline.storage.connections import lock_connection
 from bank_pipeline.storage.credentials import load_credential
 from bank_pipeline.sync.linked import keep_next_consent
+from bank_pipeline.sync.questions import decide_question
 from bank_pipeline_tests.providers.contract.stage import Stage
 from bank_pipeline_tests.sync.between import during_a_sync
-from bank_pipeline_tests.sync.ground import Ground
+from bank_pipeline_tests.sync.ground import SAVINGS, Ground
 from bank_pipeline_tests.sync.staging import staged
 from bank_pipeline_tests.sync.test_reconnect import RENAMING
 
@@ -113,6 +114,30 @@ def test_a_warning_that_is_mended_during_a_sync_is_over(announced: Ground) -> No
 
     held = announced.connection(connection)
     assert (held.status, held.status_reason) == (ConnectionStatus.ACTIVE, None)
+
+
+def test_a_warning_stands_though_an_account_is_decided(announced: Ground) -> None:
+    """Whoever tells which account it is has not renewed the consent."""
+    connection = announced.link_ready()
+    announced.execute(
+        "UPDATE bank.accounts SET numbers_ciphertext = NULL, numbers_key_id = NULL, "
+        "masked_number = NULL, name = 'Old', content_hash = '' WHERE external_id = :id",
+        id=announced.account_id(connection, SAVINGS),
+    )
+    announced.churn(connection, SAVINGS)
+    announced.fire(connection, "NEW_ACCOUNTS_AVAILABLE")
+    announced.fire(connection, "PENDING_DISCONNECT")
+    announced.sync(connection)
+    asked = "SELECT id::text, candidate_ids[1]::text FROM bank.account_questions"
+    [(question, candidate)] = announced.query(asked)
+
+    decide_question(announced.context, question, same_as=AccountId(candidate))
+    announced.sync(connection)
+
+    held = announced.connection(connection)
+    assert held.status is ConnectionStatus.EXPIRING
+    assert held.status_reason == "ITEM/PENDING_DISCONNECT"
+    assert announced.differences(connection) == []
 
 
 def renew_in_vain(
