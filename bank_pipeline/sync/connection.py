@@ -294,7 +294,7 @@ def _read(
     if isinstance(provider, WindowProvider):
         stored = load_stored_accounts(session, connection.id, vault=context.vault)
         return _fetch_windows(
-            load_held(session, connection, stored),
+            under_consent(load_held(session, connection, stored), started),
             started,
             provider,
             credential,
@@ -323,7 +323,6 @@ def _fetch_windows(
     reach: Reach,
     archive: Archive,
 ) -> Fetched:
-    held = under_consent(held, started)
     horizon = horizon_of(
         started.connection,
         reach,
@@ -395,5 +394,7 @@ def _recorded_failure(
             note_failed(db, started, error, transition, now=now)
             note_synced(db, started, outcome=outcome, now=now)
             calls.write(db, is_applied=False)
+            stored = lock_connection(db, connection.id)
         answers.write_after_failure(context.engine)
+        check_not_ended(stored)  # whatever failed: it is nobody's to mend
         raise

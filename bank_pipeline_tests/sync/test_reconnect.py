@@ -12,11 +12,7 @@ from pydantic import SecretStr
 from bank_pipeline.domain.connection import ConnectionStatus, Provider
 from bank_pipeline.domain.ids import AccountId
 from bank_pipeline.domain.transitions import Transition
-from bank_pipeline.errors import (
-    ConcurrentSyncError,
-    ProviderError,
-    SetupError,
-)
+from bank_pipeline.errors import EndedError, SetupError
 from bank_pipeline.providers.base import LinkedConnection
 from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline.sandbox.ledger import AccountKind
@@ -366,7 +362,7 @@ def test_a_sync_under_way_writes_nothing_after_the_end(stage: Stage) -> None:
             assert disconnect(stage.context, connection).is_ended
         return stage.sandbox.clock.now()
 
-    with pytest.raises((ConcurrentSyncError, ProviderError)):
+    with pytest.raises(EndedError):
         sync_connection(
             replace(stage.context, clock=clock), SyncRequest(connection, SyncReason.SCHEDULE)
         )
