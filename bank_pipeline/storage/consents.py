@@ -64,7 +64,9 @@ class NextConsent:
                 "institution_name": self.institution_name or connection.institution_name,
                 "consent_expires_at": self.consent_expires_at,
                 "cursor": None,
-                "refused_beyond_days": None,  # a new consent may open more
+                "refused_beyond_days": None,  # a new consent may open more, or less
+                "given_days": None,
+                "given_at": None,
                 "last_full_accounts_at": None,
             }
         )
@@ -226,6 +228,7 @@ def adopt_next_consent(
     changed = (
         *("provider", "external_id", "institution_external_id", "institution_name"),
         *("consent_expires_at", "cursor", "refused_beyond_days", "last_full_accounts_at"),
+        *("given_days", "given_at"),
     )
     values = {name: getattr(after, name) for name in changed}
     db.execute(connections.update().where(connections.c.id == connection.id).values(values))

@@ -13,6 +13,7 @@ from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.depth import Depth
 from bank_pipeline.errors import TransientError
 from bank_pipeline.sandbox.enable_banking.wing import EnableBanking
+from bank_pipeline.sandbox.ledger import AccountKind
 from bank_pipeline.storage.accounts import load_accounts, save_accounts
 from bank_pipeline.sync.connection import sync_connection
 from bank_pipeline.sync.link import accept_return, start_link
@@ -79,6 +80,26 @@ def test_a_period_error_about_days_that_were_given_yesterday_teaches_nothing(
     assert held.next_attempt_at is not None
     stage.pass_time(timedelta(hours=1))
     stage.sync(connection, SyncReason.RECOVERY)
+    assert stage.differences(connection) == []
+
+
+def test_a_new_consent_that_gives_less_than_the_one_before_is_used_at_once(
+    european: Stage,
+) -> None:
+    """What the old one gave yesterday says nothing of it: its refusal is believed."""
+    stage = european
+    login, connection = stage.linked()
+    for _ in range(2):
+        stage.pass_time(DAY)
+        stage.sync(connection, SyncReason.SCHEDULE)
+    stage.consent(login, AccountKind.CHECKING, renews=connection)
+    new, account = stage.next_consent(), stage.next_account_id(stage.account(login))
+    stage.pass_time(DAY)
+    stage.fail(stage.case.transactions, "WRONG_TRANSACTIONS_PERIOD", subject=account)
+
+    stage.sync(connection)
+
+    assert stage.connection(connection).external_id == new
     assert stage.differences(connection) == []
 
 
