@@ -30,6 +30,9 @@ REPLACED: Final = "replaced"
 NOT_USED: Final = "not_used"
 DISCONNECTED: Final = "disconnected"
 ABANDONED: Final = "abandoned"
+_FORGOTTEN: Final = (  # a new consent may open more, or less
+    *("cursor", "refused_beyond_days", "given_days", "given_at", "last_full_accounts_at"),
+)
 
 
 @dataclass(frozen=True)
@@ -63,11 +66,7 @@ class NextConsent:
                 or connection.institution_external_id,
                 "institution_name": self.institution_name or connection.institution_name,
                 "consent_expires_at": self.consent_expires_at,
-                "cursor": None,
-                "refused_beyond_days": None,  # a new consent may open more, or less
-                "given_days": None,
-                "given_at": None,
-                "last_full_accounts_at": None,
+                **dict.fromkeys(_FORGOTTEN),
             }
         )
 
@@ -225,11 +224,8 @@ def adopt_next_consent(
         )
     )
     after = consent.applied_to(connection)
-    changed = (
-        *("provider", "external_id", "institution_external_id", "institution_name"),
-        *("consent_expires_at", "cursor", "refused_beyond_days", "last_full_accounts_at"),
-        *("given_days", "given_at"),
-    )
+    told = ("provider", "external_id", "institution_external_id", "institution_name")
+    changed = (*told, "consent_expires_at", *_FORGOTTEN)
     values = {name: getattr(after, name) for name in changed}
     db.execute(connections.update().where(connections.c.id == connection.id).values(values))
     return after
