@@ -160,7 +160,7 @@ def load_live_hashes(
     hashes: dict[bytes, str] = {}
     given = {"accounts": [*names], "length": HASH_BYTES, "retired": RETIRED_PREFIX}
     with driver_of(db).cursor(binary=True) as cursor:
-        for account_id, joined in cursor.stream(_LIVE_HASHES, given):  # while the server goes on
+        for account_id, joined in cursor.execute(_LIVE_HASHES, given):
             each = unpack(f"{HASH_BYTES}s" * (len(joined) // HASH_BYTES), joined)
             hashes |= dict.fromkeys(each, names[account_id])
     return hashes
