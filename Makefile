@@ -62,7 +62,7 @@ check: lint types ## Everything that needs no test run: style, types, imports, s
 	@home=$$(mktemp -d); trap 'rm -rf "$$home"' EXIT; \
 	  $(RUN) DAGSTER_HOME="$$home" dagster definitions validate -w workspace.yaml
 
-bench: $(VENV)/.bench ## All benchmarks in full, and the tables of docs/performance.md; up to an hour
+bench: $(VENV)/.bench ## All benchmarks in full, and the tables of docs/performance.md; some 40 minutes
 	@$(RUN) python -m benchmarks
 
 bench-short: $(VENV)/.bench ## All benchmarks, small; some minutes

@@ -72,9 +72,10 @@ def _run(name: str, *, is_short: bool) -> bool:
 
 
 def _measure(name: str, size: str) -> int:
-    begun, times = monotonic(), psutil.cpu_times()
+    begun, times, niceness = monotonic(), psutil.cpu_times(), os.nice(0)
     found = PARTS[name].measure(size)
-    record(name, found, size=size, seconds=monotonic() - begun, stolen=stolen_since(times))
+    seconds, stolen = monotonic() - begun, stolen_since(times)
+    record(name, found, size=size, seconds=seconds, stolen=stolen, niceness=niceness)
     return 0
 
 

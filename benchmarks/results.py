@@ -1,7 +1,6 @@
 """The file of all results: each part writes its own, and the page of the docs is made from it."""
 
 import json
-import os
 import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -20,12 +19,13 @@ def load_results() -> dict[str, Any]:
 
 
 def record(
-    name: str, found: Mapping[str, Any], *, size: str, seconds: float, stolen: float
+    name: str, found: Mapping[str, Any], *, size: str, seconds: float, stolen: float, niceness: int
 ) -> None:
     """
     Put a part's results in place of its earlier ones, with the machine that they are from.
 
-    `stolen` is the share of the machine's time that its host gave to others meanwhile.
+    `stolen` is the share of the machine's time that its host gave to others meanwhile; `niceness`
+    that with which the part began: one may make its simulated banks give way.
     """
     told = {
         "size": size,
@@ -33,7 +33,7 @@ def record(
         "seconds": round(seconds),
         "on": datetime.now(UTC).date().isoformat(),  # noqa: TID251 - an entry point
         "load_per_core_after": load_of_machine(),
-        "niceness": os.nice(0),
+        "niceness": niceness,
         "stolen": stolen,
         **found,
     }
