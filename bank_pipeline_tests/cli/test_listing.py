@@ -263,7 +263,7 @@ def test_an_unforeseen_failure_of_one_connection_ends_no_command(
             raise KeyError("canary-5a1e")
         return load_credential(db, connection_id, vault)
 
-    monkeypatch.setattr("bank_pipeline.sync.connection.load_credential", load)
+    monkeypatch.setattr("bank_pipeline.sync.next_consent.load_credential", load)
     for command in (("sync", "--all"), ("backfill", "--from", "2026-01-15", "--all")):
         outcome = cli(*command, "--json")
 

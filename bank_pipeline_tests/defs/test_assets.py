@@ -189,7 +189,7 @@ def test_an_unforeseen_error_names_its_place_and_not_its_words(
     def broken() -> None:
         raise KeyError(BODY)
 
-    monkeypatch.setattr("bank_pipeline.sync.connection.load_credential", lambda *_: broken())
+    monkeypatch.setattr("bank_pipeline.sync.next_consent.load_credential", lambda *_: broken())
 
     result = runs.of_partition(connection_id)
 
