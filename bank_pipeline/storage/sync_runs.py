@@ -13,6 +13,7 @@ from bank_pipeline.domain.audit import SYSTEM, AuditAction, dagster_actor
 from bank_pipeline.domain.ids import ConnectionId, SyncRunId
 from bank_pipeline.errors import NotFoundError
 from bank_pipeline.storage.audit import insert_audit
+from bank_pipeline.storage.columns import is_any_id
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.locks import load_held
 from bank_pipeline.storage.tables import connections, sync_runs
@@ -219,12 +220,12 @@ def load_tried(
     """
     columns = sync_runs.c
     query = sa.select(columns.connection_id, sa.func.max(columns.started_at)).where(
-        columns.connection_id.in_(among),
+        is_any_id(columns.connection_id),
         columns.started_at >= since,
         columns.reason == reason,
         columns.outcome.not_in((SyncOutcome.DEFERRED, SyncOutcome.KILLED)),
     )
-    rows = db.execute(query.group_by(columns.connection_id))
+    rows = db.execute(query.group_by(columns.connection_id), {"ids": [*among]})
     return {ConnectionId(id_): started_at for id_, started_at in rows}
 
 

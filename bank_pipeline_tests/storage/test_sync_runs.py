@@ -4,11 +4,14 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
+from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.locks import connection_lock
 from bank_pipeline.storage.sync_runs import (
     SyncOutcome,
     finish_sync_run,
     load_sync_runs,
+    load_tried,
     set_killed_sync_runs,
     start_sync_run,
 )
@@ -80,3 +83,17 @@ def test_only_runs_whose_connection_nobody_holds_are_killed_ones(
     with engine.connect() as db:
         outcomes = [load_sync_runs(db, c.id, limit=1)[0].outcome for c in (held, free, done)]
     assert outcomes == [None, SyncOutcome.KILLED, "synced"]
+
+
+def test_tried_ones_are_found_among_more_than_a_statement_has_parameters(
+    db: sa.Connection, linked: Linked, now: datetime
+) -> None:
+    """PostgreSQL takes 65,535 of them, and an installation may have more connections."""
+    connection_id = linked.connection.id
+    run_id = start_sync_run(db, connection_id, reason="refresh", dagster_run_id=None, now=now)
+    finish_sync_run(db, run_id, outcome=SyncOutcome.SYNCED, now=now)
+    among = [connection_id, *(ConnectionId(new_id()) for _ in range(70_000))]
+
+    tried = load_tried(db, among, reason="refresh", since=now)
+
+    assert tried == {connection_id: now}
