@@ -6,7 +6,8 @@ from datetime import date
 
 from bank_pipeline.domain.changes import ChangePlan, Rename
 from bank_pipeline.domain.ids import TransactionId
-from bank_pipeline.domain.stored import StoredTransaction, words_of
+from bank_pipeline.domain.matching import loose_content
+from bank_pipeline.domain.stored import StoredTransaction, key_of
 from bank_pipeline.domain.transaction import TransactionDelta, TransactionStatus
 
 
@@ -31,7 +32,7 @@ def with_heirs(
     The two exchange their names: what is left at the bank is the live row now. Nobody noted whether
     it took the dropped one back before; where `delta` does not show it, its whole history must.
     """
-    removals = {*plan.removals}
+    removals, shown = {*plan.removals}, {key_of(row) for row in delta.upserts}
     written = {update.id for update in plan.updates} | {rename.id for rename in plan.renames}
     free = sorted(
         (
@@ -41,13 +42,13 @@ def with_heirs(
         ),
         key=lambda row: row.id,
     )
-    shown = {(row.account_external_id, row.external_id) for row in delta.upserts}
     renames: list[Rename] = []
     kept: set[TransactionId] = set()
     doubted: list[date] = []
     for row in stored:
-        heir = next((one for one in free if _is_equal(row, one)), None)
-        if row.id not in removals or heir is None:
+        is_gone = row.id in removals
+        heir = next((one for one in free if _is_equal(row, one)), None) if is_gone else None
+        if heir is None:
             continue
         free.remove(heir)
         kept.add(row.id)
@@ -70,7 +71,6 @@ def _is_equal(one: StoredTransaction, other: StoredTransaction) -> bool:
     return (
         {one.status, other.status} == {TransactionStatus.BOOKED}
         and one.account_external_id == other.account_external_id
-        and (one.amount, one.currency) == (other.amount, other.currency)
-        and one.booking_date == other.booking_date
-        and words_of(one.description) == words_of(other.description)
+        and one.currency == other.currency
+        and loose_content(one) == loose_content(other)
     )
