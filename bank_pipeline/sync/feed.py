@@ -15,7 +15,6 @@ from bank_pipeline.domain.stored import Key, StoredTransaction, key_of
 from bank_pipeline.domain.transaction import Transaction, TransactionDelta
 from bank_pipeline.providers.answers import ChangesAnswer, LongUpdate, QuarantinedRow, fold_pages
 from bank_pipeline.storage.accounts import HeldAccount, set_arrived
-from bank_pipeline.storage.depth import request_backfill
 from bank_pipeline.storage.quarantine import ORPHANED
 from bank_pipeline.storage.shown import Fate, ShownRows
 from bank_pipeline.storage.transaction_writes import apply_plan
@@ -47,25 +46,8 @@ def write_feed(
 
     Rows of accounts that the provider does not list are set aside: kept, not guessed. Those that
     we hold are not, which a replay tells once more by the id that their account had before.
-    `inserts` of a long update are those alone that somebody may want to be told of. The next sync
-    asks for the whole history where nothing else tells what is left at the bank.
+    `inserts` of a long update are those alone that somebody may want to be told of.
     """
-    written = _write(db, started, fetched, changes, held, now, set_aside)
-    if written.doubted_since is not None:
-        since, connection = written.doubted_since, started.connection
-        request_backfill(db, connection.id, since=since, now=now, is_due=False)
-    return written
-
-
-def _write(
-    db: sa.Connection,
-    started: StartedSync,
-    fetched: Fetched,
-    changes: ChangesAnswer,
-    held: Mapping[str, HeldAccount],
-    now: datetime,
-    set_aside: SetAside,
-) -> WrittenUpdate:
     is_whole = changes.cursor_before is None and changes.stage is HistoryStage.COMPLETE
     feed = _Feed(db, started, held, now, set_aside, is_whole=is_whole)
     is_ready = changes.stage is not HistoryStage.AWAITING_INITIAL

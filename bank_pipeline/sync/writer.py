@@ -30,7 +30,7 @@ from bank_pipeline.storage.balances import save_balances
 from bank_pipeline.storage.connections import insert_notice
 from bank_pipeline.storage.coverage import Ranges, load_oldest_days, load_ranges, save_coverage
 from bank_pipeline.storage.credentials import Vault
-from bank_pipeline.storage.depth import request_deep_pass
+from bank_pipeline.storage.depth import request_backfill, request_deep_pass
 from bank_pipeline.storage.quarantine import (
     save_quarantined,
     set_orphans_resolved,
@@ -245,6 +245,9 @@ class RowWriter:
             set_aside=self._set_aside,
         )
         self._inserts = written.inserts
+        if written.doubted_since is not None:
+            since, id_ = written.doubted_since, self._connection.id
+            request_backfill(self._db, id_, since=since, now=self._now, is_due=False)
         if changes.stage is HistoryStage.COMPLETE and fetched.trouble is None:
             self._cover_feed(fetched, self.account_ids)
         return written.counts
