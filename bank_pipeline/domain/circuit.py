@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from bank_pipeline.domain.connection import Provider
-from bank_pipeline.domain.waits import CLOCKS_APART, growing_wait
+from bank_pipeline.domain.waits import CLOCKS_APART, growing_wait, lies_ahead
 
 PROBE_WAITS: Final = (timedelta(minutes=5), timedelta(minutes=15), timedelta(hours=1))
 """Waits after the first, second, … refusal; the last one repeats. One call costs nothing."""
@@ -69,8 +69,7 @@ class ProviderHealth:
 
     def is_probe_due(self, now: datetime) -> bool:
         """Say whether somebody may claim a probe: its time came, or a prober died."""
-        due = self.next_probe_at
-        return self.is_paused and (due is None or not now < due <= now + PROBE_WITHIN)
+        return self.is_paused and not lies_ahead(self.next_probe_at, PROBE_WITHIN, now=now)
 
 
 def healthy(provider: Provider, *, now: datetime) -> ProviderHealth:
@@ -133,7 +132,6 @@ def is_suspicious(health: ProviderHealth, *, told_to_act: int, tried: int, now: 
 
     Both count connections of the provider within SUSPICION_WINDOW, this one among them.
     """
-    until = health.trusted_until
-    if until is not None and now < until <= now + TRUSTED_FOR + CLOCKS_APART:
+    if lies_ahead(health.trusted_until, TRUSTED_FOR + CLOCKS_APART, now=now):
         return False
     return told_to_act >= SUSPICION_LEAST and 2 * told_to_act > tried

@@ -18,6 +18,11 @@ def growing_wait(waits: Sequence[timedelta], failures: int) -> timedelta:
     return waits[min(max(failures, 1), len(waits)) - 1]
 
 
+def lies_ahead(at: datetime | None, within: timedelta, *, now: datetime) -> bool:
+    """Say whether a moment is still to come; not if it is further ahead than any is planned."""
+    return at is not None and now < at <= now + within
+
+
 def is_since(at: datetime | None, since: datetime | None, *, now: datetime) -> bool:
     """Say whether something has happened since a moment; not if its clock was ahead."""
     return at is not None and since is not None and since <= at <= now + CLOCKS_APART

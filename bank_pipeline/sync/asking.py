@@ -11,7 +11,7 @@ from bank_pipeline.domain.connection import Connection, ConnectionStatus
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.domain.quota import Allowance, PastCall, calls_left, next_call_at
 from bank_pipeline.domain.transitions import PLANNED_WITHIN, FailureKind
-from bank_pipeline.domain.waits import CLOCKS_APART
+from bank_pipeline.domain.waits import CLOCKS_APART, lies_ahead
 from bank_pipeline.errors import NotNowError
 from bank_pipeline.providers.base import Quota, Scope
 from bank_pipeline.storage.accounts import load_stored_accounts
@@ -135,7 +135,7 @@ def _put_off(
     is_limited = newest is not None and newest.error_class == FailureKind.RATE_LIMITED
     if not is_limited or due is None or (newest and newest.error_code == SPENT):
         return None
-    if not now < due <= now + PLANNED_WITHIN:
+    if not lies_ahead(due, PLANNED_WITHIN, now=now):
         return None
     return "the provider asked for patience", due
 
