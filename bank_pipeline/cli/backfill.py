@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from bank_pipeline.bootstrap import Services
-from bank_pipeline.cli.connections import to_reason
+from bank_pipeline.cli.connections import choose_connections, to_reason
 from bank_pipeline.cli.output import AsJson, console, print_rows
 from bank_pipeline.cli.session import open_services
 from bank_pipeline.domain.depth import Depth
@@ -86,16 +86,11 @@ def backfill(
     first = since.date()
     if first > services.sync.clock().date():
         raise typer.BadParameter("--from lies in the future")
-    with services.sync.engine.connect() as db:
-        ids = (
-            listing.load_syncable_ids(db)
-            if every
-            else [ConnectionId(c.lower()) for c in connection or []]
-        )
+    ids = choose_connections(services, connection or [], every=every)
     if not ids and not every:
         raise typer.BadParameter("name connections with --connection, or say --all")
     with nullcontext() if as_json else console.status("reading history …"):
-        found = [row for one in dict.fromkeys(ids) for row in _backfill(services, one, first)]
+        found = [row for one in ids for row in _backfill(services, one, first)]
     print_rows(
         [asdict(row) if as_json else _to_words(row) for row in found],
         _COLUMNS,

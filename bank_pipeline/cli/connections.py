@@ -1,5 +1,6 @@
 """Commands that look at connections, accounts and transactions, and sync or end connections."""
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import date, datetime
 from typing import Annotated, Any
@@ -142,9 +143,7 @@ def sync(
 ) -> None:
     """Sync connections now, in this process, and say what came of each."""
     services = open_services()
-    with services.sync.engine.connect() as db:
-        named = dict.fromkeys(ConnectionId(one.lower()) for one in connection or [])
-        ids = listing.load_syncable_ids(db) if every else [*named]
+    ids = choose_connections(services, connection or [], every=every)
     if not ids and not every:
         raise typer.BadParameter("name connections, or say --all")
     with nullcontext() if as_json else console.status("syncing …"):
@@ -230,6 +229,16 @@ def _sync_one(services: Services, connection_id: ConnectionId) -> dict[str, Any]
         "calls": report.calls_count,
         "next_try": report.next_attempt_at,
     }
+
+
+def choose_connections(
+    services: Services, named: Sequence[str], *, every: bool
+) -> list[ConnectionId]:
+    """Return the connections that a command is for, each once, however it is written."""
+    if not every:
+        return [ConnectionId(one) for one in dict.fromkeys(one.lower() for one in named)]
+    with services.sync.engine.connect() as db:
+        return listing.load_syncable_ids(db)
 
 
 def to_reason(error: Exception) -> str:
