@@ -12,7 +12,7 @@ from bank_pipeline.config import Settings
 from bank_pipeline.errors import SetupError
 from bank_pipeline.storage import embedded, embedded_binaries
 from bank_pipeline.storage.credentials import load_vault
-from bank_pipeline.storage.engine import build_engine, check_server, resolve_database
+from bank_pipeline.storage.engine import check_server, open_database, resolve_database
 from bank_pipeline.storage.migrate import migrate, renew_access
 
 app = typer.Typer(help="The database, embedded or external.", no_args_is_help=True)
@@ -22,8 +22,7 @@ app = typer.Typer(help="The database, embedded or external.", no_args_is_help=Tr
 def migrate_database() -> None:
     """Create or update the tables, and who may see what. Every other command does it, too."""
     settings = Settings()
-    engine = build_engine(resolve_database(settings).url)
-    at_the_end.callback(engine.dispose)
+    engine = at_the_end.enter_context(open_database(settings))
     check_server(engine)
     if not migrate(engine, load_vault(settings)).has_changed:
         renew_access(engine)

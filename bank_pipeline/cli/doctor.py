@@ -21,7 +21,7 @@ from bank_pipeline.providers.cache import Cache, build_cache
 from bank_pipeline.storage.audit import load_unsealed_late
 from bank_pipeline.storage.credentials import load_vault
 from bank_pipeline.storage.encryption_keys import check_key
-from bank_pipeline.storage.engine import build_engine, resolve_database
+from bank_pipeline.storage.engine import open_database
 from bank_pipeline.storage.erasures import load_open_erasures
 from bank_pipeline.storage.health import count_connections, load_health, load_pauses
 from bank_pipeline.storage.identifiers import new_id
@@ -90,8 +90,7 @@ def _check_database(settings: Settings) -> Iterator[Finding]:
     where = "external" if settings.database_url else f"embedded in {settings.state_dir}/pg"
 
     def reach() -> str:
-        engine = build_engine(resolve_database(settings).url)
-        at_the_end.callback(engine.dispose)
+        engine = at_the_end.enter_context(open_database(settings))
         health = load_health(engine)
         check_revision(health.revision)
         schema = "" if health.is_migrated else "; migrations run on first use"
@@ -99,8 +98,7 @@ def _check_database(settings: Settings) -> Iterator[Finding]:
         return f"{where}, PostgreSQL {health.server_version}, {megabytes} MB{schema}"
 
     def key() -> str:
-        engine = build_engine(resolve_database(settings).url)
-        at_the_end.callback(engine.dispose)
+        engine = at_the_end.enter_context(open_database(settings))
         vault = load_vault(settings)
         if load_health(engine).is_migrated:
             check_key(engine, vault)
@@ -115,8 +113,7 @@ def _check_database(settings: Settings) -> Iterator[Finding]:
 
 def _check_sight(settings: Settings) -> Iterator[Finding]:
     """Tell what of the separation of teams the database does not do here, and how it would."""
-    engine = build_engine(resolve_database(settings).url)
-    at_the_end.callback(engine.dispose)
+    engine = at_the_end.enter_context(open_database(settings))
     if not load_health(engine).is_migrated:
         return
     sight = load_sight(engine)
@@ -177,9 +174,7 @@ def _check_providers(settings: Settings) -> Iterator[Finding]:
 
 def _count_connections(settings: Settings) -> Mapping[Provider, int]:
     try:
-        engine = build_engine(resolve_database(settings).url)
-        at_the_end.callback(engine.dispose)
-        return count_connections(engine)
+        return count_connections(at_the_end.enter_context(open_database(settings)))
     except BankPipelineError:
         return {}  # the finding about the database says why
 
@@ -201,9 +196,7 @@ def _probe_provider(client: ProviderClient, where: str) -> str:
 def _check_pauses(settings: Settings) -> Iterator[Finding]:
     """Tell which providers are paused for everybody, because they refused our keys."""
     try:
-        engine = build_engine(resolve_database(settings).url)
-        at_the_end.callback(engine.dispose)
-        pauses = load_pauses(engine)
+        pauses = load_pauses(at_the_end.enter_context(open_database(settings)))
     except BankPipelineError:
         return  # the finding about the database says why
     for one in pauses:
@@ -217,8 +210,7 @@ def _check_pauses(settings: Settings) -> Iterator[Finding]:
 def _check_duties(settings: Settings) -> Iterator[Finding]:
     """Tell what we owe: an audit log that is sealed, and erasures that were asked for."""
     try:
-        engine = build_engine(resolve_database(settings).url)
-        at_the_end.callback(engine.dispose)
+        engine = at_the_end.enter_context(open_database(settings))
         if not load_health(engine).is_migrated:
             return
         with engine.connect() as db:
@@ -249,8 +241,7 @@ def _check_inbox(settings: Settings) -> Iterator[Finding]:
     """Tell which webhooks wait too long, and that some were not believed."""
     try:
         now = build_clock(settings)()
-        engine = build_engine(resolve_database(settings).url)
-        at_the_end.callback(engine.dispose)
+        engine = at_the_end.enter_context(open_database(settings))
         if not load_health(engine).is_migrated:
             return
         with engine.connect() as db:

@@ -16,7 +16,7 @@ from bank_pipeline.config import Settings
 from bank_pipeline.storage.credentials import load_vault
 from bank_pipeline.storage.encryption_keys import KeyState
 from bank_pipeline.storage.encryption_keys import list_keys as load_key_states
-from bank_pipeline.storage.engine import build_engine, check_server, resolve_database
+from bank_pipeline.storage.engine import check_server, open_database
 from bank_pipeline.storage.keys import open_source
 from bank_pipeline.storage.migrate import migrate
 from bank_pipeline.storage.sealed_columns import count_sealed
@@ -98,8 +98,7 @@ def forget(
 ) -> None:
     """Give up all that a lost key has sealed, when no backup has it: links must be made anew."""
     settings = Settings()
-    engine = build_engine(resolve_database(settings).url)
-    at_the_end.callback(engine.dispose)
+    engine = at_the_end.enter_context(open_database(settings))
     check_server(engine)
     vault = load_vault(settings)
     migrate(engine, vault)

@@ -17,7 +17,7 @@ from bank_pipeline.config import Settings
 from bank_pipeline.errors import SetupError
 from bank_pipeline.logs.setup import set_up_service
 from bank_pipeline.storage.credentials import load_vault
-from bank_pipeline.storage.engine import build_engine, resolve_database
+from bank_pipeline.storage.engine import open_database
 from bank_pipeline.storage.health import load_health
 from bank_pipeline.storage.migrate import migrate
 
@@ -88,12 +88,9 @@ def serve(
 
 def _make_tables(settings: Settings) -> None:
     """Create or update the tables, and with them the schema in which Dagster makes its own."""
-    engine = build_engine(resolve_database(settings).url)
-    try:
+    with open_database(settings) as engine:
         if not load_health(engine).is_migrated:  # else no key is needed, nor made
             migrate(engine, load_vault(settings))
-    finally:
-        engine.dispose()
 
 
 def code_server_command(module: str, *, host: str, port: int) -> list[str]:

@@ -3,6 +3,8 @@
 import logging
 import select
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -99,6 +101,21 @@ def build_engine(
         max_overflow=0,
         pool_timeout=_LOCK_TIMEOUT_S,
     )
+
+
+@contextmanager
+def open_database(settings: Settings) -> Iterator[sa.Engine]:
+    """
+    Build an engine on the database of these settings, for as long as the context lasts.
+
+    Raises:
+        SetupError: as of `resolve_database`.
+    """
+    engine = build_engine(resolve_database(settings).url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 def build_watcher(engine: sa.Engine) -> sa.Engine:
