@@ -9,6 +9,7 @@ from typing import Final
 import pytest
 from pydantic import SecretStr
 
+from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.domain.notices import (
     DELIVERIES_MAX,
     DELIVERY_WAITS,
@@ -270,10 +271,8 @@ def test_nobody_is_asked_to_renew_what_was_ended_before_it_is_told(
     assert [one.rpartition(" ")[2] for one in hook.titles] == ["ended"]
 
 
-def test_nobody_hears_that_it_fails_after_they_heard_that_it_is_over(
-    ground: Ground, hook: WebhookReceiver
-) -> None:
-    """The one was refused and waits; the other, written since, is due before it."""
+def with_a_refused_notice_of_failures(ground: Ground, hook: WebhookReceiver) -> ConnectionId:
+    """Link a connection that fails, of which nobody could be told yet."""
     connection = ground.link_ready()
     add_target(ground.context, "home", "hook", hook.url)
     ground.fail(SYNC, "INSTITUTION_DOWN", times=None)
@@ -283,6 +282,14 @@ def test_nobody_hears_that_it_fails_after_they_heard_that_it_is_over(
         ground.pass_time(timedelta(hours=1))
     hook.refusals = 1
     assert deliver(ground) == DeliveryReport(pending=1)
+    return connection
+
+
+def test_nobody_hears_that_it_fails_after_they_heard_that_it_is_over(
+    ground: Ground, hook: WebhookReceiver
+) -> None:
+    """The one was refused and waits; the other, written since, is due before it."""
+    connection = with_a_refused_notice_of_failures(ground, hook)
     ground.sandbox.faults.clear()
     ground.sync(connection)
 
@@ -315,15 +322,7 @@ def test_nobody_is_told_to_wait_for_a_connection_that_was_ended_meanwhile(
     ground: Ground, hook: WebhookReceiver
 ) -> None:
     """They need not do anything, and the next try is on that day: there is none any more."""
-    connection = ground.link_ready()
-    add_target(ground.context, "home", "hook", hook.url)
-    ground.fail(SYNC, "INSTITUTION_DOWN", times=None)
-    for _ in range(FAILURES_BEFORE_NOTICE):
-        with pytest.raises(ProviderError):
-            ground.sync(connection)
-        ground.pass_time(timedelta(hours=1))
-    hook.refusals = 1
-    assert deliver(ground) == DeliveryReport(pending=1)
+    connection = with_a_refused_notice_of_failures(ground, hook)
 
     disconnect(ground.context, connection)
     ground.pass_time(DELIVERY_WAITS[0])
