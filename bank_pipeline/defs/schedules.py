@@ -20,7 +20,7 @@ from bank_pipeline.defs.requests import (
 from bank_pipeline.domain.cadence import SLOT_MINUTES, last_slot
 from bank_pipeline.providers.base import Scope
 from bank_pipeline.storage.calls import load_last_balance_calls
-from bank_pipeline.storage.listing import load_scheduled, load_syncable_ids
+from bank_pipeline.storage.listing import load_scheduled
 from bank_pipeline.storage.sync_runs import load_tried
 from bank_pipeline.sync.reports import Step, SyncReason
 
@@ -107,11 +107,10 @@ def balance_refresh_schedule(
         if (quota := client.capabilities.quota(Scope.BALANCES)) and quota.scheduled_max > 1
     }
     with services.sync.engine.connect() as db:
-        syncable = {*load_syncable_ids(db)}
         turns = {
             one: last_slot(one.connection_id, now - REFRESHED_AFTER) + REFRESHED_AFTER
-            for one in load_scheduled(db, now=now)
-            if one.provider in counting and one.connection_id in syncable
+            for one in load_scheduled(db, now=now, with_looks=False)
+            if one.provider in counting
         }
         last_calls = load_last_balance_calls(db, since=now - REFRESHED_AFTER - REFRESH_KEPT)
         ids = [one.connection_id for one, turn in turns.items() if now - turn < REFRESH_KEPT]

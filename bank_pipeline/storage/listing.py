@@ -138,15 +138,17 @@ def load_scheduled_ids(db: sa.Connection, *, now: datetime) -> list[ConnectionId
     return [one.connection_id for one in load_scheduled(db, now=now)]
 
 
-def load_scheduled(db: sa.Connection, *, now: datetime) -> list[ScheduledConnection]:
+def load_scheduled(
+    db: sa.Connection, *, now: datetime, with_looks: bool = True
+) -> list[ScheduledConnection]:
     """
     Load the connections that have their turn every day, by id.
 
-    Those that wait for their customer among them: a free look whether it was mended
+    Those that wait for their customer among them, `with_looks`: a free look whether it was mended
     elsewhere, since the provider's word of it may have been lost. A first sync that waits, as for
     the choice of accounts, is waited for, and so is a try that a limit has put off.
     """
-    scheduled = [*SYNCABLE, ConnectionStatus.NEEDS_REAUTH.value]
+    scheduled = [*SYNCABLE, *([ConnectionStatus.NEEDS_REAUTH.value] if with_looks else [])]
     is_held = connections.c.last_attempt_at.is_(None) & (_planned_at(now) > now)
     query = sa.select(connections.c.id, connections.c.provider, _last_tried_at(now)).where(
         connections.c.status.in_(scheduled), is_held.is_not(True), ~_is_put_off(now)
@@ -297,20 +299,20 @@ def list_accounts(
         "SELECT a.account_id::text AS id, a.connection_id::text, a.institution_name, a.name, "
         "b.masked_number, a.type, a.booked_balance AS booked, "
         "a.available_balance AS available, a.credit_limit, "
-        "c.first AS currency, nullif(c.available, c.first) AS available_currency, "
-        "nullif(c.credit, c.first) AS credit_limit_currency, "
+        "first.currency, nullif(c.available, first.currency) AS available_currency, "
+        "nullif(c.credit, first.currency) AS credit_limit_currency, "
         "a.booked_balance_as_of AS balance_as_of, "
         "(SELECT count(*) FROM analytics.transactions t WHERE t.account_id = a.account_id) "
         "AS transaction_count, a.closed_at, a.excluded_at "
         "FROM analytics.accounts a JOIN bank.accounts b ON b.id = a.account_id "
-        "CROSS JOIN LATERAL (SELECT CASE WHEN a.booked_balance IS NOT NULL THEN "
-        "coalesce(a.booked_balance_currency, a.booked_balance_unofficial_currency) "
-        "WHEN a.available_balance IS NOT NULL THEN "
-        "coalesce(a.available_balance_currency, a.available_balance_unofficial_currency) "
-        "ELSE coalesce(a.currency, a.unofficial_currency) END AS first, "
+        "CROSS JOIN LATERAL (SELECT "
+        "coalesce(a.booked_balance_currency, a.booked_balance_unofficial_currency) AS booked, "
         "coalesce(a.available_balance_currency, a.available_balance_unofficial_currency) "
         "AS available, "
         "coalesce(a.credit_limit_currency, a.credit_limit_unofficial_currency) AS credit) c "
+        "CROSS JOIN LATERAL (SELECT CASE WHEN a.booked_balance IS NOT NULL THEN c.booked "
+        "WHEN a.available_balance IS NOT NULL THEN c.available "
+        "ELSE coalesce(a.currency, a.unofficial_currency) END AS currency) first "
         "WHERE (CAST(:connection_id AS text) IS NULL OR a.connection_id::text = :connection_id) "
         "ORDER BY a.institution_name, a.name, a.account_id"
     )
