@@ -23,7 +23,7 @@ from bank_pipeline.storage.locks import link_lock
 from bank_pipeline.sync import link
 from bank_pipeline.sync.link import link_with_token, start_link
 from bank_pipeline.sync.linked import LinkState
-from bank_pipeline_tests.sync.ground import CHECKING, SYNC, Ground
+from bank_pipeline_tests.sync.ground import CHECKING, SAVINGS, SYNC, Ground
 
 COFFEE = Decimal("-4.50")
 LOGIN_REQUIRED = "ITEM_LOGIN_REQUIRED"
@@ -201,6 +201,24 @@ def test_a_renewal_keeps_the_connection_its_rows_and_their_ids(ground: Ground) -
     ground.sync(connection)
     assert ground.rows()[:1] == before
     assert ground.count("connections") == 1
+    assert ground.differences(connection) == []
+
+
+def test_an_account_that_is_shared_only_with_the_renewal_is_read_with_its_history(
+    ground: Ground,
+) -> None:
+    ground.world.add_booked(CHECKING, COFFEE)
+    ground.world.add_booked(SAVINGS, Decimal(20))
+    connection = ground.link_ready("login-1", CHECKING)
+    before = ground.rows()
+
+    session_id, url = ground.begin_link(renews=connection)
+    ground.decide(url, "login-1", CHECKING, SAVINGS)
+    ground.complete(session_id)
+    ground.sync(connection)
+
+    assert [row.amount for row in ground.rows()] == [COFFEE, Decimal(20)]
+    assert ground.rows()[:1] == before
     assert ground.differences(connection) == []
 
 

@@ -19,6 +19,7 @@ from plaid.model.item_public_token_exchange_request import ItemPublicTokenExchan
 from plaid.model.item_remove_request import ItemRemoveRequest
 from plaid.model.link_token_create_hosted_link import LinkTokenCreateHostedLink
 from plaid.model.link_token_create_request import LinkTokenCreateRequest
+from plaid.model.link_token_create_request_update import LinkTokenCreateRequestUpdate
 from plaid.model.link_token_create_request_user import LinkTokenCreateRequestUser
 from plaid.model.link_token_get_request import LinkTokenGetRequest
 from plaid.model.link_token_transactions import LinkTokenTransactions
@@ -129,7 +130,9 @@ class PlaidSdk:
         Ask for a link: on Plaid's page, or else within one of ours.
 
         With an access token it is update mode, where products, history and webhook are not
-        sent: they were fixed when the Item was made.
+        sent: they were fixed when the Item was made. There the customer chooses anew which
+        accounts they share, as they always do at banks with OAuth: an account that they opened
+        since could not be shared else. Banks of Europe take no notice of it.
 
         Source: https://plaid.com/docs/link/update-mode/
         """
@@ -145,6 +148,7 @@ class PlaidSdk:
             fields["hosted_link"] = LinkTokenCreateHostedLink(**_given(completion))
         if access_token is not None:
             fields["access_token"] = access_token.get_secret_value()
+            fields["update"] = LinkTokenCreateRequestUpdate(account_selection_enabled=True)
         else:
             fields["products"] = [Products("transactions")]
             fields["transactions"] = LinkTokenTransactions(days_requested=days_requested)

@@ -108,8 +108,7 @@ def open_accounts(plaid: Plaid, login_id: str) -> Sequence[str]:
 
 def consent_of(plaid: Plaid, institution_id: str) -> timedelta | None:
     """Return how long a new consent lasts at an institution; None is for ever."""
-    country = plaid.institutions[institution_id].country
-    if country in ("US", "CA"):
+    if _is_north_american(plaid, institution_id):
         return plaid.options.consent_us
     return plaid.options.consent_europe
 
@@ -119,6 +118,10 @@ ENDPOINTS: Final[Mapping[str, Endpoint]] = {
     "/link/token/get": Endpoint(get, Shape({"link_token": Text(required=True)})),
     "/item/public_token/exchange": Endpoint(exchange, Shape({"public_token": Text(required=True)})),
 }
+
+
+def _is_north_american(plaid: Plaid, institution_id: str) -> bool:
+    return plaid.institutions[institution_id].country in ("US", "CA")
 
 
 def _new_token(call: Call) -> LinkToken:
@@ -197,7 +200,7 @@ def _repaired(plaid: Plaid, token: LinkToken, choice: Choice, now: datetime) -> 
     consent = consent_of(plaid, item.institution_id)
     item.consent_ends_at = None if consent is None else now + consent
     item.consented_products = sorted({*item.consented_products, *token.consented_products})
-    if token.account_selection:
+    if token.account_selection and _is_north_american(plaid, item.institution_id):
         plaid.items.select_accounts(item, choice.account_ids, now)
     plaid.announcer.look_at(item, now)
     return item

@@ -65,12 +65,15 @@ def test_a_new_link_asks_for_all_history_and_names_nobody(stub: Stub, plaid: Pla
     assert "link-sandbox" not in repr(start)
 
 
-def test_a_renewal_sends_the_credential_and_no_products(stub: Stub, plaid: PlaidProvider) -> None:
+def test_a_renewal_sends_the_credential_and_no_products_and_has_accounts_chosen_anew(
+    stub: Stub, plaid: PlaidProvider
+) -> None:
     stub.plays(Reply(CREATED))
     plaid.start_link(link_request("team-7", renews=TOKEN, return_url=None))
     body = stub.received[0].body
     assert body["access_token"] == TOKEN.get_secret_value()
     assert body["hosted_link"] == {}
+    assert body["update"] == {"account_selection_enabled": True}
     assert not {"products", "transactions", "webhook"} & set(body)
 
 
