@@ -2,8 +2,9 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from pydantic import SecretStr
@@ -11,7 +12,15 @@ from pydantic import SecretStr
 from bank_pipeline.domain.audit import AuditAction
 from bank_pipeline.domain.connection import Connection, Provider
 from bank_pipeline.domain.ids import ConnectionId, LinkSessionId
-from bank_pipeline.errors import NotFoundError, SetupError
+from bank_pipeline.errors import (
+    CredentialsRefusedError,
+    NotFoundError,
+    ProviderError,
+    ProviderPausedError,
+    SecretError,
+    SetupError,
+    TransientError,
+)
 from bank_pipeline.providers.base import LinkProgress, LinkRequest, LinkWidget
 from bank_pipeline.storage.connections import (
     ensure_team,
@@ -24,6 +33,7 @@ from bank_pipeline.storage.link_sessions import (
     LinkSession,
     insert_link_session,
     load_link_session,
+    load_overdue_link_sessions,
     load_returned_link_session,
 )
 from bank_pipeline.storage.locks import link_lock
@@ -32,6 +42,7 @@ from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.first_link import keep_all, keep_one
 from bank_pipeline.sync.linked import (
     GRACE,
+    SWITCHED,
     LinkState,
     check_browser,
     finish_without,
@@ -50,6 +61,9 @@ from bank_pipeline.sync.renewal import (
 
 _STATE_BYTES: Final = 32
 _TOO_LATE: Final = LinkProgress(is_finished=True, exit_reason=EXPIRED)
+_ASKED_FOR: Final = timedelta(days=7)
+"""So long after a link's time its provider is asked whether the customer has agreed."""
+_ABOUT_NO_LINK: Final = (TransientError, CredentialsRefusedError, ProviderPausedError)
 _LINK_WAIT_S: Final = 10.0  # for whoever keeps it just now; then one asks again
 
 
@@ -228,18 +242,63 @@ def complete_link(
     return to_ended(session)
 
 
+def expire_links(context: SyncContext) -> int:
+    """
+    Close the open links whose time is over and that nobody ends just now; return how many.
+
+    Who agreed and never came back is connected, where the provider can be asked for it. One
+    that does not answer now is asked when this is called again.
+    """
+    before = context.clock() - GRACE
+    with context.engine.connect() as db:
+        overdue = load_overdue_link_sessions(db, before=before, vault=context.vault)
+    return sum(_expire(context, session.id) for session in overdue)
+
+
+def _expire(context: SyncContext, session_id: LinkSessionId) -> bool:
+    """End a link whose time is over; return whether it yielded nothing."""
+    with link_lock(context.engine, session_id, wait_s=0) as is_mine, suppress(NotFoundError):
+        session = _load(context, session_id)
+        if not is_mine or session.outcome is not None:
+            return False
+        try:
+            state = _finish(context, session, _ask(context, session, None))
+        except _ABOUT_NO_LINK:
+            return False
+        except (ProviderError, SecretError, SetupError):  # what it would yield cannot be had
+            state = finish_without(context, session, EXPIRED)
+        return state.exit_reason is not None
+    return False
+
+
 def _ask(
     context: SyncContext, session: LinkSession, returned: Mapping[str, str] | None
 ) -> LinkProgress:
-    """Ask how far the customer has come. Who agreed is never too late where only they can tell."""
-    is_late = context.clock() >= session.expires_at + GRACE
-    if is_late and returned is None:
-        return _TOO_LATE
+    """Ask how far the customer has come. Who agreed is not too late while somebody can tell."""
     client = context.provider(session.provider)
-    if is_late and not client.capabilities.is_finished_by_return:
+    if context.clock() < session.expires_at + GRACE:
+        return client.fetch_link_progress(session.state, returned=returned)
+    if not _is_told_late(context, session, returned):
         return _TOO_LATE
-    progress = client.fetch_link_progress(session.state, returned=returned)
-    return progress if progress.exchange_tokens or not is_late else _TOO_LATE
+    try:
+        progress = client.fetch_link_progress(session.state, returned=returned)
+    except _ABOUT_NO_LINK:
+        raise
+    except ProviderError:  # it has forgotten the link
+        return _TOO_LATE
+    return progress if progress.exchange_tokens else _TOO_LATE
+
+
+def _is_told_late(
+    context: SyncContext, session: LinkSession, returned: Mapping[str, str] | None
+) -> bool:
+    """Say whether the customer who comes back, or else the provider for a week, can tell."""
+    if context.provider(session.provider).capabilities.is_finished_by_return:
+        return returned is not None
+    is_of_browser = session.browser_fingerprint is not None
+    if is_of_browser and returned is None:
+        return False  # who sits at another one may have been sent there by whoever began it
+    return context.clock() < session.expires_at + _ASKED_FOR
 
 
 def _finish(context: SyncContext, session: LinkSession, progress: LinkProgress) -> LinkState:
@@ -252,6 +311,8 @@ def _finish(context: SyncContext, session: LinkSession, progress: LinkProgress) 
         return finish_renewal(context, session)
     if not progress.exchange_tokens:
         return finish_without(context, session, "left")
+    if is_in_place and session.renews_connection_id is not None:
+        return finish_without(context, session, SWITCHED)  # what it yields is the old consent
     return _exchange(context, session, progress.exchange_tokens)
 
 

@@ -18,6 +18,7 @@ from bank_pipeline.errors import (
     ConcurrentSyncError,
     NotFoundError,
     OtherBrowserError,
+    SecretError,
 )
 from bank_pipeline.providers.answers import AccountsAnswer
 from bank_pipeline.providers.base import LinkedConnection
@@ -40,15 +41,12 @@ from bank_pipeline.storage.consents import (
 from bank_pipeline.storage.credentials import Vault, store_credential
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.link_sessions import (
-    EXPIRED,
     LINKED,
     LinkSession,
     delete_link_sessions_of,
     finish_link_session,
     load_open_link_sessions,
-    load_overdue_link_sessions,
 )
-from bank_pipeline.storage.locks import link_lock
 from bank_pipeline.storage.quarantine import save_quarantined
 from bank_pipeline.storage.raw_payloads import save_raw_payload
 from bank_pipeline.storage.teams import hold_team
@@ -69,6 +67,8 @@ OTHER_ACCOUNTS_TOLD: Final = (
 """What happened then and what to do, for whoever looks after the connection."""
 DISCONNECTED: Final = "disconnected"
 """The connection to be renewed was ended meanwhile."""
+SWITCHED: Final = "switched"
+"""The connection to be renewed goes on through another provider meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,10 @@ def to_ended(session: LinkSession) -> LinkState:
 
 def finish_without(context: SyncContext, session: LinkSession, reason: str) -> LinkState:
     """End a link that yielded nothing; what it left at the provider is ended, too."""
-    _close(context, session, reason)
+    now = context.clock()
+    with context.engine.begin() as db:
+        if finish_link_session(db, session.id, outcome=reason, now=now):
+            _abandon(context, db, session, now)
     return LinkState(is_finished=True, exit_reason=reason)
 
 
@@ -138,10 +141,15 @@ def give_back_late(
 def given_back_if_lost(
     context: SyncContext, provider: Provider, team_id: TeamId, linked: LinkedConnection
 ) -> Iterator[None]:
-    """Have a consent ended that finds nobody to keep it for: its team was erased meanwhile."""
+    """
+    Have a consent ended that nobody can keep: nothing else knows it.
+
+    Its team was erased meanwhile, or what is stored of the accounts that it is compared with does
+    not open.
+    """
     try:
         yield
-    except NotFoundError:
+    except (NotFoundError, SecretError):
         _give_back(context, provider, team_id, linked)
         raise
 
@@ -163,28 +171,6 @@ def _give_back(
             vault=context.vault,
             now=context.clock(),
         )
-
-
-def expire_links(context: SyncContext) -> int:
-    """Close the open links whose time is over and that nobody ends just now; return how many."""
-    before = context.clock() - GRACE
-    with context.engine.connect() as db:
-        overdue = load_overdue_link_sessions(db, before=before, vault=context.vault)
-    closed_count = 0
-    for session in overdue:
-        with link_lock(context.engine, session.id, wait_s=0) as is_mine:
-            if is_mine and _close(context, session, EXPIRED):
-                closed_count += 1
-    return closed_count
-
-
-def _close(context: SyncContext, session: LinkSession, reason: str) -> bool:
-    now = context.clock()
-    with context.engine.begin() as db:
-        is_closed = finish_link_session(db, session.id, outcome=reason, now=now)
-        if is_closed:
-            _abandon(context, db, session, now)
-    return is_closed
 
 
 def abandon_renewals(context: SyncContext, db: sa.Connection, connection: Connection) -> None:

@@ -16,7 +16,7 @@ from bank_pipeline.storage.sync_runs import delete_lineages, set_killed_sync_run
 from bank_pipeline.storage.webhook_events import delete_old_events
 from bank_pipeline.storage.webhook_refusals import delete_refusals
 from bank_pipeline.sync.context import SyncContext
-from bank_pipeline.sync.linked import expire_links
+from bank_pipeline.sync.link import expire_links
 
 CALLS_KEPT: Final = timedelta(days=7)
 RATES_KEPT: Final = timedelta(days=1)  # the slowest rate is one of an hour

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.sync.ending import end_consents
-from bank_pipeline.sync.linked import expire_links
+from bank_pipeline.sync.link import expire_links
 from bank_pipeline.sync.page_links import make_connect_link, make_renewal_link
 from bank_pipeline_tests.pages.front import Front, secret
 

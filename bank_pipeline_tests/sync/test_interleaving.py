@@ -19,7 +19,8 @@ from bank_pipeline.sync import link, renewal
 from bank_pipeline.sync.disconnect import disconnect
 from bank_pipeline.sync.ending import end_consents
 from bank_pipeline.sync.faults import clear_faults, load_faults, note_fault
-from bank_pipeline.sync.linked import GRACE, expire_links
+from bank_pipeline.sync.link import expire_links
+from bank_pipeline.sync.linked import GRACE
 from bank_pipeline.sync.questions import decide_question
 from bank_pipeline_tests.providers.contract.stage import Stage
 from bank_pipeline_tests.sync.between import LOCK, during_a_sync, just_before

@@ -2,17 +2,19 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Final
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from pydantic import SecretStr
 
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId, LinkSessionId
-from bank_pipeline.errors import NotFoundError, TransientError
+from bank_pipeline.errors import NotFoundError, SecretError, TransientError
 from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline.sandbox.ledger import AccountKind
 from bank_pipeline.storage.consents import store_next_consent
@@ -20,8 +22,8 @@ from bank_pipeline.storage.link_sessions import finish_link_session
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.ending import end_consents
 from bank_pipeline.sync.erasing import erase_team
-from bank_pipeline.sync.link import accept_return, complete_link, link_with_token
-from bank_pipeline.sync.linked import GRACE, LinkState, expire_links
+from bank_pipeline.sync.link import accept_return, complete_link, expire_links, link_with_token
+from bank_pipeline.sync.linked import GRACE, LinkState
 from bank_pipeline_tests.providers.contract.stage import READY, Stage
 from bank_pipeline_tests.sync.between import LOCK, just_before
 from bank_pipeline_tests.sync.ground import Ground
@@ -37,6 +39,8 @@ LOADS: Final = "FROM bank.link_sessions.*WHERE bank.link_sessions.id ="
 crowd = staged_at(Provider.TELLER)
 """Only at Teller is what comes back the consent itself, which nobody else has."""
 sessions = staged_at(Provider.ENABLE_BANKING)
+requisitions = staged_at(Provider.GOCARDLESS)
+"""Only GoCardless can be asked for days how a link ended, whoever came back."""
 
 
 def newest_link(stage: Stage) -> LinkSessionId:
@@ -203,6 +207,84 @@ def keep_as_next(stage: Stage, connection: ConnectionId) -> None:
         )
 
 
+@pytest.mark.parametrize("way", ["by housekeeping", "by whoever began it"])
+def test_who_agreed_and_never_came_back_is_connected(requisitions: Stage, way: str) -> None:
+    requisitions.agreed(requisitions.new_login(), AccountKind.CHECKING)
+    requisitions.pass_time(2 * DAY)
+
+    if way == "by housekeeping":
+        assert expire_links(requisitions.context) == 0
+    else:
+        complete_link(requisitions.context, newest_link(requisitions))
+
+    assert requisitions.query(OUTCOMES) == [("linked",)]
+    [[connection]] = requisitions.query("SELECT id::text FROM bank.connections")
+    requisitions.sync(connection)
+    assert requisitions.differences(connection) == []
+    assert expire_links(requisitions.context) == 0
+
+
+def test_who_agreed_in_another_browser_than_it_was_begun_in_is_not_connected(
+    requisitions: Stage,
+) -> None:
+    """Whoever began it may have sent them there, to see what they have."""
+    before = {*requisitions.external_ids()}
+    requisitions.agreed(requisitions.new_login(), AccountKind.CHECKING)
+    with requisitions.context.engine.begin() as db:
+        db.execute(sa.text("UPDATE bank.link_sessions SET browser_fingerprint = 'another'"))
+    requisitions.pass_time(2 * DAY)
+
+    assert expire_links(requisitions.context) == 1
+
+    assert requisitions.query(OUTCOMES) == [("expired",)]
+    end_consents(requisitions.context)
+    assert {*requisitions.external_ids()} == before
+
+
+def test_who_agreed_is_asked_for_again_while_the_provider_does_not_answer(
+    requisitions: Stage,
+) -> None:
+    requisitions.agreed(requisitions.new_login(), AccountKind.CHECKING)
+    requisitions.pass_time(2 * DAY)
+    requisitions.fail("gocardless:*", FaultKind.HTTP_STATUS, status=503, times=None)
+    assert expire_links(requisitions.context) == 0
+    assert requisitions.query(OUTCOMES) == [(None,)]
+
+    requisitions.heal()
+    expire_links(requisitions.context)
+
+    assert requisitions.query(OUTCOMES) == [("linked",)]
+
+
+def test_who_agreed_is_not_asked_for_without_end(requisitions: Stage) -> None:
+    requisitions.agreed(requisitions.new_login(), AccountKind.CHECKING)
+    requisitions.pass_time(9 * DAY)
+
+    assert expire_links(requisitions.context) == 1
+
+    assert requisitions.query(OUTCOMES) == [("expired",)]
+
+
+def test_a_late_link_of_a_provider_that_is_off_now_is_closed(ground: Ground) -> None:
+    ground.begin_link()
+    ground.pass_time(DAY)
+
+    assert expire_links(replace(ground.context, providers={})) == 1
+
+    assert ground.query(OUTCOMES) == [("expired",)]
+
+
+def test_a_late_link_at_plaid_is_closed_though_its_token_is_good_no_more(ground: Ground) -> None:
+    session_id, url = ground.begin_link()
+    ground.decide(url)
+    ground.pass_time(DAY)
+
+    assert expire_links(ground.context) == 1
+
+    assert ground.query(OUTCOMES) == [("expired",)]
+    assert ground.complete(session_id).exit_reason == "expired"
+
+
 @contextmanager
 def erased_before(context: SyncContext, team: str, statement: str) -> Iterator[None]:
     """Have a team erased, all of it, before this statement; whoever sends it finds no team."""
@@ -227,6 +309,22 @@ def test_what_was_linked_for_a_team_that_went_meanwhile_is_ended(ground: Ground)
     end_consents(ground.context)
     [item] = ground.sandbox.plaid.items
     assert item.removed
+
+
+def test_what_cannot_be_compared_with_what_is_stored_is_ended(requisitions: Stage) -> None:
+    """Its consent was given out by then, and nothing else knows it."""
+    login, connection = requisitions.linked()
+    before = {*requisitions.external_ids()}
+    end = requisitions.agreed(login, AccountKind.CHECKING)
+    with requisitions.context.engine.begin() as db:
+        db.execute(sa.text("UPDATE bank.accounts SET numbers_ciphertext = 'altered'"))
+
+    with pytest.raises(SecretError):
+        end()
+
+    end_consents(requisitions.context)
+    assert {*requisitions.external_ids()} == before
+    assert requisitions.connection(connection).external_id in before
 
 
 @pytest.mark.parametrize("is_linked", [False, True], ids=["nobody's", "another team's"])

@@ -236,6 +236,23 @@ def test_a_renewal_that_the_customer_leaves_changes_nothing(ground: Ground) -> N
     assert ground.connection(connection).status is ConnectionStatus.NEEDS_REAUTH
 
 
+def test_a_renewal_that_comes_back_after_its_connection_was_switched_changes_nothing(
+    ground: Ground,
+) -> None:
+    """What it yields opens the consent that the connection had before, and would switch it back."""
+    connection = ground.link_ready()
+    session_id, url = ground.begin_link(renews=connection)
+    ground.decide(url)
+    ground.execute(
+        "UPDATE bank.connections SET provider = 'gocardless', external_id = 'requisition-1'"
+    )
+
+    state = ground.complete(session_id)
+
+    assert (state.connection_ids, state.exit_reason) == ((), "switched")
+    assert ground.query("SELECT 1 FROM bank.next_consents") == []
+
+
 def test_a_renewed_consent_no_longer_expires_soon(ground: Ground) -> None:
     """European consents end after 180 days; a renewal counts from its own day."""
     ground.world.add_booked("acc-2-1", COFFEE)

@@ -22,8 +22,7 @@ from bank_pipeline.storage.tables import metadata
 from bank_pipeline.sync.connection import sync_connection
 from bank_pipeline.sync.disconnect import disconnect
 from bank_pipeline.sync.ending import end_consents, load_ending_due
-from bank_pipeline.sync.link import check_not_linked, start_link
-from bank_pipeline.sync.linked import expire_links
+from bank_pipeline.sync.link import check_not_linked, expire_links, start_link
 from bank_pipeline.sync.questions import decide_question
 from bank_pipeline.sync.renewal import renew_twin
 from bank_pipeline.sync.reports import SyncReason, SyncRequest
