@@ -16,6 +16,7 @@ from bank_pipeline.cli.output import console
 from bank_pipeline.cli.session import open_services
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId, LinkSessionId
+from bank_pipeline.domain.institution import CustomerKind
 from bank_pipeline.errors import SetupError, TransientError
 from bank_pipeline.gateway.serve import GatewayThread
 from bank_pipeline.storage.connections import load_connection, load_team
@@ -36,6 +37,13 @@ Institution = Annotated[
     str | None,
     typer.Option(help="The bank's id, from `bank-pipeline institutions search`."),
 ]
+Kind = Annotated[
+    CustomerKind | None,
+    typer.Option(
+        help="Whose login it is, at banks that keep those of persons and companies apart "
+        "(Enable Banking). Of a renewal: as before; else a person's."
+    ),
+]
 
 app = typer.Typer(help="Connect a bank.", no_args_is_help=True)
 
@@ -52,6 +60,7 @@ def plaid(
 def enable_banking(
     team: Team = "default",
     institution: Institution = None,
+    kind: Kind = None,
     renew: Renew = None,
     anyway: Anyway = False,
     wait_s: WaitS = 1800,
@@ -61,6 +70,7 @@ def enable_banking(
         Provider.ENABLE_BANKING,
         team=team,
         institution=institution,
+        kind=kind,
         renew=renew,
         anyway=anyway,
         wait_s=wait_s,
@@ -136,6 +146,7 @@ def _link(
     anyway: bool,
     wait_s: int,
     institution: str | None = None,
+    kind: CustomerKind | None = None,
 ) -> None:
     services = open_services()
     if renew is None and not anyway:
@@ -150,6 +161,7 @@ def _link(
             renews=None if renew is None else ConnectionId(str(renew)),
             return_url=return_url,
             is_other_login=anyway,
+            customer_kind=kind,
         )
 
     go_through_link(services, provider, start, wait_s=wait_s)

@@ -1,8 +1,17 @@
 """An institution: the bank behind a connection. Pure."""
 
+from enum import StrEnum
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from bank_pipeline.domain.connection import Provider
+
+
+class CustomerKind(StrEnum):
+    """Whose login it is, where a bank keeps those of persons and of companies apart."""
+
+    PERSONAL = "personal"
+    BUSINESS = "business"
 
 
 class Institution(BaseModel):

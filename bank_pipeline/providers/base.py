@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from bank_pipeline.domain.account import Account
 from bank_pipeline.domain.connection import Provider, ProviderStatus
-from bank_pipeline.domain.institution import Institution
+from bank_pipeline.domain.institution import CustomerKind, Institution
 from bank_pipeline.domain.webhooks import Refusal
 from bank_pipeline.errors import ProviderError, WebhookRejectedError
 from bank_pipeline.providers.answers import (
@@ -70,9 +70,9 @@ class Capabilities:
     `is_institution_chosen_first`: a link needs to know the bank; else the provider asks.
     `is_renewed_by_new_connection`: a renewed consent is another connection there, with other
     account ids. `answers_present_users`: a user who is there right now lifts quotas.
-    `counts_outlive_consents`: its banks go on counting calls for an account under a new consent.
-    `is_consent_made_at_start`: the state of a link opens a consent that has to be ended where
-    the customer never came back.
+    `asks_customer_kind`: a link says whose login it is. `counts_outlive_consents`: its banks go on
+    counting calls for an account under a new consent. `is_consent_made_at_start`: the state of a
+    link opens a consent that has to be ended where the customer never came back.
     """
 
     has_pending: bool
@@ -89,6 +89,7 @@ class Capabilities:
     cuts_quietly: bool = False
     is_consent_made_at_start: bool = False
     counts_outlive_consents: bool = False
+    asks_customer_kind: bool = False
 
     def quota(self, scope: Scope) -> Quota | None:
         """Return the quota of a scope, None where calls are not counted."""
@@ -103,7 +104,8 @@ class LinkRequest:
     `state` is ours, random and used once: it names the link when the customer comes back.
     `renews` is the credential of the connection whose consent is renewed, and
     `renews_external_id` what the provider calls that connection.
-    `institution_external_id` is None where the provider lets the customer choose.
+    `institution_external_id` is None where the provider lets the customer choose, `customer_kind`
+    where it is that of what is renewed, or else a person's.
     """
 
     customer_reference: str
@@ -113,6 +115,7 @@ class LinkRequest:
     renews_external_id: str | None = None
     institution_external_id: str | None = None
     return_url: str | None = None
+    customer_kind: CustomerKind | None = None
 
 
 @dataclass(frozen=True)

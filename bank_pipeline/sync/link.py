@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from bank_pipeline.domain.audit import AuditAction
 from bank_pipeline.domain.connection import Connection, Provider
 from bank_pipeline.domain.ids import ConnectionId, LinkSessionId
+from bank_pipeline.domain.institution import CustomerKind
 from bank_pipeline.errors import (
     CredentialsRefusedError,
     NotFoundError,
@@ -21,7 +22,7 @@ from bank_pipeline.errors import (
     SetupError,
     TransientError,
 )
-from bank_pipeline.providers.base import LinkProgress, LinkRequest, LinkWidget
+from bank_pipeline.providers.base import LinkProgress, LinkRequest, LinkWidget, ProviderClient
 from bank_pipeline.storage.connections import (
     ensure_team,
     load_connection,
@@ -77,7 +78,7 @@ class LinkStarted:
 
 
 @recorded
-def start_link(
+def start_link(  # noqa: PLR0913 - what a link is asked for with, all of it by name
     context: SyncContext,
     provider: Provider,
     *,
@@ -87,6 +88,7 @@ def start_link(
     return_url: str | None = None,
     is_other_login: bool = False,
     browser: SecretStr | None = None,
+    customer_kind: CustomerKind | None = None,
 ) -> LinkStarted:
     """
     Begin a link, or the renewal of a connection's consent, be it through another provider.
@@ -96,14 +98,15 @@ def start_link(
     customer comes back to, with a state that only this link knows. `is_other_login`: what is
     linked is a connection of its own, although the bank is connected already. `browser` is what
     only the customer's own browser knows: a link that is begun with it ends there and nowhere
-    else, and has its accounts chosen before they are read.
+    else, and has its accounts chosen before they are read. `customer_kind`: whose login it is, at
+    banks that keep those of persons and companies apart; a renewal's is that of before.
 
     Who started it is stored before the customer is sent away: the state is the only thing that
     comes back.
 
     Raises:
-        SetupError: the provider needs something that was not given, or cannot continue what
-            another one told; or the connection was ended.
+        SetupError: the provider needs something that was not given, or takes no notice of it, or
+            cannot continue what another one told; or the connection was ended.
     """
     now = context.clock()
     state = SecretStr(secrets.token_urlsafe(_STATE_BYTES))
@@ -116,12 +119,10 @@ def start_link(
         now=now,
         return_url=_with_state(return_url, state),
         institution_external_id=institution,
+        customer_kind=customer_kind,
     )
-    if old is not None:
-        check_continues(old, provider, context.provider(provider))
-    if old is not None and old.provider is provider:
-        request = _as_renewal(context, old, request)
-    started = context.provider(provider).start_link(request)
+    client = context.provider(provider)
+    started = client.start_link(_checked(context, client, old, request))
     with context.engine.begin() as db:
         session_id = insert_link_session(
             db,
@@ -137,6 +138,19 @@ def start_link(
             browser=browser,
         )
     return LinkStarted(session_id, started.url, started.expires_at)
+
+
+def _checked(
+    context: SyncContext, client: ProviderClient, old: Connection | None, request: LinkRequest
+) -> LinkRequest:
+    """Make sure that a provider takes what is asked; return it with what a renewal is of."""
+    provider = client.provider
+    if request.customer_kind is not None and not client.capabilities.asks_customer_kind:
+        raise SetupError(f"{provider} does not ask whose login it is: leave the kind out")
+    if old is None:
+        return request
+    check_continues(old, provider, client)
+    return _as_renewal(context, old, request) if old.provider is provider else request
 
 
 def _as_renewal(context: SyncContext, old: Connection, request: LinkRequest) -> LinkRequest:

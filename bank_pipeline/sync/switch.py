@@ -2,6 +2,7 @@
 
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline.domain.institution import CustomerKind
 from bank_pipeline.errors import SetupError
 from bank_pipeline.storage.connections import load_connection
 from bank_pipeline.storage.institution_search import load_same_bank
@@ -17,6 +18,7 @@ def start_switch(
     *,
     institution: str | None = None,
     return_url: str | None = None,
+    customer_kind: CustomerKind | None = None,
 ) -> LinkStarted:
     """
     Begin a link through another provider that continues a connection.
@@ -58,4 +60,5 @@ def start_switch(
         institution=institution,
         renews=connection_id,
         return_url=return_url,
+        customer_kind=customer_kind,
     )

@@ -15,6 +15,7 @@ import pytest
 from bank_pipeline.cli import link
 from bank_pipeline.cli.playground import wings_environment
 from bank_pipeline.config import Environment, Settings
+from bank_pipeline.sandbox.enable_banking.wing import EnableBanking
 from bank_pipeline.sandbox.serve import SandboxServer
 from bank_pipeline_tests.cli.conftest import CommandLine, Outcome
 from bank_pipeline_tests.installation import Installation
@@ -73,6 +74,26 @@ def test_without_a_gateway_the_address_of_the_end_is_pasted(
     done = cli("link", "finish", session_of(begun), "--paste")
     assert (done.code, "connected:" in done.out) == (0, True)
     assert [row["provider"] for row in cli("connections", "--json").json] == ["enable_banking"]
+
+
+def test_a_companys_login_is_asked_for_and_renewed_as_one(
+    cli: CommandLine, banks: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many banks keep the logins of persons and of companies apart."""
+
+    def go_through(*arguments: str) -> None:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+        begun = cli("link", "enable-banking", *arguments)
+        monkeypatch.setattr(sys, "stdin", io.StringIO(f"{agree(printed_page(begun), 'login-2')}\n"))
+        assert cli("link", "finish", session_of(begun), "--paste").code == 0
+
+    go_through("--institution", "FI:Nordea", "--kind", "business")
+    go_through("--renew", banks.value("SELECT id::text FROM bank.connections"))
+
+    wing = banks.sandbox.wings["enable_banking"]
+    assert isinstance(wing, EnableBanking)
+    with wing.lock:
+        assert [one.psu_type for one in wing.sessions] == ["business", "business"]
 
 
 def test_gocardless_is_asked_how_the_link_stands(cli: CommandLine, banks: Installation) -> None:

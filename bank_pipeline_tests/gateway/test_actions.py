@@ -122,6 +122,18 @@ def test_another_teams_connection_is_as_if_there_were_none(office: Office) -> No
     assert office.connection_state() == before
 
 
+def test_whose_login_it_is_is_not_said_to_a_provider_that_takes_no_notice_of_it(
+    office: Office,
+) -> None:
+    refused = office.ask("POST", "/links", body=OWN_BANK | {"customer_kind": "business"})
+
+    assert refused.status_code == 409, refused.text
+    assert "does not ask whose login it is" in refused.json()["detail"]
+    assert (
+        office.ask("POST", "/links", body=OWN_BANK | {"customer_kind": "bank"}).status_code == 422
+    )
+
+
 def test_a_link_is_begun_followed_and_kept(office: Office) -> None:
     begun = office.ask("POST", "/links", body=OWN_BANK)
     assert begun.status_code == 201, begun.text

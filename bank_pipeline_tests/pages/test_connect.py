@@ -9,6 +9,7 @@ from playwright.sync_api import Page, expect
 
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline.sandbox.enable_banking.wing import EnableBanking
 from bank_pipeline.sync.ending import end_consents
 from bank_pipeline.sync.link import expire_links
 from bank_pipeline.sync.page_links import make_connect_link, make_renewal_link
@@ -103,6 +104,24 @@ def test_a_bank_is_chosen_connected_its_accounts_chosen_and_seen_to_sync(
     ]
     read = "SELECT count(DISTINCT account_id) FROM bank.account_coverage"
     assert front.query(read) == [(shown - 1,)], f"{left_out} is not read"
+
+
+def test_a_company_connects_with_the_login_that_its_bank_keeps_for_companies(
+    front: Front, tab: Page
+) -> None:
+    log_in(front, tab)
+    tab.goto("/connect")
+    tab.get_by_label("Name of your bank").fill("Nordea")
+    tab.get_by_role("button", name="Search").click()
+    company = tab.get_by_role("button", name=re.compile("^Connect a company's login at Nordea"))
+    company.first.click()
+    tab.get_by_role("button", name="Approve").first.click()
+
+    expect(tab).to_have_url(CHOICE)
+    wing = front.sandbox.wings["enable_banking"]
+    assert isinstance(wing, EnableBanking)
+    with wing.lock:
+        assert [one.psu_type for one in wing.sessions] == ["business"]
 
 
 def test_a_bank_at_plaid_has_its_accounts_chosen_there(front: Front, tab: Page) -> None:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import AccountId, ConnectionId, LinkSessionId
+from bank_pipeline.domain.institution import CustomerKind
 from bank_pipeline.gateway.api.models import ConnectionRow
 from bank_pipeline.gateway.auth import App, Manager, Rows
 from bank_pipeline.gateway.pages.live import OneStream, watch
@@ -47,6 +48,11 @@ class LinkOrder(BaseModel):
     renews: UUID | None = Field(None, description="Connection whose consent to renew.")
     is_other_login: bool = Field(
         default=False, description="Another login at a bank that is connected already."
+    )
+    customer_kind: CustomerKind | None = Field(
+        None,
+        description="Whose login it is, at Enable Banking's banks that have more than one of the "
+        "bank's `customer_kinds`; of a renewal as before, else a person's.",
     )
 
 
@@ -150,6 +156,7 @@ def begin_link(
         renews=None if asked.renews is None else ConnectionId(str(asked.renews)),
         return_url=widget if can.is_linked_on_our_page else None,
         is_other_login=asked.is_other_login,
+        customer_kind=asked.customer_kind,
     )
     return StartedLink(
         link_id=UUID(started.session_id), url=started.url, expires_at=started.expires_at

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from bank_pipeline.bootstrap import Services
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId
+from bank_pipeline.domain.institution import CustomerKind
 from bank_pipeline.domain.visits import Visit
 from bank_pipeline.errors import NotFoundError, SetupError
 from bank_pipeline.gateway.auth import App
@@ -57,6 +58,7 @@ def choose_bank(
         banks=banks,
         countries=countries,
         elsewhere=elsewhere,
+        asking_kind=[one for one in asked_first if _asks_kind(services, one)],
         q=q,
         country=country,
         is_cut=len(banks) == SHOWN_MAX,
@@ -72,6 +74,7 @@ def connect_bank(request: Request, visit: AnyVisit, services: App, form: Form) -
     provider = to_provider(services, form.one("provider"))
     institution = form.one("institution") or None
     is_other_login = form.one("other_login") == "yes"
+    kind = _to_customer_kind(form.one("kind"))
     if institution is not None and not is_other_login:
         with rows_of(request, visit).connect() as db:
             known = load_open_connections(db, visit.team_id, provider, institution)
@@ -82,6 +85,7 @@ def connect_bank(request: Request, visit: AnyVisit, services: App, form: Form) -
                 title="This bank is connected already",
                 provider=provider,
                 institution=institution,
+                kind=kind,
                 connections=[] if visit.is_guest else known,
             )
     started = begin_link(
@@ -91,6 +95,7 @@ def connect_bank(request: Request, visit: AnyVisit, services: App, form: Form) -
         provider,
         institution=institution,
         is_other_login=is_other_login,
+        customer_kind=kind,
     )
     return leave(visit, started, provider)
 
@@ -104,6 +109,7 @@ def begin_link(
     institution: str | None = None,
     renews: ConnectionId | None = None,
     is_other_login: bool = False,
+    customer_kind: CustomerKind | None = None,
 ) -> LinkStarted:
     """Begin a link that this browser alone may end."""
     team_name = rows_of(request, visit).team_name()
@@ -117,6 +123,7 @@ def begin_link(
             return_url=_return_url(request, services, provider),
             is_other_login=is_other_login,
             browser=SecretStr(visit.browser),
+            customer_kind=customer_kind,
         )
     except SetupError as error:
         _log.warning("a link through %s was not begun: %s", provider, error)
@@ -152,6 +159,14 @@ def _return_url(request: Request, services: Services, provider: Provider) -> str
     if can.is_institution_chosen_first:
         return None
     return f"{base_url(request)}/link/return/{provider}"
+
+
+def _asks_kind(services: Services, provider: Provider) -> bool:
+    return services.sync.provider(provider).capabilities.asks_customer_kind
+
+
+def _to_customer_kind(name: str) -> CustomerKind | None:
+    return CustomerKind(name) if name in {*CustomerKind} else None
 
 
 def to_provider(services: Services, name: str) -> Provider:

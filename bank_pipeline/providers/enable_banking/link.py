@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from bank_pipeline.domain.account import Account
 from bank_pipeline.domain.balance import Balance
 from bank_pipeline.domain.connection import Provider
+from bank_pipeline.domain.institution import CustomerKind
 from bank_pipeline.errors import (
     AccountBlockedError,
     ConfigurationError,
@@ -46,7 +47,7 @@ from bank_pipeline.providers.enable_banking.schemas import (
     EbAuthorization,
     EbNewSession,
 )
-from bank_pipeline.providers.enable_banking.sessions import GONE, session_path
+from bank_pipeline.providers.enable_banking.sessions import GONE, Sessions, session_path
 from bank_pipeline.providers.exact_json import dump_json, escape_odd
 from bank_pipeline.providers.http import NEVER_SENT
 from bank_pipeline.providers.rows import Rows
@@ -58,7 +59,6 @@ CODE_SPENT: Final = "CODE_SPENT"
 """The exchange's answer is lost, and the code works once: start the link again."""
 
 _CREATE: Final = "sessions/create"
-_PERSONAL: Final = "personal"
 _ENDED: Final = frozenset({*GONE, "HTTP_404"})
 
 
@@ -94,18 +94,21 @@ class LinkSettings:
 
 
 def start_link(
-    client: EnableBankingClient, aspsps: Aspsps, settings: LinkSettings, request: LinkRequest
+    client: EnableBankingClient,
+    aspsps: Aspsps,
+    sessions: Sessions,
+    settings: LinkSettings,
+    request: LinkRequest,
 ) -> LinkStart:
     """
     Begin a consent for the bank's longest validity; a renewal is a new one.
 
     Raises:
-        SetupError: no bank was chosen, or one that is not offered, or there is no address to
-            come back to.
+        SetupError: no bank was chosen, or one that is not offered, not to this kind of customer,
+            or there is no address to come back to.
     """
     bank = _find_bank(aspsps, request.institution_external_id)
     validity = timedelta(seconds=bank.maximum_consent_validity or VALIDITY_DEFAULT_S)
-    kinds = bank.psu_types or [_PERSONAL]
     body = {
         "access": {
             "valid_until": (request.now + validity - SKEW).isoformat(),
@@ -115,7 +118,7 @@ def start_link(
         "aspsp": {"name": bank.name, "country": bank.country},
         "state": request.state.get_secret_value(),
         "redirect_url": settings.return_url(request.return_url),
-        "psu_type": _PERSONAL if _PERSONAL in kinds else kinds[0],
+        "psu_type": _choose_kind(bank, sessions, request),
         "psu_id": request.customer_reference,
     }
     try:
@@ -224,6 +227,20 @@ def _find_bank(aspsps: Aspsps, external_id: str | None) -> EbAspsp:
     if bank is None:
         raise _not_offered(external_id)
     return bank
+
+
+def _choose_kind(bank: EbAspsp, sessions: Sessions, request: LinkRequest) -> str:
+    """Return whose login is asked for: as was said, or as before, or else a person's."""
+    offered = bank.psu_types or [CustomerKind.PERSONAL]
+    asked: str | None = request.customer_kind
+    if asked is not None and asked not in offered:
+        only = " and ".join(offered)
+        raise SetupError(f"Enable Banking offers {escape_odd(bank.name)} for {only} logins only")
+    if asked is None and request.renews is not None and len(offered) > 1:
+        asked = sessions.kind_of(request.renews)
+    if asked in offered:
+        return asked
+    return CustomerKind.PERSONAL if CustomerKind.PERSONAL in offered else offered[0]
 
 
 def _not_offered(external_id: str | None) -> SetupError:

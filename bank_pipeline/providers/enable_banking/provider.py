@@ -105,6 +105,7 @@ class EnableBankingProvider(WindowProvider):
         counts_outlive_consents=True,
         cuts_quietly=True,
         is_finished_by_return=True,
+        asks_customer_kind=True,
         answers_present_users=True,
     )
 
@@ -125,12 +126,11 @@ class EnableBankingProvider(WindowProvider):
         )
         self._client = EnableBankingClient(sender, signer, retry=retry)
         self._sessions = Sessions(self._client, cache)
-        application = hashlib.blake2b(
-            f"{base_url} {application_id}".encode(), digest_size=8
-        ).hexdigest()
+        named = f"{base_url} {application_id}".encode()
+        application = hashlib.blake2b(named, digest_size=8).hexdigest()
         self._aspsps = Aspsps(self._client, cache, key=f"enable_banking/aspsps/{application}")
         self._limits = Limits(self._client, cache)
-        self._link_settings = link.LinkSettings(redirect_url, gateway_url)
+        self._links = link.LinkSettings(redirect_url, gateway_url)
 
     def close(self) -> None:
         """Close all idle connections."""
@@ -284,7 +284,7 @@ class EnableBankingProvider(WindowProvider):
 
     def start_link(self, request: LinkRequest) -> LinkStart:
         """Begin a link, or the renewal of a consent, which is a new one."""
-        return link.start_link(self._client, self._aspsps, self._link_settings, request)
+        return link.start_link(self._client, self._aspsps, self._sessions, self._links, request)
 
     def fetch_link_progress(
         self, external_state: SecretStr, *, returned: Mapping[str, str] | None = None
@@ -321,7 +321,7 @@ class EnableBankingProvider(WindowProvider):
             SetupError: our return address is not on the application's list.
         """
         application = self._fetch_application()
-        url = self._link_settings.known_url
+        url = self._links.known_url
         if url is not None and url not in (application.redirect_urls or ()):
             raise SetupError(
                 f"the Enable Banking application does not allow the return address {url}: add "

@@ -55,6 +55,13 @@ class Sessions:
             return None
         return EbAspspName.model_validate(remembered)
 
+    def kind_of(self, credential: SecretStr) -> str | None:
+        """Return whose login a session is of (`personal`, `business`); None if it does not tell."""
+        try:
+            return self.fetch(credential).psu_type
+        except ProviderError:
+            return None
+
     def to_confirmed(self, credential: SecretStr, error: ProviderError) -> ProviderError:
         """
         Return what a session's own status makes of an error that blames the session.

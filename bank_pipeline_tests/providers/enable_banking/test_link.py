@@ -7,6 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from bank_pipeline.domain.balance import BalanceKind
+from bank_pipeline.domain.institution import CustomerKind
 from bank_pipeline.errors import (
     AccountBlockedError,
     ConfigurationError,
@@ -29,6 +30,7 @@ from bank_pipeline_tests.providers.enable_banking.builders import (
     failure,
     link_request,
     new_session,
+    session,
 )
 from bank_pipeline_tests.providers.stub import Reply, Stub, resets, truncates, unreachable
 
@@ -68,6 +70,48 @@ def test_a_bank_for_businesses_alone_is_asked_for_as_one(
     bank.start_link(link_request())
 
     assert stub.received[1].body["psu_type"] == "business"
+
+
+def test_a_bank_for_both_is_asked_for_whose_login_it_is(
+    bank: EnableBankingProvider, stub: Stub
+) -> None:
+    stub.plays(aspsps(), STARTED)
+    bank.start_link(link_request(customer_kind=CustomerKind.BUSINESS))
+
+    assert stub.received[1].body["psu_type"] == "business"
+
+
+def test_a_kind_of_login_that_a_bank_does_not_have_is_refused(
+    bank: EnableBankingProvider, stub: Stub
+) -> None:
+    stub.plays(aspsps(aspsp(psu_types=["personal"])))
+    with pytest.raises(SetupError, match="Nordea for personal logins only"):
+        bank.start_link(link_request(customer_kind=CustomerKind.BUSINESS))
+    assert [one.path for one in stub.received] == ["/aspsps?service=AIS"]
+
+
+@pytest.mark.parametrize(
+    ("told", "kind"),
+    [
+        (session(psu_type="business"), "business"),
+        (session(status="EXPIRED", psu_type="business"), "business"),
+        (session(psu_type="personal"), "personal"),
+        (session(psu_type=None), "personal"),
+        (failure("SESSION_DOES_NOT_EXIST", 404), "personal"),
+        (failure("EXPIRED_SESSION", 401), "personal"),
+        (Reply({}, status=503), "personal"),
+    ],
+    ids=["business", "business, expired", "personal", "unsaid", "gone", "expired", "unreachable"],
+)
+def test_a_renewal_is_of_the_kind_that_its_session_was(
+    bank: EnableBankingProvider, stub: Stub, told: Reply, kind: str
+) -> None:
+    stub.plays(aspsps(), *[told] * (3 if told.status == 503 else 1), STARTED)
+
+    bank.start_link(link_request(renews=SESSION))
+
+    assert stub.received[-1].path == "/auth"
+    assert stub.received[-1].body["psu_type"] == kind
 
 
 def test_the_address_to_come_back_to_is_set_asked_for_or_the_gateways(
