@@ -58,7 +58,7 @@ class Size:
     days: int
 
 
-SIZES: Final = {"short": Size(of_each=1, days=6), "full": Size(of_each=2, days=12)}
+SIZES: Final = {"short": Size(of_each=1, days=3), "full": Size(of_each=2, days=12)}
 
 
 class _DaysAreOver(Exception):  # noqa: N818 - no error

@@ -65,7 +65,7 @@ class Size:
 
 
 SIZES: Final = {
-    "short": Size(turns=1, batched=40, plain=24, single=2, bare=100),
+    "short": Size(turns=1, batched=16, plain=8, single=1, bare=40),
     "full": Size(turns=2, batched=500, plain=120, single=4, bare=600),
 }
 

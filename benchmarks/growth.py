@@ -62,7 +62,7 @@ class Size:
 
 
 SIZES: Final = {
-    "short": Size(stored=(160, 1_600), turns=2, sample=20),
+    "short": Size(stored=(160, 1_600), turns=1, sample=10),
     "full": Size(stored=(1_000, 10_000, 50_000), turns=5, sample=20),
 }
 

@@ -56,7 +56,7 @@ class Size:
 
 
 SIZES: Final = {
-    "short": Size(stored=(2_000, 20_000), first=(2_000, 10_000), turns=1),
+    "short": Size(stored=(20_000,), first=(10_000,), turns=1),
     "full": Size(stored=(20_000, 200_000, 1_000_000), first=(20_000, 200_000, 1_000_000), turns=1),
 }
 

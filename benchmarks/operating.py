@@ -26,7 +26,7 @@ class Size:
 
 
 SIZES: Final = {
-    "short": Size(ticks=(1_000,), pages=1_000, batch=None),
+    "short": Size(ticks=(1_000,), pages=300, batch=None),
     "full": Size(ticks=(10_000, 100_000), pages=10_000, batch=400),
 }
 

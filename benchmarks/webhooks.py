@@ -39,7 +39,6 @@ from bank_pipeline.storage.webhook_events import insert_event
 from bank_pipeline_tests.ports import free_ports
 from bank_pipeline_tests.waiting import wait_until
 
-PAUSE_S: Final = (1.0, 6.0)  # between two events of one set-up: they meet the daemon anywhere
 READY_S: Final = 600
 ANSWER_S: Final = 90
 DEFAULT: Final = "is woken (default)"
@@ -52,13 +51,21 @@ SETUPS: Final = {
 
 @dataclass(frozen=True)
 class Size:
-    """How many events, and of which set-ups."""
+    """
+    How many events, and of which set-ups.
+
+    `pause_s` is between two events of one set-up: where it is long, they meet the daemon anywhere.
+    """
 
     rounds: int
     setups: tuple[str, ...]
+    pause_s: tuple[float, float]
 
 
-SIZES: Final = {"short": Size(3, (DEFAULT,)), "full": Size(12, tuple(SETUPS))}
+SIZES: Final = {
+    "short": Size(2, (DEFAULT,), (0.5, 1.5)),
+    "full": Size(12, tuple(SETUPS), (1.0, 6.0)),
+}
 P95_S_MAX: Final = {DEFAULT: 5.0, "is woken, warm workers": 3.0}
 
 
@@ -113,7 +120,7 @@ def measure(size_name: str) -> dict[str, Any]:
             wait_until(setup.is_settled, seconds=READY_S, what="a first sync")
         for number in range(size.rounds + 1):
             for setup in chance.sample([*setups.values()], len(setups)):
-                threading.Event().wait(chance.uniform(*PAUSE_S) / len(setups))
+                threading.Event().wait(chance.uniform(*size.pause_s) / len(setups))
                 setup.measure(number)
     seconds = {name: setup.seconds[1:] for name, setup in setups.items()}  # the first warms up
     p95_s = {name: round(_p95(one), 2) for name, one in seconds.items()}

@@ -72,7 +72,7 @@ class Size:
 
 
 SIZES: Final = {
-    "short": Size(rows=10_000, accounts=100, turns=2, sample=200, slow_turns=1),
+    "short": Size(rows=5_000, accounts=50, turns=1, sample=200, slow_turns=1),
     "full": Size(rows=200_000, accounts=2_000, turns=3, sample=2_000, slow_turns=1),
 }
 
