@@ -14,6 +14,7 @@ from bank_pipeline.errors import StorageError
 from bank_pipeline.providers.base import EventKind, ProviderEvent
 from bank_pipeline.storage.connections import (
     apply_transition,
+    insert_notice,
     load_connection,
     load_connection_by_external_id,
     request_accounts,
@@ -48,6 +49,11 @@ and by then it may be mended. The sync asks how it stands now.
 
 CONSENT_TO_COME: Final = "renewed by a new consent"
 """Why a connection is due whose new consent is to be tried: the one in use is as it was."""
+
+UNSHARED: Final = (
+    "the bank has accounts that are not shared yet: to have them read, renew the consent and "
+    "choose them"
+)
 
 ABOUT_ACCOUNTS: Final = frozenset({EventKind.ACCOUNT_REVOKED, EventKind.NEW_ACCOUNTS})
 
@@ -149,6 +155,8 @@ def _store(db: sa.Connection, event: ProviderEvent, now: datetime) -> None:
 def _apply(db: sa.Connection, event: ProviderEvent, connection: Connection, now: datetime) -> None:
     if event.kind in ABOUT_ACCOUNTS:
         request_accounts(db, connection.id)
+    if event.kind is EventKind.NEW_ACCOUNTS and connection.status.is_syncable:
+        insert_notice(db, connection, UNSHARED, now=now)
     if event.kind is EventKind.REPAIRED and connection.status in _REPAIRABLE:
         request_sync(db, connection.id, reason="repaired at the bank", now=now)
     elif (

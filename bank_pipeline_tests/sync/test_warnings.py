@@ -15,9 +15,10 @@ from bank_pipeline.storage.connections import lock_connection
 from bank_pipeline.storage.credentials import load_credential
 from bank_pipeline.sync.linked import keep_next_consent
 from bank_pipeline.sync.questions import decide_question
+from bank_pipeline.sync.webhooks import UNSHARED
 from bank_pipeline_tests.providers.contract.stage import Stage
 from bank_pipeline_tests.sync.between import during_a_sync
-from bank_pipeline_tests.sync.ground import SAVINGS, Ground
+from bank_pipeline_tests.sync.ground import CHECKING, SAVINGS, Ground
 from bank_pipeline_tests.sync.staging import staged
 from bank_pipeline_tests.sync.test_reconnect import RENAMING
 
@@ -138,6 +139,31 @@ def test_a_warning_stands_though_an_account_is_decided(announced: Ground) -> Non
     assert held.status is ConnectionStatus.EXPIRING
     assert held.status_reason == "ITEM/PENDING_DISCONNECT"
     assert announced.differences(connection) == []
+
+
+def test_that_the_bank_has_accounts_that_are_not_shared_is_told_with_what_to_do(
+    announced: Ground,
+) -> None:
+    connection = announced.link_ready("login-1", CHECKING)
+
+    announced.fire(connection, "NEW_ACCOUNTS_AVAILABLE")
+    announced.sync(connection)
+
+    told = [reason for _, _, reason in announced.events(connection)]
+    assert told.count(UNSHARED) == 1
+    held = announced.connection(connection)
+    assert (held.status, held.status_reason) == (ConnectionStatus.ACTIVE, None)
+
+
+def test_of_accounts_that_are_not_shared_nobody_is_told_whose_consent_is_over(
+    announced: Ground,
+) -> None:
+    connection = announced.link_ready("login-1", CHECKING)
+    announced.fire(connection, "USER_PERMISSION_REVOKED")
+
+    announced.fire(connection, "NEW_ACCOUNTS_AVAILABLE")
+
+    assert UNSHARED not in [reason for _, _, reason in announced.events(connection)]
 
 
 def renew_in_vain(
