@@ -158,7 +158,7 @@ async def _send_head(answer: Response, send: Send) -> None:
 async def _drop(scope: Scope) -> None:
     transport = scope["state"][TRANSPORT_KEY]
     connection = transport.get_extra_info("socket")
-    if connection is not None:
+    if connection is not None and connection.fileno() >= 0:  # else the other side was faster
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST_AT_CLOSE)
     transport.abort()
     await asyncio.sleep(0)  # lets the server notice, so that it does not answer 500
