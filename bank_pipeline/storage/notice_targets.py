@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from pydantic import SecretStr
@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from bank_pipeline.domain.ids import TeamId
 from bank_pipeline.domain.notices import Wishes, parse_kinds
-from bank_pipeline.errors import NotFoundError, RefusedError
+from bank_pipeline.errors import NotFoundError, RefusedError, SecretError
 from bank_pipeline.storage.credentials import Sealed, Vault
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.sealed_columns import notice_target
@@ -22,14 +22,17 @@ from bank_pipeline.storage.tables import (
     teams,
 )
 
+UNOPENED: Final = SecretError.__name__
+"""Why nothing is sent to a target whose address does not open."""
+
 
 @dataclass(frozen=True)
 class Target:
-    """Where a team's notices go."""
+    """Where a team's notices go. `url` is None where it does not open: its key is lost."""
 
     id: str
     name: str
-    url: SecretStr
+    url: SecretStr | None
 
 
 @dataclass(frozen=True)
@@ -104,25 +107,13 @@ def delete_target(db: sa.Connection, team_id: TeamId, name: str) -> None:
 
 
 def load_targets(db: sa.Connection, team_id: TeamId, vault: Vault) -> list[Target]:
-    """
-    Load a team's targets with their addresses, the oldest first.
-
-    Raises:
-        SecretError: an address does not open.
-    """
+    """Load a team's targets with their addresses, the oldest first."""
     query = (
         sa.select(notification_targets)
         .where(notification_targets.c.team_id == team_id)
         .order_by(notification_targets.c.id)
     )
-    return [
-        Target(
-            row.id,
-            row.name,
-            vault.decrypt(Sealed(bytes(row.ciphertext), row.key_id), notice_target(row.id)),
-        )
-        for row in db.execute(query)
-    ]
+    return [Target(row.id, row.name, _open(row, vault)) for row in db.execute(query)]
 
 
 def list_targets(db: sa.Connection) -> list[ListedTarget]:
@@ -186,6 +177,13 @@ def to_wishes(row: Mapping[str, Any]) -> Wishes:
         large_amounts=_to_amounts(row["large_amounts"]),
         low_balances=_to_amounts(row["low_balances"]),
     )
+
+
+def _open(row: sa.Row[Any], vault: Vault) -> SecretStr | None:
+    try:
+        return vault.decrypt(Sealed(bytes(row.ciphertext), row.key_id), notice_target(row.id))
+    except SecretError:
+        return None
 
 
 def _to_amounts(stored: Mapping[str, str]) -> dict[str, Decimal]:

@@ -16,9 +16,9 @@ from bank_pipeline.domain.notices import (
     NoticeState,
 )
 from bank_pipeline.domain.waits import growing_wait
-from bank_pipeline.errors import NotFoundError, SecretError
+from bank_pipeline.errors import NotFoundError
 from bank_pipeline.storage.connections import load_connection
-from bank_pipeline.storage.notice_targets import Target, load_targets
+from bank_pipeline.storage.notice_targets import UNOPENED, Target, load_targets
 from bank_pipeline.storage.notices import (
     ClaimedNotice,
     claim_notice,
@@ -107,13 +107,10 @@ def to_renewal(
 def _deliver(
     context: SyncContext, notice: ClaimedNotice, renewal_url: str | None, gateway_url: str | None
 ) -> NoticeState:
-    try:
-        with context.engine.connect() as db:
-            targets = load_targets(db, notice.team_id, context.vault)
-            is_late = is_over(db, notice)
-            is_true = _is_still_true(notice, _connection_of(context, notice))
-    except SecretError:
-        return _finish(context, notice, ["SecretError"])
+    with context.engine.connect() as db:
+        targets = load_targets(db, notice.team_id, context.vault)
+        is_late = is_over(db, notice)
+        is_true = _is_still_true(notice, _connection_of(context, notice))
     if not targets or is_late or not (is_true or notice.delivered_to):
         reason = "NoTarget" if not targets else "NoLongerTrue"
         return _suppress(context, notice, reason)
@@ -152,7 +149,7 @@ def _gateway_page(
 def _send(
     context: SyncContext, notice: ClaimedNotice, target: Target, message: Message
 ) -> str | None:
-    error = send(target.url, message, notice_id=notice.id)
+    error = UNOPENED if target.url is None else send(target.url, message, notice_id=notice.id)
     if error is not None:
         _log.warning("notice %s was not delivered to target %s: %s", notice.id, target.id, error)
         return error

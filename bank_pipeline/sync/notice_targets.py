@@ -16,6 +16,7 @@ from bank_pipeline.errors import NotFoundError
 from bank_pipeline.storage.connections import ensure_team, load_team
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.notice_targets import (
+    UNOPENED,
     delete_target,
     insert_target,
     load_targets,
@@ -125,7 +126,10 @@ def try_targets(
     if target is not None and not chosen:
         raise NotFoundError(f"no target {target!r}; see `bank-pipeline notify targets list`")
     message = made_up(kind, now=context.clock(), renewal_url=renewal_url)
-    errors = [(one.name, send(one.url, message, notice_id=new_id())) for one in chosen]
+    errors = [
+        (one.name, UNOPENED if one.url is None else send(one.url, message, notice_id=new_id()))
+        for one in chosen
+    ]
     return [
         TriedTarget(name, "sent" if error is None else "failed", error) for name, error in errors
     ]

@@ -101,6 +101,26 @@ def test_a_notice_arrives_by_mail_and_by_webhook(
     assert hook.ids == [notice_id]
 
 
+def test_a_target_whose_address_does_not_open_holds_up_no_other(
+    ground: Ground, mail: MailServer, hook: WebhookReceiver
+) -> None:
+    add_target(ground.context, "home", "mail", mail.url)
+    add_target(ground.context, "home", "hook", hook.url)
+    ground.execute(
+        "UPDATE bank.notification_targets SET ciphertext = 'altered' WHERE name = 'mail'"
+    )
+    tell(ground, "First Bank")
+
+    assert deliver(ground) == DeliveryReport(pending=1)
+
+    assert states(ground) == [("pending", 1, "SecretError")]
+    assert len(hook.bodies) == 1
+    remove_target(ground.context, "home", "mail")
+    ground.pass_time(DELIVERY_WAITS[0])
+    assert deliver(ground) == DeliveryReport(sent=1)
+    assert len(hook.bodies) == 1
+
+
 def test_a_target_that_fails_is_tried_again_and_the_other_hears_once(
     ground: Ground, mail: MailServer, hook: WebhookReceiver
 ) -> None:
