@@ -131,6 +131,7 @@ def fault_sensor(
     open_faults = load_faults(services.sync)
     over = [*_look_at_checks(context, services, open_faults)]
     over += _look_at_ticks(context, services, open_faults)
+    over += _of_what_is_gone(_repository(context), open_faults)
     over += [
         one.id
         for one in open_faults
@@ -176,9 +177,7 @@ def _look_at_ticks(
     context: dg.SensorEvaluationContext, services: Services, open_faults: list[OpenFault]
 ) -> Iterator[str]:
     """Note the sensors and schedules whose ticks fail; yield the faults of those that go well."""
-    repository = _repository(context)
-    names = {one.name for one in repository.sensor_defs}
-    names |= {one.name for one in repository.schedule_defs}
+    names = _ticking(_repository(context))
     known = {one.name: one for one in open_faults if one.name.source is FaultSource.TICK}
     for tick in load_last_ticks(context.instance, names):
         if tick.cause is None:
@@ -187,6 +186,27 @@ def _look_at_ticks(
         name = FaultName(FaultSource.TICK, tick.name, tick.cause)
         if name not in known or tick.at > known[name].last_seen_at:
             note_fault(services.sync, name, seen_at=tick.at, facts={"count": 1})
+
+
+def _of_what_is_gone(
+    repository: dg.RepositoryDefinition, open_faults: list[OpenFault]
+) -> Iterator[str]:
+    """Yield the faults of checks, jobs, sensors and schedules that this release does not have."""
+    there = {
+        FaultSource.CHECK: {
+            key.to_user_string() for key in repository.asset_graph.asset_check_keys
+        },
+        FaultSource.RUN: {*repository.job_names},
+        FaultSource.TICK: _ticking(repository),
+    }
+    for one in open_faults:
+        if one.name.source in there and one.name.subject not in there[one.name.source]:
+            yield one.id
+
+
+def _ticking(repository: dg.RepositoryDefinition) -> set[str]:
+    sensors = {one.name for one in repository.sensor_defs}
+    return sensors | {one.name for one in repository.schedule_defs}
 
 
 def _repository(context: dg.SensorEvaluationContext) -> dg.RepositoryDefinition:

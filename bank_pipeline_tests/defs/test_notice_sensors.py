@@ -20,7 +20,9 @@ from bank_pipeline.defs.notice_sensors import (
 )
 from bank_pipeline.domain.connection import ConnectionStatus, Provider
 from bank_pipeline.storage.connections import ensure_team, insert_or_renew_connection
+from bank_pipeline.storage.faults import FaultName, FaultSource
 from bank_pipeline.storage.tables import connections
+from bank_pipeline.sync.faults import load_faults, note_fault
 from bank_pipeline.sync.notice_targets import add_target
 from bank_pipeline_tests.defs.operators import Operator
 from bank_pipeline_tests.defs.runs import Runs
@@ -34,6 +36,12 @@ BEGIN: Final = datetime(2026, 1, 1, tzinfo=UTC)
 DAYS: Final = 200
 STEPS: Final = (14, 7, 3, 1, 0)
 _QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+STILL_THERE: Final = {
+    FaultSource.CHECK: (),
+    FaultSource.RUN: ("prune_job", "__ASSET_JOB"),
+    FaultSource.TICK: ("connection_sensor", "prune_schedule"),
+}
 
 
 @pytest.fixture
@@ -314,3 +322,19 @@ def test_a_check_that_fails_is_told_once_and_when_it_passes(runs: Runs) -> None:
     operator.tick()
 
     assert operator.told()[1:] == [("operator_recovered", "check failed")]
+
+
+@pytest.mark.parametrize("source", [FaultSource.CHECK, FaultSource.RUN, FaultSource.TICK])
+def test_a_fault_of_what_a_new_release_does_not_have_is_over(
+    runs: Runs, source: FaultSource
+) -> None:
+    """No newest result, run or tick of it would ever say so."""
+    operator = Operator(runs)
+    context = runs.installation.services.sync
+    for subject in ("as it was called before", *STILL_THERE[source]):
+        name = FaultName(source, subject, "check failed")
+        assert note_fault(context, name, seen_at=context.clock(), facts={"count": 1})
+
+    operator.tick()
+
+    assert [one.name.subject for one in load_faults(context)] == [*STILL_THERE[source]]
