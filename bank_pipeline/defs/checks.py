@@ -82,7 +82,7 @@ history_has_no_gaps = _check(
     what="Ranges of dates that no complete answer has covered",
     to_do="The next syncs ask for what the bank still gives. If one stays for a week, ask "
     "once with `bank-pipeline backfill --connection ID --from FIRST_DAY`. What the bank "
-    "refuses stays a gap: tell whoever sums these dates.",
+    "refuses stays a gap, and so does that of an ended connection: tell whoever sums these dates.",
     severity=A_PERSON_LOOKS,
 )
 
