@@ -113,7 +113,7 @@ def test_a_company_connects_with_the_login_that_its_bank_keeps_for_companies(
     tab.goto("/connect")
     tab.get_by_label("Name of your bank").fill("Nordea")
     tab.get_by_role("button", name="Search").click()
-    company = tab.get_by_role("button", name=re.compile("^Connect a company's login at Nordea"))
+    company = tab.get_by_role("button", name=re.compile("^With a company's login at Nordea"))
     company.first.click()
     tab.get_by_role("button", name="Approve").first.click()
 
