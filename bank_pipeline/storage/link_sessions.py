@@ -153,14 +153,12 @@ def finish_link_session(
     return db.execute(statement.values(values)).rowcount == 1
 
 
-def load_overdue_link_sessions(
-    db: sa.Connection, *, before: datetime, vault: Vault
-) -> list[LinkSession]:
-    """Load the open links whose time was over by then."""
-    query = sa.select(link_sessions).where(
+def load_overdue_link_ids(db: sa.Connection, *, before: datetime) -> list[LinkSessionId]:
+    """Load the ids of the open links whose time was over by then."""
+    query = sa.select(link_sessions.c.id).where(
         link_sessions.c.finished_at.is_(None), link_sessions.c.expires_at <= before
     )
-    return [_to_session(row, vault) for row in db.execute(query)]
+    return [LinkSessionId(id_) for id_ in db.scalars(query)]
 
 
 def load_open_link_sessions(

@@ -34,7 +34,7 @@ from bank_pipeline.storage.link_sessions import (
     LinkSession,
     insert_link_session,
     load_link_session,
-    load_overdue_link_sessions,
+    load_overdue_link_ids,
     load_returned_link_session,
 )
 from bank_pipeline.storage.locks import link_lock
@@ -261,17 +261,19 @@ def expire_links(context: SyncContext) -> int:
     Close the open links whose time is over and that nobody ends just now; return how many.
 
     Who agreed and never came back is connected, where the provider can be asked for it. One
-    that does not answer now is asked when this is called again.
+    that does not answer now, or whose name of the link does not open, is asked when this is
+    called again.
     """
     before = context.clock() - GRACE
     with context.engine.connect() as db:
-        overdue = load_overdue_link_sessions(db, before=before, vault=context.vault)
-    return sum(_expire(context, session.id) for session in overdue)
+        overdue = load_overdue_link_ids(db, before=before)
+    return sum(_expire(context, session_id) for session_id in overdue)
 
 
 def _expire(context: SyncContext, session_id: LinkSessionId) -> bool:
     """End a link whose time is over; return whether it yielded nothing."""
-    with link_lock(context.engine, session_id, wait_s=0) as is_mine, suppress(NotFoundError):
+    is_unknown = suppress(NotFoundError, SecretError)  # it went, or waits for its key
+    with link_lock(context.engine, session_id, wait_s=0) as is_mine, is_unknown:
         session = _load(context, session_id)
         if not is_mine or session.outcome is not None:
             return False

@@ -19,6 +19,7 @@ from bank_pipeline.sandbox.faults import FaultKind
 from bank_pipeline.sandbox.ledger import AccountKind
 from bank_pipeline.storage.consents import store_next_consent
 from bank_pipeline.storage.link_sessions import finish_link_session
+from bank_pipeline.storage.tables import link_sessions
 from bank_pipeline.sync.context import SyncContext
 from bank_pipeline.sync.ending import end_consents
 from bank_pipeline.sync.erasing import erase_team
@@ -358,3 +359,16 @@ def test_a_renewal_for_a_team_that_went_meanwhile_is_ended(sessions: Stage) -> N
     assert sessions.query(TO_END) == [("enable_banking", True)]
     end_consents(sessions.context)
     assert {*sessions.external_ids()} == before
+
+
+def test_a_late_link_that_does_not_open_holds_up_no_other(requisitions: Stage) -> None:
+    """Its key may come back: until then nobody can tell what it yielded."""
+    requisitions.agreed(requisitions.new_login(), AccountKind.CHECKING)
+    with requisitions.context.engine.begin() as db:
+        db.execute(sa.update(link_sessions).values(state_ciphertext=b"altered"))
+    requisitions.agreed(requisitions.new_login(), AccountKind.CHECKING)
+    requisitions.pass_time(2 * DAY)
+
+    expire_links(requisitions.context)
+
+    assert requisitions.query(f"{OUTCOMES} ORDER BY created_at") == [(None,), ("linked",)]
