@@ -1,11 +1,10 @@
 """
 What a provider is to the rest of the house: one contract, and its differences as data.
 
-A provider fetches, hands every successful answer to `archive` before a row of it is read,
-and translates into domain values. An answer that cannot be read at all is archived before
-the error is raised, so that there is something to look into; only the answers of a loop
-that is started again are not kept. It never touches the database and never waits longer
-than a call's own short retries: a longer wait is an error that carries `retry_after_s`.
+A provider fetches, hands every successful answer to `archive` before a row of it is read, and
+translates into domain values. One that cannot be read at all is archived before its error is
+raised; only the answers of a loop that is started again are not kept. It never touches the database
+nor waits longer than a call's own short retries: a longer wait is an error with `retry_after_s`.
 """
 
 from abc import ABC, abstractmethod
@@ -167,16 +166,17 @@ class LinkedConnection:
 @dataclass(frozen=True)
 class LinkProgress:
     """
-    Where a link stands. `exchange_tokens` are single-use and short-lived.
+    Where a link stands. Neither finished nor with tokens: the customer is still at it.
 
-    Neither finished nor with tokens: the customer is still at it. `stated_id` is the connection's
-    id as the browser tells it, unproven, where it hands over what opens the bank by itself.
+    `exchange_tokens`, of this bank where it is told, work once and not for long. `stated_id` is the
+    connection's as the browser says, unproven, where it hands over what opens the bank by itself.
     """
 
     is_finished: bool
     exchange_tokens: tuple[SecretStr, ...] = ()
     exit_reason: str | None = None
     stated_id: str | None = None
+    institution_external_id: str | None = None
 
 
 class EventKind(StrEnum):

@@ -13,7 +13,7 @@ from bank_pipeline.domain.ids import ConnectionId, LinkSessionId, TeamId
 from bank_pipeline.errors import NotFoundError
 from bank_pipeline.storage.credentials import Sealed, Vault
 from bank_pipeline.storage.identifiers import new_id
-from bank_pipeline.storage.tables import link_sessions
+from bank_pipeline.storage.tables import connections, link_sessions
 
 EXPIRED: Final = "expired"
 LINKED: Final = "linked"
@@ -159,6 +159,28 @@ def load_overdue_link_ids(db: sa.Connection, *, before: datetime) -> list[LinkSe
         link_sessions.c.finished_at.is_(None), link_sessions.c.expires_at <= before
     )
     return [LinkSessionId(id_) for id_ in db.scalars(query)]
+
+
+def is_linked_since(db: sa.Connection, session: LinkSession, *, bank: str | None) -> bool:
+    """
+    Say whether the team began another link after this one, and it came to what this one is of.
+
+    That is the connection to be renewed, or else one of this `bank` at its provider.
+    """
+    later, linked = link_sessions.alias(), connections.c
+    begun_at = sa.select(link_sessions.c.created_at).where(link_sessions.c.id == session.id)
+    is_it = (
+        (linked.provider == session.provider) & (linked.institution_external_id == bank)
+        if session.renews_connection_id is None
+        else linked.id == session.renews_connection_id
+    )
+    query = sa.exists().where(
+        later.c.team_id == session.team_id,
+        later.c.created_at > begun_at.scalar_subquery(),
+        linked.id == sa.any_(later.c.connection_ids),
+        is_it,
+    )
+    return db.scalar(sa.select(query)) is True
 
 
 def load_open_link_sessions(

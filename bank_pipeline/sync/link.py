@@ -33,6 +33,7 @@ from bank_pipeline.storage.link_sessions import (
     EXPIRED,
     LinkSession,
     insert_link_session,
+    is_linked_since,
     load_link_session,
     load_overdue_link_ids,
     load_returned_link_session,
@@ -260,9 +261,9 @@ def expire_links(context: SyncContext) -> int:
     """
     Close the open links whose time is over and that nobody ends just now; return how many.
 
-    Who agreed and never came back is connected, where the provider can be asked for it. One
-    that does not answer now, or whose name of the link does not open, is asked when this is
-    called again.
+    Who agreed and never came back is connected, where the provider can be asked for it, unless
+    they have begun anew since, and that was kept. One that does not answer now, or whose name of
+    the link does not open, is asked when this is called again.
     """
     before = context.clock() - GRACE
     with context.engine.connect() as db:
@@ -302,7 +303,10 @@ def _ask(
         raise
     except ProviderError:  # it has forgotten the link
         return _TOO_LATE
-    return progress if progress.exchange_tokens else _TOO_LATE
+    with context.engine.connect() as db:
+        bank = progress.institution_external_id
+        is_repeated = returned is None and is_linked_since(db, session, bank=bank)
+    return progress if progress.exchange_tokens and not is_repeated else _TOO_LATE
 
 
 def _is_told_late(

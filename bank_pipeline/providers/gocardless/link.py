@@ -125,7 +125,11 @@ def to_progress(requisition: GcRequisition) -> LinkProgress:
     It may list accounts before it is linked; they cannot be read.
     """
     if requisition.status == LINKED:
-        return LinkProgress(is_finished=True, exchange_tokens=(SecretStr(requisition.id),))
+        return LinkProgress(
+            is_finished=True,
+            exchange_tokens=(SecretStr(requisition.id),),
+            institution_external_id=requisition.institution_id,
+        )
     if isinstance(error_of_code(_REQUISITION, requisition.status), TransientError):
         return LinkProgress(is_finished=False)
     return LinkProgress(is_finished=True, exit_reason=requisition.status)
