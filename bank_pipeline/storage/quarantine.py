@@ -150,7 +150,7 @@ def set_orphans_resolved(
     """
     Mark the waiting rows of these accounts (external ids) as dealt with; return how many.
 
-    Their accounts are listed by now, so a replay will bring the rows themselves.
+    Their accounts are held by now, and the whole history, which is being written, has the rows.
     """
     statement = sa.update(quarantine).where(
         *_is_orphan_of(connection_id), quarantine.c.account_external_id.in_(accounts)

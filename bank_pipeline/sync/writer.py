@@ -227,7 +227,7 @@ class RowWriter:
             return self._write_windows(fetched, fetched.windows)
         if changes is None:
             return _NOTHING
-        if self._started.has_orphans:
+        if self._started.has_orphans and changes.cursor_before is None:  # else they come no more
             set_orphans_resolved(
                 self._db,
                 self._connection.id,

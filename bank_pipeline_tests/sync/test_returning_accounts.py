@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Final
 
 import pytest
@@ -19,6 +20,7 @@ from bank_pipeline.sync.disconnect import disconnect
 from bank_pipeline.sync.questions import decide_question
 from bank_pipeline_tests.providers.contract.cases import CASES
 from bank_pipeline_tests.providers.contract.stage import Stage
+from bank_pipeline_tests.sync.between import during_a_sync
 from bank_pipeline_tests.sync.staging import staged
 from bank_pipeline_tests.sync.test_reconnect import RENAMING, forget_keys
 
@@ -122,6 +124,44 @@ def test_a_new_account_does_not_take_over_one_of_its_name_that_closed_long_ago(
     stage: Stage,
 ) -> None:
     """Plaid tells no number of a certificate of deposit, and banks call all of them the same."""
+    connection, before = asked_about_a_certificate(stage)
+    [(closed,)] = stage.query(CLOSED)
+
+    [question] = stage.questions()
+    assert question.candidate_ids == (closed,)
+    assert {row.id for row in stage.live()} == before
+    decide_question(stage.context, question.id, same_as=None)
+    stage.pass_time(DAY)
+    stage.sync(connection)
+    assert stage.query(CLOSED) == [(closed,)]
+    assert [row.amount for row in stage.live() if row.id not in before] == [TEA]
+    assert stage.differences(connection) == []
+
+
+@pytest.mark.parametrize("stage", CASES[:1], ids=str, indirect=True)
+@pytest.mark.parametrize("is_new", [True, False])
+def test_rows_of_an_account_that_is_decided_during_a_sync_land_with_the_next(
+    stage: Stage, is_new: bool
+) -> None:
+    """They were set aside before, and the feed has gone on: only a replay brings them."""
+    connection, _ = asked_about_a_certificate(stage)
+    [question] = stage.questions()
+    same_as = None if is_new else AccountId(question.candidate_ids[0])
+    decide = partial(decide_question, stage.context, question.id, same_as=same_as)
+    stage.pass_time(DAY)
+
+    with during_a_sync(stage.context.engine, decide):
+        stage.sync(connection)
+    stage.pass_time(DAY)
+    stage.sync(connection)
+
+    assert len(stage.live(amount=TEA)) == 1
+    waiting = "SELECT count(*) FROM bank.quarantine WHERE resolved_at IS NULL"
+    assert stage.query(waiting) == [(0,)]
+
+
+def asked_about_a_certificate(stage: Stage) -> tuple[ConnectionId, set[str]]:
+    """Have a new account come that has the name of one that closed long ago, with a row."""
     login = stage.new_login()
     certificate = Offer(AccountKind.SAVINGS, "Certificate", None, "USD", "0", masked=False)
     old = stage.world.add_account(login, certificate)
@@ -133,23 +173,12 @@ def test_a_new_account_does_not_take_over_one_of_its_name_that_closed_long_ago(
     for _ in range(9):
         stage.pass_time(10 * DAY)
         stage.sync(connection)
-    [(closed,)] = stage.query(CLOSED)
-
     new = stage.world.add_account(login, certificate)
     stage.world.add_booked(new.id, TEA)
     share_all_open(stage, login, connection)
     stage.pass_time(8 * DAY)
     stage.sync(connection)
-
-    [question] = stage.questions()
-    assert question.candidate_ids == (closed,)
-    assert {row.id for row in stage.live()} == before
-    decide_question(stage.context, question.id, same_as=None)
-    stage.pass_time(DAY)
-    stage.sync(connection)
-    assert stage.query(CLOSED) == [(closed,)]
-    assert [row.amount for row in stage.live() if row.id not in before] == [TEA]
-    assert stage.differences(connection) == []
+    return connection, before
 
 
 def share_all_open(stage: Stage, login: str, connection: ConnectionId) -> None:
