@@ -286,9 +286,11 @@ class RowWriter:
         Cover what a change feed told: everything that the provider has.
 
         That reaches from the oldest row it ever showed to the day on which the provider last
-        got data from the bank, where it says so, else to today.
+        got data from the bank, where it says so, else to today. An account that may be told of
+        under another id is not: until a person says so, no row of it is read.
         """
-        ours = [account_ids[name] for name in sorted(self._open_names())]
+        doubted = {name for one in fetched.asked for name in one.candidates}
+        ours = [account_ids[name] for name in sorted(self._open_names() - doubted)]
         held = self._covered()
         new = ours if fetched.is_deep else [one for one in ours if one not in held]
         oldest = load_oldest_days(self._db, new) if new else {}

@@ -5,6 +5,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Final
 
+import httpx
 import pytest
 import sqlalchemy as sa
 
@@ -160,6 +161,32 @@ def test_rows_of_an_account_that_is_decided_during_a_sync_land_with_the_next(
     assert stage.query(waiting) == [(0,)]
 
 
+@pytest.mark.parametrize("stage", CASES[:1], ids=str, indirect=True)
+def test_an_account_that_may_go_by_another_id_is_not_covered_until_that_is_told(
+    stage: Stage,
+) -> None:
+    """Nothing of it is read: neither under the id it had nor under the other."""
+    login = stage.new_login()
+    savings = stage.account(login, AccountKind.SAVINGS)
+    stage.world.add_booked(savings, TEA)
+    connection = stage.link(login)
+    stage.sync(connection)
+    named = "SELECT name FROM bank.accounts WHERE external_id = :id"
+    [[name]] = stage.query(named, id=stage.account_id(connection, savings))
+    before = dict(stage.query(REACHES))
+    forget_keys(stage, name)
+    stage.pass_time(DAY)
+    churn(stage, connection, savings)
+    stage.pass_time(8 * DAY)
+
+    stage.sync(connection)
+
+    assert len(stage.questions()) == 1
+    after = dict(stage.query(REACHES))
+    assert after.pop("Old") == before.pop(name)
+    assert all(after[one] > last for one, last in before.items())
+
+
 def asked_about_a_certificate(stage: Stage) -> tuple[ConnectionId, set[str]]:
     """Have a new account come that has the name of one that closed long ago, with a row."""
     login = stage.new_login()
@@ -181,6 +208,14 @@ def asked_about_a_certificate(stage: Stage) -> tuple[ConnectionId, set[str]]:
     return connection, before
 
 
+def churn(stage: Stage, connection: ConnectionId, account: str) -> None:
+    """Have Plaid lose track of an account, and tell of it under another id."""
+    external_id = stage.connection(connection).external_id
+    url = f"{stage.sandbox.url}/_sim/items/{external_id}/churn"
+    body = {"account_id": stage.account_id(connection, account)}
+    httpx.post(url, json=body).raise_for_status()
+
+
 def share_all_open(stage: Stage, login: str, connection: ConnectionId) -> None:
     """Have a customer of Plaid share what they have by now."""
     plaid, now = stage.sandbox.plaid, stage.world.clock.now()
@@ -189,6 +224,10 @@ def share_all_open(stage: Stage, login: str, connection: ConnectionId) -> None:
         plaid.items.select_accounts(plaid.item(stage.connection(connection).external_id), ids, now)
 
 
+REACHES: Final = (
+    "SELECT a.name, max(c.last_day) FROM bank.account_coverage c "
+    "JOIN bank.accounts a ON a.id = c.account_id GROUP BY 1"
+)
 CLOSED: Final = "SELECT id::text FROM bank.accounts WHERE closed_at IS NOT NULL ORDER BY id"
 
 
