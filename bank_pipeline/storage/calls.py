@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from bank_pipeline.domain.connection import Provider
+from bank_pipeline.domain.connection import Connection, Provider
 from bank_pipeline.domain.ids import ConnectionId, SyncRunId
 from bank_pipeline.domain.quota import PERIOD, PastCall
 from bank_pipeline.domain.transitions import LEASE
@@ -100,13 +100,19 @@ def load_recent_calls(
     return found
 
 
-def rename_calls(db: sa.Connection, connection_id: ConnectionId, names: Mapping[str, str]) -> None:
-    """Let the calls for accounts go with them to the ids that they go by now: {old: new}."""
+def rename_calls(db: sa.Connection, connection: Connection, names: Mapping[str, str]) -> None:
+    """Let the calls for accounts go with them to the ids that they have now: {old: new}."""
+    columns = provider_calls.c
     for old, new in names.items():
-        is_its = (provider_calls.c.connection_id == connection_id) & (
-            provider_calls.c.account_external_id == old
+        db.execute(
+            provider_calls.update()
+            .where(
+                columns.connection_id == connection.id,
+                columns.provider == connection.provider,  # of another one none goes on
+                columns.account_external_id == old,
+            )
+            .values(account_external_id=new)
         )
-        db.execute(provider_calls.update().where(is_its).values(account_external_id=new))
 
 
 def load_last_applied(

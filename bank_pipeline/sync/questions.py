@@ -14,6 +14,7 @@ from bank_pipeline.storage.accounts import (
     rename_accounts,
     save_accounts,
 )
+from bank_pipeline.storage.calls import rename_calls
 from bank_pipeline.storage.connections import (
     insert_notice,
     lock_connection,
@@ -51,6 +52,9 @@ def decide_question(
                 raise SetupError(f"it cannot be account {same_as}; it could be {listed}")
             names = {old: question.shown.external_id}
             rename_accounts(db, connection.id, names, moved_from=connection.provider)
+            client = context.providers.get(connection.provider)
+            if client is not None and client.capabilities.counts_outlive_consents:
+                rename_calls(db, connection, names)
         save_accounts(db, connection, [question.shown], vault=vault, now=now)
         account_id = load_account_ids(db, connection.id)[question.shown.external_id]
         set_question_decided(

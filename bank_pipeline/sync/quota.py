@@ -302,7 +302,7 @@ class CallBook(CallMeter):
         delete_reserved_calls(db, self._reserved.values())
         insert_ended_calls(db, self._ended)
         if renamed and self._counts_outlive_consents:
-            rename_calls(db, self._connection.id, renamed)
+            rename_calls(db, self._connection, renamed)
 
     def _go_by(self, connection: Connection, capabilities: Capabilities | None) -> None:
         self._connection, self._capabilities = connection, capabilities

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from bank_pipeline.domain.connection import ConnectionStatus
 from bank_pipeline.domain.ids import AccountId, ConnectionId
-from bank_pipeline.errors import SetupError
+from bank_pipeline.errors import RateLimitedError, SetupError
 from bank_pipeline.sandbox.banks import Offer
 from bank_pipeline.sandbox.ledger import AccountKind
 from bank_pipeline.storage.account_questions import load_question
@@ -19,6 +19,8 @@ from bank_pipeline.storage.accounts import load_account_ids, load_accounts
 from bank_pipeline.sync.account_choice import choose_accounts
 from bank_pipeline.sync.disconnect import disconnect
 from bank_pipeline.sync.questions import decide_question
+from bank_pipeline.sync.quota import SPENT
+from bank_pipeline.sync.reports import SyncReason
 from bank_pipeline_tests.providers.contract.cases import CASES
 from bank_pipeline_tests.providers.contract.stage import Stage
 from bank_pipeline_tests.sync.between import during_a_sync
@@ -28,6 +30,8 @@ from bank_pipeline_tests.sync.test_reconnect import RENAMING, forget_keys
 DAY: Final = timedelta(days=1)
 COFFEE: Final = Decimal("-4.50")
 TEA: Final = Decimal("-3.20")
+
+EUROPEAN: Final = [case for case in CASES if case.capabilities.counts_outlive_consents]
 
 stage = staged(RENAMING)
 
@@ -185,6 +189,34 @@ def test_an_account_that_may_go_by_another_id_is_not_covered_until_that_is_told(
     after = dict(stage.query(REACHES))
     assert after.pop("Old") == before.pop(name)
     assert all(after[one] > last for one, last in before.items())
+
+
+@pytest.mark.parametrize("stage", EUROPEAN, ids=str, indirect=True)
+def test_an_account_that_a_person_knows_again_has_made_its_calls_of_the_day(
+    stage: Stage,
+) -> None:
+    """Its bank goes on counting, whoever found out that it is the same."""
+    login, connection = stage.linked(AccountKind.SAVINGS)
+    stage.pass_time(DAY)
+    for _ in range(4):
+        stage.pass_time(timedelta(minutes=1))
+        stage.sync(connection, SyncReason.MANUAL)
+    forget_keys(stage, "Tagesgeld")
+    stage.consent(login, AccountKind.SAVINGS, renews=connection)
+    stage.sync(connection)
+    [question] = stage.questions()
+    [known] = question.candidate_ids
+    decide_question(stage.context, question.id, same_as=AccountId(known))
+    made = stage.calls()
+
+    with pytest.raises(RateLimitedError) as refused:
+        stage.sync(connection, SyncReason.MANUAL)
+
+    assert refused.value.code == SPENT
+    assert "transactions" not in {scope for scope, _ in stage.calls() - made}
+    stage.pass_time(DAY)
+    stage.sync(connection, SyncReason.RECOVERY)
+    assert stage.differences(connection) == []
 
 
 def asked_about_a_certificate(stage: Stage) -> tuple[ConnectionId, set[str]]:
