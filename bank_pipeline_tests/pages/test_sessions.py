@@ -222,6 +222,17 @@ def test_no_other_site_can_log_its_visitors_in(front: Front, http: httpx.Client)
         assert answer.status_code == status, site
 
 
+def test_whoever_renews_is_told_that_they_choose_their_accounts_anew(
+    front: Front, http: httpx.Client
+) -> None:
+    own = link(front)
+    http.get(
+        secret(make_renewal_link(front.services.sync, front.team_id(), own, base_url=front.url))
+    )
+
+    assert "choose again all that shall be read" in http.get(f"/connections/{own}/reconnect").text
+
+
 def test_a_link_for_renewing_neither_chooses_accounts_nor_decides(
     front: Front, http: httpx.Client
 ) -> None:
