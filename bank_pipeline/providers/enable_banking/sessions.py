@@ -56,9 +56,16 @@ class Sessions:
         return EbAspspName.model_validate(remembered)
 
     def kind_of(self, credential: SecretStr) -> str | None:
-        """Return whose login a session is of (`personal`, `business`); None if it does not tell."""
+        """
+        Return whose login a session is of (`personal`, `business`); None if it does not tell.
+
+        Raises:
+            TransientError: it may tell later.
+        """
         try:
             return self.fetch(credential).psu_type
+        except TransientError:
+            raise
         except ProviderError:
             return None
 

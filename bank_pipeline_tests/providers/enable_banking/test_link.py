@@ -99,19 +99,30 @@ def test_a_kind_of_login_that_a_bank_does_not_have_is_refused(
         (session(psu_type=None), "personal"),
         (failure("SESSION_DOES_NOT_EXIST", 404), "personal"),
         (failure("EXPIRED_SESSION", 401), "personal"),
-        (Reply({}, status=503), "personal"),
     ],
-    ids=["business", "business, expired", "personal", "unsaid", "gone", "expired", "unreachable"],
+    ids=["business", "business, expired", "personal", "unsaid", "gone", "expired"],
 )
 def test_a_renewal_is_of_the_kind_that_its_session_was(
     bank: EnableBankingProvider, stub: Stub, told: Reply, kind: str
 ) -> None:
-    stub.plays(aspsps(), *[told] * (3 if told.status == 503 else 1), STARTED)
+    stub.plays(aspsps(), told, STARTED)
 
     bank.start_link(link_request(renews=SESSION))
 
     assert stub.received[-1].path == "/auth"
     assert stub.received[-1].body["psu_type"] == kind
+
+
+def test_a_renewal_does_not_begin_while_its_session_cannot_be_asked_whose_it_is(
+    bank: EnableBankingProvider, stub: Stub
+) -> None:
+    """Whoever has a company's login could do nothing at the page for persons."""
+    stub.plays(aspsps(), Reply({}, status=503))
+
+    with pytest.raises(TransientError):
+        bank.start_link(link_request(renews=SESSION))
+
+    assert "/auth" not in [one.path for one in stub.received]
 
 
 def test_the_address_to_come_back_to_is_set_asked_for_or_the_gateways(
