@@ -1,6 +1,7 @@
 """Links under way: who started one, until the provider says how it ended."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -10,7 +11,7 @@ from pydantic import SecretStr
 
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.ids import ConnectionId, LinkSessionId, TeamId
-from bank_pipeline.errors import NotFoundError
+from bank_pipeline.errors import NotFoundError, SecretError
 from bank_pipeline.storage.credentials import Sealed, Vault
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.tables import connections, link_sessions
@@ -186,13 +187,21 @@ def is_linked_since(db: sa.Connection, session: LinkSession, *, bank: str | None
 def load_open_link_sessions(
     db: sa.Connection, team_id: TeamId, *, renews: ConnectionId | None = None, vault: Vault
 ) -> list[LinkSession]:
-    """Load the links that a team has begun and that have not ended, or one's renewals alone."""
+    """
+    Load the links that a team has begun and that have not ended, or one's renewals alone.
+
+    Without those whose state does not open, its key lost: nothing can be ended by them.
+    """
     query = sa.select(link_sessions).where(
         link_sessions.c.team_id == team_id, link_sessions.c.finished_at.is_(None)
     )
     if renews is not None:
         query = query.where(link_sessions.c.renews_connection_id == renews)
-    return [_to_session(row, vault) for row in db.execute(query)]
+    found = []
+    for row in db.execute(query):
+        with suppress(SecretError):
+            found.append(_to_session(row, vault))
+    return found
 
 
 def delete_link_sessions_of(db: sa.Connection, team_id: TeamId) -> int:

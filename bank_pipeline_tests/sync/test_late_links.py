@@ -266,6 +266,17 @@ def test_who_agreed_is_not_asked_for_without_end(requisitions: Stage) -> None:
     assert requisitions.query(OUTCOMES) == [("expired",)]
 
 
+def test_a_team_is_erased_though_a_link_that_it_began_does_not_open(ground: Ground) -> None:
+    """Nothing can be ended by it, and it must hold up no erasure."""
+    ground.begin_link(team="going")
+    ground.execute("UPDATE bank.link_sessions SET state_ciphertext = 'altered'")
+
+    [report] = erase_team(ground.context, "going", forget=lambda _: True)
+
+    assert report.is_done
+    assert ground.query(OUTCOMES) == []
+
+
 def test_a_late_link_of_a_provider_that_is_off_now_is_closed(ground: Ground) -> None:
     ground.begin_link()
     ground.pass_time(DAY)
