@@ -1,7 +1,7 @@
 """What each sync changed in a stored row, from and to, so that any past state can be told."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from bank_pipeline.domain.ids import SyncRunId, TeamId, TransactionId
+from bank_pipeline.domain.ids import AccountId, SyncRunId, TeamId, TransactionId
 from bank_pipeline.storage.copying import copy_rows
 from bank_pipeline.storage.tables import transaction_revisions
 
@@ -88,3 +88,22 @@ def load_revisions(db: sa.Connection, transaction_id: TransactionId) -> list[Rev
         )
         for row in rows
     ]
+
+
+def load_borne_names(
+    db: sa.Connection, account_ids: Collection[AccountId], names: Collection[str]
+) -> frozenset[str]:
+    """Return those of these names that a row of the accounts bears, or bore before."""
+    given = {"accounts": [*account_ids], "names": [*names]}
+    return frozenset(db.scalars(_BORNE_NAMES, given))
+
+
+_BORNE_NAMES: Final = sa.text("""
+    SELECT t.external_id FROM bank.transactions t
+    WHERE t.account_id = ANY(CAST(:accounts AS uuid[])) AND t.external_id = ANY(:names)
+    UNION
+    SELECT r.changes->'external_id'->>0 FROM bank.transaction_revisions r
+    JOIN bank.transactions t ON t.id = r.transaction_id
+    WHERE t.account_id = ANY(CAST(:accounts AS uuid[]))
+        AND r.changes->'external_id'->>0 = ANY(:names)
+""")

@@ -16,6 +16,7 @@ from bank_pipeline.domain.transaction import Transaction, TransactionDelta
 from bank_pipeline.providers.answers import ChangesAnswer, LongUpdate, QuarantinedRow, fold_pages
 from bank_pipeline.storage.accounts import HeldAccount, set_arrived
 from bank_pipeline.storage.quarantine import ORPHANED
+from bank_pipeline.storage.revisions import load_borne_names
 from bank_pipeline.storage.shown import Fate, ShownRows
 from bank_pipeline.storage.transaction_writes import apply_plan
 from bank_pipeline.storage.transactions import load_stored
@@ -45,7 +46,8 @@ def write_feed(
     Bring the transactions to what an update says, inside one open database transaction.
 
     Rows of accounts that the provider does not list are set aside: kept, not guessed. Those that
-    we hold are not, which a replay tells once more by the id that their account had before.
+    we hold are not, which a replay tells once more by the id that their account had before, now
+    or after that.
     `inserts` of a long update are those alone that somebody may want to be told of.
     """
     is_whole = changes.cursor_before is None and changes.stage is HistoryStage.COMPLETE
@@ -96,8 +98,7 @@ class _Feed:
         moving = self._load_moving(delta)
         orphans = [t for t in delta.upserts if t.account_external_id not in self._account_ids]
         if orphans:
-            former = {row.external_id for _, held in moving.values() for row in held}
-            self._set_aside(_to_orphans(t for t in orphans if t.external_id not in former))
+            self._set_orphans_aside(orphans)
             kept = (t for t in delta.upserts if t.account_external_id in self._account_ids)
             delta = delta.model_copy(update={"upserts": tuple(kept)})
         moved = self._find_moved(delta, moving)
@@ -142,7 +143,7 @@ class _Feed:
             if not fates:
                 continue
             by_fate = _by_fate(update.read(number).delta.upserts, fates)
-            self._set_aside(_to_orphans(by_fate[Fate.ORPHAN]))
+            self._set_orphans_aside(by_fate[Fate.ORPHAN])
             linked += by_fate[Fate.LINKED]
             new = by_fate[Fate.NEW]
             self._insert(new)
@@ -161,6 +162,13 @@ class _Feed:
             days=rows.days_of_new(),
         )
         return replace(written, counts=counts + written.counts, inserts=[*news, *written.inserts])
+
+    def _set_orphans_aside(self, rows: Sequence[Transaction]) -> None:
+        """Set rows of unlisted accounts aside, but none that we hold or held by its name."""
+        if rows:
+            names = [row.external_id for row in rows]
+            ours = load_borne_names(self._db, self._account_ids.values(), names)
+            self._set_aside(_to_orphans(row for row in rows if row.external_id not in ours))
 
     def _insert(self, rows: Sequence[Transaction]) -> None:
         apply_plan(

@@ -5,11 +5,13 @@ from typing import Final
 
 import pytest
 
+from bank_pipeline.domain.depth import Depth
 from bank_pipeline.errors import TransientError
 from bank_pipeline.sandbox.banks import Offer
 from bank_pipeline.sandbox.ledger import AccountKind
 from bank_pipeline.storage.duplicates import drop_duplicate
-from bank_pipeline.sync.reports import Step
+from bank_pipeline.sync.connection import sync_connection
+from bank_pipeline.sync.reports import Step, SyncReason, SyncRequest
 from bank_pipeline_tests.sync.ground import ACCOUNTS, CHECKING, Ground
 
 COFFEE: Final = Decimal("-4.50")
@@ -95,3 +97,20 @@ def test_what_a_person_dropped_stays_away_under_another_id(ground: Ground) -> No
     assert [row.id for row in ground.rows()] == [kept.id]
     [gone] = ground.rows(removed=True)
     assert (gone.id, gone.external_id != copy.external_id) == (copy.id, True)
+
+
+def test_a_later_replay_sets_nothing_aside_that_is_held_under_another_id(ground: Ground) -> None:
+    """It tells the rows under the id that their account had before, too; nobody has to look."""
+    ground.world.add_booked(CHECKING, COFFEE)
+    ground.world.add_pending(CHECKING, Decimal(-20))
+    connection = ground.link_ready()
+    ground.churn(connection, CHECKING)
+    ground.sync(connection)
+    before = [(row.id, row.amount) for row in ground.rows()]
+
+    again = SyncRequest(connection, SyncReason.BACKFILL, depth=Depth.BACKFILL)
+    sync_connection(ground.context, again)
+
+    assert [(row.id, row.amount) for row in ground.rows()] == before
+    assert ground.query("SELECT 1 FROM bank.quarantine WHERE resolved_at IS NULL") == []
+    assert ground.differences(connection) == []
