@@ -82,6 +82,10 @@ class ShownRows:
         rows = self._fetch(_FATES, {"page": number})
         return {(account, name): Fate(fate) for account, name, fate in rows}
 
+    def orphan_pages(self) -> list[int]:
+        """Return the pages that have the last word on rows of accounts that are not ours."""
+        return [page for (page,) in self._fetch(_ORPHAN_PAGES)]
+
     def count_unchanged(self) -> int:
         """Count the rows that are stored as they are."""
         [(count,)] = self._fetch(_COUNT_UNCHANGED)
@@ -237,6 +241,7 @@ _JUDGE: Final = (
 _FATES: Final = """
     SELECT account, name, fate FROM pg_temp.fates WHERE page = %(page)s AND fate <> 'unchanged'
 """
+_ORPHAN_PAGES: Final = "SELECT DISTINCT page FROM pg_temp.fates WHERE fate = 'orphan' ORDER BY page"
 _COUNT_UNCHANGED: Final = "SELECT count(*) FROM pg_temp.fates WHERE fate = 'unchanged'"
 _REMOVED_KEYS: Final = """
     SELECT l.account, l.name FROM pg_temp.last_shown l

@@ -137,13 +137,15 @@ class _Feed:
         if judged is not None and None not in unread:
             rows.reconcile(judged, unread={name for name in unread if name is not None})
         rows.judge()
+        for number in rows.orphan_pages():  # before a row of this update is one that we hold
+            by_fate = _by_fate(update.read(number).delta.upserts, rows.fates(number))
+            self._set_orphans_aside(by_fate[Fate.ORPHAN])
         counts, news, linked = StepCounts(unchanged=rows.count_unchanged()), [], []
         for number in range(len(update)):
             fates = rows.fates(number)
             if not fates:
                 continue
             by_fate = _by_fate(update.read(number).delta.upserts, fates)
-            self._set_orphans_aside(by_fate[Fate.ORPHAN])
             linked += by_fate[Fate.LINKED]
             new = by_fate[Fate.NEW]
             self._insert(new)
@@ -165,10 +167,9 @@ class _Feed:
 
     def _set_orphans_aside(self, rows: Sequence[Transaction]) -> None:
         """Set rows of unlisted accounts aside, but none that we hold or held by its name."""
-        if rows:
-            names = [row.external_id for row in rows]
-            ours = load_borne_names(self._db, self._account_ids.values(), names)
-            self._set_aside(_to_orphans(row for row in rows if row.external_id not in ours))
+        names = [row.external_id for row in rows]
+        ours = load_borne_names(self._db, self._account_ids.values(), names)
+        self._set_aside(_to_orphans(row for row in rows if row.external_id not in ours))
 
     def _insert(self, rows: Sequence[Transaction]) -> None:
         apply_plan(

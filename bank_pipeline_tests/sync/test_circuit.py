@@ -209,7 +209,7 @@ def test_what_only_links_need_ends_no_pause_late(
     stage = european
     _, connection = stage.linked()
     elsewhere = LinkSettings("https://elsewhere.example/back", None)
-    monkeypatch.setattr(stage.provider, "_link_settings", elsewhere)
+    monkeypatch.setattr(stage.provider, "_links", elsewhere)
     stage.fail("enable_banking:*", "UNAUTHORIZED_ACCESS", times=None)
     stage.pass_time(timedelta(days=1))
     with pytest.raises(CredentialsRefusedError):

@@ -245,7 +245,7 @@ def test_a_link_completed_by_two_at_once_is_one_connection(gocardless: Stage) ->
 
 def test_a_link_ends_with_its_time(gocardless: Stage) -> None:
     session = agreed(gocardless)
-    gocardless.pass_time(timedelta(hours=25))
+    gocardless.pass_time(timedelta(days=9))
     state = complete_link(gocardless.context, session)
     assert (state.is_finished, state.exit_reason) == (True, "expired")
     assert gocardless.query("SELECT count(*) FROM bank.connections")[0][0] == 0
