@@ -382,4 +382,4 @@ def test_a_late_link_that_does_not_open_holds_up_no_other(requisitions: Stage) -
 
     expire_links(requisitions.context)
 
-    assert requisitions.query(f"{OUTCOMES} ORDER BY created_at") == [(None,), ("linked",)]
+    assert {*requisitions.query(OUTCOMES)} == {(None,), ("linked",)}  # both began at once
