@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any
 
 import sqlalchemy as sa
 from pydantic import SecretStr
@@ -21,9 +21,6 @@ from bank_pipeline.storage.tables import (
     notification_targets,
     teams,
 )
-
-UNOPENED: Final = SecretError.__name__
-"""Why nothing is sent to a target whose address does not open."""
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from bank_pipeline.domain.notices import (
     NoticeState,
 )
 from bank_pipeline.domain.waits import growing_wait
-from bank_pipeline.errors import NotFoundError
+from bank_pipeline.errors import NotFoundError, SecretError
 from bank_pipeline.storage.connections import load_connection
-from bank_pipeline.storage.notice_targets import UNOPENED, Target, load_targets
+from bank_pipeline.storage.notice_targets import Target, load_targets
 from bank_pipeline.storage.notices import (
     ClaimedNotice,
     claim_notice,
@@ -104,6 +104,13 @@ def to_renewal(
     )
 
 
+def send_to(target: Target, message: Message, *, notice_id: str) -> str | None:
+    """Send a message to a target; return the class of the error, None if it was taken."""
+    if target.url is None:
+        return SecretError.__name__
+    return send(target.url, message, notice_id=notice_id)
+
+
 def _deliver(
     context: SyncContext, notice: ClaimedNotice, renewal_url: str | None, gateway_url: str | None
 ) -> NoticeState:
@@ -149,7 +156,7 @@ def _gateway_page(
 def _send(
     context: SyncContext, notice: ClaimedNotice, target: Target, message: Message
 ) -> str | None:
-    error = UNOPENED if target.url is None else send(target.url, message, notice_id=notice.id)
+    error = send_to(target, message, notice_id=notice.id)
     if error is not None:
         _log.warning("notice %s was not delivered to target %s: %s", notice.id, target.id, error)
         return error

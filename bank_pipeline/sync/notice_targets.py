@@ -9,14 +9,13 @@ from typing import Any, Final
 from pydantic import SecretStr
 
 from bank_pipeline.channels.message import Message, render
-from bank_pipeline.channels.sending import describe_service, send
+from bank_pipeline.channels.sending import describe_service
 from bank_pipeline.domain.audit import AuditAction
 from bank_pipeline.domain.notices import OPERATOR_KINDS, USUAL_KINDS, NoticeKind, Wishes
 from bank_pipeline.errors import NotFoundError
 from bank_pipeline.storage.connections import ensure_team, load_team
 from bank_pipeline.storage.identifiers import new_id
 from bank_pipeline.storage.notice_targets import (
-    UNOPENED,
     delete_target,
     insert_target,
     load_targets,
@@ -26,7 +25,7 @@ from bank_pipeline.storage.notice_targets import (
 from bank_pipeline.storage.notices import retry_failed
 from bank_pipeline.sync.audit import note
 from bank_pipeline.sync.context import SyncContext
-from bank_pipeline.sync.delivering import to_renewal
+from bank_pipeline.sync.delivering import send_to, to_renewal
 
 _CHOICES: Final[Mapping[str, frozenset[NoticeKind]]] = {
     "all": frozenset(NoticeKind),
@@ -126,10 +125,7 @@ def try_targets(
     if target is not None and not chosen:
         raise NotFoundError(f"no target {target!r}; see `bank-pipeline notify targets list`")
     message = made_up(kind, now=context.clock(), renewal_url=renewal_url)
-    errors = [
-        (one.name, UNOPENED if one.url is None else send(one.url, message, notice_id=new_id()))
-        for one in chosen
-    ]
+    errors = [(one.name, send_to(one, message, notice_id=new_id())) for one in chosen]
     return [
         TriedTarget(name, "sent" if error is None else "failed", error) for name, error in errors
     ]
