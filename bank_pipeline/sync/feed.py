@@ -125,7 +125,8 @@ class _Feed:
         """
         Write an update page by page, which comes to the same as all of it together.
 
-        Its pages are read twice: for the names of their rows, and for those that differ.
+        Its pages are read twice: for the names of their rows, and for those that differ; and once
+        more where they have rows of accounts that are not ours.
         """
         rows, unread = ShownRows(self._db, self._account_ids), set[str | None]()
         for number in range(len(update)):
