@@ -222,13 +222,19 @@ def test_no_other_site_can_log_its_visitors_in(front: Front, http: httpx.Client)
         assert answer.status_code == status, site
 
 
-def test_whoever_renews_is_told_that_they_choose_their_accounts_anew(
-    front: Front, http: httpx.Client
-) -> None:
+def link_to_renew(front: Front, http: httpx.Client) -> ConnectionId:
+    """Link a bank, and come by the address that is sent to whoever renews it."""
     own = link(front)
     http.get(
         secret(make_renewal_link(front.services.sync, front.team_id(), own, base_url=front.url))
     )
+    return own
+
+
+def test_whoever_renews_is_told_that_they_choose_their_accounts_anew(
+    front: Front, http: httpx.Client
+) -> None:
+    own = link_to_renew(front, http)
 
     assert "choose again all that shall be read" in http.get(f"/connections/{own}/reconnect").text
 
@@ -237,10 +243,7 @@ def test_a_link_for_renewing_neither_chooses_accounts_nor_decides(
     front: Front, http: httpx.Client
 ) -> None:
     """It lies in mailboxes and channels for weeks."""
-    own = link(front)
-    http.get(
-        secret(make_renewal_link(front.services.sync, front.team_id(), own, base_url=front.url))
-    )
+    own = link_to_renew(front, http)
     text = http.get(f"/connections/{own}/reconnect").text
     found = re.search(r'name="form_token" value="([^"]+)"', text)
     assert found is not None

@@ -11,6 +11,7 @@ import pytest
 
 from bank_pipeline.domain.connection import Provider
 from bank_pipeline.domain.depth import Depth
+from bank_pipeline.domain.ids import ConnectionId
 from bank_pipeline.errors import TransientError
 from bank_pipeline.sandbox.enable_banking.wing import EnableBanking
 from bank_pipeline.sandbox.ledger import AccountKind
@@ -59,15 +60,21 @@ def test_what_a_bank_refused_once_is_not_asked_for_every_day(european: Stage) ->
     assert stage.differences(connection) == []
 
 
+def read_for_two_days(stage: Stage) -> tuple[str, ConnectionId]:
+    """Link a login, and have the schedule read it on two days; return both."""
+    login, connection = stage.linked()
+    for _ in range(2):
+        stage.pass_time(DAY)
+        stage.sync(connection, SyncReason.SCHEDULE)
+    return login, connection
+
+
 def test_a_period_error_about_days_that_were_given_yesterday_teaches_nothing(
     european: Stage,
 ) -> None:
     """Some banks say so when they are down: one day of that must not shorten every other."""
     stage = european
-    login, connection = stage.linked()
-    for _ in range(2):
-        stage.pass_time(DAY)
-        stage.sync(connection, SyncReason.SCHEDULE)
+    login, connection = read_for_two_days(stage)
     stage.world.add_booked(stage.account(login), Decimal(-3))
     stage.pass_time(DAY)
     stage.fail(stage.case.transactions, "WRONG_TRANSACTIONS_PERIOD")
@@ -88,10 +95,7 @@ def test_a_new_consent_that_gives_less_than_the_one_before_is_used_at_once(
 ) -> None:
     """What the old one gave yesterday says nothing of it: its refusal is believed."""
     stage = european
-    login, connection = stage.linked()
-    for _ in range(2):
-        stage.pass_time(DAY)
-        stage.sync(connection, SyncReason.SCHEDULE)
+    login, connection = read_for_two_days(stage)
     stage.consent(login, AccountKind.CHECKING, renews=connection)
     new, account = stage.next_consent(), stage.next_account_id(stage.account(login))
     stage.pass_time(DAY)
